@@ -1,0 +1,1 @@
+"""Search over a step function `(tokens, state) -> (logits, state)`."""

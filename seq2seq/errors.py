@@ -1,0 +1,9 @@
+"""The one exception that is meant for the person at the keyboard."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend.
+
+    The message says what is wrong, where (file and line, or config key), and what to do.
+    The command line prints it without a stack trace and exits with code 2.
+    """

@@ -1,0 +1,1 @@
+"""A saved run as a function."""

@@ -1,0 +1,1 @@
+"""Keras layers that know nothing of tasks, text or config."""

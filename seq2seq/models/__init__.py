@@ -1,0 +1,1 @@
+"""Keras models assembled from layers."""

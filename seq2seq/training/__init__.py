@@ -1,0 +1,1 @@
+"""The fit: losses, callbacks, checkpoints and resume."""
