@@ -1,0 +1,39 @@
+"""Folders that are computed once and kept: where they lie, and how they come into being."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+
+def cache_directory() -> Path:
+    """Returns `$XDG_CACHE_HOME/seq2seq`, by default `~/.cache/seq2seq`."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "seq2seq"
+
+
+def ensure_directory(target: Path, write: Callable[[Path], None]) -> Path:
+    """Returns `target`, written first where it does not exist yet.
+
+    The content is written aside and renamed when complete, so an interrupted run leaves nothing
+    half-written, and of two processes that write at once the first one wins.
+
+    Args:
+        target: The folder to return.
+        write: Fills the empty folder that it is given.
+    """
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        write(aside)
+        aside.chmod(0o755)
+        aside.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return target

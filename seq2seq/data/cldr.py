@@ -1,0 +1,161 @@
+"""Dates as people of many languages write them, with their ISO form, from Unicode CLDR.
+
+Pure functions on what the Babel package ships: the same on every machine, whatever its locale,
+time zone or hash seed.
+"""
+
+import datetime
+import functools
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import babel
+from babel.dates import format_date
+
+from seq2seq.errors import UserError
+
+LANGUAGES = tuple(
+    "ar bn cs de el en es fa fi fr he hi hu it ja ka ko pl pt ru ta th tr vi zh".split()
+)
+FIRST_DATE = datetime.date(1900, 1, 1)
+LAST_DATE = datetime.date(2099, 12, 31)
+SPLIT_SIZES = {"train": 40_000, "validation": 2_000, "test": 2_000}
+
+_SEED = "cldr_dates 1"
+_LITERAL = re.compile(r"'[^']*'")
+_FULL_DATE_SKELETON = re.compile(r"yM+[Ec]*d")
+_YEAR = re.compile(r"(?<!y)(y|yyyy)(?!y)")
+_DAY = re.compile(r"d")
+_MONTH_NAME = re.compile(r"[ML]{3}")
+_MONTH_WITH_UNIT = re.compile(r"[ML]\s?[월月]")
+
+
+class DateFormat(NamedTuple):
+    """A CLDR date pattern of one language."""
+
+    language: str
+    pattern: str
+
+
+class DateExample(NamedTuple):
+    """A date as written in a language, and its ISO form."""
+
+    source: str
+    target: str
+    language: str
+
+
+def date_formats() -> list[DateFormat]:
+    """Returns the patterns of all languages that write a full date with a four-digit year."""
+    formats = []
+    for language in LANGUAGES:
+        locale = babel.Locale.parse(language)
+        patterns = [
+            locale.date_formats[style].pattern for style in ("full", "long", "medium", "short")
+        ]
+        patterns += [
+            pattern.pattern
+            for skeleton, pattern in locale.datetime_skeletons.items()
+            if _FULL_DATE_SKELETON.fullmatch(skeleton)
+        ]
+        unique = sorted(set(filter(_is_full_date, patterns)))
+        formats += [DateFormat(language, pattern) for pattern in unique]
+    return formats
+
+
+def write_date(date: datetime.date, date_format: DateFormat) -> str:
+    """Returns the date in a format; behind its language's tag if day and month are mere numbers.
+
+    `07/08/2051` is a day of August in French and of July in English: `<fr> 07/08/2051` has one
+    reading.
+    """
+    text = format_date(date, date_format.pattern, locale=date_format.language)
+    return text if _names_month(date_format.pattern) else f"<{date_format.language}> {text}"
+
+
+def ambiguous_formats() -> set[DateFormat]:
+    """Returns the formats in which some text can stand for two dates.
+
+    All texts of a leap year and of a common year are written. They stand for all years: a text
+    has one number of four digits, the year, so that texts of different years differ.
+    """
+    readings: dict[str, set[datetime.date]] = defaultdict(set)
+    writers: dict[str, set[DateFormat]] = defaultdict(set)
+    formats = date_formats()
+    for year in (2000, 2001):
+        for date in _dates(datetime.date(year, 1, 1), datetime.date(year, 12, 31)):
+            for date_format in formats:
+                text = write_date(date, date_format)
+                readings[text].add(date)
+                writers[text].add(date_format)
+    ambiguous = (text for text, dates in readings.items() if len(dates) > 1)
+    return {date_format for text in ambiguous for date_format in writers[text]}
+
+
+def date_examples(split: str) -> Iterator[DateExample]:
+    """Yields the examples of a split; no date is in two examples.
+
+    Args:
+        split: A key of `SPLIT_SIZES`.
+
+    Raises:
+        UserError: If the installed Babel has no format for some language.
+    """
+    formats = _unambiguous_formats()
+    for date in _split_dates()[split]:
+        language = LANGUAGES[_draw(f"language {date}", len(LANGUAGES))]
+        choices = formats[language]
+        date_format = choices[_draw(f"format {date}", len(choices))]
+        yield DateExample(write_date(date, date_format), date.isoformat(), language)
+
+
+@functools.cache
+def _unambiguous_formats() -> dict[str, list[DateFormat]]:
+    ambiguous = ambiguous_formats()
+    formats: dict[str, list[DateFormat]] = {language: [] for language in LANGUAGES}
+    for date_format in date_formats():
+        if date_format not in ambiguous:
+            formats[date_format.language].append(date_format)
+    missing = [language for language in LANGUAGES if not formats[language]]
+    if missing:
+        raise UserError(
+            f"Babel {babel.__version__} has no unambiguous full dates in {', '.join(missing)}; "
+            "install another version of Babel."
+        )
+    return formats
+
+
+def _split_dates() -> dict[str, list[datetime.date]]:
+    dates = sorted(_dates(FIRST_DATE, LAST_DATE), key=lambda date: _hash(f"date {date}"))
+    split_dates, start = {}, 0
+    for split, size in SPLIT_SIZES.items():
+        split_dates[split] = dates[start : start + size]
+        start += size
+    return split_dates
+
+
+def _dates(first: datetime.date, last: datetime.date) -> list[datetime.date]:
+    days = range(first.toordinal(), last.toordinal() + 1)
+    return [datetime.date.fromordinal(day) for day in days]
+
+
+def _is_full_date(pattern: str) -> bool:
+    fields = _LITERAL.sub("", pattern)
+    has_month = "M" in fields or "L" in fields
+    return bool(_YEAR.search(fields) and _DAY.search(fields) and has_month)
+
+
+def _names_month(pattern: str) -> bool:
+    return bool(_MONTH_NAME.search(pattern) or _MONTH_WITH_UNIT.search(pattern))
+
+
+def _hash(text: str) -> int:
+    # A hash, and not a random generator, whose numbers may change with the version of its library.
+    return int.from_bytes(hashlib.blake2b(f"{_SEED} {text}".encode(), digest_size=8).digest())
+
+
+def _draw(text: str, count: int) -> int:
+    return _hash(text) % count

@@ -1,0 +1,81 @@
+"""Splits taken out of the training records."""
+
+import hashlib
+from collections.abc import Mapping
+
+from seq2seq.errors import UserError
+
+
+class Holdout:
+    """Takes seeded fractions of the training records for other splits.
+
+    A record's split depends on the seed and on the text of one field alone. Records that share
+    this text are therefore never in two splits, whatever their number and order, and no record
+    has to be kept in memory.
+
+    Example:
+        >>> holdout = Holdout({"validation": 0.05, "test": 0.05})
+        >>> holdout.split_of({"source": "Run!", "target": "Cours !"})
+        'train'
+    """
+
+    def __init__(
+        self, fractions: Mapping[str, float], seed: int = 0, field: str = "source"
+    ) -> None:
+        """Checks the fractions.
+
+        Args:
+            fractions: The share of the records by split, such as `{"validation": 0.05}`; the rest
+                stays in the split `train`.
+            seed: Another seed takes other records.
+            field: The field whose text decides.
+
+        Raises:
+            UserError: If a fraction is not between 0 and 1, if nothing is left for `train`, or if
+                `train` itself is named.
+        """
+        self._fractions = {name: float(fraction) for name, fraction in fractions.items()}
+        self._seed = seed
+        self._field = field
+        if "train" in self._fractions:
+            raise UserError(
+                "data.holdout.fractions: 'train' is what remains; name the other splits only."
+            )
+        for name, fraction in self._fractions.items():
+            if not 0 < fraction < 1:
+                raise UserError(
+                    f"data.holdout.fractions.{name}={fraction:g} is not between 0 and 1."
+                )
+        if sum(self._fractions.values()) >= 1:
+            raise UserError(
+                f"data.holdout.fractions: {self._fractions} leave nothing to train on; "
+                "their sum must be below 1."
+            )
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """The splits that are held out."""
+        return tuple(self._fractions)
+
+    def split_of(self, record: Mapping[str, str]) -> str:
+        """Returns the split that a training record belongs to.
+
+        Raises:
+            UserError: If the record does not have the field that decides.
+        """
+        if self._field not in record:
+            raise UserError(
+                f"data.holdout.field={self._field} is not a field of the records, "
+                f"which have {', '.join(record)}."
+            )
+        content = f"{self._seed}\0{record[self._field]}".encode()
+        position = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest()) / 2**64
+        for name, fraction in self._fractions.items():
+            if position < fraction:
+                return name
+            position -= fraction
+        return "train"
+
+    def describe(self) -> str:
+        """Returns all that decides on the splits, as one line."""
+        return f"holdout {self._fractions} seed {self._seed} field {self._field}"

@@ -1,0 +1,234 @@
+"""Datasets of the TensorFlow Datasets library: any by its name, and the embedded CLDR dates."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.splits import Holdout
+from seq2seq.errors import UserError
+
+_READ_AT_ONCE = 1024
+
+
+class Tfds(Dataset):
+    """Any dataset of TensorFlow Datasets, by name or from a folder that holds it prepared.
+
+    Example:
+        >>> dataset = Tfds(
+        ...     "ted_hrlr_translate/pt_to_en",
+        ...     features={"source": "pt", "target": "en"},
+        ...     splits={"train": "train[:90%]", "validation": "validation", "test": "test"},
+        ... )
+    """
+
+    def __init__(
+        self,
+        name: str | None,
+        features: Mapping[str, str],
+        splits: Mapping[str, str | None],
+        directory: str | None = None,
+        holdout: Holdout | None = None,
+    ) -> None:
+        """Names the dataset; nothing is read or downloaded yet.
+
+        Args:
+            name: `dataset`, `dataset/config` or `dataset/config:version`; `None` where
+                `directory` is itself a prepared dataset, or a folder for `tfds.TranslateFolder`.
+            features: The feature of each field, nested ones with `/`, such as
+                `translation/en`. Texts and class labels (read as their names) are possible.
+            splits: The TFDS split of each split, sliced if wanted, such as `train[:90%]`.
+            directory: Where TFDS keeps its datasets, or one prepared dataset; `None` stands for
+                the default of TFDS.
+            holdout: Takes further splits out of `train`.
+
+        Raises:
+            UserError: If neither a name nor a directory is given.
+        """
+        if name is None and directory is None:
+            raise UserError("Give data.name or data.directory.")
+        self._name = name
+        self._directory = Path(directory).expanduser() if directory is not None else None
+        self._features = dict(features)
+        self._splits = {split: spec for split, spec in splits.items() if spec is not None}
+        self._opened: Any = None
+        super().__init__(self._splits, holdout)
+
+    def describe(self) -> dict[str, str]:
+        """Returns what the tracking shows: `name` and `source`."""
+        source = "tfds" if self._directory is None else str(self._directory.absolute())
+        return {"name": self._name or "/".join(Path(source).parts[-2:]), "source": source}
+
+    @property
+    def _builder(self) -> Any:
+        if self._opened is None:
+            self._opened = _open_builder(self._name, self._directory)
+        return self._opened
+
+    def _read(self, split: str) -> Iterator[Record]:
+        import tensorflow_datasets as tfds
+
+        kinds = {
+            field: self._feature(field, name.split("/")) for field, name in self._features.items()
+        }
+        # One file after the other, in order: the default reads several at once.
+        config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+        examples = self._builder.as_dataset(
+            split=self._checked_split(split), shuffle_files=False, read_config=config
+        )
+        chosen = examples.map(self._choose).batch(_READ_AT_ONCE).prefetch(1)
+        for batch in tfds.as_numpy(chosen):
+            columns = [
+                self._texts(field, kind, batch[field].tolist()) for field, kind in kinds.items()
+            ]
+            for values in zip(*columns, strict=True):
+                yield dict(zip(kinds, values, strict=True))
+
+    def _feature(self, field: str, path: list[str]) -> Any:
+        """Returns the feature that a field is read from; raises UserError where there is none."""
+        import tensorflow_datasets as tfds
+
+        feature: Any = self._builder.info.features
+        for name in path:
+            known = list(feature) if isinstance(feature, tfds.features.FeaturesDict) else []
+            if name not in known:
+                raise UserError(
+                    f"data.features.{field}={'/'.join(path)}: there is no {name!r}; "
+                    f"there is {', '.join(known) or 'nothing inside'}."
+                )
+            feature = feature[name]
+        if not isinstance(feature, tfds.features.Text | tfds.features.ClassLabel):
+            raise UserError(
+                f"data.features.{field}={'/'.join(path)} is neither a text nor a class label "
+                f"but {feature}."
+            )
+        return feature
+
+    def _choose(self, example: Any) -> dict[str, Any]:
+        chosen = {}
+        for field, path in self._features.items():
+            value = example
+            for name in path.split("/"):
+                value = value[name]
+            chosen[field] = value
+        return chosen
+
+    def _texts(self, field: str, kind: Any, values: list[Any]) -> list[str]:
+        import tensorflow_datasets as tfds
+
+        if isinstance(kind, tfds.features.ClassLabel):
+            return [kind.int2str(value) for value in values]
+        try:
+            return [value.decode("utf-8") for value in values]
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{self.describe()['name']}: the feature {self._features[field]} holds invalid "
+                f"UTF-8 ({error.reason} in {error.object[:40]!r})."
+            ) from None
+
+    def _checked_split(self, split: str) -> str:
+        specification = self._splits[split]
+        known = self._builder.info.splits
+        for part in specification.split("+"):
+            if part.split("[")[0].strip() not in known:
+                raise UserError(
+                    f"data.splits.{split}={specification}: the dataset has {', '.join(known)}."
+                )
+        try:
+            known[specification]
+        except ValueError as error:
+            raise UserError(f"data.splits.{split}={specification}: {error}") from None
+        return specification
+
+    def _content(self, split: str) -> list[str]:
+        specification = self._checked_split(split)
+        sizes = [
+            f"{name} {info.num_examples} {info.num_bytes} {info.shard_lengths}"
+            for name, info in sorted(self._builder.info.splits.items())
+        ]
+        return [self._builder.info.full_name, specification, str(self._features), *sizes]
+
+
+class CldrDates(Tfds):
+    """The embedded dataset: dates written in many languages (source) -> ISO dates (target).
+
+    It is made from Unicode CLDR, as shipped with Babel, on first use. The field `language` holds
+    the language tag.
+
+    Example:
+        >>> next(CldrDates().records("train"))
+        {'source': '7 août 2051', 'target': '2051-08-07', 'language': 'fr'}
+    """
+
+    def __init__(self, directory: str | None = None) -> None:
+        """Names the place; nothing is prepared yet.
+
+        Args:
+            directory: Where the dataset is kept; `None` stands for `$XDG_CACHE_HOME/seq2seq`.
+        """
+        fields = ("source", "target", "language")
+        super().__init__(
+            name="cldr_dates",
+            features={field: field for field in fields},
+            splits={split: split for split in ("train", "validation", "test")},
+            directory=directory,
+        )
+
+    def describe(self) -> dict[str, str]:
+        """Returns what the tracking shows: `name` and `source`."""
+        import babel
+
+        return {"name": "cldr_dates", "source": f"Unicode CLDR of Babel {babel.__version__}"}
+
+    def _content(self, split: str) -> list[str]:
+        return [self.describe()["source"], *super()._content(split)]
+
+    @property
+    def _builder(self) -> Any:
+        if self._opened is None:
+            from seq2seq.data.cldr_builder import prepare
+
+            self._opened = _open_builder(None, prepare(self._directory))
+        return self._opened
+
+
+def _open_builder(name: str | None, directory: Path | None) -> Any:
+    """Returns a prepared TFDS builder, downloading the data if need be."""
+    import tensorflow_datasets as tfds
+
+    if directory is not None and (directory / "dataset_info.json").is_file():
+        return tfds.builder_from_directory(directory)
+    if name is None:
+        return _translate_folder(directory)
+    try:
+        builder = tfds.builder(name, data_dir=directory)
+    except tfds.core.registered.DatasetNotFoundError:
+        similar = difflib.get_close_matches(name.split("/")[0], tfds.list_builders())
+        hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
+        place = "" if directory is None else f" and no dataset is prepared in {directory}"
+        raise UserError(f"data.name={name}: TFDS has no such dataset{place}.{hint}") from None
+    except ValueError as error:
+        raise UserError(f"data.name={name}: {error}") from None
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        # Anything from the network, the remote server or the builder's own parsing ends here.
+        raise UserError(
+            f"data.name={name} cannot be downloaded and prepared "
+            f"({type(error).__name__}: {str(error).strip().splitlines()[0]}). Prepare it where "
+            "there is a network, and let data.directory name the folder."
+        ) from error
+    return builder
+
+
+def _translate_folder(directory: Path | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    if directory is None or not any(directory.glob("*.*.txt")):
+        raise UserError(
+            f"data.directory={directory} is neither a prepared TFDS dataset (with "
+            "dataset_info.json) nor a folder of <language>.<split>.txt files. Set data.directory, "
+            "or the variable SEQ2SEQ_DATA that it may be built on, or data.name."
+        )
+    return tfds.TranslateFolder(root_dir=str(directory))
