@@ -1,0 +1,177 @@
+"""LSTM and GRU: Keras' own layers with a faster loop.
+
+`LSTM` and `GRU` are `keras.layers.LSTM` and `keras.layers.GRU` in everything but speed: arguments,
+weights, configuration, states (`[h, c]`, `[h]`), masks and results are Keras'. Weights files can be
+exchanged in both directions.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from seq2seq.layers.recurrent_kernels import (
+    GRUResetBeforeStep,
+    GRUStep,
+    LSTMStep,
+    Step,
+    Tensors,
+    scan,
+    state_dtype,
+)
+
+
+class _CompiledLoop(keras.layers.Layer):
+    """Replaces the loop over time of a Keras recurrent layer, where it can."""
+
+    def inner_loop(
+        self,
+        sequences: tf.Tensor,
+        initial_state: list[tf.Tensor],
+        mask: Any,
+        training: bool | None = False,
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """Runs the layer over time; Keras calls this from `call`.
+
+        Args:
+            sequences: `(batch, time, features)`.
+            initial_state: The states to start from, `(batch, units)` each.
+            mask: Booleans, `(batch, time)`, or `None`, or a list of one of these.
+            training: Whether to apply dropout and to save what the gradient needs.
+
+        Returns:
+            The last output, `(batch, units)`; all outputs, `(batch, time, units)`, or the last
+            alone, `(batch, 1, units)`, without `return_sequences`; and the last states.
+        """
+        if self._needs_keras_loop(bool(training)):
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        if isinstance(mask, list | tuple):
+            mask = mask[0]
+        if training and 0 < self.cell.dropout < 1:
+            sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, tf.newaxis]
+        step, kernel, bias, weights = self._step_and_weights()
+        mask = None if mask is None else self._in_order(tf.cast(mask, tf.bool))
+        dtype = state_dtype(sequences.dtype)
+        hidden, states = scan(
+            step,
+            _project(self._in_order(sequences), kernel, bias),
+            tuple(tf.cast(state, dtype) for state in initial_state),
+            weights,
+            mask,
+            return_sequences=self.return_sequences,
+            training=bool(training),
+        )
+        return self._outputs(hidden, states, mask)
+
+    def _needs_keras_loop(self, training: bool) -> bool:
+        """Returns whether Keras' own loop is the faster one, or the only one."""
+        cell = self.cell
+        standard = (
+            cell.activation is keras.activations.tanh
+            and cell.recurrent_activation is keras.activations.sigmoid
+            and not self.unroll
+        )
+        mask_per_gate = training and (
+            cell.recurrent_dropout > 0 or (cell.dropout > 0 and cell.implementation == 1)
+        )
+        has_cudnn = self.use_cudnn == "auto" and bool(tf.config.list_logical_devices("GPU"))
+        uses_cudnn = has_cudnn and cell.use_bias and getattr(cell, "reset_after", True)
+        return not standard or mask_per_gate or uses_cudnn or self.use_cudnn is True
+
+    def _in_order(self, sequences: tf.Tensor) -> tf.Tensor:
+        """Returns `(batch, time, ...)` as `(time, batch, ...)` in the order of the loop."""
+        axes = [1, 0, *range(2, len(sequences.shape))]
+        sequences = tf.transpose(sequences, axes)
+        return tf.reverse(sequences, [0]) if self.go_backwards else sequences
+
+    def _outputs(
+        self, hidden: tf.Tensor | None, states: Tensors, mask: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """Returns what `inner_loop` returns.
+
+        Where a step is masked, Keras repeats the output before it, that is `h`, but starts from
+        zeros and not from the initial state; or it puts zeros there (`zero_output_for_mask`).
+        """
+        last = states[0]
+        if mask is not None:
+            visible = mask if self.zero_output_for_mask else _any_so_far(mask)
+            last = tf.where(visible[-1][:, tf.newaxis], last, tf.zeros_like(last))
+            if hidden is not None:
+                hidden = tf.where(visible[:, :, tf.newaxis], hidden, tf.zeros_like(hidden))
+        if hidden is None:
+            return last, last[:, tf.newaxis], list(states)
+        return last, tf.transpose(hidden, (1, 0, 2)), list(states)
+
+    def _step_and_weights(self) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
+        """Returns the maths of a step, the kernel, the bias and the recurrent weights."""
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class LSTM(_CompiledLoop, keras.layers.LSTM):
+    """Long short-term memory: `keras.layers.LSTM`, faster.
+
+    It takes the arguments of `keras.layers.LSTM`, has its weights and returns its results. On a
+    CPU the loop over time is our own if the activations are tanh and sigmoid, it is not unrolled,
+    and no recurrent dropout is applied. With cuDNN, and in all other cases, the loop is Keras'.
+
+    Example:
+        >>> lstm = LSTM(512, return_sequences=True, return_state=True)
+        >>> outputs, state_h, state_c = lstm(np.zeros((64, 20, 256)))
+    """
+
+    def _step_and_weights(self) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
+        cell = self.cell
+        bias = tf.convert_to_tensor(cell.bias) if cell.use_bias else None
+        weights = (tf.convert_to_tensor(cell.recurrent_kernel),)
+        return LSTMStep(), tf.convert_to_tensor(cell.kernel), bias, weights
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class GRU(_CompiledLoop, keras.layers.GRU):
+    """Gated recurrent unit: `keras.layers.GRU`, faster.
+
+    It takes the arguments of `keras.layers.GRU`, has its weights and returns its results, for both
+    values of `reset_after`. When the loop over time is our own, see `LSTM`.
+
+    Example:
+        >>> gru = GRU(512, return_sequences=True, return_state=True)
+        >>> outputs, state_h = gru(np.zeros((64, 20, 256)))
+    """
+
+    def _step_and_weights(self) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
+        cell, units = self.cell, self.units
+        kernel = tf.convert_to_tensor(cell.kernel)
+        recurrent_kernel = tf.convert_to_tensor(cell.recurrent_kernel)
+        bias = tf.convert_to_tensor(cell.bias) if cell.use_bias else None
+        if not cell.reset_after:
+            weights = tuple(tf.split(recurrent_kernel, [2 * units, units], axis=1))
+            return GRUResetBeforeStep(), kernel, bias, weights
+        if bias is None:
+            return GRUStep(), kernel, None, (recurrent_kernel, tf.zeros(units, kernel.dtype))
+        recurrent_bias, candidate_bias = tf.split(bias[1], [2 * units, units])
+        bias = bias[0] + tf.pad(recurrent_bias, [[0, units]])
+        return GRUStep(), kernel, bias, (recurrent_kernel, candidate_bias)
+
+
+def _project(sequences: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+    """Multiplies all steps by the kernel at once.
+
+    Args:
+        sequences: `(time, batch, features)`.
+        kernel: `(features, gates * units)`.
+        bias: `(gates * units,)` or `None`.
+
+    Returns:
+        `(time, batch, gates * units)`.
+    """
+    time, batch, features = keras.ops.shape(sequences)
+    projected = tf.matmul(tf.reshape(sequences, (-1, features)), kernel)
+    if bias is not None:
+        projected = tf.nn.bias_add(projected, bias)
+    return tf.reshape(projected, (time, batch, kernel.shape[-1]))
+
+
+def _any_so_far(mask: tf.Tensor) -> tf.Tensor:
+    """Returns whether a row of the mask, `(time, batch)`, has been true up to each step."""
+    return tf.cumsum(tf.cast(mask, tf.int32)) > 0
