@@ -39,9 +39,10 @@ def resolve_uri(tracking_uri: str | None) -> str:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The absolute path of the database that a URI names, or None if it is no SQLite file."""
+    """The absolute path of the database that a URI names, or None if it is no plain SQLite file."""
     path = uri.removeprefix("sqlite:///")
-    return Path(path).absolute() if path != uri and path else None
+    is_file = path not in (uri, "", ":memory:") and "?" not in path
+    return Path(path).absolute() if is_file else None
 
 
 def without_password(uri: str) -> str:
@@ -52,9 +53,19 @@ def without_password(uri: str) -> str:
         return uri
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error's message as a sentence; MLflow's go on with stack traces."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+def reason(error: BaseException) -> str:
+    """Why something failed, in one sentence.
+
+    Where the system refused something (a connection, a file), its own few words are what matters;
+    else the first line, as MLflow's messages go on with stack traces.
+    """
+    innermost = error
+    while cause := innermost.__cause__ or innermost.__context__:
+        innermost = cause
+    if isinstance(innermost, OSError) and innermost.strerror:
+        line = innermost.strerror + (f": {innermost.filename}" if innermost.filename else "")
+    else:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
@@ -99,7 +110,7 @@ def store_errors(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         raise UserError(
             f"tracking.tracking_uri: the MLflow store {without_password(uri)} cannot be used: "
-            f"{first_line(error)} Start the server or mend the address, or train without "
+            f"{reason(error)} Start the server or mend the address, or train without "
             "tracking: tracking=none."
         ) from error
 

@@ -22,8 +22,8 @@ from seq2seq.tracking.background import BackgroundSender
 from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.tracking.environment import describe_environment, git_state, user_name
 from seq2seq.tracking.mlflow_store import (
-    first_line,
     open_store,
+    reason,
     resolve_uri,
     sqlite_file,
     store_errors,
@@ -308,7 +308,7 @@ class MlflowTracker(Tracker):
             "MLflow at %s fails, the training goes on: %s Metrics are sent when it is back; all "
             "results are in the run folder.",
             without_password(self._uri),
-            first_line(error),
+            reason(error),
         )
 
 

@@ -1,6 +1,7 @@
 """A nested config as the flat, short texts that MLflow can hold."""
 
 import json
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,7 +36,10 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
 
 def valid_name(name: str) -> str:
     """The name with each character that MLflow refuses replaced: `chrf++` becomes `chrfpp`."""
-    return re.sub(r"[^\w\-. :/]", "_", name.replace("+", "p"))[:MAX_NAME_LENGTH]
+    name = re.sub(r"[^\w\-. :/]", "_", name.replace("+", "p"))[:MAX_NAME_LENGTH]
+    # Names may become paths, so `loss/train` will do, but `../loss` will not.
+    is_path = posixpath.normpath(name) == name and not name.startswith(("/", "."))
+    return name if is_path else f"_{name.replace('/', '_')}"[:MAX_NAME_LENGTH]
 
 
 def shorten(text: str, length: int) -> str:
