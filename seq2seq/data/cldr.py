@@ -17,9 +17,12 @@ from babel.dates import format_date
 
 from seq2seq.errors import UserError
 
-LANGUAGES = tuple(
-    "ar bn cs de el en es fa fi fr he hi hu it ja ka ko pl pt ru ta th tr vi zh".split()
+# fmt: off
+LANGUAGES = (
+    "ar", "bn", "cs", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu",
+    "it", "ja", "ka", "ko", "pl", "pt", "ru", "ta", "th", "tr", "vi", "zh",
 )
+# fmt: on
 FIRST_DATE = datetime.date(1900, 1, 1)
 LAST_DATE = datetime.date(2099, 12, 31)
 SPLIT_SIZES = {"train": 40_000, "validation": 2_000, "test": 2_000}

@@ -20,13 +20,13 @@ class Holdout:
     """
 
     def __init__(
-        self, fractions: Mapping[str, float], seed: int = 0, field: str = "source"
+        self, fractions: Mapping[str, float | None], seed: int = 0, field: str = "source"
     ) -> None:
         """Checks the fractions.
 
         Args:
             fractions: The share of the records by split, such as `{"validation": 0.05}`; the rest
-                stays in the split `train`.
+                stays in the split `train`. `None` holds nothing out.
             seed: Another seed takes other records.
             field: The field whose text decides.
 
@@ -34,7 +34,9 @@ class Holdout:
             UserError: If a fraction is not between 0 and 1, if nothing is left for `train`, or if
                 `train` itself is named.
         """
-        self._fractions = {name: float(fraction) for name, fraction in fractions.items()}
+        self._fractions = {
+            name: fraction for name, fraction in fractions.items() if fraction is not None
+        }
         self._seed = seed
         self._field = field
         if "train" in self._fractions:

@@ -47,7 +47,7 @@ def read_lines(path: Path) -> Iterator[str]:
         with path.open("rb") as raw:
             compressed = raw.peek(2).startswith(_GZIP_MAGIC)
             with gzip.GzipFile(fileobj=raw) if compressed else raw as stream:
-                for number, line in enumerate(stream, start=1):  # noqa: B007
+                for number, line in enumerate(stream, start=1):
                     if number == 1:
                         line = line.removeprefix(_BYTE_ORDER_MARK)  # noqa: PLW2901
                     yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
