@@ -13,7 +13,7 @@ def cache_directory() -> Path:
     return Path(root) / "seq2seq"
 
 
-def ensure_directory(target: Path, write: Callable[[Path], None]) -> Path:
+def ensure_directory(target: Path, write: Callable[[Path], object]) -> Path:
     """Returns `target`, written first where it does not exist yet.
 
     The content is written aside and renamed when complete, so an interrupted run leaves nothing

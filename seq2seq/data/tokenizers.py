@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,8 @@ class Tokenizer:
 
     def _use(self, fitted: Backend) -> None:
         to_bytes = _BYTES_OF_PIECE[self.settings["kind"]]
-        names = [fitted.id_to_token(number) for number in range(fitted.get_vocab_size())]
-        learned = [to_bytes(name) for name in names[len(_SPECIAL_TEXTS) :]]
+        names = sorted(fitted.get_vocab().items(), key=itemgetter(1))
+        learned = [to_bytes(name) for name, _ in names[len(_SPECIAL_TEXTS) :]]
         self._piece_bytes = [*_SPECIAL_TEXTS, *learned]
         self._fitted = fitted
 

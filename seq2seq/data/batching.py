@@ -1,0 +1,166 @@
+"""Which rows make up which batch: a pure function of the content of the data, a seed and an epoch.
+
+The order in which the rows are stored is irrelevant: the same records from text files and from a
+shuffled TFDS folder give the same batches.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from seq2seq.errors import UserError
+
+_UNITS = ("sentences", "tokens")
+
+
+class Batching:
+    """Batches of rows of similar length.
+
+    For training, all rows are shuffled and cut into pools; each pool is sorted by length and cut
+    into batches; then the batches are shuffled. The larger the pool, the less padding.
+
+    Example:
+        >>> batching = Batching(batch_size=64)
+        >>> batches = batching.training_batches(store.lengths, store.hashes, seed=0, epoch=3)
+        >>> ids, lengths = store.padded("source", batches[0])
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        unit: str = "sentences",
+        pool_size: int = 20_000,
+        maximum_length: Mapping[str, int | None] | None = None,
+    ) -> None:
+        """Checks the settings.
+
+        Args:
+            batch_size: How much a batch holds.
+            unit: What is counted: `sentences` (rows), or `tokens`, namely all cells of the padded
+                arrays, source and target together.
+            pool_size: How many rows are sorted together.
+            maximum_length: The longest row that is trained on, by column, such as
+                `{"source": 100}`; `None` keeps all.
+
+        Raises:
+            UserError: If a value is impossible.
+        """
+        if unit not in _UNITS:
+            raise UserError(f"batching.unit={unit} is not one of {', '.join(_UNITS)}.")
+        limits = {
+            f"maximum_length.{column}": limit
+            for column, limit in (maximum_length or {}).items()
+            if limit is not None
+        }
+        for key, value in {"batch_size": batch_size, "pool_size": pool_size, **limits}.items():
+            if value < 1:
+                raise UserError(f"batching.{key}={value} is below 1.")
+        self.batch_size = batch_size
+        self.unit = unit
+        self.pool_size = pool_size
+        self.maximum_length = dict(maximum_length or {})
+
+    def training_batches(
+        self, lengths: np.ndarray, hashes: np.ndarray, seed: int, epoch: int
+    ) -> list[np.ndarray]:
+        """Returns the batches of an epoch; every row is in one of them.
+
+        Args:
+            lengths: The length of each row in each column, `(rows, columns)`; the last column
+                (the target) is sorted by first.
+            hashes: The content of each row, as 64 bits, `(rows,)`.
+            seed: Another seed gives another order.
+            epoch: Another epoch gives another order.
+
+        Returns:
+            Arrays of row indices, each `(rows in the batch,)`.
+        """
+        random = np.random.default_rng([seed, epoch])
+        order = np.argsort(hashes, kind="stable")
+        random.shuffle(order)
+        pool_size = self.pool_size
+        if self.unit == "sentences":
+            # Whole batches, or each pool would leave a small one.
+            pool_size = max(pool_size // self.batch_size, 1) * self.batch_size
+        pools = np.arange(len(order)) // pool_size
+        batches = self._cut(_sorted_by_length(lengths, order, pools), lengths)
+        return [batches[index] for index in random.permutation(len(batches))]
+
+    def evaluation_batches(self, lengths: np.ndarray, hashes: np.ndarray) -> list[np.ndarray]:
+        """Returns batches with every row once, from short to long.
+
+        Args:
+            lengths: The length of each row in each column, `(rows, columns)`.
+            hashes: The content of each row, as 64 bits, `(rows,)`.
+
+        Returns:
+            Arrays of row indices, each `(rows in the batch,)`.
+        """
+        order = np.argsort(hashes, kind="stable")
+        one_pool = np.zeros(len(order), dtype=np.int64)
+        return self._cut(_sorted_by_length(lengths, order, one_pool), lengths)
+
+    def _cut(self, order: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        if self.unit == "sentences":
+            starts = np.arange(self.batch_size, len(order), self.batch_size)
+        else:
+            starts = np.fromiter(self._token_starts(lengths[order]), dtype=np.int64)
+        return np.split(order, starts) if len(order) else []
+
+    def _token_starts(self, lengths: np.ndarray) -> Iterator[int]:
+        """Yields where a new batch starts, so that none has more padded tokens than allowed.
+
+        A row that is longer by itself is a batch of its own.
+        """
+        shortest = int(lengths.sum(axis=1).min(initial=self.batch_size))
+        window = self.batch_size // max(shortest, 1) + 1
+        start = 0
+        while True:
+            longest = np.maximum.accumulate(lengths[start : start + window], axis=0)
+            padded = longest.sum(axis=1, dtype=np.int64) * np.arange(1, len(longest) + 1)
+            start += max(int(np.searchsorted(padded, self.batch_size, side="right")), 1)
+            if start >= len(lengths):
+                return
+            yield start
+
+
+def _sorted_by_length(lengths: np.ndarray, order: np.ndarray, pools: np.ndarray) -> np.ndarray:
+    """Returns `order`, sorted by length within each pool; equals keep their order."""
+    keys = [lengths[order, column] for column in range(lengths.shape[1])]
+    return order[np.lexsort([*keys, pools])]
+
+
+def padding_share(lengths: np.ndarray, batches: Iterable[np.ndarray]) -> float:
+    """Returns the share of padding among the cells of all padded batches, 0 to 1.
+
+    Args:
+        lengths: The length of each row in each column, `(rows, columns)`.
+        batches: Arrays of row indices.
+    """
+    real = cells = 0
+    for rows in batches:
+        inside = lengths[rows]
+        real += int(inside.sum())
+        cells += int(inside.max(axis=0).sum()) * len(rows)
+    return 1 - real / cells if cells else 0.0
+
+
+def batch_dataset(
+    make_batch: Callable[[np.ndarray], Any],
+    batches: Iterable[np.ndarray],
+    output_signature: Any,
+) -> Any:
+    """Returns a `tf.data.Dataset` whose elements are made in the background, in order.
+
+    Args:
+        make_batch: Turns row indices, `(rows in the batch,)`, into arrays, in any structure.
+        batches: Arrays of row indices; gone through anew whenever the dataset is.
+        output_signature: The same structure of `tf.TensorSpec`.
+    """
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_generator(
+        lambda: map(make_batch, batches), output_signature=output_signature
+    )
+    return dataset.prefetch(tf.data.AUTOTUNE)

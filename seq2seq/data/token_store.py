@@ -1,0 +1,289 @@
+"""Tokenised records as memory-mapped columns, computed once and kept in a cache folder."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+import numpy as np
+
+from seq2seq.data.cache import cache_directory, ensure_directory
+from seq2seq.errors import UserError
+
+_FORMAT_VERSION = 1
+_CHUNK = 8192
+_SHOWN_LINES = 5
+
+
+class Encoder(Protocol):
+    """What turns the texts of a column into ids; a `Tokenizer` is one."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that decides on the ids."""
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Returns the ids of each text."""
+
+
+class ColumnSpec(NamedTuple):
+    """How a column is made from records."""
+
+    field: str
+    """The field of the records."""
+    encoder: Encoder
+    """Turns the field's text into ids."""
+    maximum_length: int | None = None
+    """Longer rows are left out; `None` keeps all."""
+
+
+@dataclasses.dataclass
+class StoreReport:
+    """What became of the records: counts, and the numbers (from 1) of the first few concerned."""
+
+    records: int = 0
+    rows: int = 0
+    empty: int = 0
+    empty_first: list[int] = dataclasses.field(default_factory=list)
+    too_long: int = 0
+    too_long_first: list[int] = dataclasses.field(default_factory=list)
+
+    def leave_out(self, reason: str, number: int) -> None:
+        """Counts a record that is left out because it is `empty` or `too_long`."""
+        setattr(self, reason, getattr(self, reason) + 1)
+        first = getattr(self, f"{reason}_first")
+        if len(first) < _SHOWN_LINES:
+            first.append(number)
+
+    def __str__(self) -> str:
+        parts = [f"{self.rows:,} of {self.records:,} records kept"]
+        for reason, count, first in (
+            ("empty", self.empty, self.empty_first),
+            ("too long", self.too_long, self.too_long_first),
+        ):
+            if count:
+                parts.append(f"{count:,} {reason} (records {', '.join(map(str, first))}, ...)")
+        return "; ".join(parts)
+
+
+class RaggedColumn(NamedTuple):
+    """Rows of different lengths, one behind the other."""
+
+    offsets: np.ndarray
+    """int64 `(rows + 1,)`: row i is `tokens[offsets[i]:offsets[i + 1]]`."""
+    tokens: np.ndarray
+    """int32 `(tokens,)`."""
+
+
+class TokenStore:
+    """Tokenised records, read from disk where and when they are needed.
+
+    Example:
+        >>> store = TokenStore.cached(
+        ...     dataset.fingerprint("train"),
+        ...     lambda: dataset.records("train"),
+        ...     {"source": ColumnSpec("source", english), "target": ColumnSpec("target", german)},
+        ... )
+        >>> ids, lengths = store.padded("source", np.arange(64))
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Opens a store.
+
+        Args:
+            directory: What `build` or `cached` has written.
+
+        Raises:
+            UserError: If the store is damaged.
+        """
+        try:
+            content = json.loads((directory / "store.json").read_text(encoding="utf-8"))
+            self.report = StoreReport(**content["report"])
+            self.columns = {
+                name: RaggedColumn(
+                    _mapped(directory / f"{name}.offsets", np.int64),
+                    _mapped(directory / f"{name}.tokens", np.int32),
+                )
+                for name in content["columns"]
+            }
+            self.hashes = _mapped(directory / "hashes", np.uint64)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"The cached data in {directory} are damaged ({error}). Delete that folder."
+            ) from error
+        self.lengths = np.stack(
+            [np.diff(column.offsets) for column in self.columns.values()], axis=1
+        ).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def row(self, column: str, index: int) -> np.ndarray:
+        """Returns the ids of one row, int32 `(length,)`."""
+        offsets, tokens = self.columns[column]
+        return tokens[offsets[index] : offsets[index + 1]]
+
+    def padded(self, column: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns some rows of a column, padded with zeros on the right.
+
+        Args:
+            column: The name of the column.
+            rows: Row indices, `(rows,)`.
+
+        Returns:
+            The ids, int32 `(rows, longest)`, and the lengths, int32 `(rows,)`.
+        """
+        offsets, tokens = self.columns[column]
+        starts = offsets[rows]
+        lengths = offsets[rows + 1] - starts
+        steps = np.arange(lengths.max(initial=0))
+        real = steps < lengths[:, None]
+        ids = np.zeros(real.shape, dtype=np.int32)
+        ids[real] = tokens[(starts[:, None] + steps)[real]]
+        return ids, lengths.astype(np.int32)
+
+    @classmethod
+    def cached(
+        cls,
+        fingerprint: str,
+        records: Callable[[], Iterable[Mapping[str, str]]],
+        columns: Mapping[str, ColumnSpec],
+        cache: Path | None = None,
+    ) -> "TokenStore":
+        """Opens the store of these records and columns, building it where there is none yet.
+
+        Args:
+            fingerprint: A hash of the content of the records.
+            records: Gives the records, if they are needed.
+            columns: How each column is made.
+            cache: The folder of all stores; `None` stands for `$XDG_CACHE_HOME/seq2seq/tokens`.
+
+        Raises:
+            UserError: If no record is left, or the records are faulty.
+        """
+        parts = [_FORMAT_VERSION, fingerprint]
+        for name, spec in columns.items():
+            parts += [name, spec.field, spec.encoder.fingerprint, spec.maximum_length]
+        key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+        root = cache_directory() / "tokens" if cache is None else cache
+        return cls(ensure_directory(root / key, lambda path: build(records(), columns, path)))
+
+
+def build(
+    records: Iterable[Mapping[str, str]], columns: Mapping[str, ColumnSpec], directory: Path
+) -> StoreReport:
+    """Writes the store of some records, in chunks, into an empty folder.
+
+    A record is left out if one of its columns is empty or too long.
+
+    Raises:
+        UserError: If no record is left, or a record lacks a field.
+    """
+    report = StoreReport()
+    with _Writer(directory, columns) as writer:
+        for chunk in _chunks(records):
+            writer.write(chunk, report)
+    if report.rows == 0:
+        raise UserError(
+            f"No record is left to use: {report}. Look at the data, or raise the maximum lengths."
+        )
+    content = {
+        "version": _FORMAT_VERSION,
+        "columns": list(columns),
+        "report": dataclasses.asdict(report),
+    }
+    (directory / "store.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return report
+
+
+class _Writer:
+    """The open files of a store that is being written."""
+
+    def __init__(self, directory: Path, columns: Mapping[str, ColumnSpec]) -> None:
+        self._columns = columns
+        self._directory = directory
+        self._ends = dict.fromkeys(columns, 0)
+        self._files: dict[str, IO[bytes]] = {}
+
+    def __enter__(self) -> "_Writer":
+        for name in self._columns:
+            for part in (f"{name}.offsets", f"{name}.tokens"):
+                self._files[part] = (self._directory / part).open("wb")
+            np.zeros(1, np.int64).tofile(self._files[f"{name}.offsets"])
+        self._files["hashes"] = (self._directory / "hashes").open("wb")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def write(self, chunk: Sequence[Mapping[str, str]], report: StoreReport) -> None:
+        """Tokenises records and appends those that are kept."""
+        encoded = {
+            name: spec.encoder.encode([_text(record, name, spec) for record in chunk])
+            for name, spec in self._columns.items()
+        }
+        kept = [
+            index
+            for index, record in enumerate(chunk)
+            if self._accepts(
+                record, {name: len(rows[index]) for name, rows in encoded.items()}, report
+            )
+        ]
+        for name, rows in encoded.items():
+            self._append(name, [rows[index] for index in kept])
+        fields = [spec.field for spec in self._columns.values()]
+        hashes = [_content_hash(chunk[index], fields) for index in kept]
+        np.array(hashes, dtype=np.uint64).tofile(self._files["hashes"])
+
+    def _accepts(
+        self, record: Mapping[str, str], lengths: Mapping[str, int], report: StoreReport
+    ) -> bool:
+        report.records += 1
+        for name, spec in self._columns.items():
+            if lengths[name] == 0 or not record[spec.field].strip():
+                report.leave_out("empty", report.records)
+                return False
+        for name, spec in self._columns.items():
+            if spec.maximum_length is not None and lengths[name] > spec.maximum_length:
+                report.leave_out("too_long", report.records)
+                return False
+        report.rows += 1
+        return True
+
+    def _append(self, name: str, rows: list[np.ndarray]) -> None:
+        if not rows:
+            return
+        np.concatenate(rows).astype(np.int32).tofile(self._files[f"{name}.tokens"])
+        ends = self._ends[name] + np.cumsum([len(row) for row in rows], dtype=np.int64)
+        ends.tofile(self._files[f"{name}.offsets"])
+        self._ends[name] = int(ends[-1])
+
+
+def _text(record: Mapping[str, str], column: str, spec: ColumnSpec) -> str:
+    try:
+        return record[spec.field]
+    except KeyError:
+        raise UserError(
+            f"The column {column} needs the field {spec.field!r}; the records have "
+            f"{', '.join(record)}."
+        ) from None
+
+
+def _content_hash(record: Mapping[str, str], fields: Sequence[str]) -> int:
+    """Returns 64 bits that depend on the content of a row alone, and not on its place."""
+    content = "\0".join(record[field] for field in fields).encode()
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
+
+
+def _chunks(records: Iterable[Mapping[str, str]]) -> Iterator[list[Mapping[str, str]]]:
+    iterator = iter(records)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
+
+
+def _mapped(path: Path, dtype: type) -> np.ndarray:
+    return np.memmap(path, dtype=dtype, mode="r")
