@@ -30,7 +30,7 @@ class Batching:
         self,
         batch_size: int = 64,
         unit: str = "sentences",
-        pool_size: int = 20_000,
+        pool_size: int = 50_000,
         maximum_length: Mapping[str, int | None] | None = None,
     ) -> None:
         """Checks the settings.
@@ -113,10 +113,10 @@ class Batching:
 
         A row that is longer by itself is a batch of its own.
         """
-        shortest = int(lengths.sum(axis=1).min(initial=self.batch_size))
-        window = self.batch_size // max(shortest, 1) + 1
         start = 0
         while True:
+            # No more rows than these fit, since none of them can be padded to less than the first.
+            window = self.batch_size // max(int(lengths[start].sum()), 1) + 1
             longest = np.maximum.accumulate(lengths[start : start + window], axis=0)
             padded = longest.sum(axis=1, dtype=np.int64) * np.arange(1, len(longest) + 1)
             start += max(int(np.searchsorted(padded, self.batch_size, side="right")), 1)
@@ -126,8 +126,15 @@ class Batching:
 
 
 def _sorted_by_length(lengths: np.ndarray, order: np.ndarray, pools: np.ndarray) -> np.ndarray:
-    """Returns `order`, sorted by length within each pool; equals keep their order."""
-    keys = [lengths[order, column] for column in range(lengths.shape[1])]
+    """Returns `order`, sorted within each pool by the last column, then by the ones before it.
+
+    Each column rises and falls in turn (short to long, long to short, ...) while the next one
+    grows step by step. So neighbours are alike in all columns wherever a batch is cut.
+    """
+    keys: list[np.ndarray] = []
+    for column in range(lengths.shape[1]):
+        keys = [np.where(lengths[order, column] % 2, key, -key) for key in keys]
+        keys.append(lengths[order, column])
     return order[np.lexsort([*keys, pools])]
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,18 +50,16 @@ def prepare(directory: Path | None = None) -> Path:
         directory: Where datasets are kept; `None` stands for the cache folder of this package.
     """
     root = cache_directory() if directory is None else directory
-    release = f"{CldrDates.VERSION}-babel-{babel.__version__}"
-    return ensure_directory(root / "cldr_dates" / release, _write)
+    # A folder of its own for each release of Babel, whose data may differ.
+    release = f"cldr_dates-{CldrDates.VERSION}-babel-{babel.__version__}"
+    return ensure_directory(root / release, _write) / "cldr_dates" / str(CldrDates.VERSION)
 
 
 def _write(directory: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=directory.parent) as workshop:
-        builder = CldrDates(data_dir=workshop)
-        tfds.disable_progress_bar()
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                builder.download_and_prepare()
-        finally:
-            tfds.enable_progress_bar()
-        for path in Path(builder.data_dir).iterdir():
-            path.rename(directory / path.name)
+    builder = CldrDates(data_dir=directory)
+    tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+    finally:
+        tfds.enable_progress_bar()

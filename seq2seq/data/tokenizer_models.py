@@ -128,7 +128,14 @@ def _on_bytes(model: models.Model, clean: normalizers.Normalizer) -> Tokenizer:
 
 
 def _train(tokenizer: Tokenizer, texts: Iterable[str], trainer: trainers.Trainer) -> Any:
-    tokenizer.train_from_iterator(texts, trainer)
+    # In parallel, the library would pull the texts from a thread of its own. Texts that come out
+    # of a TensorFlow pipeline must be pulled from the thread that made it, or the process crashes.
+    setting = os.environ["TOKENIZERS_PARALLELISM"]
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    try:
+        tokenizer.train_from_iterator(texts, trainer)
+    finally:
+        os.environ["TOKENIZERS_PARALLELISM"] = setting
     return json.loads(tokenizer.to_str())["model"]
 
 
