@@ -10,13 +10,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.layers.recurrent_kernels import (
+from seq2seq.layers.recurrent_kernels import scan
+from seq2seq.layers.recurrent_steps import (
     GRUResetBeforeStep,
     GRUStep,
     LSTMStep,
     Step,
     Tensors,
-    scan,
     state_dtype,
 )
 
