@@ -1,0 +1,207 @@
+"""Configs: composing one from overrides, checking its keys, and building objects from its nodes."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seq2seq.errors import UserError
+
+def folder(name: str) -> Path:
+    """Finds `conf` or `recipes`: inside an installed package, or at the top of a checkout."""
+    package = Path(str(resources.files("seq2seq")))
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def recipe_files() -> dict[str, Path]:
+    """Returns every recipe by its name, such as `translation/cldr_dates`."""
+    top = folder("recipes")
+    return {
+        path.relative_to(top).with_suffix("").as_posix(): path for path in sorted(top.rglob("*.yaml"))
+    }
+
+
+def register_recipe(name: str) -> str:
+    """Makes a recipe known to Hydra as a choice of the group `recipe`.
+
+    Args:
+        name: The name of a recipe of the package, or the path of a YAML file.
+
+    Returns:
+        The name under which Hydra finds it.
+
+    Raises:
+        UserError: If there is no such recipe, or its YAML cannot be read.
+    """
+    known = recipe_files()
+    path = Path(name) if name.endswith((".yaml", ".yml")) else known.get(name)
+    if path is None or not path.is_file():
+        raise UserError(
+            f"recipe={name}: no such recipe{nearest(name, known)}. "
+            "`seq2seq recipes` lists them; a file of your own is named with its .yaml ending."
+        )
+    choice = path.stem if name.endswith((".yaml", ".yml")) else name
+    try:
+        node = OmegaConf.load(path)
+    except Exception as error:  # yaml raises many kinds, with the line in the message
+        raise UserError(f"{path}: not a readable recipe: {error}") from error
+    if not isinstance(node, DictConfig):
+        raise UserError(f"{path}: a recipe must be a mapping of keys to values")
+    group, _, leaf = f"recipe/{choice}".rpartition("/")
+    ConfigStore.instance().store(group=group, name=leaf, node=node, package="_global_")
+    return choice
+
+
+def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    """Returns `; the nearest is 'x'` for the most similar known name, or an empty string."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.3)
+    return f"; the nearest is '{found[0]}'" if found else ""
+
+
+def composed(overrides: list[str], directory: Path | None = None, name: str = "train") -> DictConfig:
+    """Composes and checks the config of one run.
+
+    Args:
+        overrides: Hydra overrides.
+        directory: Where the primary config is; the package's `conf` by default.
+        name: The primary config's name.
+
+    Raises:
+        UserError: If an override or a key is wrong.
+    """
+    try:
+        with initialize_config_dir(str((directory or folder("conf")).resolve()), version_base="1.3"):
+            config = compose(name, overrides=overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, overrides, directory, name)) from error
+    finally:
+        GlobalHydra.instance().clear()
+    check_keys(config)
+    return config
+
+
+def explain(error: Exception, overrides: list[str], directory: Path | None, name: str) -> str:
+    """Turns Hydra's words for a bad override into ones that name the nearest valid key."""
+    text = str(error)
+    missing = re.search(r"Could not override '([^']+)'", text)
+    if missing:
+        key = missing.group(1)
+        good = [o for o in overrides if not re.match(rf"[+~]*{re.escape(key)}\b", o)]
+        known = list(keys_of(composed(good, directory, name)))
+        parent = key.rpartition(".")[0]
+        siblings = [k for k in known if k.rpartition(".")[0] == parent]
+        return f"{key}: no such config key{nearest(key, siblings) or nearest(key, known)}."
+    return re.sub(r"\s*\n\s*", " ", text).strip()
+
+
+def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
+    """Yields every dotted key of a config."""
+    if isinstance(node, DictConfig):
+        for key in node:
+            yield f"{prefix}{key}"
+            if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
+                yield from keys_of(node[key], f"{prefix}{key}.")
+
+
+def check_keys(config: DictConfig) -> None:
+    """Checks the top-level keys, and every `_target_` node against its constructor.
+
+    Raises:
+        UserError: If a key is unknown, a required value is missing, or a target cannot be found.
+    """
+    known = top_level_keys()
+    for key in config:
+        if key not in known:
+            raise UserError(f"{key}: no such config key{nearest(str(key), known)}.")
+    check_values(config)
+    check_nodes(config)
+
+
+def top_level_keys() -> list[str]:
+    """Returns the keys that a config may have: those of `conf/train.yaml` and its groups."""
+    train = OmegaConf.load(folder("conf") / "train.yaml")
+    groups = [next(iter(entry)) for entry in train.defaults if not isinstance(entry, str)]
+    names = [str(group).split("@")[-1].split()[-1].strip("/") for group in groups]
+    return [*(str(key) for key in train if key != "defaults"), *names]
+
+
+def check_values(config: DictConfig) -> None:
+    """Resolves every value.
+
+    Raises:
+        UserError: If one is missing or refers to nothing.
+    """
+    try:
+        OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "config"
+        first = str(error).splitlines()[0]
+        raise UserError(f"{key}: {first}. Give it as {key}=... or in the recipe.") from error
+
+
+def nodes(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Yields the path and content of every `_target_` node."""
+    if isinstance(node, DictConfig):
+        if "_target_" in node:
+            yield path, node
+        for key in node:
+            yield from nodes(node[key], f"{path}.{key}" if path else str(key))
+
+
+def check_nodes(config: DictConfig) -> None:
+    """Checks each `_target_` node against the signature it will be called with.
+
+    Raises:
+        UserError: If a target cannot be imported, or does not take a key.
+    """
+    for path, node in nodes(config):
+        target = node["_target_"]
+        try:
+            parameters = inspect.signature(hydra.utils.get_object(target)).parameters
+        except Exception as error:  # whatever an import may raise
+            raise UserError(f"{path}._target_: cannot import '{target}' ({error})") from error
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        if takes_any and not target.startswith("seq2seq."):
+            continue  # a foreign class checks its own arguments
+        valid = [name for name in parameters if name != "kwargs"]
+        for key in node:
+            if not str(key).startswith("_") and key not in valid:
+                raise UserError(f"{path}.{key}: no such config key{nearest(str(key), valid)}.")
+
+
+def build(config: DictConfig, key: str, **arguments: Any) -> Any:
+    """Builds the object that a node names.
+
+    Args:
+        config: The whole config.
+        key: The node's key.
+        arguments: Constructor arguments that only the run knows.
+
+    Raises:
+        UserError: If a value is impossible, naming the key.
+    """
+    try:
+        return hydra.utils.instantiate(config[key], **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__
+        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, UserError):
+            raise cause from error
+        where = re.search(r"full_key: (\S+)", str(error))
+        path = where.group(1) if where else key
+        path = path if path.startswith(key) else f"{key}.{path}"
+        raise UserError(f"{path}: {cause or error}") from error

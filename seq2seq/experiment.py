@@ -1,0 +1,208 @@
+"""One run from its config: data -> task -> trainer -> evaluation -> tracking."""
+
+import json
+import logging
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.logging import RichHandler
+
+from seq2seq.config import build
+from seq2seq.data.datasets import Dataset
+from seq2seq.plots.curves import learning_curves
+from seq2seq.plots.files import save_figure
+from seq2seq.report import print_report
+from seq2seq.tasks.base import Evaluation, Task
+from seq2seq.tasks.model_folder import build_task, precision, save_model_folder
+from seq2seq.tracking.base import Tracker
+from seq2seq.training.checkpoints import Progress
+from seq2seq.training.interrupt import TrainingInterrupted
+
+log = logging.getLogger(__name__)
+
+EVALUATED = ("validation", "test")
+
+
+def run(
+    config: DictConfig, run_folder: Path, tags: dict[str, str], console: Console
+) -> dict[str, Any]:
+    """Trains, evaluates and tracks one run.
+
+    Args:
+        config: The composed config.
+        run_folder: Where everything the run makes is kept.
+        tags: What to find the tracked run by, such as its recipe.
+        console: Where a person follows the run.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        UserError: If something the user can mend is wrong.
+        TrainingInterrupted: After Ctrl-C; what was learned is saved.
+    """
+    seed_everything(config.seed)
+    tracker: Tracker = build(config, "tracking")
+    data: Dataset = build(config, "data")
+    task: Task = build_task(config)
+    trainer = build(config, "trainer")
+    optimizer = build(config, "optimizer")
+    plain = OmegaConf.to_container(config, resolve=True)
+
+    with log_to(run_folder, console), tracked(tracker, run_folder, plain, tags, trainer.resume):
+        task.prepare(data, config.seed)
+        log_data(tracker, data)
+        with precision(config.precision):
+            model = build(config, "model", **task.model_arguments())
+        log.info("model: %s parameters", f"{model.training_model.count_params():,}")
+
+        def score_validation() -> dict[str, float]:
+            return task.evaluate(model, data.records("validation")).scores
+
+        def keep_model() -> None:
+            save_model_folder(run_folder / "model", task, model, plain)
+
+        try:
+            progress = trainer.fit(
+                model.training_model,
+                task,
+                optimizer,
+                checkpoints=run_folder / "checkpoints",
+                score_validation=score_validation,
+                log_metrics=tracker.log_metrics,
+                console=console,
+            )
+        except TrainingInterrupted:
+            keep_model()
+            raise TrainingInterrupted(
+                f"Stopped. What was learned is saved in {run_folder}; go on with\n"
+                f"  seq2seq train resume={run_folder}"
+            ) from None
+        keep_model()
+
+        evaluations = {split: task.evaluate(model, data.records(split)) for split in EVALUATED}
+        for split in EVALUATED:
+            evaluations[split].scores.update(
+                trainer.measure(model.training_model, task.loss, task.batches(split))
+            )
+        metrics = collect_metrics(evaluations, progress)
+        write_results(run_folder, evaluations, metrics)
+        log_results(tracker, run_folder, evaluations, metrics, progress)
+    print_report(console, metrics, evaluations["test"].rows, run_folder, tracker.page_command())
+    return metrics
+
+
+def seed_everything(seed: int) -> None:
+    """Makes two runs of one config on one machine bit-identical."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def log_to(run_folder: Path, console: Console) -> Iterator[None]:
+    """Sends the package's log to the console and, with times, to `train.log`."""
+    run_folder.mkdir(parents=True, exist_ok=True)
+    to_file = logging.FileHandler(run_folder / "train.log", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_console = RichHandler(
+        console=console, show_time=False, show_level=False, show_path=False, highlighter=None
+    )
+    logger = logging.getLogger("seq2seq")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    for handler in (to_file, to_console):
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in (to_file, to_console):
+            logger.removeHandler(handler)
+        to_file.close()
+
+
+@contextmanager
+def tracked(
+    tracker: Tracker, run_folder: Path, config: dict[str, Any], tags: dict[str, str], resume: bool
+) -> Iterator[None]:
+    """Opens the tracked run, and closes it with the status that the block ends with."""
+    tracker.start(run_folder, config, tags, resume)
+    status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    except (TrainingInterrupted, KeyboardInterrupt):
+        status = "KILLED"
+        raise
+    finally:
+        tracker.log_folder(run_folder, ignore=["checkpoints/*"])
+        tracker.finish(status)
+
+
+def log_data(tracker: Tracker, data: Dataset) -> None:
+    """Logs where each split comes from, with a digest of its content."""
+    description = data.describe()
+    for split in ("train", *EVALUATED):
+        tracker.log_dataset(
+            description["name"], description["source"], data.fingerprint(split), split
+        )
+
+
+def collect_metrics(evaluations: dict[str, Evaluation], progress: Progress) -> dict[str, Any]:
+    """Puts the scores of the splits and the cost of the training together."""
+    return {
+        **{split: dict(sorted(e.scores.items())) for split, e in evaluations.items()},
+        "training": {
+            "steps": progress.total_steps,
+            "epochs": progress.epoch,
+            "best_epoch": progress.best_epoch,
+            "seconds": round(progress.seconds, 1),
+            "target_tokens_per_second": round(progress.target_tokens / progress.training_seconds),
+        },
+        "signatures": evaluations["test"].signatures,
+    }
+
+
+def write_results(
+    run_folder: Path, evaluations: dict[str, Evaluation], metrics: dict[str, Any]
+) -> None:
+    """Writes `predictions/<split>.jsonl`, then `metrics.json`: who finds that finds all."""
+    (run_folder / "predictions").mkdir(exist_ok=True)
+    for split, evaluation in evaluations.items():
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in evaluation.rows]
+        (run_folder / "predictions" / f"{split}.jsonl").write_text("".join(lines), "utf-8")
+    aside = run_folder / f"aside-{os.getpid()}-metrics.json"
+    aside.write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
+    aside.replace(run_folder / "metrics.json")
+
+
+def log_results(
+    tracker: Tracker,
+    run_folder: Path,
+    evaluations: dict[str, Evaluation],
+    metrics: dict[str, Any],
+    progress: Progress,
+) -> None:
+    """Logs final scores, sample predictions and the learning curves."""
+    finals = {
+        f"{part}_{name}": value
+        for part in (*EVALUATED, "training")
+        for name, value in metrics[part].items()
+    }
+    tracker.log_metrics(finals, progress.total_steps)
+    rows = evaluations["test"].rows
+    sample = random.Random(0).sample(rows, min(20, len(rows)))
+    tracker.log_table({key: [row[key] for row in sample] for key in sample[0]}, "samples.json")
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for epoch in progress.history:
+        for name, value in epoch.items():
+            if name != "step":
+                curves.setdefault(name, []).append((epoch["step"], value))
+    save_figure(learning_curves(curves), run_folder / "plots" / "curves.png")

@@ -1,0 +1,51 @@
+"""`seq2seq evaluate`: a run's scores on a split of its data, or on files."""
+
+import json
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from seq2seq.config import build
+from seq2seq.data.datasets import Dataset, ParallelText
+from seq2seq.errors import UserError
+from seq2seq.inference.files import output
+from seq2seq.inference.predictor import Predictor
+
+
+def evaluate(
+    run_folder: Path,
+    split: str,
+    source: Path | None,
+    target: Path | None,
+    predictions: Path | None,
+) -> None:
+    """Predicts and scores, and prints the scores as JSON.
+
+    Args:
+        run_folder: A run folder.
+        split: A split of the data that the run was trained on.
+        source: A file of sources to use instead.
+        target: Its references, line by line.
+        predictions: Where to write the predictions as JSONL.
+
+    Raises:
+        UserError: If the run or the data cannot be used.
+    """
+    data: Dataset
+    if (source is None) != (target is None):
+        raise UserError("--source and --target: give both or neither")
+    if source is not None and target is not None:
+        data = ParallelText(".", {split: str(source)}, {split: str(target)})
+    else:
+        saved = run_folder / ".hydra" / "config.yaml"
+        if not saved.is_file():
+            raise UserError(f"{run_folder}: has no .hydra/config.yaml; give --source and --target")
+        data = build(OmegaConf.load(saved), "data")
+    records = data.records(split)
+    predictor = Predictor.load(run_folder)
+    evaluation = predictor.task.evaluate(predictor.model, records)
+    if predictions is not None:
+        with output(str(predictions)) as stream:
+            for row in evaluation.rows:
+                stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    print(json.dumps({**evaluation.scores, "signatures": evaluation.signatures}, indent=2))

@@ -1,0 +1,123 @@
+"""`seq2seq train`: from the command line through Hydra to one run or a sweep of runs."""
+
+import shutil
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from seq2seq.config import check_keys, composed, folder, register_recipe
+from seq2seq.errors import UserError
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+
+def launch(arguments: Sequence[str], debug: bool) -> int:
+    """Runs what the arguments ask for.
+
+    Args:
+        arguments: Hydra overrides and flags, and `resume=RUN`.
+        debug: Whether errors show their stack trace.
+
+    Returns:
+        The exit code: 0, 2 if a run failed by a mistake of the user, 130 after Ctrl-C.
+
+    Raises:
+        UserError: If the arguments are wrong.
+    """
+    overrides = [a if not a.startswith("recipe=") else _known_recipe(a) for a in arguments]
+    resumed = [a.removeprefix("resume=") for a in overrides if a.startswith("resume=")]
+    if resumed:
+        rest = [a for a in overrides if not a.startswith("resume=")]
+        return _resume(Path(resumed[-1]), rest, debug)
+    composed(_first_of_sweep([a for a in overrides if not a.startswith("-")]))
+
+    codes: list[int] = []
+
+    def job(config: DictConfig) -> None:
+        runtime = HydraConfig.get().runtime
+        codes.append(_run(config, Path(runtime.output_dir), tags_of(runtime.choices), debug))
+        if codes[-1] == INTERRUPTED:  # the rest of a sweep is not wanted either
+            sys.exit(INTERRUPTED)
+
+    before = sys.argv
+    sys.argv = ["seq2seq train", *overrides]
+    try:
+        hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")(job)()
+    finally:
+        sys.argv = before
+    return max(codes, default=0)
+
+
+def _known_recipe(argument: str) -> str:
+    names = argument.removeprefix("recipe=").split(",")
+    return "recipe=" + ",".join(register_recipe(name) for name in names)
+
+
+def _first_of_sweep(overrides: list[str]) -> list[str]:
+    """Replaces each comma-separated list of choices by its first, so that the keys can be checked."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise UserError(" ".join(str(error).split())) from error
+    return [
+        f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
+        if override.is_sweep_override()
+        else text
+        for override, text in zip(parsed, overrides, strict=True)
+    ]
+
+
+def _resume(run_folder: Path, overrides: list[str], debug: bool) -> int:
+    saved = run_folder / ".hydra" / "config.yaml"
+    if not saved.is_file():
+        raise UserError(f"resume={run_folder}: not a run folder, it has no .hydra/config.yaml")
+    flags = [a for a in overrides if a.startswith("-")]
+    if flags:
+        raise UserError(f"resume={run_folder}: goes on with one run; {flags[0]} does not go with it")
+    config = composed([*overrides, "trainer.resume=true"], saved.parent, "config")
+    choices = OmegaConf.select(OmegaConf.load(saved.parent / "hydra.yaml"), "hydra.runtime.choices")
+    return _run(config, run_folder, tags_of(choices), debug)
+
+
+def tags_of(choices: Mapping[str, str | None]) -> dict[str, str]:
+    """Returns what to find a tracked run by, from Hydra's choices of config groups."""
+    return {name: str(choices[name]) for name in ("recipe", "task", "data") if choices.get(name)}
+
+
+def _run(config: DictConfig, run_folder: Path, tags: dict[str, str], debug: bool) -> int:
+    """Runs one experiment and says in words how it ended."""
+    from seq2seq.experiment import run
+    from seq2seq.training.interrupt import TrainingInterrupted
+
+    console = Console(stderr=True)
+    try:
+        check_keys(config)
+        run(config, run_folder, tags, console)
+        return 0
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        console.print(f"seq2seq: error: {error}", markup=False, highlight=False, soft_wrap=True)
+        _remove_if_empty(run_folder)
+        return USER_ERROR
+    except TrainingInterrupted as stop:
+        console.print(str(stop), markup=False, highlight=False, soft_wrap=True)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        console.print("seq2seq: stopped", highlight=False)
+        _remove_if_empty(run_folder)
+        return INTERRUPTED
+
+
+def _remove_if_empty(run_folder: Path) -> None:
+    """Removes the folder of a run that ended before it made anything."""
+    if run_folder.is_dir() and {p.name for p in run_folder.iterdir()} <= {".hydra", "train.log"}:
+        shutil.rmtree(run_folder)

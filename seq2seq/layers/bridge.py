@@ -1,0 +1,152 @@
+"""Bridges: how the encoder's final states become the decoder's initial states."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+EncoderStates = Sequence[dict[str, dict[str, Any]]]
+"""One entry a layer: direction (`forward`, `backward`) -> field (`h`, for LSTM also `c`) -> tensor."""
+
+DecoderStates = list[dict[str, Any]]
+"""One entry a layer: field (`h`, for LSTM also `c`) -> tensor of shape `(batch, units)`."""
+
+
+@dataclass(frozen=True)
+class StateSpec:
+    """The states that a decoder starts from.
+
+    Attributes:
+        layers: Number of recurrent layers.
+        fields: Names of one layer's states: `("h", "c")` for LSTM, `("h",)` for GRU.
+        units: Width of each state.
+    """
+
+    layers: int
+    fields: tuple[str, ...]
+    units: int
+
+    def __str__(self) -> str:
+        return f"{self.layers} layer(s), states {'/'.join(self.fields)} of {self.units} units"
+
+
+def describe_states(states: EncoderStates) -> str:
+    """Says in words what an encoder hands over, for error messages."""
+    first = states[0]
+    fields = next(iter(first.values()))
+    units = next(iter(fields.values())).shape[-1]
+    directions = " and ".join(first)
+    return f"{len(states)} layer(s), {directions}, states {'/'.join(fields)} of {units} units"
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class Bridge(keras.layers.Layer):
+    """Base class: takes encoder states, returns states that fit `spec`.
+
+    Args:
+        spec: The states the decoder expects.
+    """
+
+    def __init__(self, spec: StateSpec, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+
+    def refuse(self, states: EncoderStates, need: str) -> None:
+        """Raises the error that names both sides."""
+        raise ValueError(
+            f"model.bridge: {type(self).__name__} needs {need}; the encoder gives "
+            f"{describe_states(states)}, the decoder takes {self.spec}. "
+            "DenseBridge fits any encoder to any decoder."
+        )
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class CopyBridge(Bridge):
+    """Hands each layer's states on unchanged.
+
+    Raises:
+        ValueError: If the encoder is bidirectional, or layers, units or cell differ.
+    """
+
+    def call(self, states: EncoderStates) -> DecoderStates:
+        """Maps `(batch, units)` states to the same states, without the direction level."""
+        spec = self.spec
+        if len(states) != spec.layers or any(set(layer) != {"forward"} for layer in states):
+            self.refuse(states, "one direction and equal numbers of layers")
+        for layer in states:
+            found = {field: tensor.shape[-1] for field, tensor in layer["forward"].items()}
+            if found != dict.fromkeys(spec.fields, spec.units):
+                self.refuse(states, "the same cell and units on both sides")
+        return [dict(layer["forward"]) for layer in states]
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class ConcatenateBridge(Bridge):
+    """Joins both directions of a layer: `h = [h_forward; h_backward]`, the same for `c`.
+
+    Raises:
+        ValueError: If the encoder is unidirectional, layers or cell differ, or the decoder is not
+            twice as wide as one direction.
+    """
+
+    def call(self, states: EncoderStates) -> DecoderStates:
+        """Maps pairs of `(batch, units)` states to `(batch, 2 * units)` states."""
+        spec = self.spec
+        if len(states) != spec.layers or any(len(layer) != 2 for layer in states):
+            self.refuse(states, "two directions and equal numbers of layers")
+        for layer in states:
+            found = {field: 2 * tensor.shape[-1] for field, tensor in layer["forward"].items()}
+            if found != dict.fromkeys(spec.fields, spec.units):
+                self.refuse(states, "the same cell and a decoder twice as wide as one direction")
+        return [
+            {
+                field: ops.concatenate([layer["forward"][field], layer["backward"][field]], axis=-1)
+                for field in spec.fields
+            }
+            for layer in states
+        ]
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class DenseBridge(Bridge):
+    """One dense projection for every decoder state, from all encoder states together.
+
+    Fits any cell, depth, width and number of directions to any other.
+
+    Args:
+        spec: The states the decoder expects.
+        activation: Activation of the projections; `tanh` keeps states in an LSTM's usual range.
+    """
+
+    def __init__(self, spec: StateSpec, activation: str | None = "tanh", **kwargs: Any) -> None:
+        super().__init__(spec, **kwargs)
+        # Keras saves the layers of flat lists only: layer by layer, field by field.
+        self.projections = [
+            keras.layers.Dense(spec.units, activation=activation, name=f"layer_{layer}_{field}")
+            for layer in range(spec.layers)
+            for field in spec.fields
+        ]
+
+    def call(self, states: EncoderStates) -> DecoderStates:
+        """Maps all states, concatenated to `(batch, width)`, to `(batch, spec.units)` each."""
+        together = ops.concatenate(
+            [tensor for layer in states for fields in layer.values() for tensor in fields.values()],
+            axis=-1,
+        )
+        projected = iter([dense(together) for dense in self.projections])
+        return [
+            {field: next(projected) for field in self.spec.fields} for _ in range(self.spec.layers)
+        ]
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class ZeroBridge(Bridge):
+    """Starts the decoder from zeros: what the source says must then come through attention."""
+
+    def call(self, states: EncoderStates) -> DecoderStates:
+        """Maps any states to zeros of shape `(batch, spec.units)`."""
+        like = next(iter(states[0]["forward"].values()))
+        zeros = ops.zeros((ops.shape(like)[0], self.spec.units), dtype=self.compute_dtype)
+        return [dict.fromkeys(self.spec.fields, zeros) for _ in range(self.spec.layers)]

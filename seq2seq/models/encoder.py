@@ -1,0 +1,86 @@
+"""The encoder: a stack of recurrent layers, in one or both directions."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from seq2seq.models.cells import STATE_FIELDS, fraction, positive, recurrent_layer
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class Encoder(keras.layers.Layer):
+    """Reads a whole sequence and returns its outputs and every final state, by name.
+
+    Args:
+        cell: `lstm` or `gru`.
+        units: Units of each layer and direction.
+        layers: Number of stacked layers.
+        bidirectional: Whether each layer also reads from right to left; its outputs are then the
+            concatenation of both directions.
+        dropout: Share of inputs dropped before each layer.
+
+    Raises:
+        ValueError: If an argument has an impossible value.
+    """
+
+    def __init__(
+        self,
+        cell: str = "lstm",
+        units: int = 256,
+        layers: int = 1,
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        positive("layers", layers)
+        fraction("dropout", dropout)
+        self.cell = cell
+        self.units = units
+        self.dropout = keras.layers.Dropout(dropout)
+        # Keras saves the layers of flat lists only, so one list a direction.
+        self.forward_stack = self._stack(cell, units, layers, go_backwards=False)
+        self.backward_stack = (
+            self._stack(cell, units, layers, go_backwards=True) if bidirectional else []
+        )
+
+    @staticmethod
+    def _stack(cell: str, units: int, layers: int, go_backwards: bool) -> list[keras.layers.Layer]:
+        return [
+            recurrent_layer(cell, units, go_backwards=go_backwards, name=f"layer_{layer}")
+            for layer in range(layers)
+        ]
+
+    def call(
+        self, inputs: tf.Tensor, lengths: tf.Tensor, training: bool | None = None
+    ) -> tuple[tf.Tensor, list[dict[str, dict[str, tf.Tensor]]]]:
+        """Encodes a padded batch.
+
+        Args:
+            inputs: Float tensor `(batch, source_length, features)`.
+            lengths: Integer tensor `(batch,)`, the real steps of each row.
+            training: Whether dropout is active.
+
+        Returns:
+            Outputs `(batch, source_length, units)` (`2 * units` if bidirectional) and the final
+            states: a list over layers of direction -> field -> `(batch, units)`.
+        """
+        mask = tf.sequence_mask(lengths, tf.shape(inputs)[1])
+        fields = STATE_FIELDS[self.cell]
+        outputs, states = inputs, []
+        for layer, forward in enumerate(self.forward_stack):
+            outputs = self.dropout(outputs, training=training)
+            sequence, *final = forward(outputs, mask=mask, training=training)
+            states.append({"forward": dict(zip(fields, final, strict=True))})
+            if self.backward_stack:
+                backward = self.backward_stack[layer]
+                reverse, *final = backward(outputs, mask=mask, training=training)
+                states[-1]["backward"] = dict(zip(fields, final, strict=True))
+                sequence = tf.concat([sequence, tf.reverse(reverse, axis=[1])], axis=-1)
+            outputs = sequence
+        return outputs, states
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        """Lengths are passed explicitly: no mask travels with the tensors."""
+        return

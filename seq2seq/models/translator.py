@@ -1,0 +1,158 @@
+"""The encoder-decoder: three Keras models on the same layer objects."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from seq2seq.layers.bridge import Bridge, StateSpec
+from seq2seq.models.cells import fraction, positive
+from seq2seq.models.decoder import Decoder
+from seq2seq.models.encoder import Encoder
+
+Embeddings = Literal["separate", "tied", "shared"]
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class ReverseSource(keras.layers.Layer):
+    """Turns each row's real tokens round and leaves its padding where it is."""
+
+    def call(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """Maps `(batch, source_length)` tokens and `(batch,)` lengths to reversed tokens."""
+        return tf.reverse_sequence(tokens, lengths, seq_axis=1)
+
+
+class Translator:
+    """An encoder hands its states to a decoder; training and inference share every layer.
+
+    `training_model` reads source and target at once (teacher forcing), `encoder_model` gives the
+    states that decoding starts from, `decoder_model` goes one step on. They are built from the
+    same layer objects, so that there is one set of weights.
+
+    Args:
+        source_vocabulary_size: Number of source token ids.
+        target_vocabulary_size: Number of target token ids.
+        encoder: The encoder.
+        decoder: The decoder.
+        bridge: Makes the bridge from the `StateSpec` that the decoder expects.
+        embedding_dim: Width of the token embeddings.
+        embeddings: `separate`; `tied` (the output layer is the target embedding, transposed;
+            Press & Wolf, 2017, https://arxiv.org/abs/1608.05859); or `shared` (source, target and
+            output are one matrix, which needs a joint vocabulary).
+        output_dropout: Share of decoder outputs dropped before the output layer.
+        reverse_source: Whether the encoder reads the source from its end (Sutskever et al., 2014,
+            https://arxiv.org/abs/1409.3215).
+
+    Attributes:
+        training_model: `{source, source_length, target}` -> logits
+            `(batch, target_length, target_vocabulary_size)`.
+        encoder_model: `{source, source_length}` -> `{outputs, states}`, where `outputs` is
+            `(batch, source_length, units)` and `states` are those the decoder starts from.
+        decoder_model: `{target, states}` -> `{logits, states}`; `target` is `(batch, 1)`, `logits`
+            `(batch, 1, target_vocabulary_size)`, `states` a list over layers of field ->
+            `(batch, units)`.
+
+    Raises:
+        ValueError: If an argument has an impossible value, or two of them do not fit.
+
+    Example:
+        >>> translator = Translator(
+        ...     source_vocabulary_size=100,
+        ...     target_vocabulary_size=50,
+        ...     encoder=Encoder(units=32),
+        ...     decoder=Decoder(units=64),
+        ...     bridge=ConcatenateBridge,
+        ... )
+        >>> start = translator.encoder_model({"source": source, "source_length": lengths})
+        >>> step = translator.decoder_model({"target": first, "states": start["states"]})
+    """
+
+    def __init__(
+        self,
+        source_vocabulary_size: int,
+        target_vocabulary_size: int,
+        encoder: Encoder,
+        decoder: Decoder,
+        bridge: Callable[[StateSpec], Bridge],
+        embedding_dim: int = 256,
+        embeddings: Embeddings = "separate",
+        output_dropout: float = 0.0,
+        reverse_source: bool = False,
+    ) -> None:
+        positive("embedding_dim", embedding_dim)
+        fraction("output_dropout", output_dropout)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.bridge = bridge(decoder.spec)
+        self.reverse_source = ReverseSource(name="reverse_source") if reverse_source else None
+        self.dropout = keras.layers.Dropout(output_dropout, name="output_dropout")
+        self._embed(embeddings, source_vocabulary_size, target_vocabulary_size, embedding_dim)
+        self._connect()
+
+    def _embed(self, embeddings: str, source_size: int, target_size: int, dim: int) -> None:
+        """Makes the embeddings and the output layer, which share weights where they are tied."""
+        if embeddings not in ("separate", "tied", "shared"):
+            raise ValueError(
+                f"embeddings: must be separate, tied or shared, got {embeddings!r}"
+            )
+        if embeddings == "shared" and source_size != target_size:
+            raise ValueError(
+                "embeddings: 'shared' needs one vocabulary for source and target "
+                f"(tokenizer.joint=true); they have {source_size} and {target_size} ids"
+            )
+        tied = embeddings != "separate"
+        embedding = keras.layers.ReversibleEmbedding if tied else keras.layers.Embedding
+        self.target_embedding = embedding(target_size, dim, name="target_embedding")
+        self.source_embedding = (
+            self.target_embedding
+            if embeddings == "shared"
+            else keras.layers.Embedding(source_size, dim, name="source_embedding")
+        )
+        self.projection = (
+            keras.layers.Dense(dim, use_bias=False, name="projection")
+            if tied and dim != self.decoder.spec.units
+            else None
+        )
+        self.output_layer = None if tied else keras.layers.Dense(target_size, name="logits")
+
+    def _connect(self) -> None:
+        source = keras.Input((None,), dtype="int32", name="source")
+        source_length = keras.Input((), dtype="int32", name="source_length")
+        target = keras.Input((None,), dtype="int32", name="target")
+        outputs, start = self._encode(source, source_length)
+        logits, _ = self._decode(target, start)
+        given = [
+            {
+                field: keras.Input((self.decoder.spec.units,), name=f"layer_{layer}_{field}")
+                for field in self.decoder.spec.fields
+            }
+            for layer in range(self.decoder.spec.layers)
+        ]
+        step_logits, states = self._decode(target, given)
+
+        read = {"source": source, "source_length": source_length}
+        self.training_model = keras.Model({**read, "target": target}, logits, name="training")
+        self.encoder_model = keras.Model(
+            read, {"outputs": outputs, "states": start}, name="encoder"
+        )
+        self.decoder_model = keras.Model(
+            {"target": target, "states": given},
+            {"logits": step_logits, "states": states},
+            name="decoder",
+        )
+
+    def _encode(self, source: Any, source_length: Any) -> tuple[Any, Any]:
+        if self.reverse_source is not None:
+            source = self.reverse_source(source, source_length)
+        outputs, states = self.encoder(self.source_embedding(source), source_length)
+        return outputs, self.bridge(states)
+
+    def _decode(self, target: Any, states: Any) -> tuple[Any, Any]:
+        outputs, states = self.decoder(self.target_embedding(target), states)
+        outputs = self.dropout(outputs)
+        if self.output_layer is not None:
+            return self.output_layer(outputs), states
+        if self.projection is not None:
+            outputs = self.projection(outputs)
+        return self.target_embedding(outputs, reverse=True), states

@@ -1,0 +1,67 @@
+"""What a person reads at the end of a run."""
+
+import random
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+SAMPLES = 5
+
+
+def print_report(
+    console: Console,
+    metrics: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
+    run_folder: Path,
+    page_command: str,
+) -> None:
+    """Prints scores, sample predictions, and where to look further.
+
+    Args:
+        console: Where to print.
+        metrics: The content of `metrics.json`.
+        rows: Test predictions.
+        run_folder: The run folder.
+        page_command: The command that opens the tracking page; empty if there is none.
+    """
+    console.print(scores_table(metrics))
+    for row in random.Random(0).sample(list(rows), min(SAMPLES, len(rows))):
+        console.print(sample_table(row))
+    training = metrics["training"]
+    console.print(
+        f"{training['epochs']} epochs, {training['steps']:,} steps in {training['seconds']:.0f} s, "
+        f"{training['target_tokens_per_second']:,} target tokens/s",
+        highlight=False,
+    )
+    for label, text in (
+        ("run folder", str(run_folder)),
+        ("predict", f"seq2seq predict {shlex.quote(str(run_folder))} FILE"),
+        ("MLflow page", page_command),
+    ):
+        if text:
+            # A command must be copied whole: never wrapped.
+            console.print(Text(f"{label + ':':<13}{text}"), soft_wrap=True)
+
+
+def scores_table(metrics: dict[str, Any]) -> Table:
+    """Makes a table with one row a metric and one column a split."""
+    splits = [split for split in ("validation", "test") if split in metrics]
+    table = Table("score", *splits, box=None)
+    for name in metrics["test"]:
+        table.add_row(name, *(f"{metrics[split][name]:.4g}" for split in splits))
+    return table
+
+
+def sample_table(row: dict[str, Any]) -> Table:
+    """Makes a small table of source, reference and prediction, one below the other."""
+    table = Table.grid(padding=(0, 2))
+    for name in ("source", "reference", "prediction"):
+        if name in row:
+            table.add_row(Text(name, style="dim"), Text(str(row[name])))
+    table.add_row("")
+    return table

@@ -1,0 +1,95 @@
+"""What every task offers to a run."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from seq2seq.data.datasets import Dataset, Record
+from seq2seq.training.feed import EpochFeed
+from seq2seq.training.weighted_model import Loss
+
+Row = dict[str, Any]
+"""One prediction as plain values: what `predictions/<split>.jsonl` holds, line by line."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions for records with references, and their scores.
+
+    Attributes:
+        rows: One row a record, in the records' order.
+        scores: Metric name to value.
+        signatures: Metric name to how it was computed, for metrics that have a signature.
+    """
+
+    rows: list[Row]
+    scores: dict[str, float]
+    signatures: dict[str, str] = field(default_factory=dict)
+
+
+class Task(ABC):
+    """What differs between translation, tagging, classification, ...
+
+    A task turns records into batches and a model's outputs into predictions and scores. It is
+    either prepared from data, to train, or loaded from a model folder, to predict.
+
+    Attributes:
+        loss: The loss of each element.
+        feed: The order of the training batches, once prepared.
+    """
+
+    loss: Loss
+    feed: EpochFeed
+
+    @abstractmethod
+    def prepare(self, data: Dataset, seed: int) -> None:
+        """Fits tokenizers on the training split alone, tokenises all splits and plans batches.
+
+        Raises:
+            UserError: If the data cannot be used.
+        """
+
+    @abstractmethod
+    def model_arguments(self) -> dict[str, Any]:
+        """Returns the model's constructor arguments that follow from the data."""
+
+    @abstractmethod
+    def training_data(self) -> tf.data.Dataset:
+        """Returns the training batches in the order of `feed`."""
+
+    @abstractmethod
+    def batches(self, split: str) -> tf.data.Dataset:
+        """Returns each record of a split once, as `(inputs, labels, weights)`."""
+
+    @abstractmethod
+    def predict(self, model: Any, texts: Sequence[str], batch_size: int = 64) -> list[Row]:
+        """Predicts for each text, in order.
+
+        Args:
+            model: The task's model.
+            texts: The inputs.
+            batch_size: How many are predicted at once.
+
+        Returns:
+            One row a text.
+        """
+
+    @abstractmethod
+    def evaluate(self, model: Any, records: Iterable[Record]) -> Evaluation:
+        """Predicts and scores records."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Writes what prediction needs besides model and config."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> None:
+        """Reads what `save` wrote.
+
+        Raises:
+            UserError: If a file is missing or damaged.
+        """

@@ -1,0 +1,138 @@
+"""The model folder of a run: all that prediction needs, as data that loads without running code."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+from omegaconf import DictConfig, OmegaConf
+
+from seq2seq import __version__
+from seq2seq.config import build, check_nodes, nodes
+from seq2seq.errors import UserError
+from seq2seq.tasks.base import Task
+
+FORMAT = 1
+PARTS = ("task", "tokenizer", "batching", "decoding", "model", "precision")
+WEIGHTS = "model.weights.h5"
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Builds layers under a Keras dtype policy, and restores the one before."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def build_task(config: DictConfig) -> Task:
+    """Builds the task of a config with its parts.
+
+    Raises:
+        UserError: If a value is impossible.
+    """
+    parts = {part: build(config, part) for part in ("tokenizer", "batching", "decoding")}
+    return build(config, "task", **parts)
+
+
+def save_model_folder(folder: Path, task: Task, model: Any, config: Mapping[str, Any]) -> None:
+    """Writes aside, then renames.
+
+    Args:
+        folder: The folder; one that is there is replaced.
+        task: The prepared task.
+        model: The trained model, as its task takes it.
+        config: The run's config, as plain values.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix="aside-"))
+    try:
+        saved = {part: config[part] for part in PARTS}
+        (aside / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(saved)))
+        (aside / "format.json").write_text(json.dumps({"format": FORMAT, "seq2seq": __version__}))
+        arguments = task.model_arguments()
+        (aside / "model_arguments.json").write_text(json.dumps(arguments))
+        task.save(aside)
+        model.training_model.save_weights(aside / WEIGHTS)
+        aside.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(aside, folder)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise UserError(
+            f"{folder}: cannot write the model ({error}). Make room; the weights are in "
+            "checkpoints/best.weights.h5, and resume=RUN ends the run again."
+        ) from error
+
+
+def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
+    """Loads the task and the model of a run.
+
+    Args:
+        run_folder: A run folder, or its `model` folder.
+
+    Returns:
+        The task, ready to predict, and its model.
+
+    Raises:
+        UserError: If there is no model, it is damaged, from a newer version, or names code that
+            is not part of seq2seq.
+    """
+    folder = run_folder / "model" if (run_folder / "model").is_dir() else run_folder
+    if not (folder / "format.json").is_file():
+        raise UserError(
+            f"{run_folder}: holds no trained model (no model/format.json). Give the folder of a "
+            "finished run."
+        )
+    try:
+        written = json.loads((folder / "format.json").read_text())
+        if written["format"] > FORMAT:
+            raise UserError(
+                f"{folder}: written by seq2seq {written['seq2seq']}, which is newer than this one "
+                f"({__version__}). Upgrade seq2seq to use it."
+            )
+        config = OmegaConf.load(folder / "config.yaml")
+        arguments = json.loads((folder / "model_arguments.json").read_text())
+        if not isinstance(config, DictConfig):
+            raise ValueError("config.yaml is not a mapping")
+        check_trusted(config, folder)
+        check_nodes(config)
+        task = build_task(config)
+        task.load(folder)
+        with precision(config.precision):
+            model = build(config, "model", **arguments)
+        model.training_model.load_weights(folder / WEIGHTS)
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file fails in many ways
+        raise UserError(
+            f"{folder}: the model is damaged ({type(error).__name__}: "
+            f"{(str(error) or 'no message').splitlines()[0]}). Copy it again, or train anew."
+        ) from error
+    return task, model
+
+
+def check_trusted(config: DictConfig, folder: Path) -> None:
+    """Refuses a saved config that names anything but classes of seq2seq.
+
+    Raises:
+        UserError: If it does.
+    """
+    for path, node in nodes(config):
+        target = str(node["_target_"])
+        if not target.startswith("seq2seq.") or not target.rpartition(".")[2][:1].isupper():
+            raise UserError(
+                f"{folder / 'config.yaml'}: {path} names '{target}', which is not a class of "
+                "seq2seq; a model folder must not run other code"
+            )

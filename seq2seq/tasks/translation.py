@@ -1,0 +1,227 @@
+"""Translation: a sequence in, another sequence out."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from seq2seq.data.batching import Batching, batch_dataset, padding_share
+from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.token_store import ColumnSpec, TokenStore
+from seq2seq.data.tokenizers import END, START, UNKNOWN, TokenizerPair
+from seq2seq.decoding.greedy import Greedy, Hypotheses
+from seq2seq.evaluation.text import check_metrics, score_texts
+from seq2seq.models.translator import Translator
+from seq2seq.tasks.base import Evaluation, Row, Task
+from seq2seq.training.feed import EpochFeed
+from seq2seq.training.losses import TokenCrossEntropy
+
+log = logging.getLogger(__name__)
+
+SIDES = ("source", "target")
+
+SIGNATURE = (
+    {
+        "source": tf.TensorSpec((None, None), tf.int32),
+        "source_length": tf.TensorSpec((None,), tf.int32),
+        "target": tf.TensorSpec((None, None), tf.int32),
+    },
+    tf.TensorSpec((None, None), tf.int32),
+    tf.TensorSpec((None, None), tf.float32),
+)
+
+
+class Translation(Task):
+    """Learns from pairs of `source` and `target`, and predicts targets.
+
+    Args:
+        tokenizer: The tokenizers of both sides.
+        batching: How rows become batches.
+        decoding: The search.
+        label_smoothing: Share of probability given to the uniform distribution in training.
+        metrics: Names of the scores of predictions.
+        bleu_tokenize: sacreBLEU's tokenizer; `none` for text that is tokenised already.
+
+    Raises:
+        UserError: If a metric or tokenizer is unknown.
+        ValueError: If `label_smoothing` is impossible.
+    """
+
+    def __init__(
+        self,
+        tokenizer: TokenizerPair,
+        batching: Batching,
+        decoding: Greedy,
+        label_smoothing: float = 0.0,
+        metrics: Sequence[str] = ("bleu", "chrf", "exact_match"),
+        bleu_tokenize: str = "13a",
+    ) -> None:
+        check_metrics(metrics, bleu_tokenize)
+        self.tokenizer, self.batching, self.decoding = tokenizer, batching, decoding
+        self.loss = TokenCrossEntropy(label_smoothing)
+        self.metrics, self.bleu_tokenize = list(metrics), bleu_tokenize
+        self.stores: dict[str, TokenStore] = {}
+        self._search: tuple[Translator, Callable[..., Hypotheses]] | None = None
+
+    def prepare(self, data: Dataset, seed: int) -> None:
+        """Fits the tokenizers on `train`, tokenises all splits and plans the batches."""
+        self.tokenizer.fit(
+            (record["source"] for record in data.records("train")),
+            (record["target"] for record in data.records("train")),
+        )
+        for split in ("train", "validation", "test"):
+            self.stores[split] = self._tokenised(data, split)
+        train = self.stores["train"]
+
+        def plan(epoch: int) -> list[np.ndarray]:
+            return self.batching.training_batches(train.lengths, train.hashes, seed, epoch)
+
+        def target_tokens(rows: np.ndarray) -> int:
+            return int(train.lengths[rows, 1].sum()) + len(rows)  # and the end tokens
+
+        self.feed = EpochFeed(plan, target_tokens)
+        self.feed.begin(epoch=0, first_step=0)
+        log.info(
+            "vocabularies: %s source, %s target; %d batches an epoch, %.1f %% padding",
+            f"{self.tokenizer.source.size:,}",
+            f"{self.tokenizer.target.size:,}",
+            len(self.feed),
+            100 * padding_share(train.lengths, self.feed),
+        )
+
+    def _tokenised(self, data: Dataset, split: str) -> TokenStore:
+        limits = self.batching.maximum_length if split == "train" else {}
+        columns = {
+            side: ColumnSpec(side, getattr(self.tokenizer, side), limits.get(side))
+            for side in SIDES
+        }
+        store = TokenStore.cached(data.fingerprint(split), lambda: data.records(split), columns)
+        unknown = [
+            100 * np.mean(np.asarray(store.columns[side].tokens) == UNKNOWN) for side in SIDES
+        ]
+        log.info("%s: %s; %.2f %% / %.2f %% unknown tokens", split, store.report, *unknown)
+        return store
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Returns the sizes of both vocabularies."""
+        return {
+            "source_vocabulary_size": self.tokenizer.source.size,
+            "target_vocabulary_size": self.tokenizer.target.size,
+        }
+
+    def training_data(self) -> tf.data.Dataset:
+        """Returns the rest of the feed's epoch."""
+        return self._dataset("train", list(self.feed))
+
+    def batches(self, split: str) -> tf.data.Dataset:
+        """Returns each record of a split once, sorted by length."""
+        store = self.stores[split]
+        return self._dataset(
+            split, self.batching.evaluation_batches(store.lengths, store.hashes)
+        )
+
+    def _dataset(self, split: str, batches: list[np.ndarray]) -> tf.data.Dataset:
+        store = self.stores[split]
+
+        def make_batch(rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+            source, source_length = store.padded("source", rows)
+            target, target_length = store.padded("target", rows)
+            inputs = np.pad(target, ((0, 0), (1, 0)), constant_values=START)
+            labels = np.pad(target, ((0, 0), (0, 1)))
+            labels[np.arange(len(rows)), target_length] = END
+            weights = np.arange(labels.shape[1]) <= target_length[:, None]
+            return (
+                {"source": source, "source_length": source_length, "target": inputs},
+                labels,
+                weights.astype(np.float32),
+            )
+
+        dataset = batch_dataset(make_batch, batches, SIGNATURE)
+        return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+
+    def predict(self, model: Translator, texts: Sequence[str], batch_size: int = 64) -> list[Row]:
+        """Translates texts; those without any token get an empty translation.
+
+        Args:
+            model: The model.
+            texts: The sources.
+            batch_size: How many are translated at once; they are sorted by length before.
+
+        Returns:
+            Rows with `source`, `prediction` and `score`, the log-probability.
+        """
+        search = self._compiled(model)
+        rows: list[Row] = [{"source": t, "prediction": "", "score": 0.0} for t in texts]
+        ids = self.tokenizer.source.encode(texts)
+        order = sorted((i for i in range(len(ids)) if len(ids[i])), key=lambda i: len(ids[i]))
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            lengths = np.array([len(ids[i]) for i in chosen], np.int32)
+            source = np.zeros((len(chosen), lengths.max()), np.int32)
+            for row, i in enumerate(chosen):
+                source[row, : lengths[row]] = ids[i]
+            found = search(source, lengths)
+            tokens, token_counts = found.tokens.numpy(), found.lengths.numpy()
+            decoded = self.tokenizer.target.decode(
+                row[:count].tolist() for row, count in zip(tokens, token_counts, strict=True)
+            )
+            for i, text, score in zip(chosen, decoded, found.scores.numpy(), strict=True):
+                rows[i].update(prediction=text, score=float(score))
+        return rows
+
+    def _compiled(self, model: Translator) -> Callable[..., Hypotheses]:
+        """Returns the search as one graph, traced once for each model."""
+        if self._search is None or self._search[0] is not model:
+            self._search = (model, compile_search(model, self.decoding))
+        return self._search[1]
+
+    def evaluate(self, model: Translator, records: Iterable[Record]) -> Evaluation:
+        """Translates the sources of records and scores them against their targets."""
+        kept = list(records)
+        rows = self.predict(model, [record["source"] for record in kept])
+        references = [record["target"] for record in kept]
+        predictions = [row["prediction"] for row in rows]
+        scores = score_texts(predictions, references, self.metrics, self.bleu_tokenize)
+        for row, reference in zip(rows, references, strict=True):
+            row["reference"] = reference
+        return Evaluation(rows, scores.values, scores.signatures)
+
+    def save(self, folder: Path) -> None:
+        """Writes the tokenizers."""
+        (folder / "tokenizer").mkdir()
+        self.tokenizer.save(folder / "tokenizer")
+
+    def load(self, folder: Path) -> None:
+        """Reads the tokenizers."""
+        self.tokenizer = TokenizerPair.load(folder / "tokenizer")
+
+
+def compile_search(model: Translator, decoding: Greedy) -> Callable[..., Hypotheses]:
+    """Puts encoder, decoder and search into one graph, for any batch size and length.
+
+    Args:
+        model: The translator.
+        decoding: The search.
+
+    Returns:
+        A function of source ids `(batch, source_length)` and lengths `(batch,)`.
+    """
+
+    def step(tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any]:
+        outputs = model.decoder_model({"target": tokens[:, tf.newaxis], "states": states})
+        return outputs["logits"][:, 0], outputs["states"]
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, None), tf.int32),
+            tf.TensorSpec((None,), tf.int32),
+        ]
+    )
+    def search(source: tf.Tensor, source_length: tf.Tensor) -> Hypotheses:
+        start = model.encoder_model({"source": source, "source_length": source_length})
+        return decoding(step, start["states"], source_length, START, END)
+
+    return search

@@ -1,0 +1,103 @@
+"""Complete checkpoints: weights, optimizer, random states and progress in one file."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import h5py
+import keras
+
+from seq2seq.errors import UserError
+
+FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """Where a training stands.
+
+    Attributes:
+        epoch: Epochs completed.
+        step: Steps done of the epoch that comes next.
+        total_steps: Optimizer steps since the start.
+        target_tokens: Real target tokens trained on since the start.
+        seconds: Time spent in training and validation since the start.
+        training_seconds: Time spent in training steps alone.
+        best: Best value of the monitored metric so far.
+        best_epoch: The epoch (counted from 1) that reached it.
+        callbacks: Plain values of the other callbacks, so that patience goes on counting.
+        history: Metrics by epoch.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    target_tokens: int = 0
+    seconds: float = 0.0
+    training_seconds: float = 0.0
+    best: float | None = None
+    best_epoch: int = 0
+    callbacks: dict[str, dict[str, bool | int | float]] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def random_states(model: keras.Model) -> list[keras.Variable]:
+    """Returns the states of the model's dropout layers, which Keras leaves out of weights files."""
+    return [v for v in model.variables if v.path.endswith("seed_generator_state")]
+
+
+def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
+    """Writes aside, then renames: a crash or a full disk leaves the previous checkpoint whole.
+
+    Args:
+        path: A file ending in `.weights.h5`.
+        model: A compiled model; its optimizer and dropout states are saved too.
+        progress: Where the training stands.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"aside-{os.getpid()}-{path.name}")
+    try:
+        model.save_weights(aside)
+        with h5py.File(aside, "a") as file:
+            file.create_group("random_states")
+            for number, state in enumerate(random_states(model)):
+                file[f"random_states/{number}"] = state.numpy()
+            file.attrs["seq2seq"] = json.dumps({"format": FORMAT, **asdict(progress)})
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot write the checkpoint ({error}). Make room or choose another "
+            "hydra.run.dir; the checkpoint before it is untouched."
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, model: keras.Model) -> Progress:
+    """Restores a model saved with `save_checkpoint`.
+
+    Raises:
+        UserError: If the file is damaged, from a newer version, or of another model.
+    """
+    try:
+        with h5py.File(path) as file:
+            state = json.loads(file.attrs["seq2seq"])
+            states = [file[f"random_states/{n}"][()] for n in range(len(file["random_states"]))]
+        if state.pop("format") > FORMAT:
+            raise UserError(f"{path}: written by a newer seq2seq; upgrade seq2seq to go on from it")
+        model.load_weights(path)
+        for variable, value in zip(random_states(model), states, strict=True):
+            variable.assign(value)
+        return Progress(**state)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: not a checkpoint of this model ({type(error).__name__}: "
+            f"{str(error).splitlines()[0]}). It is damaged, or the model's config has changed; "
+            "start a new run instead."
+        ) from error

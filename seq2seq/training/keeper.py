@@ -1,0 +1,133 @@
+"""Callbacks that keep a training's progress, metrics and checkpoints."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+
+from seq2seq.errors import UserError
+from seq2seq.training.checkpoints import Progress, save_checkpoint
+from seq2seq.training.feed import EpochFeed
+
+LogMetrics = Callable[[dict[str, float], int], None]
+"""Takes metrics and the optimizer step they belong to."""
+
+Logs = dict[str, Any] | None
+
+
+class AddScores(keras.callbacks.Callback):
+    """Adds the scores of validation predictions to the epoch's metrics, as `val_...`."""
+
+    def __init__(self, score: Callable[[], dict[str, float]]) -> None:
+        super().__init__()
+        self.score = score
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Predicts and scores."""
+        if logs is not None:
+            logs.update({f"val_{name}": value for name, value in self.score().items()})
+
+
+class Keeper(keras.callbacks.Callback):
+    """Counts what was done, logs metrics, and writes the last and the best checkpoint.
+
+    Args:
+        progress: Where the training stands; kept up to date.
+        feed: The order of the batches.
+        folder: Where the checkpoints go.
+        others: Callbacks whose counters belong into a checkpoint.
+        log_metrics: Takes metrics by step.
+        monitor: The metric that decides which epoch is best.
+        mode: Whether less (`min`) or more (`max`) of it is better.
+        log_every: Steps between two logged training losses.
+        checkpoint_seconds: Seconds after which the last checkpoint is written within an epoch.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        feed: EpochFeed,
+        folder: Path,
+        others: Mapping[str, keras.callbacks.Callback],
+        log_metrics: LogMetrics,
+        monitor: str,
+        mode: Literal["min", "max"],
+        log_every: int,
+        checkpoint_seconds: float,
+    ) -> None:
+        super().__init__()
+        self.progress, self.feed, self.folder, self.others = progress, feed, folder, others
+        self.log_metrics = log_metrics
+        self.monitor, self.mode = monitor, mode
+        self.log_every, self.checkpoint_seconds = log_every, checkpoint_seconds
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Starts the clock, and gives the other callbacks the counters of the checkpoint."""
+        self.began, self.before = time.monotonic(), self.progress.seconds
+        self.saved = self.began
+        for name, values in self.progress.callbacks.items():
+            if name in self.others:
+                vars(self.others[name]).update(values)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Starts the clock of the steps."""
+        self.stepped = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Counts the step; logs and saves from time to time."""
+        progress, now = self.progress, time.monotonic()
+        progress.training_seconds += now - self.stepped
+        self.stepped = now
+        progress.target_tokens += self.feed.step_tokens(progress.step)
+        progress.step += 1
+        progress.total_steps += 1
+        if progress.total_steps % self.log_every == 0:
+            self._log_loss(float((logs or {})["loss"]))
+        if now - self.saved > self.checkpoint_seconds:
+            self.save("last")
+
+    def _log_loss(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"Training diverged: the loss is {loss} at step {self.progress.total_steps}. Lower "
+                "optimizer.learning_rate, or clip with optimizer.global_clipnorm."
+            )
+        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        self.log_metrics(
+            {"train_loss": loss, "learning_rate": float(rate)}, self.progress.total_steps
+        )
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Logs the epoch's metrics and saves."""
+        progress = self.progress
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        if self.monitor not in values:
+            known = ", ".join(sorted(values))
+            raise UserError(f"trainer.monitor: no metric '{self.monitor}' (known: {known})")
+        named = {n if n.startswith("val_") else f"train_{n}": v for n, v in values.items()}
+        progress.history.append({"step": progress.total_steps, **named})
+        progress.epoch, progress.step = epoch + 1, 0
+        self.log_metrics({**named, "epoch": epoch + 1}, progress.total_steps)
+        if self._is_best(values[self.monitor]):
+            progress.best, progress.best_epoch = values[self.monitor], epoch + 1
+            self.save("best")
+        self.save("last")
+
+    def _is_best(self, value: float) -> bool:
+        best = self.progress.best
+        if math.isnan(value) or best is None:
+            return best is None
+        return value < best if self.mode == "min" else value > best
+
+    def save(self, name: Literal["best", "last"]) -> None:
+        """Writes a complete checkpoint."""
+        self.saved = time.monotonic()
+        self.progress.seconds = self.before + self.saved - self.began
+        self.progress.callbacks = {
+            name: {k: v for k, v in vars(callback).items() if isinstance(v, bool | int | float)}
+            for name, callback in self.others.items()
+        }
+        save_checkpoint(self.folder / f"{name}.weights.h5", self.model, self.progress)

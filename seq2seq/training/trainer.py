@@ -1,0 +1,224 @@
+"""The fit: epochs, validation, checkpoints, early stopping and resume."""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, Protocol
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+
+from seq2seq.training.checkpoints import Progress, load_checkpoint
+from seq2seq.training.feed import EpochFeed
+from seq2seq.training.keeper import AddScores, Keeper, LogMetrics
+from seq2seq.training.interrupt import StopBetweenSteps, TrainingInterrupted
+from seq2seq.training.progress import ProgressReport
+from seq2seq.training.weighted_model import Loss, WeightedModel
+
+log = logging.getLogger(__name__)
+
+
+class TrainingSource(Protocol):
+    """What the trainer needs to know of a task.
+
+    Attributes:
+        loss: The loss of each element.
+        feed: The order of the training batches.
+    """
+
+    loss: Loss
+    feed: EpochFeed
+
+    def training_data(self) -> tf.data.Dataset:
+        """Returns batches `(inputs, labels, weights)` in the order of `feed`."""
+
+    def batches(self, split: str) -> tf.data.Dataset:
+        """Returns a split's batches, each record once."""
+
+
+class Trainer:
+    """Trains a functional Keras model with `fit`, and keeps its best and last checkpoints.
+
+    Args:
+        epochs: Passes over the training data.
+        monitor: The metric that decides which epoch is best, such as `val_loss` or, with
+            `validation_scores`, `val_bleu`.
+        mode: Whether less (`min`) or more (`max`) of it is better.
+        patience: Epochs without improvement after which training stops; null never stops early.
+        validation_scores: Whether to predict the validation split after each epoch and score it.
+        log_every: Steps between two logged training losses.
+        checkpoint_minutes: Minutes after which the last checkpoint is written again within an
+            epoch.
+        resume: Whether to go on from the run folder's last checkpoint, if there is one.
+        callbacks: More Keras callbacks, by any name.
+
+    Raises:
+        ValueError: If an argument has an impossible value.
+    """
+
+    def __init__(
+        self,
+        epochs: int = 10,
+        monitor: str = "val_loss",
+        mode: Literal["min", "max"] = "min",
+        patience: int | None = None,
+        validation_scores: bool = False,
+        log_every: int = 20,
+        checkpoint_minutes: float = 10.0,
+        resume: bool = False,
+        callbacks: Mapping[str, keras.callbacks.Callback] | None = None,
+    ) -> None:
+        for name, value in (("epochs", epochs), ("log_every", log_every)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: must be a whole number of at least 1, got {value!r}")
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode: must be min or max, got {mode!r}")
+        if not validation_scores and monitor.removeprefix("val_") not in ("loss", "perplexity"):
+            raise ValueError(
+                f"monitor: '{monitor}' is a score of predictions, which needs validation_scores=true"
+            )
+        if patience is not None and patience < 1:
+            raise ValueError(f"patience: must be at least 1 or null, got {patience!r}")
+        self.epochs = epochs
+        self.monitor, self.mode, self.patience = monitor, mode, patience
+        self.validation_scores = validation_scores
+        self.log_every = log_every
+        self.checkpoint_minutes = checkpoint_minutes
+        self.resume = resume
+        self.callbacks = dict(callbacks or {})
+
+    def fit(
+        self,
+        training_model: keras.Model,
+        source: TrainingSource,
+        optimizer: keras.optimizers.Optimizer,
+        checkpoints: Path,
+        score_validation: Callable[[], dict[str, float]],
+        log_metrics: LogMetrics,
+        console: Console,
+    ) -> Progress:
+        """Trains, and leaves the best epoch's weights in `training_model`.
+
+        Args:
+            training_model: A functional model; its layers are trained.
+            source: Gives the loss and the batches.
+            optimizer: Any Keras optimizer.
+            checkpoints: Folder for `last` and `best`.
+            score_validation: Predicts and scores the validation split.
+            log_metrics: Called with metrics while training goes on.
+            console: Where progress is shown.
+
+        Returns:
+            What was done.
+
+        Raises:
+            TrainingInterrupted: After Ctrl-C; the last checkpoint was then saved.
+            UserError: If the training diverges, or a checkpoint cannot be read or written.
+        """
+        model = compiled(training_model, source.loss, optimizer)
+        last, best = checkpoints / "last.weights.h5", checkpoints / "best.weights.h5"
+        progress = Progress()
+        if self.resume and last.exists():
+            progress = load_checkpoint(last, model)
+            log.info("going on after epoch %d, step %d", progress.epoch, progress.step)
+        others = dict(self.callbacks)
+        if self.patience is not None:
+            others["early_stopping"] = keras.callbacks.EarlyStopping(
+                monitor=self.monitor, mode=self.mode, patience=self.patience
+            )
+        keeper = Keeper(
+            progress,
+            source.feed,
+            checkpoints,
+            others,
+            log_metrics,
+            self.monitor,
+            self.mode,
+            self.log_every,
+            60 * self.checkpoint_minutes,
+        )
+        report = ProgressReport(source.feed, self.epochs, console)
+        scores = [AddScores(score_validation)] if self.validation_scores else []
+        with StopBetweenSteps() as stop:
+            callbacks = OneTraining([*scores, *others.values(), report, keeper, stop], model)
+            try:
+                self._epochs(model, source, progress, callbacks)
+            except TrainingInterrupted:
+                keeper.save("last")
+                raise
+            finally:
+                report.close()
+        if best.exists():
+            model.load_weights(best)
+        return progress
+
+    def _epochs(
+        self,
+        model: WeightedModel,
+        source: TrainingSource,
+        progress: Progress,
+        callbacks: "OneTraining",
+    ) -> None:
+        """Calls `fit` epoch by epoch: each has its own batches, and the first may be a rest."""
+        feed, validation = source.feed, source.batches("validation")
+        callbacks.begin()
+        for epoch in range(progress.epoch, self.epochs):
+            feed.begin(epoch, first_step=progress.step)
+            steps = len(feed) - progress.step
+            callbacks.set_params({"epochs": self.epochs, "steps": steps})
+            model.fit(
+                source.training_data(),
+                steps_per_epoch=steps,
+                validation_data=validation,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
+            if model.stop_training:
+                break
+        callbacks.end()
+
+    def measure(
+        self, training_model: keras.Model, loss: Loss, data: tf.data.Dataset
+    ) -> dict[str, float]:
+        """Returns the mean loss and the perplexity over the real elements of some batches."""
+        model = WeightedModel(training_model.input, training_model.output, loss)
+        model.compile(jit_compile=False)
+        return {
+            name: float(value)
+            for name, value in model.evaluate(data, return_dict=True, verbose=0).items()
+        }
+
+
+def compiled(
+    training_model: keras.Model, loss: Loss, optimizer: keras.optimizers.Optimizer
+) -> WeightedModel:
+    """Wraps the model's graph for `fit`; the layers, and so the weights, are the same objects."""
+    model = WeightedModel(training_model.input, training_model.output, loss)
+    model.compile(optimizer=optimizer, jit_compile=False)
+    optimizer.build(model.trainable_variables)
+    return model
+
+
+class OneTraining(keras.callbacks.CallbackList):
+    """Lets several calls of `fit` be one training to its callbacks, which begins and ends once."""
+
+    def __init__(self, callbacks: list[keras.callbacks.Callback], model: keras.Model) -> None:
+        super().__init__(callbacks, add_history=True, model=model)
+
+    def begin(self) -> None:
+        """Tells the callbacks that training begins."""
+        super().on_train_begin()
+
+    def end(self) -> None:
+        """Tells the callbacks that training has ended."""
+        super().on_train_end()
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Says nothing: one call of `fit` begins."""
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Says nothing: one call of `fit` has ended."""

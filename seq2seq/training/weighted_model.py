@@ -1,0 +1,68 @@
+"""The Keras model that `fit` trains: losses and metrics are means over real elements."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from seq2seq.training.losses import ElementLoss
+
+Loss = Callable[[Any, Any], ElementLoss]
+
+
+class Perplexity(keras.metrics.Mean):
+    """`exp` of the mean loss."""
+
+    def result(self) -> tf.Tensor:
+        """Returns the perplexity so far, a scalar."""
+        return tf.exp(super().result())
+
+
+class WeightedModel(keras.Model):
+    """A functional model whose batches are `(inputs, labels, weights)`.
+
+    The weights are 1 for real elements and 0 for padding. A step's loss is the mean over its real
+    elements, and an epoch's loss the mean over all real elements of the epoch: both are the same
+    however the rows were batched and padded. Keras' own `fit` averages over rows instead.
+
+    Args:
+        inputs: As `keras.Model`'s.
+        outputs: As `keras.Model`'s.
+        loss: Gives the loss of each element.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any, loss: Loss) -> None:
+        super().__init__(inputs, outputs)
+        self.element_loss = loss
+        self.mean_loss = keras.metrics.Mean(name="loss")
+        self.perplexity = Perplexity(name="perplexity")
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The metrics that `fit` resets each epoch."""
+        return [self.mean_loss, self.perplexity]
+
+    def train_step(self, data: tuple[Any, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Updates the weights from one batch."""
+        inputs, labels, weights = data
+        with tf.GradientTape() as tape:
+            losses = self.element_loss(labels, self(inputs, training=True))
+            objective = tf.reduce_sum(losses.objective * weights) / tf.reduce_sum(weights)
+            if self.losses:
+                objective += tf.add_n(self.losses)
+            scaled = self.optimizer.scale_loss(objective)
+        variables = self.trainable_variables
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        return self._record(losses.reported, weights)
+
+    def test_step(self, data: tuple[Any, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Measures one batch."""
+        inputs, labels, weights = data
+        losses = self.element_loss(labels, self(inputs, training=False))
+        return self._record(losses.reported, weights)
+
+    def _record(self, losses: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
+        for metric in self.metrics:
+            metric.update_state(losses, sample_weight=weights)
+        return self.get_metrics_result()

@@ -1,0 +1,216 @@
+"""A small regression stands for every task: resuming, stopping early and interrupting it."""
+
+import io
+import os
+import signal
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from rich.console import Console
+
+from seq2seq.errors import UserError
+from seq2seq.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from seq2seq.training.feed import EpochFeed
+from seq2seq.training.interrupt import TrainingInterrupted
+from seq2seq.training.losses import ElementLoss
+from seq2seq.training.trainer import Trainer, compiled
+
+ROWS, STEPS = 24, 4
+GENERATOR = np.random.default_rng(0)
+INPUTS = GENERATOR.normal(size=(ROWS, 3)).astype("float32")
+LABELS = (INPUTS @ np.array([[1.0], [-2.0], [0.5]], "float32")) ** 2
+
+
+def squared(labels, predictions):
+    errors = tf.square(labels - predictions)
+    return ElementLoss(errors, errors)
+
+
+def order(epoch):
+    return np.array_split(np.random.default_rng([7, epoch]).permutation(ROWS), STEPS)
+
+
+@dataclass
+class Regression:
+    """What a task gives to the trainer."""
+
+    loss = staticmethod(squared)
+
+    def __post_init__(self):
+        self.feed = EpochFeed(order, tokens=len)
+
+    def training_data(self):
+        def generate():
+            for rows in self.feed:
+                yield INPUTS[rows], LABELS[rows], np.ones((len(rows), 1), "float32")
+
+        spec = [tf.TensorSpec((None, width)) for width in (3, 1, 1)]
+        return tf.data.Dataset.from_generator(generate, output_signature=tuple(spec))
+
+    def batches(self, split):
+        return tf.data.Dataset.from_tensors((INPUTS, LABELS, np.ones((ROWS, 1), "float32")))
+
+
+def regression_model():
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dropout(0.3)(keras.layers.Dense(8, activation="tanh")(inputs))
+    return keras.Model(inputs, keras.layers.Dense(1)(hidden))
+
+
+def fit(folder, model=None, score=lambda: {}, log=lambda *_: None, optimizer=None, **options):
+    model = model or regression_model()
+    console = Console(file=io.StringIO())
+    optimizer = optimizer or keras.optimizers.Adam(0.02)
+    task = Regression()
+    progress = Trainer(**options).fit(model, task, optimizer, folder, score, log, console)
+    return progress, model
+
+
+def weights(model):
+    return [weight.numpy() for weight in model.weights]
+
+
+def assert_same(one, other):
+    for left, right in zip(one, other, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_going_on_after_some_epochs_equals_not_having_stopped(tmp_path):
+    _, whole = fit(tmp_path / "whole", epochs=5)
+    fit(tmp_path / "parts", epochs=2)
+    progress, parts = fit(tmp_path / "parts", epochs=5, resume=True)
+    assert_same(weights(parts), weights(whole))
+    assert (progress.epoch, progress.total_steps) == (5, 5 * STEPS)
+    assert len(progress.history) == 5
+
+
+class InterruptAt(keras.callbacks.Callback):
+    def __init__(self, step):
+        super().__init__()
+        self.step, self.seen = step, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += 1
+        if self.seen == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("step", [1, 6, 8])
+def test_interrupted_within_an_epoch_and_resumed_equals_not_having_stopped(tmp_path, step):
+    _, whole = fit(tmp_path / "whole", epochs=3)
+    with pytest.raises(TrainingInterrupted):
+        fit(tmp_path / "parts", epochs=3, callbacks={"stop": InterruptAt(step)})
+    progress, parts = fit(tmp_path / "parts", epochs=3, resume=True)
+    assert_same(weights(parts), weights(whole))
+    assert progress.total_steps == 3 * STEPS
+    assert progress.target_tokens == 3 * ROWS
+
+
+def test_the_handler_of_ctrl_c_is_given_back(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    fit(tmp_path, epochs=1)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path):
+    scores = iter([1.0, 3.0, 2.0, 2.5, 9.0])
+    kept = []
+    model = regression_model()
+    progress, _ = fit(
+        tmp_path,
+        model,
+        score=lambda: kept.append(weights(model)) or {"score": next(scores)},
+        epochs=5,
+        monitor="val_score",
+        mode="max",
+        validation_scores=True,
+        patience=2,
+    )
+    assert progress.epoch == 4
+    assert (progress.best, progress.best_epoch) == (3.0, 2)
+    assert_same(weights(model), kept[1])
+
+
+def test_patience_goes_on_counting_after_resume(tmp_path):
+    scores = iter([3.0, 2.0])
+    options = dict(monitor="val_score", mode="max", validation_scores=True, patience=2)
+    fit(tmp_path, score=lambda: {"score": next(scores)}, epochs=2, **options)
+    progress, _ = fit(tmp_path, score=lambda: {"score": 1.0}, epochs=9, resume=True, **options)
+    assert progress.epoch == 3
+
+
+def test_epoch_losses_are_means_over_real_elements(tmp_path):
+    """Weights of zero (padding) count for nothing, whatever stands there."""
+    model = regression_model()
+    expected = np.mean((model(INPUTS).numpy() - LABELS) ** 2)
+    padded = np.concatenate([INPUTS, np.full((9, 3), 1e3, "float32")])
+    labels = np.concatenate([LABELS, np.zeros((9, 1), "float32")])
+    real = np.concatenate([np.ones((ROWS, 1)), np.zeros((9, 1))]).astype("float32")
+    cuts = [0, 3, 20, ROWS + 9]
+    batches = [
+        (padded[a:b], labels[a:b], real[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)
+    ]
+    data = tf.data.Dataset.from_generator(
+        lambda: iter(batches),
+        output_signature=tuple(tf.TensorSpec((None, width)) for width in (3, 1, 1)),
+    )
+    measured = Trainer().measure(model, squared, data)
+    np.testing.assert_allclose(measured["loss"], expected, rtol=1e-5)
+    np.testing.assert_allclose(measured["perplexity"], np.exp(expected), rtol=1e-5)
+
+
+def test_a_diverged_training_says_so(tmp_path):
+    with pytest.raises(UserError, match=r"diverged.*optimizer\.learning_rate"):
+        fit(tmp_path, epochs=30, log_every=1, optimizer=keras.optimizers.SGD(1e6))
+
+
+def test_metrics_are_logged_by_step(tmp_path):
+    logged = []
+    fit(tmp_path, log=lambda values, step: logged.append((step, set(values))), epochs=2, log_every=3)
+    assert (3, {"train_loss", "learning_rate"}) in logged
+    assert logged[-1][0] == 2 * STEPS
+    assert {"val_loss", "val_perplexity", "epoch"} <= logged[-1][1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"epochs": 0}, {"log_every": -1}, {"mode": "best"}, {"patience": 0}, {"monitor": "val_bleu"}],
+)
+def test_impossible_settings_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Trainer(**options)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, monkeypatch):
+    path = tmp_path / "last.weights.h5"
+    model = compiled(regression_model(), squared, keras.optimizers.Adam())
+    save_checkpoint(path, model, Progress(epoch=1))
+    content = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="No space left"):
+        save_checkpoint(path, model, Progress(epoch=2))
+    assert path.read_bytes() == content
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_checkpoints_that_cannot_be_used_are_refused(tmp_path):
+    path = tmp_path / "last.weights.h5"
+    model = compiled(regression_model(), squared, keras.optimizers.Adam())
+    save_checkpoint(path, model, Progress())
+    inputs = keras.Input((2,))
+    other = compiled(
+        keras.Model(inputs, keras.layers.Dense(4)(inputs)), squared, keras.optimizers.Adam()
+    )
+    with pytest.raises(UserError, match="not a checkpoint of this model"):
+        load_checkpoint(path, other)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(UserError, match="damaged"):
+        load_checkpoint(path, model)
