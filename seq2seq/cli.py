@@ -1,7 +1,6 @@
 """The command `seq2seq`. TensorFlow is imported only once a command needs it."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -83,7 +82,9 @@ def parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", help="score a run on its test split or on files")
     evaluate.add_argument("model", metavar="RUN", type=Path, help="a run folder")
-    evaluate.add_argument("--split", default="test", help="a split of the run's data (default test)")
+    evaluate.add_argument(
+        "--split", default="test", help="a split of the run's data (default test)"
+    )
     evaluate.add_argument("--source", type=Path, help="a file of sources, instead of a split")
     evaluate.add_argument("--target", type=Path, help="its references, line by line")
     evaluate.add_argument("--output", type=Path, help="where to write the predictions as JSONL")
@@ -128,6 +129,7 @@ def train(arguments: list[str], debug: bool) -> int:
     if not arguments or {"-h", "--help"} & set(arguments):
         print(TRAIN_HELP, end="")
         return 0 if arguments else 2
+    start_tensorflow()
     from seq2seq.launch import launch
 
     return launch(arguments, debug)
@@ -135,22 +137,31 @@ def train(arguments: list[str], debug: bool) -> int:
 
 def evaluate_run(options: argparse.Namespace) -> int:
     """Runs `seq2seq evaluate`."""
+    start_tensorflow()
     from seq2seq.inference.evaluation import evaluate
 
-    quiet_logging()
     evaluate(options.model, options.split, options.source, options.target, options.output)
     return 0
 
 
 def predict_texts(options: argparse.Namespace) -> int:
     """Runs `seq2seq predict`."""
+    start_tensorflow()
     from seq2seq.inference.files import predict_file
 
-    quiet_logging()
     predict_file(options.model, options.input, options.output, options.format, options.batch_size)
     return 0
 
 
-def quiet_logging() -> None:
-    """Sends warnings to stderr, so that stdout holds predictions alone."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+def start_tensorflow() -> None:
+    """Imports TensorFlow, silently: its C++ code writes lines before it can be told not to."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    sys.stderr.flush()
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -5,7 +5,6 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.errors import UserError
 
+
 def folder(name: str) -> Path:
     """Finds `conf` or `recipes`: inside an installed package, or at the top of a checkout."""
     package = Path(str(resources.files("seq2seq")))
@@ -30,7 +30,8 @@ def recipe_files() -> dict[str, Path]:
     """Returns every recipe by its name, such as `translation/cldr_dates`."""
     top = folder("recipes")
     return {
-        path.relative_to(top).with_suffix("").as_posix(): path for path in sorted(top.rglob("*.yaml"))
+        path.relative_to(top).with_suffix("").as_posix(): path
+        for path in sorted(top.rglob("*.yaml"))
     }
 
 
@@ -54,14 +55,8 @@ def register_recipe(name: str) -> str:
             "`seq2seq recipes` lists them; a file of your own is named with its .yaml ending."
         )
     choice = path.stem if name.endswith((".yaml", ".yml")) else name
-    try:
-        node = OmegaConf.load(path)
-    except Exception as error:  # yaml raises many kinds, with the line in the message
-        raise UserError(f"{path}: not a readable recipe: {error}") from error
-    if not isinstance(node, DictConfig):
-        raise UserError(f"{path}: a recipe must be a mapping of keys to values")
     group, _, leaf = f"recipe/{choice}".rpartition("/")
-    ConfigStore.instance().store(group=group, name=leaf, node=node, package="_global_")
+    ConfigStore.instance().store(group=group, name=leaf, node=load(path), package="_global_")
     return choice
 
 
@@ -71,7 +66,9 @@ def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
     return f"; the nearest is '{found[0]}'" if found else ""
 
 
-def composed(overrides: list[str], directory: Path | None = None, name: str = "train") -> DictConfig:
+def composed(
+    overrides: list[str], directory: Path | None = None, name: str = "train"
+) -> DictConfig:
     """Composes and checks the config of one run.
 
     Args:
@@ -83,7 +80,9 @@ def composed(overrides: list[str], directory: Path | None = None, name: str = "t
         UserError: If an override or a key is wrong.
     """
     try:
-        with initialize_config_dir(str((directory or folder("conf")).resolve()), version_base="1.3"):
+        with initialize_config_dir(
+            str((directory or folder("conf")).resolve()), version_base="1.3"
+        ):
             config = compose(name, overrides=overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides, directory, name)) from error
@@ -104,13 +103,22 @@ def explain(error: Exception, overrides: list[str], directory: Path | None, name
         parent = key.rpartition(".")[0]
         siblings = [k for k in known if k.rpartition(".")[0] == parent]
         return f"{key}: no such config key{nearest(key, siblings) or nearest(key, known)}."
+    choice = re.search(r"Could not find '([^']+)'", text)
+    if choice:
+        group, _, name = choice.group(1).rpartition("/")
+        options = re.search(
+            r"Available options in '[^']+':\s*(.*?)\s*Config search path", text, re.S
+        )
+        known = options.group(1).split() if options else []
+        hint = f" (known: {', '.join(known)})" if known else ""
+        return f"{group}={name}: no such choice{nearest(name, known)}{hint}."
     return re.sub(r"\s*\n\s*", " ", text).strip()
 
 
 def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
     """Yields every dotted key of a config."""
     if isinstance(node, DictConfig):
-        for key in node:
+        for key in map(str, node):
             yield f"{prefix}{key}"
             if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
                 yield from keys_of(node[key], f"{prefix}{key}.")
@@ -123,9 +131,9 @@ def check_keys(config: DictConfig) -> None:
         UserError: If a key is unknown, a required value is missing, or a target cannot be found.
     """
     known = top_level_keys()
-    for key in config:
+    for key in map(str, config):
         if key not in known:
-            raise UserError(f"{key}: no such config key{nearest(str(key), known)}.")
+            raise UserError(f"{key}: no such config key{nearest(key, known)}.")
     check_values(config)
     check_nodes(config)
 
@@ -157,8 +165,8 @@ def nodes(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
     if isinstance(node, DictConfig):
         if "_target_" in node:
             yield path, node
-        for key in node:
-            yield from nodes(node[key], f"{path}.{key}" if path else str(key))
+        for key in map(str, node):
+            yield from nodes(node[key], f"{path}.{key}" if path else key)
 
 
 def check_nodes(config: DictConfig) -> None:
@@ -177,9 +185,24 @@ def check_nodes(config: DictConfig) -> None:
         if takes_any and not target.startswith("seq2seq."):
             continue  # a foreign class checks its own arguments
         valid = [name for name in parameters if name != "kwargs"]
-        for key in node:
-            if not str(key).startswith("_") and key not in valid:
-                raise UserError(f"{path}.{key}: no such config key{nearest(str(key), valid)}.")
+        for key in map(str, node):
+            if not key.startswith("_") and key not in valid:
+                raise UserError(f"{path}.{key}: no such config key{nearest(key, valid)}.")
+
+
+def load(path: Path) -> DictConfig:
+    """Reads a config that a run saved.
+
+    Raises:
+        UserError: If it is missing or not a mapping.
+    """
+    try:
+        config = OmegaConf.load(path)
+    except Exception as error:  # yaml raises many kinds, with the line in the message
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(config, DictConfig):
+        raise UserError(f"{path}: must be a mapping of keys to values")
+    return config
 
 
 def build(config: DictConfig, key: str, **arguments: Any) -> Any:

@@ -7,13 +7,12 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.logging import RichHandler
 
 from seq2seq.config import build
 from seq2seq.data.datasets import Dataset
@@ -22,7 +21,7 @@ from seq2seq.plots.files import save_figure
 from seq2seq.report import print_report
 from seq2seq.tasks.base import Evaluation, Task
 from seq2seq.tasks.model_folder import build_task, precision, save_model_folder
-from seq2seq.tracking.base import Tracker
+from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.interrupt import TrainingInterrupted
 
@@ -55,7 +54,7 @@ def run(
     task: Task = build_task(config)
     trainer = build(config, "trainer")
     optimizer = build(config, "optimizer")
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
     with log_to(run_folder, console), tracked(tracker, run_folder, plain, tags, trainer.resume):
         task.prepare(data, config.seed)
@@ -106,15 +105,25 @@ def seed_everything(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+class ConsoleHandler(logging.Handler):
+    """Prints log lines above the progress bar, whole."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one line."""
+        self.console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def log_to(run_folder: Path, console: Console) -> Iterator[None]:
     """Sends the package's log to the console and, with times, to `train.log`."""
     run_folder.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(run_folder / "train.log", encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    to_console = RichHandler(
-        console=console, show_time=False, show_level=False, show_path=False, highlighter=None
-    )
+    to_console = ConsoleHandler(console)
     logger = logging.getLogger("seq2seq")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -134,7 +143,7 @@ def tracked(
 ) -> Iterator[None]:
     """Opens the tracked run, and closes it with the status that the block ends with."""
     tracker.start(run_folder, config, tags, resume)
-    status = "FAILED"
+    status: RunStatus = "FAILED"
     try:
         yield
         status = "FINISHED"
@@ -200,9 +209,11 @@ def log_results(
     rows = evaluations["test"].rows
     sample = random.Random(0).sample(rows, min(20, len(rows)))
     tracker.log_table({key: [row[key] for row in sample] for key in sample[0]}, "samples.json")
-    curves: dict[str, list[tuple[float, float]]] = {}
+    curves: dict[str, list[tuple[int, float]]] = {}
     for epoch in progress.history:
         for name, value in epoch.items():
             if name != "step":
-                curves.setdefault(name, []).append((epoch["step"], value))
+                curves.setdefault(name.removeprefix("train_"), []).append(
+                    (int(epoch["step"]), value)
+                )
     save_figure(learning_curves(curves), run_folder / "plots" / "curves.png")

@@ -1,5 +1,6 @@
 """`seq2seq train`: from the command line through Hydra to one run or a sweep of runs."""
 
+import argparse
 import shutil
 import sys
 import traceback
@@ -13,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from seq2seq.config import check_keys, composed, folder, register_recipe
+from seq2seq.config import check_keys, composed, folder, load, register_recipe
 from seq2seq.errors import UserError
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -32,12 +33,13 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     Raises:
         UserError: If the arguments are wrong.
     """
-    overrides = [a if not a.startswith("recipe=") else _known_recipe(a) for a in arguments]
+    flags, overrides = _parsed(arguments)
     resumed = [a.removeprefix("resume=") for a in overrides if a.startswith("resume=")]
     if resumed:
         rest = [a for a in overrides if not a.startswith("resume=")]
-        return _resume(Path(resumed[-1]), rest, debug)
-    composed(_first_of_sweep([a for a in overrides if not a.startswith("-")]))
+        return _resume(Path(resumed[-1]), flags, rest, debug)
+    overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in overrides]
+    composed(_first_of_sweep(overrides))
 
     codes: list[int] = []
 
@@ -48,12 +50,31 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
             sys.exit(INTERRUPTED)
 
     before = sys.argv
-    sys.argv = ["seq2seq train", *overrides]
+    sys.argv = ["seq2seq train", *flags, *overrides]
     try:
         hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")(job)()
     finally:
         sys.argv = before
     return max(codes, default=0)
+
+
+def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Parts Hydra's flags from the overrides."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("overrides", nargs="*")
+    try:
+        known, unknown = parser.parse_known_intermixed_args(arguments)
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error}. `seq2seq train --help` shows the usage.") from error
+    if unknown:
+        raise UserError(f"{unknown[0]}: no such flag. `seq2seq train --help` shows the usage.")
+    if known.multirun and known.cfg:
+        raise UserError("--cfg prints the config of one run; leave out --multirun")
+    flags = ["--multirun"] * known.multirun + ["--resolve"] * known.resolve
+    return [*flags, *(["--cfg", known.cfg] if known.cfg else [])], known.overrides
 
 
 def _known_recipe(argument: str) -> str:
@@ -62,7 +83,7 @@ def _known_recipe(argument: str) -> str:
 
 
 def _first_of_sweep(overrides: list[str]) -> list[str]:
-    """Replaces each comma-separated list of choices by its first, so that the keys can be checked."""
+    """Replaces each list of choices by its first, so that the keys can be checked."""
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException as error:
@@ -75,15 +96,16 @@ def _first_of_sweep(overrides: list[str]) -> list[str]:
     ]
 
 
-def _resume(run_folder: Path, overrides: list[str], debug: bool) -> int:
+def _resume(run_folder: Path, flags: list[str], overrides: list[str], debug: bool) -> int:
     saved = run_folder / ".hydra" / "config.yaml"
     if not saved.is_file():
         raise UserError(f"resume={run_folder}: not a run folder, it has no .hydra/config.yaml")
-    flags = [a for a in overrides if a.startswith("-")]
     if flags:
-        raise UserError(f"resume={run_folder}: goes on with one run; {flags[0]} does not go with it")
+        raise UserError(
+            f"resume={run_folder}: goes on with one run; {flags[0]} does not go with it"
+        )
     config = composed([*overrides, "trainer.resume=true"], saved.parent, "config")
-    choices = OmegaConf.select(OmegaConf.load(saved.parent / "hydra.yaml"), "hydra.runtime.choices")
+    choices = OmegaConf.select(load(saved.parent / "hydra.yaml"), "hydra.runtime.choices")
     return _run(config, run_folder, tags_of(choices), debug)
 
 

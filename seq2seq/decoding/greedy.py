@@ -39,9 +39,7 @@ class Greedy:
         ValueError: If the limits allow no token at all.
     """
 
-    def __init__(
-        self, maximum_length_ratio: float = 2.0, maximum_length_extra: int = 10
-    ) -> None:
+    def __init__(self, maximum_length_ratio: float = 2.0, maximum_length_extra: int = 10) -> None:
         if maximum_length_ratio < 0 or maximum_length_extra < 0:
             raise ValueError("maximum_length_ratio and maximum_length_extra: must not be negative")
         if maximum_length_ratio == 0 and maximum_length_extra == 0:

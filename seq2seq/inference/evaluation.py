@@ -3,9 +3,7 @@
 import json
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
-from seq2seq.config import build
+from seq2seq.config import build, load
 from seq2seq.data.datasets import Dataset, ParallelText
 from seq2seq.errors import UserError
 from seq2seq.inference.files import output
@@ -40,7 +38,7 @@ def evaluate(
         saved = run_folder / ".hydra" / "config.yaml"
         if not saved.is_file():
             raise UserError(f"{run_folder}: has no .hydra/config.yaml; give --source and --target")
-        data = build(OmegaConf.load(saved), "data")
+        data = build(load(saved), "data")
     records = data.records(split)
     predictor = Predictor.load(run_folder)
     evaluation = predictor.task.evaluate(predictor.model, records)

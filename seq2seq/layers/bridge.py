@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 EncoderStates = Sequence[dict[str, dict[str, Any]]]
-"""One entry a layer: direction (`forward`, `backward`) -> field (`h`, for LSTM also `c`) -> tensor."""
+"""One entry a layer: direction (`forward`, `backward`) -> field (`h`, `c`) -> `(batch, units)`."""
 
 DecoderStates = list[dict[str, Any]]
 """One entry a layer: field (`h`, for LSTM also `c`) -> tensor of shape `(batch, units)`."""

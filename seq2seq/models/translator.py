@@ -93,9 +93,7 @@ class Translator:
     def _embed(self, embeddings: str, source_size: int, target_size: int, dim: int) -> None:
         """Makes the embeddings and the output layer, which share weights where they are tied."""
         if embeddings not in ("separate", "tied", "shared"):
-            raise ValueError(
-                f"embeddings: must be separate, tied or shared, got {embeddings!r}"
-            )
+            raise ValueError(f"embeddings: must be separate, tied or shared, got {embeddings!r}")
         if embeddings == "shared" and source_size != target_size:
             raise ValueError(
                 "embeddings: 'shared' needs one vocabulary for source and target "

@@ -119,9 +119,7 @@ class Translation(Task):
     def batches(self, split: str) -> tf.data.Dataset:
         """Returns each record of a split once, sorted by length."""
         store = self.stores[split]
-        return self._dataset(
-            split, self.batching.evaluation_batches(store.lengths, store.hashes)
-        )
+        return self._dataset(split, self.batching.evaluation_batches(store.lengths, store.hashes))
 
     def _dataset(self, split: str, batches: list[np.ndarray]) -> tf.data.Dataset:
         store = self.stores[split]

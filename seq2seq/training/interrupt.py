@@ -10,7 +10,7 @@ import keras
 log = logging.getLogger(__name__)
 
 
-class TrainingInterrupted(Exception):
+class TrainingInterrupted(Exception):  # noqa: N818 - not an error
     """The user (or the system) asked the training to stop."""
 
 

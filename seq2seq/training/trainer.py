@@ -11,8 +11,8 @@ from rich.console import Console
 
 from seq2seq.training.checkpoints import Progress, load_checkpoint
 from seq2seq.training.feed import EpochFeed
-from seq2seq.training.keeper import AddScores, Keeper, LogMetrics
 from seq2seq.training.interrupt import StopBetweenSteps, TrainingInterrupted
+from seq2seq.training.keeper import AddScores, Keeper, LogMetrics
 from seq2seq.training.progress import ProgressReport
 from seq2seq.training.weighted_model import Loss, WeightedModel
 
@@ -76,7 +76,7 @@ class Trainer:
             raise ValueError(f"mode: must be min or max, got {mode!r}")
         if not validation_scores and monitor.removeprefix("val_") not in ("loss", "perplexity"):
             raise ValueError(
-                f"monitor: '{monitor}' is a score of predictions, which needs validation_scores=true"
+                f"monitor: '{monitor}' is a score of predictions: set validation_scores=true"
             )
         if patience is not None and patience < 1:
             raise ValueError(f"patience: must be at least 1 or null, got {patience!r}")

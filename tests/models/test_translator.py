@@ -93,9 +93,7 @@ def test_a_row_alone_and_in_a_padded_batch_give_the_same(reverse):
             "source_length": inputs["source_length"][row : row + 1],
             "target": inputs["target"][row : row + 1],
         }
-        np.testing.assert_allclose(
-            model.training_model(alone).numpy()[0], together[row], atol=1e-6
-        )
+        np.testing.assert_allclose(model.training_model(alone).numpy()[0], together[row], atol=1e-6)
 
 
 def test_reversing_reads_real_tokens_from_their_end():
@@ -106,7 +104,8 @@ def test_reversing_reads_real_tokens_from_their_end():
     for row, length in enumerate(inputs["source_length"].numpy()):
         turned[row, :length] = turned[row, :length][::-1]
     np.testing.assert_array_equal(
-        reversing.training_model(inputs), plain.training_model({**inputs, "source": tf.constant(turned)})
+        reversing.training_model(inputs),
+        plain.training_model({**inputs, "source": tf.constant(turned)}),
     )
 
 
@@ -238,7 +237,5 @@ def test_weights_survive_saving(tmp_path, policy):
         second.training_model.load_weights(tmp_path / "model.weights.h5")
     finally:
         keras.config.set_dtype_policy("float32")
-    for one, other in zip(
-        first.training_model.weights, second.training_model.weights, strict=True
-    ):
+    for one, other in zip(first.training_model.weights, second.training_model.weights, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -20,12 +20,11 @@ def test_cross_entropy_and_its_gradient_equal_the_plain_formula(smoothing):
     expected = -(targets * np.log(probabilities)).sum(-1)
     np.testing.assert_allclose(loss.objective, expected, rtol=1e-5)
     np.testing.assert_allclose(
-        loss.reported, -np.log(np.take_along_axis(probabilities, labels[..., None], -1))[..., 0],
+        loss.reported,
+        -np.log(np.take_along_axis(probabilities, labels[..., None], -1))[..., 0],
         rtol=1e-5,
     )
-    np.testing.assert_allclose(
-        tape.gradient(total, variable), probabilities - targets, atol=1e-5
-    )
+    np.testing.assert_allclose(tape.gradient(total, variable), probabilities - targets, atol=1e-5)
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0])

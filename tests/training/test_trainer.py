@@ -151,9 +151,7 @@ def test_epoch_losses_are_means_over_real_elements(tmp_path):
     labels = np.concatenate([LABELS, np.zeros((9, 1), "float32")])
     real = np.concatenate([np.ones((ROWS, 1)), np.zeros((9, 1))]).astype("float32")
     cuts = [0, 3, 20, ROWS + 9]
-    batches = [
-        (padded[a:b], labels[a:b], real[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)
-    ]
+    batches = [(padded[a:b], labels[a:b], real[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
     data = tf.data.Dataset.from_generator(
         lambda: iter(batches),
         output_signature=tuple(tf.TensorSpec((None, width)) for width in (3, 1, 1)),
@@ -170,7 +168,9 @@ def test_a_diverged_training_says_so(tmp_path):
 
 def test_metrics_are_logged_by_step(tmp_path):
     logged = []
-    fit(tmp_path, log=lambda values, step: logged.append((step, set(values))), epochs=2, log_every=3)
+    fit(
+        tmp_path, log=lambda values, step: logged.append((step, set(values))), epochs=2, log_every=3
+    )
     assert (3, {"train_loss", "learning_rate"}) in logged
     assert logged[-1][0] == 2 * STEPS
     assert {"val_loss", "val_perplexity", "epoch"} <= logged[-1][1]
