@@ -138,7 +138,8 @@ class Tfds(Dataset):
         try:
             known[specification]
         except ValueError as error:
-            raise UserError(f"data.splits.{split}={specification}: {error}") from None
+            reason = str(error).splitlines()[0]
+            raise UserError(f"data.splits.{split}={specification}: {reason}") from None
         return specification
 
     def _content(self, split: str) -> list[str]:
@@ -204,12 +205,12 @@ def _open_builder(name: str | None, directory: Path | None) -> Any:
     try:
         builder = tfds.builder(name, data_dir=directory)
     except tfds.core.registered.DatasetNotFoundError:
-        similar = difflib.get_close_matches(name.split("/")[0], tfds.list_builders())
+        similar = difflib.get_close_matches(name.split("/")[0], sorted(set(tfds.list_builders())))
         hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
         place = "" if directory is None else f" and no dataset is prepared in {directory}"
         raise UserError(f"data.name={name}: TFDS has no such dataset{place}.{hint}") from None
     except ValueError as error:
-        raise UserError(f"data.name={name}: {error}") from None
+        raise UserError(f"data.name={name}: {' '.join(str(error).split())}") from None
     try:
         builder.download_and_prepare()
     except Exception as error:

@@ -143,17 +143,19 @@ def _numbered(pieces: list[str]) -> dict[str, int]:
     return {piece: number for number, piece in enumerate(pieces)}
 
 
-def _canonical(scored: list[tuple[str, float]]) -> list[tuple[str, float]]:
+def _canonical(scored: list[tuple[str, float | None]]) -> list[tuple[str, float]]:
     """Returns the pieces of a unigram model so that two fits on the same texts agree.
 
     The trainer keeps its counts in a hash map of random order. What depends on this order is the
     last digits of the scores, and the ranks of the bytes that are kept only to be able to write
     anything: these get steps of 0.0001 above the lowest score.
     """
-    lowest = min(score for _, score in scored)
+    # Without any text, the trainer gives no scores.
+    valid = [(piece, score) for piece, score in scored if score is not None]
+    lowest = min((score for _, score in valid), default=0.0)
     reserved = lowest + 0.0001 * 257
     canonical = [
         (piece, round(lowest if len(piece) == 1 and score < reserved else score, 6))
-        for piece, score in scored
+        for piece, score in valid
     ]
     return sorted(canonical, key=lambda item: (-item[1], item[0]))

@@ -1,0 +1,272 @@
+import json
+import random
+import subprocess
+import sys
+import unicodedata
+
+import numpy as np
+import pytest
+from hydra.utils import instantiate
+from hypothesis import example, given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from seq2seq.data.tokenizers import END, PAD, START, UNKNOWN, Tokenizer, TokenizerPair
+from seq2seq.errors import UserError
+
+TEXTS = [
+    "A man in a t-shirt doesn't see the dogs .",
+    "Two dogs see a man &amp; his friend &apos;s dog",
+    "Ein Mann in einem T-Shirt sieht die Hunde nicht.",
+    "Größe, Maße und Straße; 3 Hunde 😀",
+    "<pad> </s> <s> <unk> are mere words here",
+]
+SIZES = {"word": None, "character": None, "bpe": 320, "unigram": 320}
+EXACT = ["character", "bpe", "unigram"]
+SPECIAL = {PAD, UNKNOWN, START, END}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return {kind: Tokenizer(kind, size).fit(TEXTS) for kind, size in SIZES.items()}
+
+
+def _round_trip(tokenizer, text):
+    return tokenizer.decode(tokenizer.encode([text]))[0]
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("kind", EXACT)
+    @given(text=st.text())
+    @example("")
+    @example(" ")
+    @example("  a  b ")
+    @example("\u00a0a\u202f!\u2028b\u0085\r\n\t")
+    @example("日本語 e\u0301 \ufeff\x00\x1f👩‍👩‍👧")
+    @example("<pad></s><s>< pad >< end ><0x41>▁Ġ")
+    def test_exact_for_any_text(self, fitted, kind, text):
+        assert _round_trip(fitted[kind], text) == text
+
+    @given(
+        words=st.lists(
+            st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=1),
+            min_size=1,
+        ),
+        space=st.sampled_from([" ", "  ", "\n", "\t\u00a0"]),
+    )
+    def test_words_up_to_white_space(self, words, space):
+        text = space.join(words)
+        tokenizer = Tokenizer("word").fit([text])
+        assert _round_trip(tokenizer, text) == " ".join(words)
+
+    @pytest.mark.parametrize("kind", EXACT)
+    @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+    @given(text=st.text(st.sampled_from("aAéÉﬁǅΣΐẞİ\u0301\u0327각ｱ２ ")))
+    def test_exact_on_the_normalised_text(self, kind, form, text):
+        plain = Tokenizer(kind, SIZES[kind], normalization=form).fit(TEXTS)
+        assert _round_trip(plain, text) == unicodedata.normalize(form, text)
+        lower = Tokenizer(kind, SIZES[kind], normalization=form, lowercase=True).fit(TEXTS)
+        assert _round_trip(lower, text) == lower.normalize(text)
+        lowered = "".join(character.lower() for character in unicodedata.normalize(form, text))
+        assert lower.normalize(text) == lowered
+
+    @pytest.mark.parametrize("kind", EXACT)
+    def test_real_text(self, real_data, kind):
+        lines = []
+        for name in ("multi30k_en_de/raw/val.de", "small_en_ja/dev.ja", "fra_eng/fra.txt"):
+            lines += (real_data / name).read_text(encoding="utf-8").split("\n")[-500:]
+        tokenizer = Tokenizer(kind, SIZES[kind] and 1000).fit(lines[:1000])
+        assert tokenizer.decode(tokenizer.encode(lines)) == lines
+
+
+class TestIds:
+    @pytest.mark.parametrize("kind", SIZES)
+    @given(text=st.one_of(st.text(), st.sampled_from(["<pad>", "</s>", "< pad >", "< end >"])))
+    def test_no_text_becomes_a_special_id(self, fitted, kind, text):
+        ids = set(fitted[kind].encode([text])[0].tolist())
+        assert not ids & (SPECIAL - {UNKNOWN} if kind == "word" else SPECIAL)
+
+    @pytest.mark.parametrize("kind", SIZES)
+    def test_are_int32_and_below_size(self, fitted, kind):
+        tokenizer = fitted[kind]
+        for ids in tokenizer.encode([*TEXTS, ""]):
+            assert ids.dtype == np.int32
+            assert ids.ndim == 1
+            assert all(ids < tokenizer.size)
+
+    def test_words(self):
+        tokenizer = Tokenizer("word").fit(["b a b", "c\u00a0b"])
+        assert tokenizer.size == 4 + 3
+        assert tokenizer.encode(["a b  c d", ""])[0].tolist() == [5, 4, 6, UNKNOWN]
+        assert tokenizer.decode([[START, 4, UNKNOWN, 5, END, PAD]]) == ["b <unk> a"]
+
+    def test_characters_by_frequency_behind_the_bytes(self):
+        tokenizer = Tokenizer("character").fit(["bba", "cb"])
+        assert tokenizer.size == 4 + 256 + 3
+        assert tokenizer.encode(["abcd"])[0].tolist() == [261, 260, 262, 4 + ord("d")]
+
+    def test_many_texts_encode_as_few(self, fitted):
+        for tokenizer in fitted.values():
+            many = tokenizer.encode(TEXTS * 40)
+            few = [tokenizer.encode([text])[0] for text in TEXTS] * 40
+            assert [ids.tolist() for ids in many] == [ids.tolist() for ids in few]
+
+
+class TestPieces:
+    def test_subwords_stay_within_words(self, real_data):
+        directory = real_data / "multi30k_en_de" / "tok"
+        lines = (directory / "val.lc.norm.tok.en").read_text(encoding="utf-8").split("\n")
+        tokenizer = Tokenizer("bpe", 3000).fit(lines)
+        vocabulary = tokenizer.pieces(range(4, tokenizer.size))
+        assert not [piece for piece in vocabulary if "▁" in piece.strip("▁")]
+        assert "▁man" in vocabulary
+        assert "▁&apos;s" in vocabulary
+        assert tokenizer.pieces(tokenizer.encode(["a man , don't"])[0])[:3] == ["▁a", "▁man", "▁,"]
+
+    def test_punctuation_is_a_piece_of_its_own_in_raw_text(self):
+        tokenizer = Tokenizer("bpe", 400).fit(["dogs. dogs, dogs!"] * 10)
+        pieces = tokenizer.pieces(tokenizer.encode(["dogs. dogs, dogs!"])[0])
+        assert pieces == ["▁dogs", ".", "▁dogs", ",", "▁dogs", "!"]
+
+    def test_names_of_special_ids_and_bytes(self, fitted):
+        assert fitted["word"].pieces(range(4)) == ["<pad>", "<unk>", "<s>", "</s>"]
+        character = fitted["character"]
+        assert character.pieces(character.encode(["n 日"])[0]) == [
+            "n",
+            "▁",
+            "<0xE6>",
+            "<0x97>",
+            "<0xA5>",
+        ]
+
+    def test_bytes_that_are_no_utf8_decode_to_the_replacement_character(self, fitted):
+        assert fitted["character"].decode([[4 + 0xFF, 4 + ord("a")]]) == ["\ufffda"]
+
+
+class TestFit:
+    @pytest.mark.parametrize(("kind", "size"), SIZES.items())
+    @pytest.mark.parametrize("seed", range(3))
+    def test_does_not_depend_on_the_order_of_the_texts(self, kind, size, seed):
+        shuffled = random.Random(seed).sample(TEXTS, len(TEXTS))
+        assert Tokenizer(kind, size).fit(shuffled).fingerprint == (
+            Tokenizer(kind, size).fit(iter(TEXTS)).fingerprint
+        )
+
+    def test_is_the_same_in_another_process(self, real_data):
+        path = real_data / "multi30k_en_de" / "raw" / "val.de"
+        sizes = {"word": 2000, "character": 300, "bpe": 2000, "unigram": 2000}
+        program = (
+            "import random, sys; from seq2seq.data.tokenizers import Tokenizer\n"
+            f"texts = open({str(path)!r}, encoding='utf-8').read().split('\\n')\n"
+            "random.shuffle(texts)\n"
+            f"for kind, size in {sizes}.items():\n"
+            "    print(Tokenizer(kind, size).fit(texts).fingerprint)"
+        )
+        command = [sys.executable, "-c", program]
+        first, second = (
+            subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2)
+        )
+        assert first.stdout.split() == second.stdout.split()
+        assert len(first.stdout.split()) == 4
+        assert first.stderr == ""
+
+    @pytest.mark.parametrize(("kind", "size"), [("word", 10), ("bpe", 300), ("unigram", 300)])
+    def test_vocabulary_size_includes_the_special_ids(self, kind, size):
+        tokenizer = Tokenizer(kind, size).fit(TEXTS)
+        # The unigram trainer may stop a few pieces below.
+        assert 280 < tokenizer.size <= size if kind == "unigram" else tokenizer.size == size
+        assert max(ids.max() for ids in tokenizer.encode(TEXTS)) < size
+
+    def test_minimum_frequency(self):
+        tokenizer = Tokenizer("word", minimum_frequency=2).fit(["a b a", "c b"])
+        assert tokenizer.pieces(range(4, tokenizer.size)) == ["a", "b"]
+
+    @pytest.mark.parametrize("kind", SIZES)
+    @pytest.mark.parametrize("texts", [[], ["", ""]])
+    def test_nothing_to_learn(self, kind, texts):
+        with pytest.raises(UserError, match="nothing to learn"):
+            Tokenizer(kind, SIZES[kind]).fit(texts)
+
+    def test_before_fit(self):
+        with pytest.raises(RuntimeError, match="no vocabulary yet"):
+            Tokenizer("word").encode(["a"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "words"}, r"tokenizer\.kind=words is not one of word, character"),
+        ({"kind": "word", "normalization": "nfc"}, r"tokenizer\.normalization=nfc .*NFC"),
+        ({"kind": "bpe"}, r"tokenizer\.vocabulary_size is needed"),
+        ({"kind": "bpe", "vocabulary_size": 260}, r"vocabulary_size=260 is too small .*261"),
+        ({"kind": "character", "vocabulary_size": 100}, r"vocabulary_size=100 is too small"),
+        ({"kind": "word", "vocabulary_size": 4}, r"vocabulary_size=4 is too small .*5"),
+        ({"kind": "word", "minimum_frequency": 0}, r"minimum_frequency=0 is below 1"),
+        (
+            {"kind": "unigram", "vocabulary_size": 500, "minimum_frequency": 2},
+            "cannot be set for the kind unigram",
+        ),
+    ],
+)
+def test_impossible_settings(settings, message):
+    with pytest.raises(UserError, match=message):
+        Tokenizer(**settings)
+
+
+class TestFiles:
+    @pytest.mark.parametrize("kind", SIZES)
+    def test_loads_what_was_saved(self, fitted, kind, tmp_path):
+        fitted[kind].save(tmp_path / "t.json")
+        loaded = Tokenizer.load(tmp_path / "t.json")
+        assert loaded.settings == fitted[kind].settings
+        assert loaded.fingerprint == fitted[kind].fingerprint
+        ids = fitted[kind].encode(TEXTS)
+        assert [row.tolist() for row in loaded.encode(TEXTS)] == [row.tolist() for row in ids]
+        assert loaded.decode(ids) == fitted[kind].decode(ids)
+
+    def test_missing_damaged_and_newer(self, fitted, tmp_path):
+        path = tmp_path / "t.json"
+        with pytest.raises(UserError, match="no tokenizer"):
+            Tokenizer.load(path)
+        fitted["bpe"].save(path)
+        content = json.loads(path.read_text())
+        for change in ({"format_version": 2}, {"settings": {}}, {"tokenizer": {"model": 1}}):
+            path.write_text(json.dumps(content | change))
+            with pytest.raises(
+                UserError, match="newer version" if "format_version" in change else "damaged"
+            ):
+                Tokenizer.load(path)
+        path.write_text("{")
+        with pytest.raises(UserError, match="damaged"):
+            Tokenizer.load(path)
+
+
+class TestPair:
+    def test_joint_is_one_vocabulary_of_both_sides(self, tmp_path):
+        pair = TokenizerPair(Tokenizer("bpe", 300), Tokenizer("bpe", 300), joint=True)
+        pair.fit(["hello hello"], ["hallo hallo"])
+        assert pair.source is pair.target
+        pair.save(tmp_path)
+        loaded = TokenizerPair.load(tmp_path)
+        assert loaded.joint
+        assert loaded.source is loaded.target
+        assert loaded.source.fingerprint == pair.source.fingerprint
+
+    def test_separate(self, tmp_path):
+        pair = TokenizerPair(Tokenizer("word"), Tokenizer("character")).fit(["hello"], ["hallo"])
+        pair.save(tmp_path)
+        loaded = TokenizerPair.load(tmp_path)
+        assert not loaded.joint
+        assert loaded.source.pieces([4]) == ["hello"]
+        assert loaded.target.settings["kind"] == "character"
+
+    def test_joint_needs_the_same_settings(self):
+        with pytest.raises(UserError, match=r"different are vocabulary_size \(300 and 301\)"):
+            TokenizerPair(Tokenizer("bpe", 300), Tokenizer("bpe", 301), joint=True)
+
+    @pytest.mark.parametrize("kind", SIZES)
+    def test_the_config_is_the_constructor(self, request, kind):
+        config = OmegaConf.load(request.config.rootpath / "conf" / "tokenizer" / f"{kind}.yaml")
+        pair = instantiate(config)
+        assert pair.source.settings["kind"] == pair.target.settings["kind"] == kind
+        assert pair.joint == (kind in ("bpe", "unigram"))
