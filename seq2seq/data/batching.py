@@ -114,15 +114,14 @@ class Batching:
         A row that is longer by itself is a batch of its own.
         """
         start = 0
-        while True:
+        while start < len(lengths):
             # No more rows than these fit, since none of them can be padded to less than the first.
             window = self.batch_size // max(int(lengths[start].sum()), 1) + 1
             longest = np.maximum.accumulate(lengths[start : start + window], axis=0)
             padded = longest.sum(axis=1, dtype=np.int64) * np.arange(1, len(longest) + 1)
             start += max(int(np.searchsorted(padded, self.batch_size, side="right")), 1)
-            if start >= len(lengths):
-                return
-            yield start
+            if start < len(lengths):
+                yield start
 
 
 def _sorted_by_length(lengths: np.ndarray, order: np.ndarray, pools: np.ndarray) -> np.ndarray:

@@ -136,10 +136,12 @@ class Tfds(Dataset):
                     f"data.splits.{split}={specification}: the dataset has {', '.join(known)}."
                 )
         try:
-            known[specification]
+            count = known[specification].num_examples
         except ValueError as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"data.splits.{split}={specification}: {reason}") from None
+        if count == 0:
+            raise UserError(f"data.splits.{split}={specification}: there are no records in it.")
         return specification
 
     def _content(self, split: str) -> list[str]:

