@@ -114,6 +114,8 @@ class LSTM(_CompiledLoop, keras.layers.LSTM):
     It takes the arguments of `keras.layers.LSTM`, has its weights and returns its results. On a
     CPU the loop over time is our own if the activations are tanh and sigmoid, it is not unrolled,
     and no recurrent dropout is applied. With cuDNN, and in all other cases, the loop is Keras'.
+    cuDNN refuses masks other than right padding and rows that are all padding; `use_cudnn=False`
+    takes our loop on a GPU too, and that takes any mask.
 
     Example:
         >>> lstm = LSTM(512, return_sequences=True, return_state=True)
@@ -168,7 +170,7 @@ def _project(sequences: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) ->
     time, batch, features = keras.ops.shape(sequences)
     projected = tf.matmul(tf.reshape(sequences, (-1, features)), kernel)
     if bias is not None:
-        projected = tf.nn.bias_add(projected, bias)
+        projected += bias  # not bias_add: its gradient sums bfloat16 in bfloat16, and sticks at 512
     return tf.reshape(projected, (time, batch, kernel.shape[-1]))
 
 

@@ -161,8 +161,7 @@ class GRUStep:
         """See `Step.weight_gradients`."""
         d_inner = d_preactivations[1]
         d_inner_h = d_inner[..., -previous_h.shape[-1] :]
-        d_bias = tf.reduce_sum(tf.cast(d_inner_h, state_dtype(d_inner.dtype)), axis=(0, 1))
-        return _product_over_steps(previous_h, d_inner), tf.cast(d_bias, d_inner.dtype)
+        return _product_over_steps(previous_h, d_inner), tf.reduce_sum(d_inner_h, axis=(0, 1))
 
 
 class GRUResetBeforeStep:
