@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from seq2seq.errors import UserError
+
 
 def cache_directory() -> Path:
     """Returns `$XDG_CACHE_HOME/seq2seq`, by default `~/.cache/seq2seq`."""
@@ -22,18 +24,26 @@ def ensure_directory(target: Path, write: Callable[[Path], object]) -> Path:
     Args:
         target: The folder to return.
         write: Fills the empty folder that it is given.
+
+    Raises:
+        UserError: If the folder cannot be written.
     """
     if target.is_dir():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    aside = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         write(aside)
         aside.chmod(0o755)
         aside.rename(target)
-    except OSError:
+    except OSError as error:
         if not target.is_dir():
-            raise
+            raise UserError(
+                f"The folder {target} cannot be written ({error.strerror or error}). Make room or "
+                "give access, or set the variable XDG_CACHE_HOME to another place for caches."
+            ) from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
     return target

@@ -63,6 +63,13 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def content_hash(path: Path) -> str:
-    """Returns the SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Returns the SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from None

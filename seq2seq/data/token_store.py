@@ -65,7 +65,8 @@ class StoreReport:
             ("too long", self.too_long, self.too_long_first),
         ):
             if count:
-                parts.append(f"{count:,} {reason} (records {', '.join(map(str, first))}, ...)")
+                more = ", ..." if count > len(first) else ""
+                parts.append(f"{count:,} {reason} (records {', '.join(map(str, first))}{more})")
         return "; ".join(parts)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from seq2seq.data.cache import cache_directory, ensure_directory
+from seq2seq.errors import UserError
 
 
 def test_cache_directory(monkeypatch):
@@ -21,15 +22,28 @@ def test_written_once(tmp_path):
     assert (target / "a").read_text() == "first"
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
-def test_a_failure_leaves_nothing(tmp_path, error):
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [
+        (ValueError, ValueError),
+        (KeyboardInterrupt, KeyboardInterrupt),
+        (OSError(28, "No space left on device"), UserError),
+    ],
+)
+def test_a_failure_leaves_nothing(tmp_path, error, seen):
     def write(path):
         (path / "half").write_text("...")
         raise error
 
-    with pytest.raises(error):
+    with pytest.raises(seen):
         ensure_directory(tmp_path / "target", write)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UserError, match=r"cannot be written .*XDG_CACHE_HOME"):
+        ensure_directory(tmp_path / "file" / "target", lambda path: None)
 
 
 def test_two_at_once_give_one_complete_folder(tmp_path):
