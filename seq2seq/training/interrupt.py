@@ -53,7 +53,7 @@ class StopBetweenSteps(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises if a stop was requested; after an epoch's last step only `on_epoch_end` does."""
-        if self.requested and batch + 1 < self.params["steps"]:
+        if self.requested and self.params["first_step"] + batch + 1 < self.params["steps"]:
             raise TrainingInterrupted
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

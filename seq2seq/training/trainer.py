@@ -165,11 +165,12 @@ class Trainer:
         callbacks.begin()
         for epoch in range(progress.epoch, self.epochs):
             feed.begin(epoch, first_step=progress.step)
-            steps = len(feed) - progress.step
-            callbacks.set_params({"epochs": self.epochs, "steps": steps})
+            callbacks.set_params(
+                {"epochs": self.epochs, "steps": len(feed), "first_step": progress.step}
+            )
             model.fit(
                 source.training_data(),
-                steps_per_epoch=steps,
+                steps_per_epoch=len(feed) - progress.step,
                 validation_data=validation,
                 initial_epoch=epoch,
                 epochs=epoch + 1,

@@ -178,7 +178,7 @@ def test_copy_and_concatenate_bridges_hand_on_each_state_unchanged():
             encoder=dict(units=6, layers=2, bidirectional=both),
             decoder=dict(units=units, layers=2),
         )
-        embedded = model.source_embedding(inputs["source"])
+        embedded = model.source_embedding(inputs["source"])  # its scale is 1 here
         _, given = model.encoder(embedded, inputs["source_length"])
         received = model.encoder_model(without_target(inputs))["states"]
         for layer, field in itertools.product(range(2), ("h", "c")):
