@@ -56,11 +56,14 @@ def run(
     optimizer = build(config, "optimizer")
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
-    with log_to(run_folder, console), tracked(tracker, run_folder, plain, tags, trainer.resume):
+    with (
+        precision(config.precision),
+        log_to(run_folder, console),
+        tracked(tracker, run_folder, plain, tags, trainer.resume),
+    ):
         task.prepare(data, config.seed)
         log_data(tracker, data)
-        with precision(config.precision):
-            model = build(config, "model", **task.model_arguments())
+        model = build(config, "model", **task.model_arguments())
         log.info("model: %s parameters", f"{model.training_model.count_params():,}")
 
         def score_validation() -> dict[str, float]:

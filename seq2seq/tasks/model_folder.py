@@ -19,12 +19,19 @@ from seq2seq.tasks.base import Task
 
 FORMAT = 1
 PARTS = ("task", "tokenizer", "batching", "decoding", "model", "precision")
+PRECISIONS = ("float32", "mixed_bfloat16")
 WEIGHTS = "model.weights.h5"
 
 
 @contextmanager
 def precision(policy: str) -> Iterator[None]:
-    """Builds layers under a Keras dtype policy, and restores the one before."""
+    """Builds layers under a Keras dtype policy, and restores the one before.
+
+    Raises:
+        UserError: If it is not one that can be trained with.
+    """
+    if policy not in PRECISIONS:
+        raise UserError(f"precision: must be one of {', '.join(PRECISIONS)}, got {policy!r}")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:

@@ -1,0 +1,313 @@
+"""The command, as a person uses it: each test starts it anew, on a few hundred real dates."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from seq2seq import __version__
+from seq2seq.cli import main
+from seq2seq.data.cldr import date_examples
+
+SEQ2SEQ = [sys.executable, "-c", "from seq2seq.cli import main; main()"]
+SMALL = (
+    "data=parallel_text",
+    *(f"data.{side}.{split}={split}.{side}" for side in ("source", "target") for split in
+      ("train", "validation", "test")),
+    "task.metrics=[exact_match,bleu]",
+    "model.encoder.units=16",
+    "model.decoder.units=24",
+    "model.embedding_dim=16",
+)  # fmt: skip
+
+
+def command(*arguments, cwd, **options):
+    return subprocess.run(
+        [*SEQ2SEQ, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(cwd),
+        capture_output=True,
+        timeout=300,
+        check=False,
+        **options,
+    )
+
+
+def environment(cwd):
+    return {**os.environ, "XDG_CACHE_HOME": str(cwd / "cache"), "COLUMNS": "80"}
+
+
+def train_arguments(data, run, *more):
+    return ("train", *SMALL, f"data.directory={data}", f"hydra.run.dir={run}", *more)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder outside the repository, with data and a trained run."""
+    folder = tmp_path_factory.mktemp("work place")
+    (folder / "data").mkdir()
+    for split, count in (("train", 400), ("validation", 40), ("test", 40)):
+        examples = [e for e, _ in zip(date_examples(split), range(count), strict=False)]
+        for side in ("source", "target"):
+            text = "".join(f"{getattr(example, side)}\n" for example in examples)
+            (folder / "data" / f"{split}.{side}").write_text(text)
+    arguments = train_arguments(folder / "data", "first", "trainer.epochs=2")
+    done = command(*arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr.decode()
+    (folder / "report.txt").write_bytes(done.stderr)
+    return folder
+
+
+def test_a_run_is_a_folder(workplace):
+    run = workplace / "first"
+    for name in (
+        ".hydra/config.yaml",
+        "metrics.json",
+        "predictions/validation.jsonl",
+        "predictions/test.jsonl",
+        "checkpoints/last.weights.h5",
+        "checkpoints/best.weights.h5",
+        "model/model.weights.h5",
+        "model/tokenizer/source.json",
+        "plots/curves.png",
+        "train.log",
+    ):
+        assert (run / name).stat().st_size > 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    for split in ("validation", "test"):
+        assert set(metrics[split]) == {"bleu", "exact_match", "loss", "perplexity"}
+        np.testing.assert_allclose(metrics[split]["perplexity"], np.exp(metrics[split]["loss"]))
+    assert metrics["training"]["steps"] == 14
+    assert metrics["training"]["epochs"] == 2
+    assert metrics["training"]["target_tokens_per_second"] > 0
+    assert "version" in metrics["signatures"]["bleu"]
+    assert not list(run.rglob("aside-*"))
+
+
+def test_the_report_says_what_a_person_wants_to_know(workplace):
+    report = (workplace / "report.txt").read_text()
+    assert "epoch 2/2: loss" in report
+    assert "exact_match" in report
+    assert report.count("prediction ") == 5
+    assert "seq2seq predict" in report
+    assert "mlflow ui --backend-store-uri" in report
+    assert "Traceback" not in report
+
+
+def test_the_run_is_tracked(workplace):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{workplace / 'mlflow.db'}")
+    run = client.get_run((workplace / "first" / "mlflow_run_id").read_text().strip())
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.encoder.units"] == "16"
+    assert run.data.tags["task"] == "translation"
+    assert run.data.metrics["test_loss"] > 0
+    history = client.get_metric_history(run.info.run_id, "val_loss")
+    assert [point.step for point in history] == [7, 14]
+    artifacts = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"model", "plots", "predictions", "samples.json", "metrics.json"} <= artifacts
+
+
+def test_a_new_process_predicts_what_the_training_did(workplace):
+    expected = [
+        json.loads(line)
+        for line in (workplace / "first" / "predictions" / "test.jsonl").read_text().splitlines()
+    ]
+    moved = workplace / "moved"
+    (workplace / "first").rename(moved)
+    try:
+        source = (workplace / "data" / "test.source").read_bytes()
+        done = command("predict", moved, "--format", "jsonl", cwd=workplace, input=source)
+    finally:
+        moved.rename(workplace / "first")
+    assert done.returncode == 0, done.stderr.decode()
+    rows = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    for row, before in zip(rows, expected, strict=True):
+        assert row["prediction"] == before["prediction"]
+        assert row["score"] == pytest.approx(before["score"], rel=1e-5)
+
+
+def test_predict_reads_files_and_writes_files_whole(workplace, capsys):
+    sources = (workplace / "data" / "test.source").read_text().splitlines()
+    (workplace / "in.tsv").write_text("".join(f"{text}\tmore\n" for text in sources[:3]))
+    (workplace / "in.jsonl").write_text(
+        "".join(json.dumps({"source": text}) + "\n" for text in sources[:3])
+    )
+    run = str(workplace / "first")
+    outputs = []
+    for name, style in (("in.tsv", "tsv"), ("in.jsonl", "text")):
+        arguments = ["predict", run, str(workplace / name), "-o", str(workplace / "out")]
+        with pytest.raises(SystemExit, match="0"):
+            main([*arguments, "--format", style])
+        outputs.append((workplace / "out").read_text().splitlines())
+    assert [line.split("\t")[0] for line in outputs[0]] == sources[:3]
+    assert [line.split("\t")[1] for line in outputs[0]] == outputs[1]
+    (workplace / "in.jsonl").write_text('{"source": "1 May 2000"}\n{"sauce": 3}\n')
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", run, str(workplace / "in.jsonl"), "-o", str(workplace / "other")])
+    assert "in.jsonl:2" in capsys.readouterr().err
+    assert not (workplace / "other").exists()
+
+
+def test_evaluate_gives_the_scores_of_the_run(workplace):
+    run = workplace / "first"
+    expected = json.loads((run / "metrics.json").read_text())["test"]
+    by_split = command("evaluate", run, cwd=workplace)
+    assert by_split.returncode == 0, by_split.stderr.decode()
+    scores = json.loads(by_split.stdout)
+    assert scores["bleu"] == pytest.approx(expected["bleu"])
+    assert scores["exact_match"] == expected["exact_match"]
+
+
+def weights(path: Path) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, node: (
+                found.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None
+            )
+        )
+    return found
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    left, right = (weights(run / "checkpoints" / "last.weights.h5") for run in (one, other))
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        np.testing.assert_array_equal(value, right[name], err_msg=name)
+
+
+def test_the_same_seed_gives_bit_identical_weights(workplace):
+    again = train_arguments(workplace / "data", "again", "trainer.epochs=2", "tracking=none")
+    assert command(*again, cwd=workplace).returncode == 0
+    assert_same_weights(workplace / "first", workplace / "again")
+
+
+def test_ctrl_c_and_resume_equal_not_having_stopped(workplace):
+    options = ("trainer.epochs=40", "model.output_dropout=0.2", "trainer.log_every=1")
+    arguments = train_arguments(workplace / "data", "stopped", *options)
+    process = subprocess.Popen(
+        [*SEQ2SEQ, *arguments], cwd=workplace, env=environment(workplace), stderr=subprocess.PIPE
+    )
+    log = workplace / "stopped" / "train.log"
+    until = time.monotonic() + 120
+    while not (log.exists() and "epoch 1/40" in log.read_text()):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    message = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 130
+    assert re.search(r"go on with\n  seq2seq train resume=.*stopped", message)
+    assert "Traceback" not in message
+    stopped = workplace / "stopped"
+    assert (stopped / "model" / "format.json").exists()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{workplace / 'mlflow.db'}")
+    run_id = (stopped / "mlflow_run_id").read_text().strip()
+    assert client.get_run(run_id).info.status == "KILLED"
+
+    shorter = [o if not o.startswith("trainer.epochs") else "trainer.epochs=4" for o in options]
+    whole = train_arguments(workplace / "data", "whole", *shorter, "tracking=none")
+    assert command(*whole, cwd=workplace).returncode == 0
+    with h5py.File(stopped / "checkpoints" / "last.weights.h5") as file:
+        epochs = json.loads(file.attrs["seq2seq"])["epoch"]
+    if epochs < 4:  # a fast machine may have gone further before the signal came
+        resumed = command("train", "resume=stopped", "trainer.epochs=4", cwd=workplace)
+        assert resumed.returncode == 0, resumed.stderr.decode()
+        assert_same_weights(stopped, workplace / "whole")
+        assert client.get_run(run_id).info.status == "FINISHED"
+
+
+def spoil(folder: Path, name: str, content: bytes | None) -> Path:
+    """Copies the data with one file changed or left out."""
+    spoilt = folder / f"spoilt {time.monotonic_ns()}"
+    spoilt.mkdir()
+    for path in (folder / "data").iterdir():
+        (spoilt / path.name).write_bytes(path.read_bytes())
+    (spoilt / name).unlink() if content is None else (spoilt / name).write_bytes(content)
+    return spoilt
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "override", "message"),
+    [
+        ("train.source", b"one line\n", "", r"train\.target"),
+        ("train.source", b"fine\nb\xffd\n" * 200, "", r"train\.source:2: invalid UTF-8"),
+        ("test.target", b"", "", r"test\.target is empty"),
+        ("validation.source", None, "", r"no file validation\.source"),
+        ("train.source", b"\n" * 400, "", "nothing to learn|No record is left"),
+        ("unused", b"", "model.encoder.unit=3", "nearest is 'model.encoder.units'"),
+        ("unused", b"", "+typo=1", "typo: no such config key"),
+        ("unused", b"", "model.encoder.units=0", r"model\.encoder: units: .*at least 1, got 0"),
+        ("unused", b"", "model.encoder.cell=rnm", "unknown cell 'rnm'"),
+        ("unused", b"", "task.metrics=[blue]", "[Dd]id you mean 'bleu'"),
+        ("unused", b"", "precision=float61", "precision"),
+        ("unused", b"", "tracking.tracking_uri=http://127.0.0.1:1", "tracking_uri"),
+    ],
+)
+def test_mistakes_get_one_clear_message(
+    workplace, monkeypatch, capsys, name, content, override, message
+):
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
+    data = spoil(workplace, name, content)
+    tracking = [] if override.startswith("tracking") else ["tracking=none"]
+    arguments = train_arguments(data, workplace / "bad", *tracking, *filter(None, [override]))
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    captured = capsys.readouterr().err
+    assert re.search(message, captured.replace("\n", " "))
+    assert "Traceback" not in captured
+    assert not (workplace / "bad").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "nowhere"], "holds no trained model"),
+        (["evaluate", "nowhere"], "nowhere"),
+        (["train", "recipe=translation/cldr_date"], "nearest is 'translation/cldr_dates'"),
+        (["train", "resume=nowhere"], "not a run folder"),
+        (["train", "--multi"], "no such flag"),
+        (["predikt"], "invalid choice"),
+    ],
+)
+def test_wrong_arguments_exit_with_2(arguments, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_help_version_and_recipes_need_no_tensorflow(capsys):
+    check = (
+        "import sys; from seq2seq.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    for arguments in (["--help"], ["--version"], ["recipes"], ["train", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-c", check, *arguments], capture_output=True, check=True, text=True
+        )
+        assert done.stdout
+    assert __version__ == "0.1.0"
+
+
+def test_a_sweep_runs_every_combination(workplace):
+    arguments = train_arguments(workplace / "data", "unused", "-m", "seed=1,2", "trainer.epochs=1")
+    done = command(*arguments, "hydra.sweep.dir=sweep", "tracking=none", cwd=workplace)
+    assert done.returncode == 0, done.stderr.decode()
+    metrics = [json.loads(p.read_text()) for p in workplace.glob("sweep/*/metrics.json")]
+    assert len({run["test"]["loss"] for run in metrics}) == 2
