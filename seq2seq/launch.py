@@ -40,6 +40,9 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
         return _resume(Path(resumed[-1]), flags, rest, debug)
     overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in overrides]
     composed(_first_of_sweep(overrides))
+    for override in overrides:
+        if override.startswith("hydra.run.dir="):
+            _refuse_used(Path(override.removeprefix("hydra.run.dir=")))
 
     codes: list[int] = []
 
@@ -56,6 +59,15 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     finally:
         sys.argv = before
     return max(codes, default=0)
+
+
+def _refuse_used(run_folder: Path) -> None:
+    """Raises if a new run would overwrite one."""
+    if (run_folder / "checkpoints").exists() or (run_folder / "metrics.json").exists():
+        raise UserError(
+            f"hydra.run.dir={run_folder}: holds a run already. Choose another folder, or go on "
+            f"with that run by resume={run_folder}"
+        )
 
 
 def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

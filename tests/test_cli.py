@@ -16,17 +16,20 @@ import pytest
 from seq2seq import __version__
 from seq2seq.cli import main
 from seq2seq.data.cldr import date_examples
+from seq2seq.inference.predictor import Predictor
 
 SEQ2SEQ = [sys.executable, "-c", "from seq2seq.cli import main; main()"]
-SMALL = (
+SPLITS = ("train", "validation", "test")
+FILES = (
     "data=parallel_text",
-    *(f"data.{side}.{split}={split}.{side}" for side in ("source", "target") for split in
-      ("train", "validation", "test")),
+    *(f"data.{side}.{split}={split}.{side}" for side in ("source", "target") for split in SPLITS),
+)
+SMALL = (
     "task.metrics=[exact_match,bleu]",
     "model.encoder.units=16",
     "model.decoder.units=24",
     "model.embedding_dim=16",
-)  # fmt: skip
+)
 
 
 def command(*arguments, cwd, **options):
@@ -46,7 +49,7 @@ def environment(cwd):
 
 
 def train_arguments(data, run, *more):
-    return ("train", *SMALL, f"data.directory={data}", f"hydra.run.dir={run}", *more)
+    return ("train", *SMALL, *FILES, f"data.directory={data}", f"hydra.run.dir={run}", *more)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +195,53 @@ def test_the_same_seed_gives_bit_identical_weights(workplace):
     assert_same_weights(workplace / "first", workplace / "again")
 
 
+def test_a_prepared_tfds_folder_gives_the_same_run_as_the_files(workplace):
+    import tensorflow_datasets as tfds
+
+    class Pairs(tfds.core.GeneratorBasedBuilder):
+        """The same records, in the shuffled order that TFDS stores."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = tfds.features.FeaturesDict(
+                {"en": tfds.features.Text(), "iso": tfds.features.Text()}
+            )
+            return tfds.core.DatasetInfo(builder=self, features=features)
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples(split) for split in SPLITS}
+
+        def _generate_examples(self, split):
+            sides = [
+                (workplace / "data" / f"{split}.{side}").read_text().splitlines()
+                for side in ("source", "target")
+            ]
+            for number, (source, target) in enumerate(zip(*sides, strict=True)):
+                yield number, {"en": source, "iso": target}
+
+    Pairs(data_dir=workplace / "tfds").download_and_prepare()
+    done = command(
+        "train",
+        *SMALL,
+        "data=tfds",
+        "data.name=pairs",
+        "data.directory=tfds",
+        "data.features.source=en",
+        "data.features.target=iso",
+        "hydra.run.dir=from tfds",
+        "trainer.epochs=2",
+        "tracking=none",
+        cwd=workplace,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert_same_weights(workplace / "first", workplace / "from tfds")
+    ours, theirs = (
+        json.loads((workplace / run / "metrics.json").read_text()) for run in ("first", "from tfds")
+    )
+    assert ours["test"] == pytest.approx(theirs["test"], rel=1e-6)
+
+
 def test_ctrl_c_and_resume_equal_not_having_stopped(workplace):
     options = ("trainer.epochs=40", "model.output_dropout=0.2", "trainer.log_every=1")
     arguments = train_arguments(workplace / "data", "stopped", *options)
@@ -305,9 +355,24 @@ def test_help_version_and_recipes_need_no_tensorflow(capsys):
     assert __version__ == "0.1.0"
 
 
-def test_a_sweep_runs_every_combination(workplace):
-    arguments = train_arguments(workplace / "data", "unused", "-m", "seed=1,2", "trainer.epochs=1")
-    done = command(*arguments, "hydra.sweep.dir=sweep", "tracking=none", cwd=workplace)
-    assert done.returncode == 0, done.stderr.decode()
-    metrics = [json.loads(p.read_text()) for p in workplace.glob("sweep/*/metrics.json")]
-    assert len({run["test"]["loss"] for run in metrics}) == 2
+def test_a_sweep_runs_every_combination_in_both_precisions(workplace):
+    arguments = train_arguments(workplace / "data", "unused", "-m", "trainer.epochs=1")
+    choices = ("precision=float32,mixed_bfloat16", "model/bridge=dense,copy", "tracking=none")
+    done = command(*arguments, *choices, "hydra.sweep.dir=sweep", cwd=workplace)
+    # The encoder has two directions: copy fits neither run, and the others go on.
+    assert done.returncode == 2
+    assert done.stderr.decode().count("CopyBridge needs one direction") == 2
+    runs = sorted(path.parent for path in workplace.glob("sweep/*/metrics.json"))
+    assert len(runs) == 2
+    sources = (workplace / "data" / "test.source").read_text().splitlines()
+    for run in runs:
+        saved = [json.loads(r) for r in (run / "predictions/test.jsonl").read_text().splitlines()]
+        again = Predictor.load(run)(sources)
+        assert [row["prediction"] for row in again] == [row["prediction"] for row in saved]
+
+
+def test_a_run_is_never_overwritten(workplace, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
+    with pytest.raises(SystemExit, match="2"):
+        main(train_arguments(workplace / "data", "first"))
+    assert "holds a run already" in capsys.readouterr().err
