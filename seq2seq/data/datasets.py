@@ -10,7 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
+from typing import ClassVar
 
+from seq2seq.data.json_lines import read_objects, text_at
 from seq2seq.data.splits import Holdout
 from seq2seq.data.text_files import content_hash, find_file, read_lines
 from seq2seq.errors import UserError
@@ -22,7 +24,13 @@ FileNames = Mapping[str, str | Iterable[str] | None]
 
 
 class Dataset(ABC):
-    """Named splits of records; some of them may be held out from the split `train`."""
+    """Named splits of records; some of them may be held out from the split `train`.
+
+    Attributes:
+        split_keys: The config keys, below `data`, that name what each split is read from.
+    """
+
+    split_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, stored_splits: Iterable[str], holdout: Holdout | None = None) -> None:
         """Names the splits.
@@ -35,16 +43,15 @@ class Dataset(ABC):
             UserError: If a split is both stored and held out, or there is no `train` to take from.
         """
         self._stored_splits = tuple(stored_splits)
-        self._holdout = holdout
-        if holdout is None:
+        self._holdout = holdout if holdout and holdout.split_names else None
+        if self._holdout is None:
             return
         if "train" not in self._stored_splits:
             raise UserError("data.holdout takes records from the split train, which is not given.")
-        for name in set(self._stored_splits) & set(holdout.split_names):
+        for name in set(self._stored_splits) & set(self._holdout.split_names):
             raise UserError(
                 f"The split {name} is given as data and also in data.holdout.fractions; "
-                "remove one of them (an override such as ~data.holdout or "
-                f"data.holdout.fractions.{name}=null)."
+                f"remove one of them (such as by data.holdout.fractions.{name}=null)."
             )
 
     @property
@@ -94,8 +101,18 @@ class Dataset(ABC):
         if split not in self.split_names:
             raise UserError(
                 f"There is no split {split!r}; this dataset has {', '.join(self.split_names)}."
+                f"{self._advice(split)}"
             )
         return split if split in self._stored_splits else "train"
+
+    def _advice(self, split: str) -> str:
+        """Returns how a split that is missing can be given, as a sentence."""
+        if not self.split_keys:
+            return ""
+        given = " and ".join(f"data.{key}.{split}" for key in self.split_keys)
+        if "train" not in self._stored_splits:
+            return f" Give {given}."
+        return f" Give {given}, or take it from train by data.holdout.fractions.{split}=0.05."
 
     def _not_empty(self, split: str, records: Iterator[Record]) -> Iterator[Record]:
         first = next(records, None)
@@ -115,6 +132,8 @@ class ParallelText(Dataset):
         ...     target={"train": "train.de", "validation": "val.de"},
         ... )
     """
+
+    split_keys = ("source", "target")
 
     def __init__(
         self,
@@ -178,6 +197,8 @@ class Tsv(Dataset):
         >>> dataset = Tsv("tatoeba", {"train": "fra.txt"}, {"source": 0, "target": 1})
     """
 
+    split_keys = ("files",)
+
     def __init__(
         self,
         directory: str,
@@ -238,6 +259,8 @@ class Jsonl(Dataset):
         >>> dataset = Jsonl("books", {"train": "en-fr.jsonl"}, {"source": "en", "target": "fr"})
     """
 
+    split_keys = ("files",)
+
     def __init__(
         self,
         directory: str,
@@ -267,28 +290,11 @@ class Jsonl(Dataset):
 
     def _read(self, split: str) -> Iterator[Record]:
         for path in [find_file(self._directory, name) for name in self._files[split]]:
-            for number, line in enumerate(read_lines(path), start=1):
-                if line and not line.isspace():
-                    yield self._parse(line, f"{path}:{number}")
-
-    def _parse(self, line: str, place: str) -> Record:
-        try:
-            values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{place}: malformed JSON ({error.msg} at column {error.colno})."
-            ) from None
-        if not isinstance(values, dict):
-            raise UserError(f"{place}: a JSON object is needed, not {type(values).__name__}.")
-        record = {}
-        for field, key in self._fields.items():
-            if key not in values:
-                raise UserError(
-                    f"{place}: there is no key {key!r} (data.fields.{field}); "
-                    f"there are {', '.join(map(repr, values))}."
-                )
-            record[field] = _checked_text(values[key], f"{place}: the value of {key!r}")
-        return record
+            for place, values in read_objects(path):
+                yield {
+                    field: text_at(values, key, place, wanted_by=f"data.fields.{field}")
+                    for field, key in self._fields.items()
+                }
 
     def _content(self, split: str) -> list[str]:
         paths = [find_file(self._directory, name) for name in self._files[split]]
@@ -306,14 +312,3 @@ def _files_by_split(files: FileNames) -> dict[str, tuple[str, ...]]:
 def _describe_directory(directory: Path) -> dict[str, str]:
     path = directory.absolute()
     return {"name": "/".join(path.parts[-2:]), "source": str(path)}
-
-
-def _checked_text(value: object, what: str) -> str:
-    if not isinstance(value, str):
-        raise UserError(f"{what} is not a text but {json.dumps(value)[:80]}.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        # JSON can escape half of a surrogate pair, which stands for no character.
-        raise UserError(f"{what} holds an unpaired surrogate (\\ud800 to \\udfff).") from None
-    return value

@@ -3,10 +3,11 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.data.splits import Holdout
+from seq2seq.data.text_files import content_hash
 from seq2seq.errors import UserError
 
 _READ_AT_ONCE = 1024
@@ -22,6 +23,8 @@ class Tfds(Dataset):
         ...     splits={"train": "train[:90%]", "validation": "validation", "test": "test"},
         ... )
     """
+
+    split_keys: ClassVar[tuple[str, ...]] = ("splits",)
 
     def __init__(
         self,
@@ -69,9 +72,7 @@ class Tfds(Dataset):
     def _read(self, split: str) -> Iterator[Record]:
         import tensorflow_datasets as tfds
 
-        kinds = {
-            field: self._feature(field, name.split("/")) for field, name in self._features.items()
-        }
+        kinds = self._kinds()
         # One file after the other, in order: the default reads several at once.
         config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
         examples = self._builder.as_dataset(
@@ -84,6 +85,12 @@ class Tfds(Dataset):
             ]
             for values in zip(*columns, strict=True):
                 yield dict(zip(kinds, values, strict=True))
+
+    def _kinds(self) -> dict[str, Any]:
+        """Returns the TFDS feature of each field."""
+        return {
+            field: self._feature(field, name.split("/")) for field, name in self._features.items()
+        }
 
     def _feature(self, field: str, path: list[str]) -> Any:
         """Returns the feature that a field is read from; raises UserError where there is none."""
@@ -133,7 +140,9 @@ class Tfds(Dataset):
         for part in specification.split("+"):
             if part.split("[")[0].strip() not in known:
                 raise UserError(
-                    f"data.splits.{split}={specification}: the dataset has {', '.join(known)}."
+                    f"data.splits.{split}={specification}: the dataset has {', '.join(known)}. To "
+                    f"take a split from train, give data.splits.{split}=null "
+                    f"data.holdout.fractions.{split}=0.05."
                 )
         try:
             count = known[specification].num_examples
@@ -146,11 +155,22 @@ class Tfds(Dataset):
 
     def _content(self, split: str) -> list[str]:
         specification = self._checked_split(split)
+        # The sizes of all splits, since they decide where a slice begins.
         sizes = [
-            f"{name} {info.num_examples} {info.num_bytes} {info.shard_lengths}"
+            f"{name} {info.shard_lengths}"
             for name, info in sorted(self._builder.info.splits.items())
         ]
-        return [self._builder.info.full_name, specification, str(self._features), *sizes]
+        labels = [str(getattr(kind, "names", None)) for kind in self._kinds().values()]
+        files = map(content_hash, self._files(specification))
+        return [specification, str(self._features), *labels, *sizes, *files]
+
+    def _files(self, specification: str) -> list[Path]:
+        """Returns the files that a TFDS split, or slice, is read from."""
+        import tensorflow_datasets as tfds
+
+        if isinstance(self._builder, tfds.TranslateFolder):
+            return sorted(Path(self._builder.data_dir).glob(f"*.{specification}.txt"))
+        return [Path(path) for path in self._builder.info.splits[specification].filepaths]
 
 
 class CldrDates(Tfds):
@@ -161,8 +181,10 @@ class CldrDates(Tfds):
 
     Example:
         >>> next(CldrDates().records("train"))
-        {'source': '7 août 2051', 'target': '2051-08-07', 'language': 'fr'}
+        {'source': '6 ஆகஸ்ட், 2087', 'target': '2087-08-06', 'language': 'ta'}
     """
+
+    split_keys = ()
 
     def __init__(self, directory: str | None = None) -> None:
         """Names the place; nothing is prepared yet.
@@ -185,7 +207,8 @@ class CldrDates(Tfds):
         return {"name": "cldr_dates", "source": f"Unicode CLDR of Babel {babel.__version__}"}
 
     def _content(self, split: str) -> list[str]:
-        return [self.describe()["source"], *super()._content(split)]
+        # What the examples are follows from these; the bytes of their files might not.
+        return [self._builder.info.full_name, self.describe()["source"], split]
 
     @property
     def _builder(self) -> Any:
@@ -234,4 +257,10 @@ def _translate_folder(directory: Path | None) -> Any:
             "dataset_info.json) nor a folder of <language>.<split>.txt files. Set data.directory, "
             "or the variable SEQ2SEQ_DATA that it may be built on, or data.name."
         )
-    return tfds.TranslateFolder(root_dir=str(directory))
+    try:
+        return tfds.TranslateFolder(root_dir=str(directory))
+    except ValueError as error:
+        raise UserError(
+            f"data.directory={directory} cannot be read as a folder of <language>.<split>.txt "
+            f"files: {error}. It must hold nothing else, and the files of a split as many lines."
+        ) from None

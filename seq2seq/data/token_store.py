@@ -3,14 +3,14 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 import numpy as np
 
 from seq2seq.data.cache import cache_directory, ensure_directory
+from seq2seq.data.chunks import chunks
 from seq2seq.errors import UserError
 
 _FORMAT_VERSION = 1
@@ -122,11 +122,6 @@ class TokenStore:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def row(self, column: str, index: int) -> np.ndarray:
-        """Returns the ids of one row, int32 `(length,)`."""
-        offsets, tokens = self.columns[column]
-        return tokens[offsets[index] : offsets[index + 1]]
-
     def padded(self, column: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns some rows of a column, padded with zeros on the right.
 
@@ -185,7 +180,7 @@ def build(
     """
     report = StoreReport()
     with _Writer(directory, columns) as writer:
-        for chunk in _chunks(records):
+        for chunk in chunks(records, _CHUNK):
             writer.write(chunk, report)
     if report.rows == 0:
         raise UserError(
@@ -278,12 +273,6 @@ def _content_hash(record: Mapping[str, str], fields: Sequence[str]) -> int:
     """Returns 64 bits that depend on the content of a row alone, and not on its place."""
     content = "\0".join(record[field] for field in fields).encode()
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
-
-
-def _chunks(records: Iterable[Mapping[str, str]]) -> Iterator[list[Mapping[str, str]]]:
-    iterator = iter(records)
-    while chunk := list(islice(iterator, _CHUNK)):
-        yield chunk
 
 
 def _mapped(path: Path, dtype: type) -> np.ndarray:

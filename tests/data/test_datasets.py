@@ -6,6 +6,7 @@ import sys
 from itertools import chain
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -48,6 +49,17 @@ class TestParallelText:
         dataset = _parallel(files(a__en="1\n", a__de="2\n"))
         with pytest.raises(UserError, match="no split 'dev'; this dataset has train"):
             dataset.records("dev")
+
+    def test_a_missing_split_comes_with_the_overrides_that_make_it(self, files):
+        dataset = _parallel(files(a__en="1\n", a__de="2\n"))
+        with pytest.raises(UserError) as raised:
+            dataset.records("test")
+        assert str(raised.value).endswith(
+            "Give data.source.test and data.target.test, or take it from train by "
+            "data.holdout.fractions.test=0.05."
+        )
+        with pytest.raises(UserError, match=r"this dataset has test\. Give data\.files\.train\.$"):
+            Tsv(".", {"test": "a"}, COLUMNS).records("train")
 
     def test_construction_needs_no_file(self):
         assert _parallel("/nowhere").split_names == ("train",)
@@ -151,6 +163,12 @@ class TestHoldout:
         with pytest.raises(UserError, match=r"split test is given .*fractions\.test=null"):
             Tsv(".", {"train": "a", "test": "b"}, COLUMNS, holdout=Holdout({"test": 0.1}))
 
+    def test_of_nothing_is_none(self, files):
+        given = files(a="1\t2\n"), {"test": "a"}, COLUMNS
+        nothing = Tsv(*given, holdout=Holdout({"validation": None, "test": None}))
+        assert nothing.split_names == ("test",)
+        assert nothing.fingerprint("test") == Tsv(*given).fingerprint("test")
+
     def test_an_empty_split(self, files):
         directory = files(a="1\t2\n")
         dataset = Tsv(directory, {"train": "a"}, COLUMNS, holdout=Holdout({"test": 1e-9}))
@@ -180,6 +198,30 @@ class TestFingerprint:
     def test_differs_between_held_out_splits(self, files):
         dataset = Tsv(files(a="1\t2\n"), {"train": "a"}, COLUMNS, holdout=Holdout({"test": 0.1}))
         assert dataset.fingerprint("train") != dataset.fingerprint("test")
+
+
+OVERRIDES = {
+    "parallel_text": ["data.source.train=c", "data.target.train=c"],
+    "tsv": ["data.files.train=a"],
+    "jsonl": ["data.files.train=b"],
+    "tfds": ["data.name=a", "data.features.source=b", "data.features.target=c"],
+}
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_every_source_takes_the_same_override_for_held_out_splits(name, request):
+    given = "splits" if name == "tfds" else "source" if name == "parallel_text" else "files"
+    overrides = [
+        f"data={name}",
+        *OVERRIDES[name],
+        f"data.{given}.validation=null",
+        "data.holdout.fractions.validation=0.25",
+        "data.holdout.fractions.test=null",
+    ]
+    with initialize_config_dir(str(request.config.rootpath / "conf"), version_base="1.3"):
+        dataset = instantiate(compose("train", overrides).data)
+    assert "validation" in dataset.split_names
+    assert dataset._holdout.split_names == ("validation",)
 
 
 @pytest.mark.parametrize("name", ["parallel_text", "tsv", "jsonl"])

@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -111,6 +114,18 @@ def test_wrong_splits(nested, split):
         _read(nested, split=split)
 
 
+def test_a_split_that_tfds_does_not_have_can_be_held_out(nested):
+    features, splits = {"source": "translation/en"}, {"train": "train", "test": "test"}
+    with pytest.raises(UserError) as raised:
+        next(Tfds(None, features, splits, nested).records("test"))
+    assert "data.splits.test=null data.holdout.fractions.test=0.05" in str(raised.value)
+    splits["test"] = None
+    with pytest.raises(UserError, match=r"Give data\.splits\.test, or .*fractions\.test=0\.05"):
+        Tfds(None, features, splits, nested).records("test")
+    holdout = Holdout({"test": 0.5}, seed=1)
+    assert list(Tfds(None, features, splits, nested, holdout).records("test"))
+
+
 def test_empty_slice(nested):
     with pytest.raises(UserError, match=r"data\.splits\.train=train\[:0\]: there are no records"):
         _read(nested, split="train[:0]")
@@ -146,7 +161,7 @@ def _batch_texts(dataset, tokenizers, cache):
         dataset.fingerprint("train"), lambda: dataset.records("train"), columns, cache
     )
     batches = Batching(16).training_batches(store.lengths, store.hashes, seed=3, epoch=1)
-    return [[store.row("target", row).tolist() for row in batch] for batch in batches]
+    return [store.padded("target", batch)[0].tolist() for batch in batches]
 
 
 def test_multi30k_from_tfds_gives_the_batches_of_the_files(real_data, tmp_path):
@@ -203,6 +218,50 @@ def test_translate_folder(tmp_path):
     ]
 
 
+def test_a_folder_that_is_no_translate_folder(tmp_path):
+    (tmp_path / "en.train.txt").write_text("one\n")
+    (tmp_path / "SOURCE.txt").write_text("where it is from\n")
+    with pytest.raises(UserError, match=r"data\.directory=.*cannot be read as .*\.txt files"):
+        _read(str(tmp_path), {"source": "en"})
+
+
+class TestFingerprint:
+    """It must differ where a record does, or the tokens of other texts would be used."""
+
+    FEATURES = {"source": "translation/en", "label": "parity"}  # noqa: RUF012
+
+    def _fingerprint(self, directory, features=FEATURES, split="train"):
+        return Tfds(None, features, {"x": split}, str(directory)).fingerprint("x")
+
+    def test_of_a_translate_folder(self, tmp_path):
+        features = {"source": "en", "target": "de"}
+        (tmp_path / "en.train.txt").write_text("one\ntwo\n")
+        (tmp_path / "de.train.txt").write_text("eins\nzwei\n")
+        before = self._fingerprint(tmp_path, features)
+        (tmp_path / "en.test.txt").write_text("three\n")
+        (tmp_path / "de.test.txt").write_text("drei\n")
+        (tmp_path / "de.train.txt").write_text("zwei\neins\n")
+        swapped = self._fingerprint(tmp_path, features)
+        assert swapped != before
+        assert self._fingerprint(tmp_path, features, "test") not in (before, swapped)
+
+    @pytest.mark.parametrize(
+        ("files", "old", "new"),
+        [("*.tfrecord*", b"zwei", b"iewz"), ("*.labels.txt", b"odd", b"uneven")],
+    )
+    def test_of_a_prepared_folder(self, nested, tmp_path, files, old, new):
+        copy = shutil.copytree(nested, tmp_path / Path(nested).parent.name / Path(nested).name)
+        before = self._fingerprint(copy)
+        assert before == self._fingerprint(nested)
+        (changed,) = copy.glob(files)
+        changed.write_bytes(changed.read_bytes().replace(old, new))
+        assert self._fingerprint(copy) != before
+
+    def test_depends_on_slices(self, nested):
+        splits = ["train", "train[:2]", "train[2:]", "train[:1]+train[2:]"]
+        assert len({self._fingerprint(nested, split=split) for split in splits}) == 4
+
+
 def test_a_tokenizer_is_fitted_on_a_tensorflow_pipeline(dates):
     # Pulled from a thread of the tokenizers library, TensorFlow crashed.
     texts = (record["source"] for record in dates.records("validation"))
@@ -214,6 +273,9 @@ class TestCldrDates:
         for split in cldr.SPLIT_SIZES:
             expected = [example._asdict() for example in cldr.date_examples(split)]
             assert list(dates.records(split)) == expected
+
+    def test_begins_as_its_docstring_says(self, dates):
+        assert f"{next(dates.records('train'))}\n" in CldrDates.__doc__
 
     def test_second_use_prepares_nothing(self, dates, monkeypatch):
         first = next(dates.records("test"))
