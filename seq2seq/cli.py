@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from seq2seq import __version__
-from seq2seq.errors import UserError
+from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
 
 DESCRIPTION = "Train, compare and use recurrent sequence models (LSTM, GRU)."
 
@@ -32,8 +32,6 @@ Trains, evaluates and tracks one run; the config is composed with Hydra.
   --debug            show the stack trace of an error
 """
 
-INTERRUPTED = 130
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; exits with 2 and one message on a mistake of the user."""
@@ -50,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         print(f"seq2seq: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(USER_ERROR)
     except KeyboardInterrupt:
         if debug:
             raise

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import hydra.utils
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.errors import UserError
@@ -66,52 +67,55 @@ def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
     return f"; the nearest is '{found[0]}'" if found else ""
 
 
-def composed(
-    overrides: list[str], directory: Path | None = None, name: str = "train"
-) -> DictConfig:
+def composed(overrides: list[str], name: str = "train") -> DictConfig:
     """Composes and checks the config of one run.
 
     Args:
         overrides: Hydra overrides.
-        directory: Where the primary config is; the package's `conf` by default.
-        name: The primary config's name.
+        name: The primary config: `conf/train.yaml`, or one that was stored with `store_config`.
 
     Raises:
         UserError: If an override or a key is wrong.
     """
     try:
-        with initialize_config_dir(
-            str((directory or folder("conf")).resolve()), version_base="1.3"
-        ):
+        with initialize_config_dir(str(folder("conf").resolve()), version_base="1.3"):
             config = compose(name, overrides=overrides)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error, overrides, directory, name)) from error
+        raise UserError(explain(error, overrides, name)) from error
     finally:
         GlobalHydra.instance().clear()
     check_keys(config)
     return config
 
 
-def explain(error: Exception, overrides: list[str], directory: Path | None, name: str) -> str:
+def store_config(name: str, config: DictConfig) -> None:
+    """Makes a config known to Hydra, so that overrides can be composed onto it."""
+    ConfigStore.instance().store(name=name, node=config)
+
+
+def explain(error: Exception, overrides: list[str], name: str) -> str:
     """Turns Hydra's words for a bad override into ones that name the nearest valid key."""
     text = str(error)
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
         key = missing.group(1)
         good = [o for o in overrides if not re.match(rf"[+~]*{re.escape(key)}\b", o)]
-        known = list(keys_of(composed(good, directory, name)))
+        if good == overrides:  # the key stands in a recipe's defaults
+            groups = top_level_keys()
+            return f"{key}: no such config group{nearest(key.split('@')[0], groups)}."
+        known = list(keys_of(composed(good, name)))
         parent = key.rpartition(".")[0]
         siblings = [k for k in known if k.rpartition(".")[0] == parent]
         return f"{key}: no such config key{nearest(key, siblings) or nearest(key, known)}."
     choice = re.search(r"Could not find '([^']+)'", text)
     if choice:
-        group, _, name = choice.group(1).rpartition("/")
+        group, _, leaf = choice.group(1).rpartition("/")
         options = re.search(
             r"Available options in '[^']+':\s*(.*?)\s*Config search path", text, re.S
         )
         known = options.group(1).split() if options else []
         hint = f" (known: {', '.join(known)})" if known else ""
-        return f"{group}={name}: no such choice{nearest(name, known)}{hint}."
+        return f"{group}={leaf}: no such choice{nearest(leaf, known)}{hint}."
     return re.sub(r"\s*\n\s*", " ", text).strip()
 
 
@@ -162,32 +166,67 @@ def check_values(config: DictConfig) -> None:
 
 def nodes(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
     """Yields the path and content of every `_target_` node."""
+    if isinstance(node, DictConfig) and "_target_" in node:
+        yield path, node
     if isinstance(node, DictConfig):
-        if "_target_" in node:
-            yield path, node
         for key in map(str, node):
             yield from nodes(node[key], f"{path}.{key}" if path else key)
+    elif isinstance(node, ListConfig):
+        for number, item in enumerate(node):
+            yield from nodes(item, f"{path}[{number}]")
 
 
 def check_nodes(config: DictConfig) -> None:
-    """Checks each `_target_` node against the signature it will be called with.
+    """Checks each `_target_` node against the constructor that it will be passed to.
 
     Raises:
-        UserError: If a target cannot be imported, or does not take a key.
+        UserError: If a target cannot be imported, does not take a key, or not such a value.
     """
     for path, node in nodes(config):
-        target = node["_target_"]
-        try:
-            parameters = inspect.signature(hydra.utils.get_object(target)).parameters
-        except Exception as error:  # whatever an import may raise
-            raise UserError(f"{path}._target_: cannot import '{target}' ({error})") from error
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        if takes_any and not target.startswith("seq2seq."):
+        located = locate(path, node)
+        parameters = inspect.signature(located).parameters
+        if not located.__module__.startswith("seq2seq.") and any(
+            p.kind is p.VAR_KEYWORD for p in parameters.values()
+        ):
             continue  # a foreign class checks its own arguments
         valid = [name for name in parameters if name != "kwargs"]
+        types = get_type_hints(located.__init__) if inspect.isclass(located) else {}
         for key in map(str, node):
-            if not key.startswith("_") and key not in valid:
+            if key.startswith("_"):
+                continue
+            if key not in valid:
                 raise UserError(f"{path}.{key}: no such config key{nearest(key, valid)}.")
+            if not fits(node[key], types.get(key, Any)):
+                wanted = inspect.formatannotation(types[key]).replace("typing.", "")
+                raise UserError(f"{path}.{key}: must be {wanted}, got {node[key]!r}.")
+
+
+def locate(path: str, node: DictConfig) -> Any:
+    """Imports what a node's `_target_` names.
+
+    Raises:
+        UserError: If it cannot be imported.
+    """
+    target = node["_target_"]
+    try:
+        return hydra.utils.get_object(target)
+    except Exception as error:  # whatever an import may raise
+        raise UserError(f"{path}._target_: cannot import '{target}' ({error})") from error
+
+
+def fits(value: Any, wanted: Any) -> bool:
+    """Returns whether a scalar is of an annotated type; types that are not scalars pass."""
+    if get_origin(wanted) in (Union, UnionType):
+        return any(fits(value, option) for option in get_args(wanted))
+    if get_origin(wanted) is Literal:
+        return value in get_args(wanted)
+    if wanted is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if wanted in (str, bool, type(None)):
+        return isinstance(value, wanted)
+    return True
 
 
 def load(path: Path) -> DictConfig:

@@ -1,4 +1,6 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The one exception that is meant for the person at the keyboard, and the exit codes."""
+
+USER_ERROR, INTERRUPTED = 2, 130
 
 
 class UserError(Exception):

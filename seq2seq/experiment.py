@@ -16,10 +16,11 @@ from rich.console import Console
 
 from seq2seq.config import build
 from seq2seq.data.datasets import Dataset
+from seq2seq.errors import UserError
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.files import save_figure
 from seq2seq.report import print_report
-from seq2seq.tasks.base import Evaluation, Task
+from seq2seq.tasks.base import Evaluation
 from seq2seq.tasks.model_folder import build_task, precision, save_model_folder
 from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.training.checkpoints import Progress
@@ -49,61 +50,57 @@ def run(
         TrainingInterrupted: After Ctrl-C; what was learned is saved.
     """
     seed_everything(config.seed)
-    tracker: Tracker = build(config, "tracking")
-    data: Dataset = build(config, "data")
-    task: Task = build_task(config)
-    trainer = build(config, "trainer")
-    optimizer = build(config, "optimizer")
+    keras.utils.clear_session()  # a sweep runs many in one process
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-
-    with (
-        precision(config.precision),
-        log_to(run_folder, console),
-        tracked(tracker, run_folder, plain, tags, trainer.resume),
-    ):
+    with precision(config.precision), log_to(run_folder, console):
+        tracker: Tracker = build(config, "tracking")
+        data: Dataset = build(config, "data")
+        task = build_task(config)
+        trainer, optimizer = build(config, "trainer"), build(config, "optimizer")
+        build(config, "model", **task.example_arguments)  # an impossible model fails here, at once
         task.prepare(data, config.seed)
-        log_data(tracker, data)
+        seed_everything(config.seed)  # what was drawn so far does not count
         model = build(config, "model", **task.model_arguments())
         log.info("model: %s parameters", f"{model.training_model.count_params():,}")
 
         def score_validation() -> dict[str, float]:
             return task.evaluate(model, data.records("validation")).scores
 
-        def keep_model() -> None:
-            save_model_folder(run_folder / "model", task, model, plain)
-
-        try:
-            progress = trainer.fit(
-                model.training_model,
-                task,
-                optimizer,
-                checkpoints=run_folder / "checkpoints",
-                score_validation=score_validation,
-                log_metrics=tracker.log_metrics,
-                console=console,
-            )
-        except TrainingInterrupted:
-            keep_model()
-            raise TrainingInterrupted(
-                f"Stopped. What was learned is saved in {run_folder}; go on with\n"
-                f"  seq2seq train resume={run_folder}"
-            ) from None
-        keep_model()
-
-        evaluations = {split: task.evaluate(model, data.records(split)) for split in EVALUATED}
-        for split in EVALUATED:
-            evaluations[split].scores.update(
-                trainer.measure(model.training_model, task.loss, task.batches(split))
-            )
-        metrics = collect_metrics(evaluations, progress)
-        write_results(run_folder, evaluations, metrics)
-        log_results(tracker, run_folder, evaluations, metrics, progress)
+        with tracked(tracker, run_folder, plain, tags, trainer.resume):
+            log_data(tracker, data)
+            try:
+                progress = trainer.fit(
+                    model.training_model,
+                    task,
+                    optimizer,
+                    run_folder / "checkpoints",
+                    score_validation,
+                    tracker.log_metrics,
+                    console,
+                )
+            finally:  # also after Ctrl-C: what was learned can predict
+                if (run_folder / "checkpoints" / "last.weights.h5").exists():
+                    save_model_folder(run_folder / "model", task, model, plain)
+            evaluations = {split: task.evaluate(model, data.records(split)) for split in EVALUATED}
+            for split, evaluation in evaluations.items():
+                evaluation.scores.update(
+                    trainer.measure(model.training_model, task.loss, task.batches(split))
+                )
+            metrics = collect_metrics(evaluations, progress)
+            write_results(run_folder, evaluations, metrics)
+            log_results(tracker, run_folder, evaluations, metrics, progress)
     print_report(console, metrics, evaluations["test"].rows, run_folder, tracker.page_command())
     return metrics
 
 
-def seed_everything(seed: int) -> None:
-    """Makes two runs of one config on one machine bit-identical."""
+def seed_everything(seed: Any) -> None:
+    """Makes two runs of one config on one machine bit-identical.
+
+    Raises:
+        UserError: If the seed is impossible.
+    """
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise UserError(f"seed: must be a whole number from 0 to {2**32 - 1}, got {seed!r}")
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 

@@ -1,7 +1,9 @@
 """`seq2seq train`: from the command line through Hydra to one run or a sweep of runs."""
 
 import argparse
+import shlex
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -14,10 +16,15 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from seq2seq.config import check_keys, composed, folder, load, register_recipe
-from seq2seq.errors import UserError
-
-USER_ERROR, INTERRUPTED = 2, 130
+from seq2seq.config import (
+    check_keys,
+    composed,
+    folder,
+    load,
+    register_recipe,
+    store_config,
+)
+from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
 
 
 def launch(arguments: Sequence[str], debug: bool) -> int:
@@ -34,21 +41,20 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
         UserError: If the arguments are wrong.
     """
     flags, overrides = _parsed(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     resumed = [a.removeprefix("resume=") for a in overrides if a.startswith("resume=")]
     if resumed:
         rest = [a for a in overrides if not a.startswith("resume=")]
         return _resume(Path(resumed[-1]), flags, rest, debug)
     overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in overrides]
-    composed(_first_of_sweep(overrides))
-    for override in overrides:
-        if override.startswith("hydra.run.dir="):
-            _refuse_used(Path(override.removeprefix("hydra.run.dir=")))
+    _check(overrides)
 
     codes: list[int] = []
 
     def job(config: DictConfig) -> None:
         runtime = HydraConfig.get().runtime
-        codes.append(_run(config, Path(runtime.output_dir), tags_of(runtime.choices), debug))
+        run_folder = Path(runtime.output_dir)
+        codes.append(_run(config, run_folder, tags_of(runtime.choices), debug, resumed=False))
         if codes[-1] == INTERRUPTED:  # the rest of a sweep is not wanted either
             sys.exit(INTERRUPTED)
 
@@ -61,12 +67,39 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     return max(codes, default=0)
 
 
-def _refuse_used(run_folder: Path) -> None:
-    """Raises if a new run would overwrite one."""
+def _check(overrides: list[str]) -> None:
+    """Composes every choice of every override once, so that mistakes are found before any run."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise UserError(" ".join(str(error).split())) from error
+    choices = [
+        [f"{override.get_key_element()}={choice}" for choice in override.sweep_string_iterator()]
+        if override.is_sweep_override()
+        else [text]
+        for override, text in zip(parsed, overrides, strict=True)
+    ]
+    firsts = [texts[0] for texts in choices]
+    for number, texts in enumerate(choices):
+        for text in texts[number > 0 :]:  # the first of all is checked once
+            composed([*firsts[:number], text, *firsts[number + 1 :]])
+    if not choices:
+        composed([])
+    folders = [str(o.value()) for o in parsed if o.key_or_group == "hydra.run.dir"]
+    if folders:
+        _refuse_unusable(Path(folders[-1]))
+
+
+def _refuse_unusable(run_folder: Path) -> None:
+    """Raises if a new run cannot write there, or would overwrite a run."""
+    try:
+        run_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"hydra.run.dir={run_folder}: cannot be made ({error.strerror})") from error
     if (run_folder / "checkpoints").exists() or (run_folder / "metrics.json").exists():
         raise UserError(
             f"hydra.run.dir={run_folder}: holds a run already. Choose another folder, or go on "
-            f"with that run by resume={run_folder}"
+            f"with that run by resume={_quoted(run_folder)}"
         )
 
 
@@ -94,31 +127,24 @@ def _known_recipe(argument: str) -> str:
     return "recipe=" + ",".join(register_recipe(name) for name in names)
 
 
-def _first_of_sweep(overrides: list[str]) -> list[str]:
-    """Replaces each list of choices by its first, so that the keys can be checked."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise UserError(" ".join(str(error).split())) from error
-    return [
-        f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
-        if override.is_sweep_override()
-        else text
-        for override, text in zip(parsed, overrides, strict=True)
-    ]
-
-
 def _resume(run_folder: Path, flags: list[str], overrides: list[str], debug: bool) -> int:
+    """Goes on with a run, from its saved config with more overrides."""
     saved = run_folder / ".hydra" / "config.yaml"
     if not saved.is_file():
         raise UserError(f"resume={run_folder}: not a run folder, it has no .hydra/config.yaml")
     if flags:
-        raise UserError(
-            f"resume={run_folder}: goes on with one run; {flags[0]} does not go with it"
-        )
-    config = composed([*overrides, "trainer.resume=true"], saved.parent, "config")
+        raise UserError(f"resume={run_folder}: goes on with one run; {flags[0]} does not fit")
+    config = load(saved)
+    groups = [o for o in overrides if (folder("conf") / o.partition("=")[0]).is_dir()]
+    for override in groups:
+        group = override.partition("=")[0]
+        OmegaConf.update(config, group.replace("/", "."), composed([override])[group], merge=False)
+    store_config("resumed", config)
+    rest = [o for o in overrides if o not in groups]
+    config = composed([*rest, "trainer.resume=true"], "resumed")
+    OmegaConf.save(config, saved)
     choices = OmegaConf.select(load(saved.parent / "hydra.yaml"), "hydra.runtime.choices")
-    return _run(config, run_folder, tags_of(choices), debug)
+    return _run(config, run_folder, tags_of(choices), debug, resumed=True)
 
 
 def tags_of(choices: Mapping[str, str | None]) -> dict[str, str]:
@@ -126,29 +152,41 @@ def tags_of(choices: Mapping[str, str | None]) -> dict[str, str]:
     return {name: str(choices[name]) for name in ("recipe", "task", "data") if choices.get(name)}
 
 
-def _run(config: DictConfig, run_folder: Path, tags: dict[str, str], debug: bool) -> int:
+def _run(
+    config: DictConfig, run_folder: Path, tags: dict[str, str], debug: bool, resumed: bool
+) -> int:
     """Runs one experiment and says in words how it ended."""
     from seq2seq.experiment import run
     from seq2seq.training.interrupt import TrainingInterrupted
 
     console = Console(stderr=True)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     try:
         check_keys(config)
+        if not resumed:
+            _refuse_unusable(run_folder)
         run(config, run_folder, tags, console)
         return 0
     except UserError as error:
         if debug:
             traceback.print_exc()
-        console.print(f"seq2seq: error: {error}", markup=False, highlight=False, soft_wrap=True)
+        say(f"seq2seq: error: {error}")
+        code = USER_ERROR
+    except (TrainingInterrupted, KeyboardInterrupt):
+        say("Stopped.")
+        code = INTERRUPTED
+    if (run_folder / "checkpoints" / "last.weights.h5").exists():
+        say(f"What was learned is saved; go on with\n  seq2seq train resume={_quoted(run_folder)}")
+    elif not resumed:
         _remove_if_empty(run_folder)
-        return USER_ERROR
-    except TrainingInterrupted as stop:
-        console.print(str(stop), markup=False, highlight=False, soft_wrap=True)
-        return INTERRUPTED
-    except KeyboardInterrupt:
-        console.print("seq2seq: stopped", highlight=False)
-        _remove_if_empty(run_folder)
-        return INTERRUPTED
+    return code
+
+
+def _quoted(run_folder: Path) -> str:
+    return shlex.quote(str(run_folder))
 
 
 def _remove_if_empty(run_folder: Path) -> None:

@@ -243,14 +243,14 @@ def test_a_prepared_tfds_folder_gives_the_same_run_as_the_files(workplace):
 
 
 def test_ctrl_c_and_resume_equal_not_having_stopped(workplace):
-    options = ("trainer.epochs=40", "model.output_dropout=0.2", "trainer.log_every=1")
+    options = ("trainer.epochs=60", "model.output_dropout=0.2", "trainer.log_every=1")
     arguments = train_arguments(workplace / "data", "stopped", *options)
     process = subprocess.Popen(
         [*SEQ2SEQ, *arguments], cwd=workplace, env=environment(workplace), stderr=subprocess.PIPE
     )
     log = workplace / "stopped" / "train.log"
     until = time.monotonic() + 120
-    while not (log.exists() and "epoch 1/40" in log.read_text()):
+    while not (log.exists() and "epoch 1/60" in log.read_text()):
         assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -267,16 +267,21 @@ def test_ctrl_c_and_resume_equal_not_having_stopped(workplace):
     run_id = (stopped / "mlflow_run_id").read_text().strip()
     assert client.get_run(run_id).info.status == "KILLED"
 
-    shorter = [o if not o.startswith("trainer.epochs") else "trainer.epochs=4" for o in options]
-    whole = train_arguments(workplace / "data", "whole", *shorter, "tracking=none")
-    assert command(*whole, cwd=workplace).returncode == 0
     with h5py.File(stopped / "checkpoints" / "last.weights.h5") as file:
-        epochs = json.loads(file.attrs["seq2seq"])["epoch"]
-    if epochs < 4:  # a fast machine may have gone further before the signal came
-        resumed = command("train", "resume=stopped", "trainer.epochs=4", cwd=workplace)
-        assert resumed.returncode == 0, resumed.stderr.decode()
-        assert_same_weights(stopped, workplace / "whole")
-        assert client.get_run(run_id).info.status == "FINISHED"
+        epochs = json.loads(file.attrs["seq2seq"])["epoch"] + 2
+    more = f"trainer.epochs={epochs}"
+    whole = train_arguments(workplace / "data", "whole", *options[1:], more, "tracking=none")
+    assert command(*whole, cwd=workplace).returncode == 0
+    resumed = command("train", "resume=stopped", more, cwd=workplace)
+    assert resumed.returncode == 0, resumed.stderr.decode()
+    assert_same_weights(stopped, workplace / "whole")
+    assert client.get_run(run_id).info.status == "FINISHED"
+    assert (
+        more.replace("trainer.", "  ").replace("=", ": ")
+        in (stopped / ".hydra" / "config.yaml").read_text()
+    )
+    again = command("train", "resume=stopped", "tracking=none", cwd=workplace)
+    assert again.returncode == 0, again.stderr.decode()
 
 
 def spoil(folder: Path, name: str, content: bytes | None) -> Path:
@@ -303,6 +308,10 @@ def spoil(folder: Path, name: str, content: bytes | None) -> Path:
         ("unused", b"", "model.encoder.cell=rnm", "unknown cell 'rnm'"),
         ("unused", b"", "task.metrics=[blue]", "[Dd]id you mean 'bleu'"),
         ("unused", b"", "precision=float61", "precision"),
+        ("unused", b"", "seed=abc", "seed: must be a whole number"),
+        ("unused", b"", "hydra.run.dir=/dev/null/x", "cannot be made"),
+        ("unused", b"", "batching.batch_size=1.5", r"batching\.batch_size: must be int"),
+        ("unused", b"", "trainer.checkpoint_minutes=abc", "checkpoint_minutes: must be float"),
         ("unused", b"", "tracking.tracking_uri=http://127.0.0.1:1", "tracking_uri"),
     ],
 )
@@ -358,11 +367,11 @@ def test_help_version_and_recipes_need_no_tensorflow(capsys):
 def test_a_sweep_runs_every_combination_in_both_precisions(workplace):
     arguments = train_arguments(workplace / "data", "unused", "-m", "trainer.epochs=1")
     choices = ("precision=float32,mixed_bfloat16", "model/bridge=dense,copy", "tracking=none")
-    done = command(*arguments, *choices, "hydra.sweep.dir=sweep", cwd=workplace)
+    done = command(*arguments, *choices, cwd=workplace)
     # The encoder has two directions: copy fits neither run, and the others go on.
     assert done.returncode == 2
     assert done.stderr.decode().count("CopyBridge needs one direction") == 2
-    runs = sorted(path.parent for path in workplace.glob("sweep/*/metrics.json"))
+    runs = sorted(path.parent for path in workplace.glob("multirun/*/*/*/metrics.json"))
     assert len(runs) == 2
     sources = (workplace / "data" / "test.source").read_text().splitlines()
     for run in runs:

@@ -33,7 +33,7 @@ def test_every_recipe_begins_with_its_command_and_a_description(name):
         ("+typo=1", "typo: no such config key"),
         ("sed=3", "sed: .*nearest is 'seed'"),
         ("+tranier.epochs=3", "tranier: .*nearest is 'trainer'"),
-        ("optimizer=adan", "nearest is 'adam' .known: adam, adamw, sgd"),
+        ("optimizer=adan", "nearest is 'adam' .known: adam, adamw, keras, sgd"),
         ("+task._target_=nowhere.Task", "nowhere"),
         ("nonsense", "missing EQUAL"),
         ("data=parallel_text", r"data\.source\.train: .*Give it as data\.source\.train="),
@@ -72,6 +72,7 @@ def test_every_choice_of_every_group_composes(path):
     group, name = path.parts
     given = {
         "data/parallel_text": ["data.source.train=a", "data.target.train=b"],
+        "optimizer/keras": ["optimizer._target_=keras.optimizers.RMSprop", "+optimizer.rho=0.95"],
         "data/tsv": ["data.files.train=a"],
         "data/jsonl": ["data.files.train=a"],
         "data/tfds": ["data.name=a", "data.features.source=b", "data.features.target=c"],

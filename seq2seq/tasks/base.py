@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -40,10 +40,14 @@ class Task(ABC):
     Attributes:
         loss: The loss of each element.
         feed: The order of the training batches, once prepared.
+        identity: A hash of all that the order depends on, once prepared.
+        example_arguments: Some `model_arguments`, to try a model's config before the data are read.
     """
 
     loss: Loss
     feed: EpochFeed
+    identity: str
+    example_arguments: ClassVar[dict[str, Any]]
 
     @abstractmethod
     def prepare(self, data: Dataset, seed: int) -> None:

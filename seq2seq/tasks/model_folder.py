@@ -1,5 +1,6 @@
 """The model folder of a run: all that prediction needs, as data that loads without running code."""
 
+import inspect
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import keras
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import __version__
-from seq2seq.config import build, check_nodes, nodes
+from seq2seq.config import build, check_nodes, locate, nodes
 from seq2seq.errors import UserError
 from seq2seq.tasks.base import Task
 
@@ -113,7 +114,7 @@ def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
         arguments = json.loads((folder / "model_arguments.json").read_text())
         if not isinstance(config, DictConfig):
             raise ValueError("config.yaml is not a mapping")
-        check_trusted(config, folder)
+        check_trusted(config, folder / "config.yaml")
         check_nodes(config)
         task = build_task(config)
         task.load(folder)
@@ -130,7 +131,7 @@ def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
     return task, model
 
 
-def check_trusted(config: DictConfig, folder: Path) -> None:
+def check_trusted(config: DictConfig, place: Path) -> None:
     """Refuses a saved config that names anything but classes of seq2seq.
 
     Raises:
@@ -138,8 +139,9 @@ def check_trusted(config: DictConfig, folder: Path) -> None:
     """
     for path, node in nodes(config):
         target = str(node["_target_"])
-        if not target.startswith("seq2seq.") or not target.rpartition(".")[2][:1].isupper():
+        located = locate(path, node) if target.startswith("seq2seq.") else None
+        if not inspect.isclass(located) or not located.__module__.startswith("seq2seq."):
             raise UserError(
-                f"{folder / 'config.yaml'}: {path} names '{target}', which is not a class of "
-                "seq2seq; a model folder must not run other code"
+                f"{place}: {path} names '{target}', which is not a class of seq2seq; what a run "
+                "saved must not run other code"
             )

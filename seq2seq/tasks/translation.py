@@ -1,9 +1,10 @@
 """Translation: a sequence in, another sequence out."""
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +23,7 @@ from seq2seq.training.losses import TokenCrossEntropy
 log = logging.getLogger(__name__)
 
 SIDES = ("source", "target")
+SPLITS = ("train", "validation", "test")
 
 SIGNATURE = (
     {
@@ -50,6 +52,11 @@ class Translation(Task):
         ValueError: If `label_smoothing` is impossible.
     """
 
+    example_arguments: ClassVar[dict[str, Any]] = {
+        "source_vocabulary_size": 5,
+        "target_vocabulary_size": 5,
+    }
+
     def __init__(
         self,
         tokenizer: TokenizerPair,
@@ -68,13 +75,16 @@ class Translation(Task):
 
     def prepare(self, data: Dataset, seed: int) -> None:
         """Fits the tokenizers on `train`, tokenises all splits and plans the batches."""
+        content = {split: data.fingerprint(split) for split in SPLITS}  # all must be there
         self.tokenizer.fit(
             (record["source"] for record in data.records("train")),
             (record["target"] for record in data.records("train")),
         )
-        for split in ("train", "validation", "test"):
+        for split in SPLITS:
             self.stores[split] = self._tokenised(data, split)
         train = self.stores["train"]
+        tokenizers = [self.tokenizer.source.fingerprint, self.tokenizer.target.fingerprint]
+        self.identity = json.dumps([content["train"], *tokenizers, seed, vars(self.batching)])
 
         def plan(epoch: int) -> list[np.ndarray]:
             return self.batching.training_batches(train.lengths, train.hashes, seed, epoch)

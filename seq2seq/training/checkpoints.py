@@ -26,7 +26,10 @@ class Progress:
         training_seconds: Time spent in training steps alone.
         best: Best value of the monitored metric so far.
         best_epoch: The epoch (counted from 1) that reached it.
-        callbacks: Plain values of the other callbacks, so that patience goes on counting.
+        metrics: The metrics of the epoch that comes next, after its first steps.
+        callbacks: Counters of the other callbacks, so that patience goes on counting.
+        learning_rate: The optimizer's learning rate as it was configured.
+        identity: What the order of the batches depends on.
         history: Metrics by epoch.
     """
 
@@ -38,7 +41,10 @@ class Progress:
     training_seconds: float = 0.0
     best: float | None = None
     best_epoch: int = 0
-    callbacks: dict[str, dict[str, bool | int | float]] = field(default_factory=dict)
+    metrics: list[float] = field(default_factory=list)
+    callbacks: dict[str, dict[str, int | float]] = field(default_factory=dict)
+    learning_rate: float | None = None
+    identity: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
 
 

@@ -17,7 +17,8 @@ class TrainingInterrupted(Exception):  # noqa: N818 - not an error
 class StopBetweenSteps(keras.callbacks.Callback):
     """Turns a first Ctrl-C or SIGTERM into `TrainingInterrupted` at the end of the step.
 
-    A second one acts at once. Use as a context manager around `fit`, and as its first callback.
+    A second one acts at once. Use as a context manager around `fit`, and as its last callback: the
+    step that it ends with is then counted.
     """
 
     def __init__(self) -> None:

@@ -12,6 +12,9 @@ from seq2seq.errors import UserError
 from seq2seq.training.checkpoints import Progress, save_checkpoint
 from seq2seq.training.feed import EpochFeed
 
+COUNTERS = ("wait", "best", "stopped_epoch", "cooldown_counter")
+"""What Keras' callbacks count in; their other attributes are settings, which a user may change."""
+
 LogMetrics = Callable[[dict[str, float], int], None]
 """Takes metrics and the optimizer step they belong to."""
 
@@ -73,8 +76,13 @@ class Keeper(keras.callbacks.Callback):
                 vars(self.others[name]).update(values)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Starts the clock of the steps."""
+        """Starts the clock of the steps; a resumed epoch's metrics go on from its first steps."""
         self.stepped = time.monotonic()
+        if self.progress.step:
+            for variable, value in zip(
+                self.model.metrics_variables, self.progress.metrics, strict=True
+            ):
+                variable.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Counts the step; logs and saves from time to time."""
@@ -86,15 +94,12 @@ class Keeper(keras.callbacks.Callback):
         progress.total_steps += 1
         if progress.total_steps % self.log_every == 0:
             self._log_loss(float((logs or {})["loss"]))
-        if now - self.saved > self.checkpoint_seconds:
+        # The last step's checkpoint is the epoch's, after validation.
+        if now - self.saved > self.checkpoint_seconds and progress.step < len(self.feed):
             self.save("last")
 
     def _log_loss(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise UserError(
-                f"Training diverged: the loss is {loss} at step {self.progress.total_steps}. Lower "
-                "optimizer.learning_rate, or clip with optimizer.global_clipnorm."
-            )
+        self._check(loss)
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         self.log_metrics(
             {"train_loss": loss, "learning_rate": float(rate)}, self.progress.total_steps
@@ -104,6 +109,7 @@ class Keeper(keras.callbacks.Callback):
         """Logs the epoch's metrics and saves."""
         progress = self.progress
         values = {name: float(value) for name, value in (logs or {}).items()}
+        self._check(values["loss"])
         if self.monitor not in values:
             known = ", ".join(sorted(values))
             raise UserError(f"trainer.monitor: no metric '{self.monitor}' (known: {known})")
@@ -118,16 +124,24 @@ class Keeper(keras.callbacks.Callback):
 
     def _is_best(self, value: float) -> bool:
         best = self.progress.best
-        if math.isnan(value) or best is None:
-            return best is None
-        return value < best if self.mode == "min" else value > best
+        if math.isnan(value):
+            return False
+        return best is None or (value < best if self.mode == "min" else value > best)
+
+    def _check(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"Training diverged: the loss is {loss} at step {self.progress.total_steps}. Lower "
+                "optimizer.learning_rate, or clip with optimizer.global_clipnorm."
+            )
 
     def save(self, name: Literal["best", "last"]) -> None:
         """Writes a complete checkpoint."""
         self.saved = time.monotonic()
         self.progress.seconds = self.before + self.saved - self.began
         self.progress.callbacks = {
-            name: {k: v for k, v in vars(callback).items() if isinstance(v, bool | int | float)}
+            name: {k: v for k, v in vars(callback).items() if k in COUNTERS and v is not None}
             for name, callback in self.others.items()
         }
+        self.progress.metrics = [float(v.numpy()) for v in self.model.metrics_variables]
         save_checkpoint(self.folder / f"{name}.weights.h5", self.model, self.progress)

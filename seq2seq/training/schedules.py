@@ -17,7 +17,7 @@ class CosineDecay(keras.callbacks.Callback):
         warmup: Share of the training, in [0, 1), in which the rate rises from zero.
 
     Raises:
-        ValueError: If `warmup` is outside.
+        ValueError: If `warmup` is outside, or the optimizer has a schedule of its own.
     """
 
     def __init__(self, warmup: float = 0.0) -> None:
@@ -27,8 +27,9 @@ class CosineDecay(keras.callbacks.Callback):
         self.warmup = warmup
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Takes the peak from the optimizer; on resume the checkpoint gives it back."""
-        self.peak = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        """Checks that no other schedule sets the rate."""
+        if self.params["learning_rate"] is None:
+            raise ValueError("optimizer.learning_rate: a schedule does not go with CosineDecay")
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remembers the epoch."""
@@ -41,6 +42,7 @@ class CosineDecay(keras.callbacks.Callback):
 
     def rate(self, share: float) -> float:
         """Returns the rate after some share of the training."""
+        peak = self.params["learning_rate"]
         if share < self.warmup:
-            return self.peak * share / self.warmup
-        return self.peak * (1 + math.cos(math.pi * (share - self.warmup) / (1 - self.warmup))) / 2
+            return peak * share / self.warmup
+        return peak * (1 + math.cos(math.pi * (share - self.warmup) / (1 - self.warmup))) / 2

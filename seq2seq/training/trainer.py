@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
+from seq2seq.errors import UserError
 from seq2seq.training.checkpoints import Progress, load_checkpoint
 from seq2seq.training.feed import EpochFeed
 from seq2seq.training.interrupt import StopBetweenSteps, TrainingInterrupted
@@ -25,10 +26,12 @@ class TrainingSource(Protocol):
     Attributes:
         loss: The loss of each element.
         feed: The order of the training batches.
+        identity: What that order depends on; a run is resumed only where it is the same.
     """
 
     loss: Loss
     feed: EpochFeed
+    identity: str
 
     def training_data(self) -> tf.data.Dataset:
         """Returns batches `(inputs, labels, weights)` in the order of `feed`."""
@@ -118,10 +121,9 @@ class Trainer:
         """
         model = compiled(training_model, source.loss, optimizer)
         last, best = checkpoints / "last.weights.h5", checkpoints / "best.weights.h5"
-        progress = Progress()
+        progress = Progress(learning_rate=configured_rate(optimizer), identity=source.identity)
         if self.resume and last.exists():
-            progress = load_checkpoint(last, model)
-            log.info("going on after epoch %d, step %d", progress.epoch, progress.step)
+            progress = self._restored(last, model, progress)
         others = dict(self.callbacks)
         if self.patience is not None:
             others["early_stopping"] = keras.callbacks.EarlyStopping(
@@ -153,6 +155,20 @@ class Trainer:
             model.load_weights(best)
         return progress
 
+    def _restored(self, path: Path, model: WeightedModel, fresh: Progress) -> Progress:
+        """Loads a checkpoint; a learning rate that the user has changed since is the new one."""
+        progress = load_checkpoint(path, model)
+        if progress.identity != fresh.identity:
+            raise UserError(
+                f"{path}: the training data, tokenizer, batching or seed are not those of this "
+                "checkpoint; a run can be resumed with the same ones only"
+            )
+        if fresh.learning_rate not in (None, progress.learning_rate):
+            model.optimizer.learning_rate = fresh.learning_rate
+            progress.learning_rate = fresh.learning_rate
+        log.info("going on after epoch %d, step %d", progress.epoch, progress.step)
+        return progress
+
     def _epochs(
         self,
         model: WeightedModel,
@@ -162,12 +178,14 @@ class Trainer:
     ) -> None:
         """Calls `fit` epoch by epoch: each has its own batches, and the first may be a rest."""
         feed, validation = source.feed, source.batches("validation")
+        params = {"epochs": self.epochs, "learning_rate": progress.learning_rate}
+        callbacks.set_params(params)
         callbacks.begin()
-        for epoch in range(progress.epoch, self.epochs):
+        waited = progress.callbacks.get("early_stopping", {}).get("wait", 0)
+        stopped = self.patience is not None and waited >= self.patience
+        for epoch in range(self.epochs if stopped else progress.epoch, self.epochs):
             feed.begin(epoch, first_step=progress.step)
-            callbacks.set_params(
-                {"epochs": self.epochs, "steps": len(feed), "first_step": progress.step}
-            )
+            callbacks.set_params({**params, "steps": len(feed), "first_step": progress.step})
             model.fit(
                 source.training_data(),
                 steps_per_epoch=len(feed) - progress.step,
@@ -192,6 +210,12 @@ class Trainer:
             name: float(value)
             for name, value in model.evaluate(data, return_dict=True, verbose=0).items()
         }
+
+
+def configured_rate(optimizer: keras.optimizers.Optimizer) -> float | None:
+    """Returns the learning rate an optimizer was made with, or None if that is a schedule."""
+    rate = optimizer.get_config()["learning_rate"]
+    return float(rate) if isinstance(rate, int | float) else None
 
 
 def compiled(

@@ -16,6 +16,7 @@ from seq2seq.training.checkpoints import Progress, load_checkpoint, save_checkpo
 from seq2seq.training.feed import EpochFeed
 from seq2seq.training.interrupt import TrainingInterrupted
 from seq2seq.training.losses import ElementLoss
+from seq2seq.training.schedules import CosineDecay
 from seq2seq.training.trainer import Trainer, compiled
 
 ROWS, STEPS = 24, 4
@@ -38,6 +39,7 @@ class Regression:
     """What a task gives to the trainer."""
 
     loss = staticmethod(squared)
+    identity = "regression"
 
     def __post_init__(self):
         self.feed = EpochFeed(order, tokens=len)
@@ -161,9 +163,10 @@ def test_epoch_losses_are_means_over_real_elements(tmp_path):
     np.testing.assert_allclose(measured["perplexity"], np.exp(expected), rtol=1e-5)
 
 
-def test_a_diverged_training_says_so(tmp_path):
+@pytest.mark.parametrize("every", [1, 1000])
+def test_a_diverged_training_says_so(tmp_path, every):
     with pytest.raises(UserError, match=r"diverged.*optimizer\.learning_rate"):
-        fit(tmp_path, epochs=30, log_every=1, optimizer=keras.optimizers.SGD(1e6))
+        fit(tmp_path, epochs=30, log_every=every, optimizer=keras.optimizers.SGD(1e6))
 
 
 def test_metrics_are_logged_by_step(tmp_path):
@@ -214,3 +217,64 @@ def test_checkpoints_that_cannot_be_used_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(UserError, match="damaged"):
         load_checkpoint(path, model)
+
+
+def cosine():
+    return {"schedule": CosineDecay(warmup=0.25)}
+
+
+def test_the_cosine_rises_to_the_configured_rate_and_falls_to_zero(tmp_path):
+    rates = []
+    fit(
+        tmp_path,
+        log=lambda values, step: rates.append(values.get("learning_rate")),
+        epochs=2,
+        log_every=1,
+        callbacks=cosine(),
+    )
+    rates = [rate for rate in rates if rate is not None]
+    shares = np.arange(8) / 8
+    expected = np.where(
+        shares < 0.25, shares / 0.25, (1 + np.cos(np.pi * (shares - 0.25) / 0.75)) / 2
+    )
+    np.testing.assert_allclose(rates, 0.02 * expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("step", [2, 7])
+def test_a_resumed_training_goes_on_along_the_cosine_and_reports_whole_epochs(tmp_path, step):
+    kept, whole = fit(tmp_path / "whole", epochs=3, callbacks=cosine())
+    with pytest.raises(TrainingInterrupted):
+        fit(tmp_path / "parts", epochs=3, callbacks={**cosine(), "stop": InterruptAt(step)})
+    progress, parts = fit(tmp_path / "parts", epochs=3, resume=True, callbacks=cosine())
+    assert_same(weights(parts), weights(whole))
+    assert progress.history == kept.history
+
+
+def test_what_the_user_changes_on_resume_counts(tmp_path):
+    fit(tmp_path, epochs=1)
+    rates = []
+    fit(
+        tmp_path,
+        log=lambda values, step: rates.append(values.get("learning_rate")),
+        epochs=2,
+        log_every=1,
+        resume=True,
+        optimizer=keras.optimizers.Adam(0.005),
+    )
+    np.testing.assert_allclose([rate for rate in rates if rate], 0.005, rtol=1e-6)
+
+
+def test_a_training_that_stopped_early_stays_stopped_until_it_may_wait_longer(tmp_path):
+    options = dict(monitor="val_score", mode="max", validation_scores=True, epochs=9)
+    scores = iter([3.0, 2.0, 1.0])
+    fit(tmp_path, score=lambda: {"score": next(scores)}, patience=2, **options)
+    options.update(score=lambda: {"score": 0.0}, resume=True)
+    assert fit(tmp_path, patience=2, **options)[0].epoch == 3
+    assert fit(tmp_path, patience=4, **options)[0].epoch == 5
+
+
+def test_other_data_cannot_be_resumed_with(tmp_path, monkeypatch):
+    fit(tmp_path, epochs=1)
+    monkeypatch.setattr(Regression, "identity", "other")
+    with pytest.raises(UserError, match="data, tokenizer, batching or seed"):
+        fit(tmp_path, epochs=2, resume=True)
