@@ -1,12 +1,13 @@
 """`seq2seq evaluate`: a run's scores on a split of its data, or on files."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 from seq2seq.config import build, load
 from seq2seq.data.datasets import Dataset, ParallelText
 from seq2seq.errors import UserError
-from seq2seq.inference.files import output
+from seq2seq.inference.files import check_readable, output
 from seq2seq.inference.predictor import Predictor
 
 
@@ -29,21 +30,30 @@ def evaluate(
     Raises:
         UserError: If the run or the data cannot be used.
     """
-    data: Dataset
-    if (source is None) != (target is None):
-        raise UserError("--source and --target: give both or neither")
-    if source is not None and target is not None:
-        data = ParallelText(".", {split: str(source)}, {split: str(target)})
-    else:
-        saved = run_folder / ".hydra" / "config.yaml"
-        if not saved.is_file():
-            raise UserError(f"{run_folder}: has no .hydra/config.yaml; give --source and --target")
-        data = build(load(saved), "data")
-    records = data.records(split)
-    predictor = Predictor.load(run_folder)
-    evaluation = predictor.task.evaluate(predictor.model, records)
-    if predictions is not None:
-        with output(str(predictions)) as stream:
+    data = _data(run_folder, split, source, target)
+    # Opened and read first, so that a mistake is found before the work is done.
+    with nullcontext() if predictions is None else output(str(predictions)) as stream:
+        records = list(data.records(split))
+        predictor = Predictor.load(run_folder)
+        evaluation = predictor.task.evaluate(predictor.model, records)
+        if stream is not None:
             for row in evaluation.rows:
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
     print(json.dumps({**evaluation.scores, "signatures": evaluation.signatures}, indent=2))
+
+
+def _data(run_folder: Path, split: str, source: Path | None, target: Path | None) -> Dataset:
+    """Returns data that have the split: two files, or what the run was trained on."""
+    if (source is None) != (target is None):
+        raise UserError("--source and --target: give both or neither")
+    if source is not None and target is not None:
+        check_readable(source, "--source")
+        check_readable(target, "--target")
+        return ParallelText(".", {split: str(source)}, {split: str(target)})
+    saved = run_folder / ".hydra" / "config.yaml"
+    if not saved.is_file():
+        raise UserError(f"{run_folder}: has no .hydra/config.yaml; give --source and --target")
+    data: Dataset = build(load(saved), "data")
+    if split not in data.split_names:
+        raise UserError(f"--split {split}: the run's data has {', '.join(data.split_names)}")
+    return data

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TextIO
 
+from seq2seq.data.chunks import chunks
+from seq2seq.data.json_lines import read_objects, text_at
 from seq2seq.data.text_files import read_lines
 from seq2seq.errors import UserError
 from seq2seq.inference.predictor import Predictor
@@ -29,7 +31,8 @@ def predict_file(
         source: A text file (gzip works), TSV (first column) or JSONL (key `source`), told by its
             ending; `-` reads plain lines from stdin.
         target: A file, or `-` for stdout.
-        output_format: `text` writes predictions, `tsv` and `jsonl` also source and score.
+        output_format: `text` writes predictions, `tsv` and `jsonl` also source and score. In
+            `text` and `tsv`, line breaks and tabs inside a text become spaces.
         batch_size: How many lines are predicted at once.
 
     Raises:
@@ -38,24 +41,13 @@ def predict_file(
     if batch_size < 1:
         raise UserError(f"--batch-size: must be at least 1, got {batch_size}")
     lines = input_texts(source)
-    predictor = Predictor.load(run_folder)
     write = WRITERS[output_format]
     with output(target) as stream:
-        for chunk in _chunks(lines, CHUNK * batch_size):
+        predictor = Predictor.load(run_folder)
+        for chunk in chunks(lines, CHUNK * batch_size):
             for row in predictor(chunk, batch_size):
                 stream.write(write(row) + "\n")
             stream.flush()
-
-
-def _chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    for line in lines:
-        chunk.append(line)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def input_texts(source: str) -> Iterator[str]:
@@ -67,53 +59,78 @@ def input_texts(source: str) -> Iterator[str]:
     if source == "-":
         return read_lines(Path("/dev/stdin"))
     path = Path(source)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    lines = read_lines(path)
+    check_readable(path)
     ending = path.name.removesuffix(".gz").rpartition(".")[2]
     if ending == "tsv":
-        return (line.split("\t")[0] for line in lines)
+        return (line.split("\t")[0] for line in read_lines(path))
     if ending == "jsonl":
-        return (_source(line, f"{path}:{number}") for number, line in enumerate(lines, start=1))
-    return lines
+        return (
+            text_at(values, "source", place, wanted_by="the text to predict from")
+            for place, values in read_objects(path)
+        )
+    return read_lines(path)
 
 
-def _source(line: str, place: str) -> str:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{place}: not a JSON object ({error})") from error
-    if not isinstance(record, dict) or not isinstance(record.get("source"), str):
-        raise UserError(f"{place}: has no text under the key 'source'")
-    return record["source"]
+def check_readable(path: Path, option: str = "") -> None:
+    """Refuses what is no file, before any work is done; pipes and devices are files.
+
+    Args:
+        path: What the user has given.
+        option: The option it was given by.
+
+    Raises:
+        UserError: If it is missing or a folder.
+    """
+    named = f"{option} {path}".strip()
+    if path.is_dir():
+        raise UserError(f"{named}: is a folder; give a file")
+    if not path.exists():
+        raise UserError(f"{named}: no such file")
 
 
 @contextmanager
 def output(target: str) -> Iterator[TextIO]:
-    """Opens stdout, or a file that appears only when it is whole."""
+    """Opens stdout, a pipe or device, or a file that appears only when it is whole.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
     if target == "-":
         sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
         yield sys.stdout
         return
     path = Path(target)
+    if path.is_dir():
+        raise UserError(f"{target}: is a folder; give a file to write")
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+        return
+    path = path.resolve()  # a link stays one
+    if not path.parent.is_dir():
+        raise UserError(f"{target}: there is no folder {path.parent} to write to; make it first")
     aside = path.with_name(f"aside-{os.getpid()}-{path.name}")
     try:
-        with open(aside, "w", encoding="utf-8", newline="\n") as stream:
+        with aside.open("w", encoding="utf-8", newline="\n") as stream:
             yield stream
         aside.replace(path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error})") from error
+        raise UserError(f"{target}: cannot be written ({error})") from error
     finally:
         aside.unlink(missing_ok=True)
 
 
-def _as_tsv(row: Row) -> str:
-    texts = (str(row[name]).replace("\t", " ") for name in ("source", "prediction"))
-    return "\t".join([*texts, f"{row['score']:.6f}"])
+def _cell(text: str) -> str:
+    """Returns the text without what would break its line or column."""
+    return text.translate(_BREAKS)
 
+
+_BREAKS = str.maketrans("\n\r\t", "   ")
 
 WRITERS: dict[str, Callable[[Row], str]] = {
-    "text": lambda row: str(row["prediction"]),
-    "tsv": _as_tsv,
+    "text": lambda row: _cell(row["prediction"]),
+    "tsv": lambda row: "\t".join(
+        [_cell(row["source"]), _cell(row["prediction"]), f"{row['score']:.6f}"]
+    ),
     "jsonl": lambda row: json.dumps(row, ensure_ascii=False),
 }
