@@ -56,15 +56,6 @@ class Tracker(ABC):
         """
 
     @abstractmethod
-    def log_file(self, path: Path, artifact_folder: str = "") -> None:
-        """Keeps a copy of a file.
-
-        Args:
-            path: The file.
-            artifact_folder: The folder inside the tracked run that it goes to.
-        """
-
-    @abstractmethod
     def log_folder(self, folder: Path, ignore: Sequence[str] = ()) -> None:
         """Keeps a copy of a folder's files, with their paths inside it.
 
@@ -112,9 +103,6 @@ class NoTracker(Tracker):
         """Does nothing."""
 
     def log_dataset(self, name: str, source: str, digest: str, context: str) -> None:
-        """Does nothing."""
-
-    def log_file(self, path: Path, artifact_folder: str = "") -> None:
         """Does nothing."""
 
     def log_folder(self, folder: Path, ignore: Sequence[str] = ()) -> None:

@@ -78,6 +78,14 @@ def git_state(folder: Path) -> dict[str, str]:
     return {"commit": commit, "branch": branch, "dirty": "true" if changes else "false"}
 
 
+def own_git_state() -> dict[str, str]:
+    """The commit of seq2seq's own code, as `git_state`; empty where it is an installed copy."""
+    folder = Path(__file__).parent
+    # A copy may be installed below some other repository, which does not track it.
+    tracked = _output(["git", "-C", str(folder), "ls-files", Path(__file__).name])
+    return git_state(folder) if tracked else {}
+
+
 def _output(command: list[str]) -> str:
     """What a command prints; empty if it fails, hangs or does not exist."""
     try:

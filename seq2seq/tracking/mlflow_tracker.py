@@ -20,7 +20,12 @@ from seq2seq import __version__
 from seq2seq.errors import UserError
 from seq2seq.tracking.background import BackgroundSender
 from seq2seq.tracking.base import RunStatus, Tracker
-from seq2seq.tracking.environment import describe_environment, git_state, user_name
+from seq2seq.tracking.environment import (
+    describe_environment,
+    git_state,
+    own_git_state,
+    user_name,
+)
 from seq2seq.tracking.mlflow_store import (
     open_store,
     reason,
@@ -150,16 +155,6 @@ class MlflowTracker(Tracker):
         tags = [InputTag("mlflow.data.context", context)]
         with self._never_fatal():
             self._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
-
-    def log_file(self, path: Path, artifact_folder: str = "") -> None:
-        """Copies a file to the run's artifacts.
-
-        Args:
-            path: The file.
-            artifact_folder: The folder among the artifacts that it goes to.
-        """
-        with self._never_fatal():
-            self._client.log_artifact(self.run_id, str(path), artifact_folder or None)
 
     def log_folder(self, folder: Path, ignore: Sequence[str] = ()) -> None:
         """Copies a folder's files to the run's artifacts, with their paths inside it.
@@ -315,6 +310,9 @@ class MlflowTracker(Tracker):
 def standard_tags(run_folder: Path, environment: Mapping[str, Any]) -> dict[str, str]:
     """The tags of every run: who, where, from which code, with which versions.
 
+    `mlflow.source.git` is the repository that the run was started in; `seq2seq.git` that of
+    seq2seq's own code.
+
     Args:
         run_folder: Where the run's own files lie.
         environment: What `describe_environment` returned.
@@ -322,13 +320,13 @@ def standard_tags(run_folder: Path, environment: Mapping[str, Any]) -> dict[str,
     Returns:
         Tag name to value. Names that begin with `mlflow.` have columns of their own on the page.
     """
-    git = git_state(Path.cwd())
     versions = {name: environment["packages"].get(name) for name in ("tensorflow", "keras")}
     return {
         "mlflow.user": user_name(),
         "mlflow.source.name": environment["command"],
         "mlflow.source.type": "LOCAL",
-        **{f"mlflow.source.git.{name}": value for name, value in git.items()},
+        **{f"mlflow.source.git.{name}": value for name, value in git_state(Path.cwd()).items()},
+        **{f"seq2seq.git.{name}": value for name, value in own_git_state().items()},
         "run_folder": str(run_folder.resolve()),
         "host": environment["machine"]["host"],
         "version.seq2seq": __version__,

@@ -5,8 +5,14 @@ from importlib import metadata
 
 import pytest
 
+from seq2seq.tracking import environment
 from seq2seq.tracking.base import NoTracker
-from seq2seq.tracking.environment import command_line, describe_environment, git_state
+from seq2seq.tracking.environment import (
+    command_line,
+    describe_environment,
+    git_state,
+    own_git_state,
+)
 
 
 def git(folder, *arguments):
@@ -18,12 +24,12 @@ def git(folder, *arguments):
 def test_the_environment_fits_a_json_file_and_holds_no_secrets(monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     monkeypatch.setenv("MY_TOKEN", "hush")
-    environment = json.loads(json.dumps(describe_environment()))
-    assert environment["packages"]["keras"] == metadata.version("keras")
-    assert environment["python"] == sys.version
-    assert environment["machine"]["cpus"] >= 1
-    assert environment["variables"]["TF_CPP_MIN_LOG_LEVEL"] == "3"
-    assert "hush" not in json.dumps(environment)
+    described = json.loads(json.dumps(describe_environment()))
+    assert described["packages"]["keras"] == metadata.version("keras")
+    assert described["python"] == sys.version
+    assert described["machine"]["cpus"] >= 1
+    assert described["variables"]["TF_CPP_MIN_LOG_LEVEL"] == "3"
+    assert "hush" not in json.dumps(described)
 
 
 def test_the_command_can_be_typed_again(monkeypatch):
@@ -42,6 +48,23 @@ def test_git_state(tmp_path):
     assert git_state(tmp_path) == {"commit": commit, "branch": "main", "dirty": "false"}
     (tmp_path / "file").write_text("two")
     assert git_state(tmp_path)["dirty"] == "true"
+
+
+def test_the_commit_of_our_own_code_is_not_that_of_a_repository_it_is_installed_in(
+    tmp_path, monkeypatch
+):
+    package = tmp_path / "site-packages" / "seq2seq"
+    package.mkdir(parents=True)
+    (package / "environment.py").write_text("")
+    (tmp_path / "users_own.py").write_text("")
+    git(tmp_path, "init")
+    git(tmp_path, "add", "users_own.py")
+    git(tmp_path, "commit", "-m", "first")
+    monkeypatch.setattr(environment, "__file__", str(package / "environment.py"))
+    assert own_git_state() == {}
+    git(tmp_path, "add", "site-packages")
+    assert own_git_state() == git_state(tmp_path)
+    assert own_git_state()["dirty"] == "true"
 
 
 def test_no_repository_is_no_error(tmp_path, monkeypatch):

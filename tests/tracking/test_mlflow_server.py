@@ -85,7 +85,7 @@ def test_the_server_of_the_page_command_is_lost_and_found_and_lost(
 ):
     local = MlflowTracker()
     local.start(run_folder, {"seed": 1}, {})
-    local.log_file(run_folder / "mlflow_run_id")
+    local.log_folder(run_folder)
     local.finish()
     port = free_port()
     command = [*shlex.split(local.page_command()), "--port", str(port), "--workers", "1"]
@@ -119,11 +119,11 @@ def survives_a_server_that_hangs(server, run_folder, caplog):
 
     server.hang()
     tracker.log_metrics({"loss": 2.0}, 2)
-    tracker.log_file(run_folder / "mlflow_run_id")
+    tracker.log_folder(run_folder)
     wait_until(lambda: caplog.records)
     server.go_on()
     tracker.log_metrics({"loss": 1.0}, 3)
-    tracker.log_file(run_folder / "mlflow_run_id", "ids")
+    tracker.log_table({"source": ["a"]}, "samples/test.json")
     tracker.finish("KILLED")
 
     (warning,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
@@ -134,8 +134,8 @@ def survives_a_server_that_hangs(server, run_folder, caplog):
     assert math.isnan(run.data.metrics["perplexity"])
     losses = client.get_metric_history(tracker.run_id, "loss")
     assert [each.value for each in losses] == [3.0, 2.0, 1.0]
-    (kept,) = client.list_artifacts(tracker.run_id, "ids")
-    assert kept.path == "ids/mlflow_run_id"
+    (kept,) = client.list_artifacts(tracker.run_id, "samples")
+    assert kept.path == "samples/test.json"
     page = f"{server.url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     assert tracker.page_command() == page
 

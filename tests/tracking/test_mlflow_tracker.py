@@ -11,6 +11,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from seq2seq import __version__
 from seq2seq.errors import UserError
 from seq2seq.tracking import mlflow_tracker
 from seq2seq.tracking.mlflow_tracker import MlflowTracker
@@ -42,7 +43,6 @@ def test_a_run_from_start_to_finish(store, run_folder, tmp_path):
         tracker.log_metrics({"loss": 1 / step, "chrf++": step}, step)
     tracker.log_dataset("cldr_dates", "tfds:cldr_dates", "0123456789abcdef" * 4, "train")
     tracker.log_table({"source": ["a", "ü"], "prediction": ["b", "日"]}, "predictions/test.json")
-    tracker.log_file(run_folder / "plots" / "curves.png", "pictures")
     tracker.log_folder(run_folder, ignore=["checkpoints/*"])
     tracker.finish("FINISHED")
 
@@ -74,7 +74,6 @@ def test_a_run_from_start_to_finish(store, run_folder, tmp_path):
         "environment.json",
         "metrics.json",
         "mlflow_run_id",
-        "pictures/curves.png",
         "plots/curves.png",
         "predictions/test.json",
     }
@@ -85,6 +84,27 @@ def test_a_run_from_start_to_finish(store, run_folder, tmp_path):
     assert environment["packages"]["mlflow"]
     table = client.load_table(run.info.experiment_id, "predictions/test.json")
     assert table.to_dict("list") == {"source": ["a", "ü"], "prediction": ["b", "日"]}
+
+
+def test_the_commits_of_the_users_repository_and_of_our_own(store, run_folder, monkeypatch):
+    states = {"commit": "1" * 40, "branch": "main", "dirty": "true"}, {"commit": "2" * 40}
+    folders = []
+
+    def state_of_users(folder):
+        folders.append(folder)
+        return states[0]
+
+    monkeypatch.setattr(mlflow_tracker, "git_state", state_of_users)
+    monkeypatch.setattr(mlflow_tracker, "own_git_state", lambda: states[1])
+    tracker = MlflowTracker(store)
+    tracker.start(run_folder, {}, {})
+    tracker.finish()
+    tags = MlflowClient(store).get_run(tracker.run_id).data.tags
+    assert folders == [Path.cwd()]
+    assert tags["mlflow.source.git.commit"] == "1" * 40
+    assert tags["mlflow.source.git.dirty"] == "true"
+    assert tags["seq2seq.git.commit"] == "2" * 40
+    assert tags["version.seq2seq"] == __version__
 
 
 def test_any_number_of_values_of_any_length(store, run_folder):
@@ -234,7 +254,6 @@ def test_a_store_that_is_lost_does_not_stop_the_training(store, run_folder, capl
     tracker.start(run_folder, {}, {})
     tracker._client.log_batch = tracker._client.log_artifact = _lost
     tracker.log_metrics({"loss": 1.0}, 1)
-    tracker.log_file(run_folder / "mlflow_run_id")
     tracker.log_folder(run_folder)
     tracker.finish()
     messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
