@@ -69,6 +69,12 @@ class Tfds(Dataset):
             self._opened = _open_builder(self._name, self._directory)
         return self._opened
 
+    @property
+    def _is_translate_folder(self) -> bool:
+        import tensorflow_datasets as tfds
+
+        return isinstance(self._builder, tfds.TranslateFolder)
+
     def _read(self, split: str) -> Iterator[Record]:
         import tensorflow_datasets as tfds
 
@@ -144,6 +150,11 @@ class Tfds(Dataset):
                     f"take a split from train, give data.splits.{split}=null "
                     f"data.holdout.fractions.{split}=0.05."
                 )
+        if self._is_translate_folder and specification not in list(known):
+            raise UserError(
+                f"data.splits.{split}={specification}: a folder of <language>.<split>.txt files "
+                f"has whole splits only: {', '.join(known)}."
+            )
         try:
             count = known[specification].num_examples
         except ValueError as error:
@@ -166,9 +177,7 @@ class Tfds(Dataset):
 
     def _files(self, specification: str) -> list[Path]:
         """Returns the files that a TFDS split, or slice, is read from."""
-        import tensorflow_datasets as tfds
-
-        if isinstance(self._builder, tfds.TranslateFolder):
+        if self._is_translate_folder:
             return sorted(Path(self._builder.data_dir).glob(f"*.{specification}.txt"))
         return [Path(path) for path in self._builder.info.splits[specification].filepaths]
 

@@ -216,6 +216,8 @@ def test_translate_folder(tmp_path):
         {"source": "one", "target": "eins"},
         {"source": "two", "target": "zwei"},
     ]
+    with pytest.raises(UserError, match=r"train\[:1\]: .* whole splits only: train"):
+        _read(str(tmp_path), {"source": "en"}, split="train[:1]")
 
 
 def test_a_folder_that_is_no_translate_folder(tmp_path):
