@@ -4,11 +4,14 @@ import json
 from contextlib import nullcontext
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from seq2seq.config import build, load
 from seq2seq.data.datasets import Dataset, ParallelText
 from seq2seq.errors import UserError
 from seq2seq.inference.files import check_readable, output
 from seq2seq.inference.predictor import Predictor
+from seq2seq.tasks.model_folder import check_trusted
 
 
 def evaluate(
@@ -53,7 +56,9 @@ def _data(run_folder: Path, split: str, source: Path | None, target: Path | None
     saved = run_folder / ".hydra" / "config.yaml"
     if not saved.is_file():
         raise UserError(f"{run_folder}: has no .hydra/config.yaml; give --source and --target")
-    data: Dataset = build(load(saved), "data")
+    config = load(saved)
+    check_trusted(OmegaConf.create({"data": config.data}), saved)
+    data: Dataset = build(config, "data")
     if split not in data.split_names:
         raise UserError(f"--split {split}: the run's data has {', '.join(data.split_names)}")
     return data

@@ -87,3 +87,14 @@ def test_data_that_is_gone_is_named(run_folder, tmp_path):
     OmegaConf.save(config, tmp_path / ".hydra" / "config.yaml")
     with pytest.raises(UserError, match=r"no folder .*gone"):
         evaluate(tmp_path, "test", None, None, None)
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_run_that_names_other_code_is_refused(run_folder, tmp_path):
+    config = OmegaConf.load(run_folder / ".hydra" / "config.yaml")
+    config.data = {"_target_": "logging.FileHandler", "filename": str(tmp_path / "written")}
+    (tmp_path / ".hydra").mkdir()
+    OmegaConf.save(config, tmp_path / ".hydra" / "config.yaml")
+    with pytest.raises(UserError, match="must not run other code"):
+        evaluate(tmp_path, "test", None, None, None)
+    assert not (tmp_path / "written").exists()

@@ -126,6 +126,12 @@ def test_a_shuffled_order_of_the_records_trains_on_the_same_batches(tmp_path):
         keras.tree.map_structure(np.testing.assert_array_equal, one, other)
 
 
+def named(folder, old, new):
+    (folder / "config.yaml").write_text((folder / "config.yaml").read_text().replace(old, new))
+
+
+FILE_HANDLER = "{_target_: logging.FileHandler, filename: /dev/null}"
+
 DAMAGE = {
     "no trained model": lambda folder: (folder / "format.json").unlink(),
     "newer than this one": lambda folder: (folder / "format.json").write_text(
@@ -133,8 +139,14 @@ DAMAGE = {
     ),
     "is damaged": lambda folder: (folder / "model.weights.h5").write_bytes(b"junk"),
     "There is no tokenizer": lambda folder: (folder / "tokenizer" / "source.json").unlink(),
-    "must not run other code": lambda folder: (folder / "config.yaml").write_text(
-        (folder / "config.yaml").read_text().replace("seq2seq.models.encoder.Encoder", "os.system")
+    "names 'os.system'": lambda folder: named(
+        folder, "seq2seq.models.encoder.Encoder", "os.system"
+    ),
+    r"task.metrics\[0\] names 'logging.FileHandler'": lambda folder: named(
+        folder, "- bleu", f"- {FILE_HANDLER}"
+    ),
+    "names 'seq2seq.experiment.logging.FileHandler'": lambda folder: named(
+        folder, "seq2seq.models.encoder.Encoder", "seq2seq.experiment.logging.FileHandler"
     ),
 }
 
