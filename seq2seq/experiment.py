@@ -78,9 +78,10 @@ def run(
                     tracker.log_metrics,
                     console,
                 )
-            finally:  # also after Ctrl-C: what was learned can predict
-                if (run_folder / "checkpoints" / "last.weights.h5").exists():
-                    save_model_folder(run_folder / "model", task, model, plain)
+            except TrainingInterrupted:  # what was learned can predict
+                save_model_folder(run_folder / "model", task, model, plain)
+                raise
+            save_model_folder(run_folder / "model", task, model, plain)
             evaluations = {split: task.evaluate(model, data.records(split)) for split in EVALUATED}
             for split, evaluation in evaluations.items():
                 evaluation.scores.update(
