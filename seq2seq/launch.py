@@ -12,6 +12,7 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -47,7 +48,10 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
         rest = [a for a in overrides if not a.startswith("resume=")]
         return _resume(Path(resumed[-1]), flags, rest, debug)
     overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in overrides]
-    _check(overrides)
+    parsed = _checked(overrides)
+    folders = [str(o.value()) for o in parsed if o.key_or_group == "hydra.run.dir"]
+    if folders and not flags:
+        _refuse_unusable(Path(folders[-1]))
 
     codes: list[int] = []
 
@@ -67,7 +71,7 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     return max(codes, default=0)
 
 
-def _check(overrides: list[str]) -> None:
+def _checked(overrides: list[str]) -> list[Override]:
     """Composes every choice of every override once, so that mistakes are found before any run."""
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
@@ -85,9 +89,7 @@ def _check(overrides: list[str]) -> None:
             composed([*firsts[:number], text, *firsts[number + 1 :]])
     if not choices:
         composed([])
-    folders = [str(o.value()) for o in parsed if o.key_or_group == "hydra.run.dir"]
-    if folders:
-        _refuse_unusable(Path(folders[-1]))
+    return parsed
 
 
 def _refuse_unusable(run_folder: Path) -> None:
@@ -137,8 +139,10 @@ def _resume(run_folder: Path, flags: list[str], overrides: list[str], debug: boo
     config = load(saved)
     groups = [o for o in overrides if (folder("conf") / o.partition("=")[0]).is_dir()]
     for override in groups:
-        group = override.partition("=")[0]
-        OmegaConf.update(config, group.replace("/", "."), composed([override])[group], merge=False)
+        key = override.partition("=")[0].replace("/", ".")
+        chosen = OmegaConf.select(composed([override]), key)
+        if chosen is not None:  # model/attention=none sets nothing
+            OmegaConf.update(config, key, chosen, merge=False)
     store_config("resumed", config)
     rest = [o for o in overrides if o not in groups]
     config = composed([*rest, "trainer.resume=true"], "resumed")

@@ -44,6 +44,18 @@ def test_wrong_overrides_are_named(override, message):
         compose_recipe("translation/cldr_dates", override)
 
 
+def test_slices_of_tfds_splits_are_quoted_as_the_readme_shows():
+    config = compose_recipe(
+        "translation/multi30k_en_de",
+        "data=tfds",
+        "data.name=opus/medical",
+        "data.features.source=de",
+        "data.features.target=en",
+        'data.splits.train="train[:90%]"',
+    )
+    assert config.data.splits.train == "train[:90%]"
+
+
 def test_a_recipe_of_ones_own_is_a_file(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("model:\n  encoder:\n    units: 7\n")

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from seq2seq.errors import UserError
+
 
 class CosineDecay(keras.callbacks.Callback):
     """Lets the learning rate rise linearly, then fall along a cosine to zero at the end.
@@ -17,7 +19,7 @@ class CosineDecay(keras.callbacks.Callback):
         warmup: Share of the training, in [0, 1), in which the rate rises from zero.
 
     Raises:
-        ValueError: If `warmup` is outside, or the optimizer has a schedule of its own.
+        ValueError: If `warmup` is outside.
     """
 
     def __init__(self, warmup: float = 0.0) -> None:
@@ -27,9 +29,16 @@ class CosineDecay(keras.callbacks.Callback):
         self.warmup = warmup
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Checks that no other schedule sets the rate."""
+        """Checks that no other schedule sets the rate.
+
+        Raises:
+            UserError: If the optimizer has a schedule of its own.
+        """
         if self.params["learning_rate"] is None:
-            raise ValueError("optimizer.learning_rate: a schedule does not go with CosineDecay")
+            raise UserError(
+                "optimizer.learning_rate: a schedule does not go with CosineDecay; give a number, "
+                "or leave CosineDecay out of trainer.callbacks"
+            )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remembers the epoch."""

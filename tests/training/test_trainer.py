@@ -278,3 +278,9 @@ def test_other_data_cannot_be_resumed_with(tmp_path, monkeypatch):
     monkeypatch.setattr(Regression, "identity", "other")
     with pytest.raises(UserError, match="data, tokenizer, batching or seed"):
         fit(tmp_path, epochs=2, resume=True)
+
+
+def test_two_schedules_do_not_go_together(tmp_path):
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 10))
+    with pytest.raises(UserError, match=r"optimizer\.learning_rate: a schedule"):
+        fit(tmp_path, epochs=1, optimizer=optimizer, callbacks=cosine())
