@@ -17,11 +17,11 @@ Embeddings = Literal["separate", "tied", "shared"]
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class ReverseSource(keras.layers.Layer):
-    """Turns each row's real tokens round and leaves its padding where it is."""
+    """Turns the real steps of each row round and leaves its padding where it is."""
 
-    def call(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Maps `(batch, source_length)` tokens and `(batch,)` lengths to reversed tokens."""
-        return tf.reverse_sequence(tokens, lengths, seq_axis=1)
+    def call(self, sequences: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """Maps `(batch, source_length, ...)` and `(batch,)` lengths to what is reversed."""
+        return tf.reverse_sequence(sequences, lengths, seq_axis=1)
 
 
 class Translator:
@@ -49,10 +49,14 @@ class Translator:
         training_model: `{source, source_length, target}` -> logits
             `(batch, target_length, target_vocabulary_size)`.
         encoder_model: `{source, source_length}` -> `{outputs, states}`, where `outputs` is
-            `(batch, source_length, units)` and `states` are those the decoder starts from.
+            `(batch, source_length, units)` and `states` are those the decoder starts from. With
+            attention also `memory`, see `seq2seq.layers.attention.Memory`.
         decoder_model: `{target, states}` -> `{logits, states}`; `target` is `(batch, 1)`, `logits`
             `(batch, 1, target_vocabulary_size)`, `states` a list over layers of field ->
-            `(batch, units)`.
+            `(batch, units)`. With attention it takes `memory`, too, and also gives `alignments`,
+            float32 `(batch, 1, source_length)`.
+        alignment_model: `{source, source_length, target}` -> alignments, float32 `(batch,
+            target_length, source_length)`; `None` without attention.
 
     Raises:
         ValueError: If an argument has an impossible value, or two of them do not fit.
@@ -67,6 +71,11 @@ class Translator:
         ... )
         >>> start = translator.encoder_model({"source": source, "source_length": lengths})
         >>> step = translator.decoder_model({"target": first, "states": start["states"]})
+
+    With attention, `Decoder(units=64, attention=LuongAttention)`, a step reads the memory, too:
+        >>> step = translator.decoder_model(
+        ...     {"target": first, "states": start["states"], "memory": start["memory"]}
+        ... )
     """
 
     def __init__(
@@ -134,8 +143,8 @@ class Translator:
         source = keras.Input((None,), dtype="int32", name="source")
         source_length = keras.Input((), dtype="int32", name="source_length")
         target = keras.Input((None,), dtype="int32", name="target")
-        outputs, start = self._encode(source, source_length)
-        logits, _ = self._decode(target, start)
+        outputs, start, memory = self._encode(source, source_length)
+        decoded = self._decode(target, start, memory)
         given = [
             {
                 field: keras.Input((self.decoder.spec.units,), name=f"layer_{layer}_{field}")
@@ -143,36 +152,48 @@ class Translator:
             }
             for layer in range(self.decoder.spec.layers)
         ]
-        step_logits, states = self._decode(target, given)
+        given_memory = {
+            name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=f"memory_{name}")
+            for name, tensor in memory.items()
+        }
+        stepped = self._decode(target, given, given_memory)
 
         read = {"source": source, "source_length": source_length}
-        self.training_model = keras.Model({**read, "target": target}, logits, name="training")
-        self.encoder_model = keras.Model(
-            read, {"outputs": outputs, "states": start}, name="encoder"
-        )
-        self.decoder_model = keras.Model(
-            {"target": target, "states": given},
-            {"logits": step_logits, "states": states},
-            name="decoder",
-        )
+        both = {**read, "target": target}
+        self.training_model = keras.Model(both, decoded["logits"], name="training")
+        encoded = {"outputs": outputs, "states": start}
+        step = {"target": target, "states": given}
+        self.alignment_model = None
+        if memory:
+            encoded["memory"], step["memory"] = memory, given_memory
+            self.alignment_model = keras.Model(both, decoded["alignments"], name="alignment")
+        self.encoder_model = keras.Model(read, encoded, name="encoder")
+        self.decoder_model = keras.Model(step, stepped, name="decoder")
 
-    def _encode(self, source: Any, source_length: Any) -> tuple[Any, Any]:
+    def _encode(self, source: Any, source_length: Any) -> tuple[Any, Any, Any]:
         if self.reverse_source is not None:
             source = self.reverse_source(source, source_length)
         vectors = self.source_embedding(source)
         if self.scale is not None and self.source_embedding is self.target_embedding:
             vectors = self.scale(vectors)
         outputs, states = self.encoder(vectors, source_length)
-        return outputs, self.bridge(states)
+        start = self.bridge(states)
+        if self.decoder.attention is None:
+            return outputs, start, {}
+        if self.reverse_source is not None:  # alignments are over the source as it was given
+            outputs = self.reverse_source(outputs, source_length)
+        return outputs, start, self.decoder.attention.prepare(outputs, source_length)
 
-    def _decode(self, target: Any, states: Any) -> tuple[Any, Any]:
+    def _decode(self, target: Any, states: Any, memory: Any) -> dict[str, Any]:
         vectors = self.target_embedding(target)
         if self.scale is not None:
             vectors = self.scale(vectors)
-        outputs, states = self.decoder(vectors, states)
-        outputs = self.dropout(outputs)
+        decoded = self.decoder(vectors, states, memory)
+        return {"logits": self._logits(self.dropout(decoded.pop("outputs"))), **decoded}
+
+    def _logits(self, outputs: Any) -> Any:
         if self.output_layer is not None:
-            return self.output_layer(outputs), states
+            return self.output_layer(outputs)
         if self.projection is not None:
             outputs = self.projection(outputs)
-        return self.target_embedding(outputs, reverse=True), states
+        return self.target_embedding(outputs, reverse=True)

@@ -218,10 +218,6 @@ def compile_search(model: Translator, decoding: Greedy) -> Callable[..., Hypothe
         A function of source ids `(batch, source_length)` and lengths `(batch,)`.
     """
 
-    def step(tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any]:
-        outputs = model.decoder_model({"target": tokens[:, tf.newaxis], "states": states})
-        return outputs["logits"][:, 0], outputs["states"]
-
     @tf.function(
         input_signature=[
             tf.TensorSpec((None, None), tf.int32),
@@ -230,6 +226,14 @@ def compile_search(model: Translator, decoding: Greedy) -> Callable[..., Hypothe
     )
     def search(source: tf.Tensor, source_length: tf.Tensor) -> Hypotheses:
         start = model.encoder_model({"source": source, "source_length": source_length})
+        memory = {"memory": start["memory"]} if "memory" in start else {}
+
+        def step(tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any]:
+            outputs = model.decoder_model(
+                {"target": tokens[:, tf.newaxis], "states": states, **memory}
+            )
+            return outputs["logits"][:, 0], outputs["states"]
+
         return decoding(step, start["states"], source_length, START, END)
 
     return search

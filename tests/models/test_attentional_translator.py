@@ -1,0 +1,110 @@
+"""A translator that attends: its models agree with each other, whatever the padding."""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq2seq.layers.attention import LuongAttention
+from seq2seq.layers.bridge import DenseBridge
+from seq2seq.models.decoder import Decoder
+from seq2seq.models.encoder import Encoder
+from seq2seq.models.translator import Translator
+
+SOURCE_VOCABULARY, TARGET_VOCABULARY = 23, 17
+
+VARIANTS = {
+    "general": dict(attention=LuongAttention),
+    "dot": dict(attention=partial(LuongAttention, score="dot"), units=12),
+    "layers": dict(attention=LuongAttention, layers=2, cell="gru"),
+}
+
+variants = pytest.mark.parametrize("variant", VARIANTS)
+
+
+def make(variant, **options) -> Translator:
+    keras.utils.set_random_seed(3)
+    return Translator(
+        SOURCE_VOCABULARY,
+        TARGET_VOCABULARY,
+        Encoder(units=6),
+        Decoder(**{"units": 10, **VARIANTS[variant]}),
+        DenseBridge,
+        embedding_dim=8,
+        **options,
+    )
+
+
+def batch(seed=0, rows=4, source_length=7, target_length=5):
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(1, source_length + 1, rows)
+    lengths[0] = source_length
+    source = generator.integers(4, SOURCE_VOCABULARY, (rows, source_length))
+    source *= np.arange(source_length) < lengths[:, None]
+    target = generator.integers(4, TARGET_VOCABULARY, (rows, target_length))
+    return {
+        "source": tf.constant(source, tf.int32),
+        "source_length": tf.constant(lengths, tf.int32),
+        "target": tf.constant(target, tf.int32),
+    }
+
+
+def stepped(model, inputs):
+    """Returns logits and alignments of single steps over the gold target."""
+    start = model.encoder_model({name: inputs[name] for name in ("source", "source_length")})
+    states, logits, alignments = start["states"], [], []
+    for step in range(inputs["target"].shape[1]):
+        token = inputs["target"][:, step : step + 1]
+        outputs = model.decoder_model(
+            {"target": token, "states": states, "memory": start["memory"]}
+        )
+        states = outputs["states"]
+        logits.append(outputs["logits"])
+        alignments.append(outputs["alignments"])
+    return tf.concat(logits, axis=1), tf.concat(alignments, axis=1)
+
+
+@variants
+@pytest.mark.parametrize("reverse_source", [False, True])
+def test_steps_one_by_one_are_the_whole_target(variant, reverse_source):
+    model = make(variant, reverse_source=reverse_source)
+    inputs = batch()
+    logits, alignments = stepped(model, inputs)
+    np.testing.assert_allclose(logits, model.training_model(inputs), atol=1e-5)
+    np.testing.assert_allclose(alignments, model.alignment_model(inputs), atol=1e-6)
+    np.testing.assert_allclose(tf.reduce_sum(alignments, axis=-1), 1.0, atol=1e-5)
+
+
+@variants
+def test_a_row_alone_and_in_a_padded_batch_give_the_same(variant):
+    model = make(variant, reverse_source=True)
+    inputs = batch()
+    logits, alignments = model.training_model(inputs), model.alignment_model(inputs)
+    for row, length in enumerate(inputs["source_length"]):
+        alone = {name: tensor[row : row + 1] for name, tensor in inputs.items()}
+        alone["source"] = alone["source"][:, :length]
+        np.testing.assert_allclose(model.training_model(alone)[0], logits[row], atol=1e-5)
+        aligned = model.alignment_model(alone)[0]
+        np.testing.assert_allclose(aligned, alignments[row, :, :length], atol=1e-6)
+        assert not alignments[row, :, length:].numpy().any()
+
+
+@variants
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_weights_survive_saving(variant, policy, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    try:
+        first, second = make(variant), make(variant)
+        first.training_model.save_weights(tmp_path / "model.weights.h5")
+        for weight in second.training_model.weights:
+            weight.assign(keras.ops.zeros_like(weight))
+        second.training_model.load_weights(tmp_path / "model.weights.h5")
+        inputs = batch()
+        np.testing.assert_array_equal(first.training_model(inputs), second.training_model(inputs))
+        assert first.alignment_model(inputs).dtype == tf.float32
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for one, other in zip(first.training_model.weights, second.training_model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
