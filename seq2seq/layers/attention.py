@@ -10,7 +10,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.layers.attention_scores import DotScore, Score
+from seq2seq.layers.attention_scores import AdditiveScore, DotScore, Score
+from seq2seq.layers.attention_window import PredictedWindow
+from seq2seq.layers.checks import positive
+from seq2seq.layers.coverage import Coverage, History, Location
+from seq2seq.layers.recurrent_steps import state_dtype
+from seq2seq.layers.step_loop import scan
 
 Memory = dict[str, tf.Tensor]
 """What is attended to: `keys` and `values`, `(batch, source_length, units)`, each of its own width,
@@ -26,29 +31,32 @@ class PrepareMemory(keras.layers.Layer):
 
     Args:
         keys: Maps encoder outputs to keys.
+        values: Maps encoder outputs to values.
     """
 
-    def __init__(self, keys: keras.layers.Layer, **kwargs: Any) -> None:
+    def __init__(self, keys: keras.layers.Layer, values: keras.layers.Layer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keys = keys
+        self.keys, self.values = keys, values
 
     def call(self, outputs: tf.Tensor, lengths: tf.Tensor) -> Memory:
         """See `Attention.prepare`."""
         mask = tf.sequence_mask(lengths, tf.shape(outputs)[1])
-        return {"keys": self.keys(outputs), "values": outputs, "mask": mask}
+        return {"keys": self.keys(outputs), "values": self.values(outputs), "mask": mask}
 
 
 class Attention(keras.layers.Layer):
-    """Scores each source position for each query, and averages the values by these scores.
+    """Base class: averages the values of the source by weights that depend on a query.
 
     Args:
-        score: The score of queries and keys.
+        keys: Maps encoder outputs to keys.
+        values: Maps encoder outputs to values; by default they are the values.
     """
 
-    def __init__(self, score: Score, **kwargs: Any) -> None:
+    def __init__(
+        self, keys: keras.layers.Layer, values: keras.layers.Layer | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(autocast=False, **kwargs)  # what is carried stays float32
-        self.score = score
-        self.memory = PrepareMemory(score.key_projection, name="memory")
+        self.memory = PrepareMemory(keys, values or keras.layers.Identity(), name="memory")
 
     def prepare(self, outputs: tf.Tensor, lengths: tf.Tensor) -> Memory:
         """Makes the memory of a batch, once a source.
@@ -67,6 +75,10 @@ class Attention(keras.layers.Layer):
         """Returns the state before the first step."""
         return {}
 
+    def initial_context(self, memory: Memory) -> tf.Tensor:
+        """Returns zeros in place of the context before the first step, `(batch, units)`."""
+        return keras.ops.zeros_like(memory["values"][:, 0])
+
     def call(
         self, query: tf.Tensor, memory: Memory, state: AttentionState
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
@@ -81,39 +93,107 @@ class Attention(keras.layers.Layer):
             The context `(batch, steps, units)`, the weights, float32 `(batch, steps,
             source_length)`, which are 0 at padding, and the state after the last step.
         """
-        weights = masked_softmax(self.score(query, memory["keys"]), memory["mask"])
-        return tf.matmul(tf.cast(weights, query.dtype), memory["values"]), weights, state
+        raise NotImplementedError
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Normalises scores over the source in float32.
 
     Args:
-        scores: `(batch, steps, source_length)`.
-        mask: Booleans, `(batch, source_length)` or, where it depends on the step, as `scores`.
+        scores: `(..., source_length)`.
+        mask: Booleans that fit the scores.
 
     Returns:
-        Weights, `(batch, steps, source_length)`. They are exactly 0 where the mask is false, and
-        add up to 1 where any of it is true.
+        Weights as `scores`. They are exactly 0 where the mask is false, and add up to 1 where any
+        of it is true.
     """
-    dtype = tf.float64 if scores.dtype == tf.float64 else tf.float32
-    real = tf.cast(mask if mask.shape.rank == 3 else mask[:, tf.newaxis], dtype)
+    dtype = state_dtype(scores.dtype)
+    real = tf.cast(mask, dtype)
     # Far below any score, but finite: a row that is all padding must not give NaN.
     return tf.nn.softmax(tf.cast(scores, dtype) + 1e9 * (real - 1)) * real
 
 
+class ScoredAttention(Attention):
+    """Attention by any score, in a window or not, with a history or without.
+
+    Without a history all steps are attended in one product.
+
+    Args:
+        score: The score of queries and keys.
+        window: Where a step looks.
+        history: What is carried from step to step; the score must take features.
+    """
+
+    def __init__(
+        self,
+        score: Score,
+        window: PredictedWindow | None = None,
+        history: History | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(score.key_projection, **kwargs)
+        self.score, self.window, self.history = score, window, history
+
+    def initial_state(self, memory: Memory) -> AttentionState:
+        """See `Attention.initial_state`."""
+        return {} if self.history is None else self.history.initial_state(memory["mask"])
+
+    def call(
+        self, query: tf.Tensor, memory: Memory, state: AttentionState
+    ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
+        """See `Attention.call`."""
+        asked = {"query": self.score.query_projection(query)}
+        if self.window is not None:
+            asked["distance"] = self.window(query, memory["mask"])
+
+        def weigh(asked: Any, state: AttentionState) -> tuple[tf.Tensor, AttentionState]:
+            return self._weigh(asked, memory, state)
+
+        one_product = self.history is None or query.shape[1] == 1
+        weights, state = weigh(asked, state) if one_product else scan(weigh, asked, state)
+        return tf.matmul(tf.cast(weights, query.dtype), memory["values"]), weights, state
+
+    def _weigh(
+        self, asked: dict[str, tf.Tensor], memory: Memory, state: AttentionState
+    ) -> tuple[tf.Tensor, AttentionState]:
+        """Returns the weights of steps, of one step only if there is a history."""
+        history, window = self.history, self.window
+        features = None if history is None else history(state[history.field])
+        scores = self.score(asked["query"], memory["keys"], features)
+        mask = memory["mask"][:, tf.newaxis]
+        if window is None:
+            weights = masked_softmax(scores, mask)
+        else:
+            distance = asked["distance"]
+            weights = masked_softmax(scores, tf.logical_and(mask, window.inside(distance)))
+            weights *= window.gaussian(distance)
+        if history is None:
+            return weights, state
+        return weights, {history.field: history.next(state[history.field], weights[:, 0])}
+
+
+def make_window(query_units: int, reach: int | None) -> PredictedWindow | None:
+    """Makes the window of an attention that may have one."""
+    if reach is None:
+        return None
+    positive("window", reach)
+    return PredictedWindow(query_units, reach, name="window")
+
+
 @keras.saving.register_keras_serializable(package="seq2seq")
-class LuongAttention(Attention):
+class LuongAttention(ScoredAttention):
     """Multiplicative attention (Luong et al., 2015, https://arxiv.org/abs/1508.04025).
 
     Args:
         query_units: Units of the decoder.
         score: `general` (the keys are a linear map of the encoder outputs), `dot` (they are the
-            outputs, which must be as wide as the decoder) or `scaled_dot` (the same, divided by
-            the root of the width).
+            outputs, which must be as wide as the decoder), `scaled_dot` (the same, divided by the
+            root of the width) or `concat` (Bahdanau's, but as wide as the decoder).
+        window: For local attention (local-p): how far a step looks to each side of the position
+            that it predicts. By default it looks at the whole source.
 
     Raises:
-        ValueError: If `score` is unknown.
+        ValueError: If an argument has an impossible value.
 
     Example:
         >>> attention = LuongAttention(query_units=64)
@@ -122,5 +202,77 @@ class LuongAttention(Attention):
         >>> context, weights, state = attention(decoder_outputs, memory, state)
     """
 
-    def __init__(self, query_units: int, score: str = "general", **kwargs: Any) -> None:
-        super().__init__(DotScore(query_units, score), **kwargs)
+    def __init__(
+        self, query_units: int, score: str = "general", window: int | None = None, **kwargs: Any
+    ) -> None:
+        if score not in ("general", "dot", "scaled_dot", "concat"):
+            raise ValueError(f"score: must be general, dot, scaled_dot or concat, got {score!r}")
+        made = AdditiveScore(query_units) if score == "concat" else DotScore(query_units, score)
+        super().__init__(made, make_window(query_units, window), **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class BahdanauAttention(ScoredAttention):
+    """Additive attention (Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473).
+
+    Args:
+        query_units: Units of the decoder.
+        units: Width of queries and keys; by default that of the decoder.
+        normalize: Whether `v` in `v . tanh(query + key)` is a direction and a learnt length
+            (weight normalisation, https://arxiv.org/abs/1602.07868), as in tensorflow/nmt.
+        coverage: Whether the score also sees how much each position has been attended to
+            (See et al., 2017, https://arxiv.org/abs/1704.04368).
+        window: As in `LuongAttention`.
+
+    Raises:
+        ValueError: If an argument has an impossible value.
+    """
+
+    def __init__(
+        self,
+        query_units: int,
+        units: int | None = None,
+        normalize: bool = False,
+        coverage: bool = False,
+        window: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        units = query_units if units is None else units
+        positive("units", units)
+        super().__init__(
+            AdditiveScore(units, normalize),
+            make_window(query_units, window),
+            Coverage(units, name="coverage") if coverage else None,
+            **kwargs,
+        )
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class LocationAwareAttention(ScoredAttention):
+    """Additive attention that sees where the step before looked.
+
+    Chorowski et al., 2015, https://arxiv.org/abs/1506.07503.
+
+    Args:
+        query_units: Units of the decoder.
+        units: Width of queries and keys; by default that of the decoder.
+        filters: Number of filters over the weights of the step before.
+        width: Source positions that a filter sees.
+
+    Raises:
+        ValueError: If an argument has an impossible value.
+    """
+
+    def __init__(
+        self,
+        query_units: int,
+        units: int | None = None,
+        filters: int = 10,
+        width: int = 11,
+        **kwargs: Any,
+    ) -> None:
+        units = query_units if units is None else units
+        for name, value in (("units", units), ("filters", filters), ("width", width)):
+            positive(name, value)
+        location = Location(units, filters, width, name="location")
+        super().__init__(AdditiveScore(units), history=location, **kwargs)

@@ -10,17 +10,25 @@ class Score(keras.layers.Layer):
     """A score of queries and keys.
 
     Attributes:
+        query_projection: Maps decoder outputs, `(batch, steps, query_units)`, to queries.
         key_projection: Maps encoder outputs, `(batch, source_length, units)`, to keys.
     """
 
+    query_projection: keras.layers.Layer
     key_projection: keras.layers.Layer
 
-    def call(self, query: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+
+    def call(
+        self, query: tf.Tensor, keys: tf.Tensor, features: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Scores all pairs of queries and keys.
 
         Args:
-            query: `(batch, steps, query_units)`.
-            keys: `(batch, source_length, key_units)`.
+            query: From `query_projection`, `(batch, steps, units)`.
+            keys: From `key_projection`, `(batch, source_length, units)`.
+            features: What has been attended to before, `(batch, source_length, units)`.
 
         Returns:
             `(batch, steps, source_length)`.
@@ -30,28 +38,26 @@ class Score(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class DotScore(Score):
-    """Dot products, see `LuongAttention`.
+    """Dot products of queries and keys; it takes no features.
 
     Args:
         query_units: Units of the decoder.
-        kind: `general`, `dot` or `scaled_dot`.
-
-    Raises:
-        ValueError: If `kind` is unknown.
+        kind: `general`, `dot` or `scaled_dot`, see `LuongAttention`.
     """
 
     def __init__(self, query_units: int, kind: str = "general", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if kind not in ("general", "dot", "scaled_dot"):
-            raise ValueError(f"score: must be general, dot or scaled_dot, got {kind!r}")
         self.kind = kind
+        self.query_projection = keras.layers.Identity(name="query")
         self.key_projection = (
             keras.layers.Dense(query_units, use_bias=False, name="keys")
             if kind == "general"
             else keras.layers.Identity(name="keys")
         )
 
-    def call(self, query: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+    def call(
+        self, query: tf.Tensor, keys: tf.Tensor, features: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """See `Score.call`."""
         units, width = query.shape[-1], keys.shape[-1]
         if units != width:
@@ -62,3 +68,40 @@ class DotScore(Score):
         if self.kind == "scaled_dot":
             query *= units**-0.5
         return tf.matmul(query, keys, transpose_b=True)
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class AdditiveScore(Score):
+    """`v . tanh(query + keys + features)`, see `BahdanauAttention`.
+
+    It needs `batch * steps * source_length * units` numbers at once.
+
+    Args:
+        units: Width of queries and keys.
+        normalize: Whether `v` is a direction and a learnt length.
+    """
+
+    def __init__(self, units: int, normalize: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units, self.normalize = units, normalize
+        self.query_projection = keras.layers.Dense(units, use_bias=False, name="query")
+        self.key_projection = keras.layers.Dense(units, name="keys")
+
+    def build(self, *shapes: Any) -> None:
+        """Makes `v` and, to normalise it, its length."""
+        self.v = self.add_weight(shape=(self.units,), initializer="glorot_uniform", name="v")
+        if self.normalize:
+            start = keras.initializers.Constant(self.units**-0.5)
+            self.length = self.add_weight(shape=(), initializer=start, name="length")
+
+    def call(
+        self, query: tf.Tensor, keys: tf.Tensor, features: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """See `Score.call`."""
+        v = tf.convert_to_tensor(self.v)
+        if self.normalize:
+            v *= self.length * tf.math.rsqrt(tf.reduce_sum(v**2))
+        if features is not None:
+            keys += tf.cast(features, keys.dtype)
+        hidden = tf.tanh(query[:, :, tf.newaxis] + keys[:, tf.newaxis])
+        return tf.tensordot(hidden, tf.cast(v, hidden.dtype), axes=1)

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from seq2seq.layers.checks import positive
 from seq2seq.layers.recurrent import GRU, LSTM
 
 CELLS: dict[str, type[keras.layers.Layer]] = {"lstm": LSTM, "gru": GRU}
@@ -25,23 +26,3 @@ def recurrent_layer(cell: str, units: int, **kwargs: Any) -> keras.layers.Layer:
         raise ValueError(f"cell: unknown cell '{cell}' (known: {known}); nearest is '{nearest}'")
     positive("units", units)
     return CELLS[cell](units, return_sequences=True, return_state=True, **kwargs)
-
-
-def positive(name: str, value: int) -> None:
-    """Checks a size that must be a whole number of at least 1.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}: must be a whole number of at least 1, got {value!r}")
-
-
-def fraction(name: str, value: float) -> None:
-    """Checks a rate in [0, 1).
-
-    Raises:
-        ValueError: If it is outside.
-    """
-    if not 0 <= value < 1:
-        raise ValueError(f"{name}: must be at least 0 and below 1, got {value!r}")

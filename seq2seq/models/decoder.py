@@ -1,14 +1,16 @@
 """The decoder: a stack of recurrent layers that starts from given states, and may attend."""
 
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import keras
 import tensorflow as tf
 
 from seq2seq.layers.attention import Attention, Memory
 from seq2seq.layers.bridge import DecoderStates, StateSpec
-from seq2seq.models.cells import STATE_FIELDS, fraction, positive, recurrent_layer
+from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.step_loop import scan
+from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
 
 
 class Decoded(TypedDict, total=False):
@@ -30,18 +32,22 @@ class Decoded(TypedDict, total=False):
 class Decoder(keras.layers.Layer):
     """Continues from states over any number of steps: a whole target, or one token.
 
-    With an attention its outputs are Luong's attentional states, `tanh(W [context; output])`
-    (https://arxiv.org/abs/1508.04025).
-
     Args:
         cell: `lstm` or `gru`.
         units: Units of each layer.
         layers: Number of stacked layers.
         dropout: Share of inputs dropped before each layer.
         attention: Makes the attention from the units of its queries.
+        attention_layer: Which layer's outputs ask. With `top`, the decoder's outputs are Luong's
+            attentional states, `tanh(W [context; output])` (https://arxiv.org/abs/1508.04025).
+            With `first`, all layers above the first read the context beside their input, as in
+            GNMT (https://arxiv.org/abs/1609.08144), and the outputs are the last layer's.
+        input_feeding: Whether the first layer also reads, at each step, what the attention gave at
+            the step before: the attentional state, or with `first` the context. Without it, the
+            whole target is attended in one product; with it, a compiled loop goes step by step.
 
     Raises:
-        ValueError: If an argument has an impossible value.
+        ValueError: If an argument has an impossible value, or two of them do not fit.
     """
 
     def __init__(
@@ -51,22 +57,64 @@ class Decoder(keras.layers.Layer):
         layers: int = 1,
         dropout: float = 0.0,
         attention: Callable[[int], Attention] | None = None,
+        attention_layer: Literal["top", "first"] = "top",
+        input_feeding: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(autocast=False, **kwargs)  # what the attention carries stays float32
         positive("layers", layers)
         fraction("dropout", dropout)
+        self._check_attention(attention is not None, attention_layer, input_feeding, layers)
         self.dropout = keras.layers.Dropout(dropout)
         self.stack = [
             recurrent_layer(cell, units, name=f"layer_{layer}") for layer in range(layers)
         ]
         self.spec = StateSpec(layers=layers, fields=STATE_FIELDS[cell], units=units)
-        self.attention: Attention | None = None
-        if attention is not None:
-            self.attention = attention(units)
-            self.attentional = keras.layers.Dense(
-                units, activation="tanh", use_bias=False, name="attentional"
+        self.input_feeding = input_feeding
+        self.attention = None if attention is None else attention(units)
+        # The layers below the attention, and what makes its outputs the decoder's.
+        self.asking = 1 if attention_layer == "first" else layers
+        self.attentional = (
+            keras.layers.Dense(units, activation="tanh", use_bias=False, name="attentional")
+            if attention is not None and attention_layer == "top"
+            else None
+        )
+
+    @staticmethod
+    def _check_attention(attention: bool, layer: str, input_feeding: bool, layers: int) -> None:
+        if layer not in ("top", "first"):
+            raise ValueError(f"attention_layer: must be top or first, got {layer!r}")
+        if not attention and input_feeding:
+            raise ValueError("input_feeding: needs an attention, such as model/attention=luong")
+        if not attention and layer == "first":
+            raise ValueError("attention_layer: needs an attention, such as model/attention=luong")
+        if layer == "first" and layers == 1:
+            raise ValueError(
+                "attention_layer: with 'first' the context is read by the layers above the first, "
+                "so it needs 2 layers or more, got layers=1"
             )
+
+    def start(self, states: DecoderStates, memory: Memory) -> DecoderStates:
+        """Adds what the attention carries from step to step.
+
+        Args:
+            states: A list over layers of field -> `(batch, units)`.
+            memory: What `attention.prepare` made of the encoder's outputs.
+
+        Returns:
+            The states before the first step. If the attention carries anything, the list has one
+            entry more than there are layers.
+        """
+        if self.attention is None:
+            return states
+        carried = self.attention.initial_state(memory)
+        if self.input_feeding:
+            carried["fed"] = (
+                self.attention.initial_context(memory)
+                if self.attentional is None
+                else keras.ops.zeros_like(states[-1]["h"])
+            )
+        return [*states, carried] if carried else states
 
     def call(
         self,
@@ -79,21 +127,59 @@ class Decoder(keras.layers.Layer):
 
         Args:
             inputs: Float tensor `(batch, steps, features)`.
-            states: A list over layers of field -> `(batch, units)`.
+            states: From `start`, or the call before.
             memory: What `attention.prepare` made of the encoder's outputs.
             training: Whether dropout is active.
 
         Returns:
             Outputs, states and alignments.
         """
+
+        def decode(inputs: tf.Tensor, states: DecoderStates) -> tuple[Any, DecoderStates]:
+            return self._decode(inputs, states, memory, training)
+
+        one_product = not self.input_feeding or inputs.shape[1] == 1
+        found, states = decode(inputs, states) if one_product else scan(decode, inputs, states)
+        return {**found, "states": states}
+
+    def _decode(
+        self, inputs: tf.Tensor, states: DecoderStates, memory: Any, training: bool | None
+    ) -> tuple[dict[str, tf.Tensor], DecoderStates]:
+        """Runs the stack over steps, over one step only if there is input feeding."""
+        layers = self.spec.layers
+        carried = states[layers] if len(states) > layers else {}
+        if self.input_feeding:
+            fed = tf.cast(carried["fed"], inputs.dtype)
+            inputs = tf.concat([inputs, fed[:, tf.newaxis]], axis=-1)
+        outputs, below = self._run(slice(0, self.asking), inputs, states, training)
+        if self.attention is None:
+            return {"outputs": outputs}, below
+        context, weights, carried = self.attention(outputs, memory, carried)
+        others = slice(self.asking, layers)
+        outputs, above = self._run(others, outputs, states, training, context)
+        if self.attentional is not None:
+            outputs = self.attentional(tf.concat([context, outputs], axis=-1))
+        if self.input_feeding:
+            fed = context if self.attentional is None else outputs
+            carried = {**carried, "fed": fed[:, 0]}
+        finals = [*below, *above, *([carried] if carried else [])]
+        return {"outputs": outputs, "alignments": weights}, finals
+
+    def _run(
+        self,
+        layers: slice,
+        inputs: tf.Tensor,
+        states: DecoderStates,
+        training: bool | None,
+        context: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, DecoderStates]:
+        """Runs some of the layers, one on top of the other; each reads the context, if given."""
         outputs, finals = inputs, []
-        for recurrent, state in zip(self.stack, states, strict=True):
+        for recurrent, state in zip(self.stack[layers], states[layers], strict=True):
+            if context is not None:
+                outputs = tf.concat([context, outputs], axis=-1)
             outputs = self.dropout(outputs, training=training)
             initial = [state[field] for field in self.spec.fields]
             outputs, *final = recurrent(outputs, initial_state=initial, training=training)
             finals.append(dict(zip(self.spec.fields, final, strict=True)))
-        if self.attention is None:
-            return {"outputs": outputs, "states": finals}
-        context, weights, _ = self.attention(outputs, memory, {})
-        outputs = self.attentional(tf.concat([context, outputs], axis=-1))
-        return {"outputs": outputs, "states": finals, "alignments": weights}
+        return outputs, finals

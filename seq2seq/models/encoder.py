@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.models.cells import STATE_FIELDS, fraction, positive, recurrent_layer
+from seq2seq.layers.checks import fraction, positive
+from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")

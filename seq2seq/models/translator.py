@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.bridge import Bridge, StateSpec
-from seq2seq.models.cells import fraction, positive
+from seq2seq.layers.checks import fraction, positive
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
 
@@ -54,7 +54,8 @@ class Translator:
         decoder_model: `{target, states}` -> `{logits, states}`; `target` is `(batch, 1)`, `logits`
             `(batch, 1, target_vocabulary_size)`, `states` a list over layers of field ->
             `(batch, units)`. With attention it takes `memory`, too, and also gives `alignments`,
-            float32 `(batch, 1, source_length)`.
+            float32 `(batch, 1, source_length)`; what the attention carries from step to step, if
+            anything, is one more entry of `states`.
         alignment_model: `{source, source_length, target}` -> alignments, float32 `(batch,
             target_length, source_length)`; `None` without attention.
 
@@ -147,10 +148,12 @@ class Translator:
         decoded = self._decode(target, start, memory)
         given = [
             {
-                field: keras.Input((self.decoder.spec.units,), name=f"layer_{layer}_{field}")
-                for field in self.decoder.spec.fields
+                field: keras.Input(
+                    tensor.shape[1:], dtype=tensor.dtype, name=f"state_{number}_{field}"
+                )
+                for field, tensor in entry.items()
             }
-            for layer in range(self.decoder.spec.layers)
+            for number, entry in enumerate(start)
         ]
         given_memory = {
             name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=f"memory_{name}")
@@ -182,7 +185,8 @@ class Translator:
             return outputs, start, {}
         if self.reverse_source is not None:  # alignments are over the source as it was given
             outputs = self.reverse_source(outputs, source_length)
-        return outputs, start, self.decoder.attention.prepare(outputs, source_length)
+        memory = self.decoder.attention.prepare(outputs, source_length)
+        return outputs, self.decoder.start(start, memory), memory
 
     def _decode(self, target: Any, states: Any, memory: Any) -> dict[str, Any]:
         vectors = self.target_embedding(target)

@@ -46,7 +46,7 @@ def test_luong(score):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(score="generall"), "score: must be general, dot or scaled_dot"),
+        (dict(score="generall"), "score: must be general, dot, scaled_dot or concat"),
         (dict(score="dot"), "'dot' needs encoder outputs as wide as the decoder; they have 6 and"),
     ],
 )
