@@ -9,7 +9,7 @@ from typing import Any
 import babel
 import tensorflow_datasets as tfds
 
-from seq2seq.data.cache import cache_directory, ensure_directory
+from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.cldr import SPLIT_SIZES, date_examples
 
 

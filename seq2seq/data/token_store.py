@@ -9,7 +9,7 @@ from typing import IO, NamedTuple, Protocol
 
 import numpy as np
 
-from seq2seq.data.cache import cache_directory, ensure_directory
+from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.chunks import chunks
 from seq2seq.errors import UserError
 
@@ -276,4 +276,5 @@ def _content_hash(record: Mapping[str, str], fields: Sequence[str]) -> int:
 
 
 def _mapped(path: Path, dtype: type) -> np.ndarray:
-    return np.memmap(path, dtype=dtype, mode="r")
+    # As a plain array: each slice of a memmap costs more than a batch's whole row.
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r"))

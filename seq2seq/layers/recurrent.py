@@ -1,15 +1,17 @@
-"""LSTM and GRU: Keras' own layers with a faster loop.
+"""LSTM and GRU: Keras' own layers, faster.
 
 `LSTM` and `GRU` are `keras.layers.LSTM` and `keras.layers.GRU` in everything but speed: arguments,
 weights, configuration, states (`[h, c]`, `[h]`), masks and results are Keras'. Weights files can be
 exchanged in both directions.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
+from seq2seq.kernels.library import usable
+from seq2seq.kernels.recurrent import recurrent_layer
 from seq2seq.layers.recurrent_kernels import scan
 from seq2seq.layers.recurrent_steps import (
     GRUResetBeforeStep,
@@ -49,19 +51,56 @@ class _CompiledLoop(keras.layers.Layer):
             mask = mask[0]
         if training and 0 < self.cell.dropout < 1:
             sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, tf.newaxis]
-        step, kernel, bias, weights = self._step_and_weights()
-        mask = None if mask is None else self._in_order(tf.cast(mask, tf.bool))
+        mask = None if mask is None else tf.cast(mask, tf.bool)
         dtype = state_dtype(sequences.dtype)
+        states = tuple(tf.cast(state, dtype) for state in initial_state)
+        if self._kernel_cell and usable(sequences.dtype, bool(training)):
+            hidden, states = self._run_kernel(sequences, states, mask)
+        else:
+            hidden, states = self._run_loop(sequences, states, mask, bool(training))
+        return self._outputs(hidden, states, mask)
+
+    @property
+    def _kernel_cell(self) -> Literal["lstm", "gru"] | None:
+        """The compiled kernel that does the same, if there is one."""
+        raise NotImplementedError
+
+    def _run_kernel(
+        self, sequences: tf.Tensor, states: Tensors, mask: tf.Tensor | None
+    ) -> tuple[tf.Tensor | None, Tensors]:
+        """Runs the layer as one operation."""
+        cell = self.cell
+        kernel = tf.convert_to_tensor(cell.kernel)
+        if cell.use_bias:
+            bias = tf.cast(cell.bias, tf.float32)
+            biases = tuple(tf.unstack(bias)) if self._kernel_cell == "gru" else (bias,)
+        else:
+            biases = (tf.zeros(kernel.shape[-1]),)
+        return recurrent_layer(
+            self._kernel_cell,
+            sequences,
+            (kernel, tf.convert_to_tensor(cell.recurrent_kernel), *biases),
+            states,
+            mask,
+            return_sequences=self.return_sequences,
+            go_backwards=self.go_backwards,
+        )
+
+    def _run_loop(
+        self, sequences: tf.Tensor, states: Tensors, mask: tf.Tensor | None, training: bool
+    ) -> tuple[tf.Tensor | None, Tensors]:
+        """Runs the layer as a compiled loop of TensorFlow's operations."""
+        step, kernel, bias, weights = self._step_and_weights()
         hidden, states = scan(
             step,
             _project(self._in_order(sequences), kernel, bias),
-            tuple(tf.cast(state, dtype) for state in initial_state),
+            states,
             weights,
-            mask,
+            None if mask is None else self._in_order(mask),
             return_sequences=self.return_sequences,
-            training=bool(training),
+            training=training,
         )
-        return self._outputs(hidden, states, mask)
+        return (None if hidden is None else tf.transpose(hidden, (1, 0, 2))), states
 
     def _needs_keras_loop(self, training: bool) -> bool:
         """Returns whether Keras' own loop is the faster one, or the only one."""
@@ -94,13 +133,12 @@ class _CompiledLoop(keras.layers.Layer):
         """
         last = states[0]
         if mask is not None:
+            mask = tf.reverse(mask, [1]) if self.go_backwards else mask
             visible = mask if self.zero_output_for_mask else _any_so_far(mask)
-            last = tf.where(visible[-1][:, tf.newaxis], last, tf.zeros_like(last))
+            last = tf.where(visible[:, -1:], last, tf.zeros_like(last))
             if hidden is not None:
                 hidden = tf.where(visible[:, :, tf.newaxis], hidden, tf.zeros_like(hidden))
-        if hidden is None:
-            return last, last[:, tf.newaxis], list(states)
-        return last, tf.transpose(hidden, (1, 0, 2)), list(states)
+        return last, (last[:, tf.newaxis] if hidden is None else hidden), list(states)
 
     def _step_and_weights(self) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
         """Returns the maths of a step, the kernel, the bias and the recurrent weights."""
@@ -122,6 +160,10 @@ class LSTM(_CompiledLoop, keras.layers.LSTM):
         >>> outputs, state_h, state_c = lstm(np.zeros((64, 20, 256)))
     """
 
+    @property
+    def _kernel_cell(self) -> Literal["lstm", "gru"] | None:
+        return "lstm"
+
     def _step_and_weights(self) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
         cell = self.cell
         bias = tf.convert_to_tensor(cell.bias) if cell.use_bias else None
@@ -140,6 +182,10 @@ class GRU(_CompiledLoop, keras.layers.GRU):
         >>> gru = GRU(512, return_sequences=True, return_state=True)
         >>> outputs, state_h = gru(np.zeros((64, 20, 256)))
     """
+
+    @property
+    def _kernel_cell(self) -> Literal["lstm", "gru"] | None:
+        return "gru" if self.cell.reset_after else None
 
     def _step_and_weights(self) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
         cell, units = self.cell, self.units
@@ -175,5 +221,5 @@ def _project(sequences: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) ->
 
 
 def _any_so_far(mask: tf.Tensor) -> tf.Tensor:
-    """Returns whether a row of the mask, `(time, batch)`, has been true up to each step."""
-    return tf.cumsum(tf.cast(mask, tf.int32)) > 0
+    """Returns whether a row of the mask, `(batch, time)`, has been true up to each step."""
+    return tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.data.cache import cache_directory, ensure_directory
+from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.errors import UserError
 
 

@@ -1,0 +1,1 @@
+"""Compiled kernels: recurrent layers and the loss of large vocabularies as single operations."""

@@ -1,0 +1,143 @@
+"""The kernels' C++ code, compiled for this processor when it is first needed.
+
+The code needs a C++ compiler and nothing else. Without one, and wherever a graph may leave this
+process, on a GPU and in XLA, TensorFlow's own operations do the same work more slowly.
+`SEQ2SEQ_KERNELS=0` turns the kernels off.
+"""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+from seq2seq.cache import cache_directory, ensure_directory
+from seq2seq.errors import UserError
+
+log = logging.getLogger(__name__)
+
+SOURCE = Path(__file__).parent / "source"
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
+TYPES = (tf.float32, tf.bfloat16)
+
+_stays_here: ContextVar[bool] = ContextVar("stays_here", default=False)
+
+
+@contextmanager
+def graphs_stay_here() -> Iterator[None]:
+    """Lets kernels into inference graphs too, within which they are traced.
+
+    A saved or exported graph would be one that only this package could load. So without this only
+    training, which nobody exports, uses kernels.
+    """
+    token = _stays_here.set(True)
+    try:
+        yield
+    finally:
+        _stays_here.reset(token)
+
+
+def usable(dtype: tf.DType, training: bool) -> bool:
+    """Returns whether an operation on matrices of this dtype can and should be a kernel."""
+    return (
+        dtype in TYPES
+        and (training or _stays_here.get())
+        and not tf.config.list_logical_devices("GPU")
+        and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+        and operations() is not None
+    )
+
+
+@functools.cache
+def operations() -> Any | None:
+    """Returns the module of the kernels' operations, or `None` where they cannot be had."""
+    if os.environ.get("SEQ2SEQ_KERNELS") == "0":
+        return None
+    compiler = _compiler()
+    if compiler is None:
+        log.warning(
+            "No C++ compiler was found (g++ or clang++, or the one that $CXX names): training is "
+            "slower without compiled kernels."
+        )
+        return None
+    try:
+        folder = ensure_directory(
+            cache_directory() / "kernels" / _fingerprint(compiler),
+            lambda folder: _compile(compiler, folder / "kernels.so"),
+        )
+        loaded = tf.load_op_library(str(folder / "kernels.so"))
+    except (subprocess.CalledProcessError, UserError, tf.errors.OpError) as error:
+        reason = getattr(error, "stderr", None) or str(error)
+        log.warning(
+            "The compiled kernels cannot be used, training is slower without them: %s",
+            reason.strip()[-500:],
+        )
+        return None
+    _keep_memory()
+    return loaded
+
+
+def _compiler() -> str | None:
+    asked = os.environ.get("CXX")
+    names = [asked] if asked else ["g++", "clang++", "c++"]
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def _fingerprint(compiler: str) -> str:
+    """Returns what the compiled code depends on, in a few letters."""
+    digest = hashlib.sha256()
+    for path in sorted(SOURCE.iterdir()):
+        digest.update(path.read_bytes())
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
+    digest.update(version + tf.version.VERSION.encode() + " ".join(FLAGS).encode())
+    digest.update(_processor().encode())
+    return digest.hexdigest()[:16]
+
+
+def _processor() -> str:
+    """Returns what this processor can do: a home folder may be shared by several machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        return platform.processor() + platform.machine()
+
+
+def _compile(compiler: str, target: Path) -> None:
+    log.info("compiling the kernels for this processor, once")
+    command = [
+        compiler,
+        *FLAGS,
+        *(str(path) for path in sorted(SOURCE.glob("*.cc"))),
+        *(flag for flag in tf.sysconfig.get_compile_flags() if flag.startswith(("-I", "-D"))),
+        *tf.sysconfig.get_link_flags(),
+        "-o",
+        str(target),
+    ]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+def _keep_memory() -> None:
+    """Lets glibc keep the memory of large tensors instead of giving it back at every step.
+
+    What is given back has to be asked for again, and the system fills it with zeros first.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return  # not glibc
+    m_trim_threshold, m_top_pad, m_mmap_threshold = -1, -2, -3
+    mallopt(m_mmap_threshold, 2**30)
+    mallopt(m_trim_threshold, 2**31 - 1)
+    mallopt(m_top_pad, 2**26)

@@ -1,0 +1,117 @@
+"""What a cross-entropy needs of the logits of a large vocabulary, and nothing more of them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from seq2seq.kernels.library import operations, usable
+
+
+class LogitStatistics(NamedTuple):
+    """Float32 `(rows,)` each.
+
+    Attributes:
+        log_normalizer: The logarithm of the sum of the exponentials of a row's logits.
+        label_logit: The logit of the row's label.
+        mean_logit: The mean of the row's logits.
+    """
+
+    log_normalizer: tf.Tensor
+    label_logit: tf.Tensor
+    mean_logit: tf.Tensor
+
+
+def logit_statistics(
+    features: tf.Tensor,
+    kernel: tf.Tensor,
+    bias: tf.Tensor | None,
+    labels: tf.Tensor,
+    *,
+    transposed: bool = False,
+    training: bool = True,
+) -> LogitStatistics:
+    """Measures `features @ kernel + bias` row by row.
+
+    The logits exist once, as float32. Going back their memory becomes that of their gradients, so
+    that neither probabilities nor one-hot labels are ever made.
+
+    Args:
+        features: `(rows, dim)`, float32 or bfloat16.
+        kernel: `(dim, classes)`, or `(classes, dim)` if `transposed`; the type of `features`.
+        bias: `(classes,)` or `None`.
+        labels: Integers `(rows,)` from 0 to below `classes`.
+        transposed: Whether the kernel is an embedding, that is, has a row for each class.
+        training: Whether gradients are wanted.
+
+    Returns:
+        The statistics, from which gradients flow to features, kernel and bias.
+    """
+    labels = tf.cast(labels, tf.int32)
+    if bias is None:
+        bias = tf.zeros(kernel.shape[0 if transposed else 1])
+    bias = tf.cast(bias, tf.float32)
+    make = _kernel if usable(features.dtype, training) else _plain
+    return LogitStatistics(*make(labels, transposed)(features, kernel, bias))
+
+
+def _kernel(labels: tf.Tensor, transposed: bool) -> Callable[..., tuple[tf.Tensor, ...]]:
+    library = operations()
+
+    @tf.custom_gradient
+    def run(
+        features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, ...], Callable]:
+        logits, *statistics = library.seq2seq_logit_statistics(
+            features=features, kernel=kernel, bias=bias, labels=labels, transposed=transposed
+        )
+        for statistic in statistics:
+            statistic.set_shape(features.shape[:1])
+
+        def gradient(*d_statistics: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            d_features, d_kernel, d_bias, _ = library.seq2seq_logit_statistics_gradient(
+                features=features,
+                kernel=kernel,
+                labels=labels,
+                logits=logits,
+                log_normalizers=statistics[0],
+                d_log_normalizers=d_statistics[0],
+                d_label_logits=d_statistics[1],
+                d_means=d_statistics[2],
+                transposed=transposed,
+            )
+            gradients = zip((d_features, d_kernel, d_bias), (features, kernel, bias), strict=True)
+            return tuple(tf.ensure_shape(tf.cast(d, x.dtype), x.shape) for d, x in gradients)
+
+        return tuple(statistics), gradient
+
+    return run
+
+
+def _plain(labels: tf.Tensor, transposed: bool) -> Callable[..., tuple[tf.Tensor, ...]]:
+    @tf.custom_gradient
+    def run(
+        features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, ...], Callable]:
+        logits = tf.matmul(features, kernel, transpose_b=transposed)
+        logits = tf.cast(logits, tf.float32) + bias
+        log_normalizer = tf.reduce_logsumexp(logits, axis=-1)
+        label_logit = tf.gather(logits, labels, batch_dims=1)
+
+        def gradient(
+            d_normalizer: tf.Tensor, d_label: tf.Tensor, d_mean: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
+            share = d_mean / tf.cast(tf.shape(logits)[1], tf.float32)
+            probabilities = tf.exp(logits - log_normalizer[:, tf.newaxis])
+            d_logits = probabilities * d_normalizer[:, tf.newaxis] + share[:, tf.newaxis]
+            places = tf.stack([tf.range(tf.shape(labels)[0]), labels], axis=1)
+            d_logits = tf.tensor_scatter_nd_add(d_logits, places, d_label)
+            d_bias = tf.reduce_sum(d_logits, axis=0)
+            d_logits = tf.cast(d_logits, features.dtype)
+            d_features = tf.matmul(d_logits, kernel, transpose_b=not transposed)
+            operands = (d_logits, features) if transposed else (features, d_logits)
+            return d_features, tf.matmul(*operands, transpose_a=True), d_bias
+
+        return (log_normalizer, label_logit, tf.reduce_mean(logits, axis=-1)), gradient
+
+    return run

@@ -1,0 +1,102 @@
+"""A whole LSTM or GRU layer as one operation forward and one back."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import tensorflow as tf
+
+from seq2seq.kernels.library import operations
+
+Tensors = tuple[tf.Tensor, ...]
+
+
+def recurrent_layer(
+    cell: Literal["lstm", "gru"],
+    sequences: tf.Tensor,
+    weights: Tensors,
+    states: Tensors,
+    mask: tf.Tensor | None,
+    *,
+    return_sequences: bool,
+    go_backwards: bool,
+) -> tuple[tf.Tensor | None, Tensors]:
+    """Runs a layer with Keras' weights over time, in float32 whatever the type of its operands.
+
+    Args:
+        cell: `lstm` with gates i, f, g, o; or `gru`, which resets after the product, with gates
+            z, r and the candidate.
+        sequences: `(batch, time, features)`, float32 or bfloat16.
+        weights: The kernel, `(features, gates * units)`, and the recurrent kernel,
+            `(units, gates * units)`, in the type of `sequences`; the bias and, for a `gru`, the
+            recurrent bias, float32 `(gates * units,)` each.
+        states: The initial `(h, c)` or `(h,)`, float32 `(batch, units)` each.
+        mask: Booleans, `(batch, time)`; a row keeps its states where it is false. `None` if no
+            step of any row is masked.
+        return_sequences: Whether `h` after every step is wanted.
+        go_backwards: Whether to start at the last step.
+
+    Returns:
+        `h` after every step in the order in which they were made, `(batch, time, units)`, or `None`
+        if not wanted; and the last states. All are float32.
+    """
+    run = _differentiable(cell, mask, return_sequences, go_backwards)
+    results = run(sequences, weights, states)
+    return (results[0] if return_sequences else None), results[-len(states) :]
+
+
+def _differentiable(
+    cell: str, mask: tf.Tensor | None, return_sequences: bool, go_backwards: bool
+) -> Callable[[tf.Tensor, Tensors, Tensors], Tensors]:
+    """Returns the layer as a function of what has gradients, see `recurrent_layer`."""
+    library = operations()
+    forward = getattr(library, f"seq2seq_{cell}_forward")
+    backward = getattr(library, f"seq2seq_{cell}_backward")
+    given_mask = tf.zeros((0, 0), tf.bool) if mask is None else mask
+
+    @tf.custom_gradient
+    def run(sequences: tf.Tensor, weights: Tensors, states: Tensors) -> tuple[Tensors, Callable]:
+        kernel, recurrent_kernel, *biases = weights
+        first = {"h_before": states[0], "second_before": states[-1]}
+        operands = {"x": sequences, "kernel": kernel, "recurrent": recurrent_kernel}
+        h, second, gates, *last_states = forward(
+            **operands,
+            **first,
+            bias=biases[0],
+            recurrent_bias=biases[1] if len(biases) > 1 else tf.zeros(0),
+            mask=given_mask,
+            go_backwards=go_backwards,
+        )
+        h.set_shape((*sequences.shape[:2], recurrent_kernel.shape[0]))
+        last_states = last_states[: len(states)]
+        for last, state in zip(last_states, states, strict=True):
+            last.set_shape(state.shape)
+
+        def gradient(*d_results: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+            d_last = d_results[-len(states) :]
+            d_x, d_kernel, d_recurrent, *d_biases, d_h, d_second, _, _ = backward(
+                **operands,
+                **first,
+                mask=given_mask,
+                h=h,
+                second=second,
+                gates=gates,
+                d_sequence=d_results[0] if return_sequences else tf.zeros((0, 0, 0)),
+                d_last_h=d_last[0],
+                d_last_second=d_last[-1],
+                go_backwards=go_backwards,
+            )
+            d_weights = [d_kernel, d_recurrent, *d_biases][: len(weights)]
+            return (
+                _like(d_x, sequences),
+                [_like(d, weight) for d, weight in zip(d_weights, weights, strict=True)],
+                [_like(d, state) for d, state in zip((d_h, d_second), states, strict=False)],
+            )
+
+        return ((h, *last_states) if return_sequences else tuple(last_states)), gradient
+
+    return run
+
+
+def _like(gradient: tf.Tensor, variable: tf.Tensor) -> tf.Tensor:
+    """Returns a gradient with the type and the static shape of what it is the gradient of."""
+    return tf.ensure_shape(tf.cast(gradient, variable.dtype), variable.shape)

@@ -1,0 +1,228 @@
+// A whole recurrent layer over a whole batch, forward and back.
+//
+// - The input is multiplied by its kernel for all steps at once.
+// - At each step a thread computes some units of all rows: the weights it multiplies with are its
+//   own, and stay in its cache from step to step.
+// - A masked step costs nothing: only real steps are rows of a product.
+// - Going back, the gradients of the pre-activations are collected; one product over all real steps
+//   makes the gradient of a weight from them.
+#pragma once
+
+#include <vector>
+
+#include "cells.h"
+#include "product.h"
+
+namespace seq2seq {
+
+struct Shape {
+  int64_t batch, time, features, units;
+  bool backwards;
+  const bool* mask;  // (batch, time), true where a step is real; null if all are
+
+  int64_t position(int64_t b, int64_t n) const { return b * time + n; }
+  // The n-th step of the loop is this step of the input.
+  int64_t input_position(int64_t b, int64_t n) const {
+    return position(b, backwards ? time - 1 - n : n);
+  }
+  bool real(int64_t b, int64_t n) const { return !mask || mask[input_position(b, n)]; }
+};
+
+// What the forward pass leaves for the backward pass; the last axis is units (gates: all gates).
+struct History {
+  const float *h_before, *second_before;  // (batch, units)
+  float *h, *second, *gates;              // (batch, time, ...), in the order of the loop
+
+  const float* h_ahead_of(const Shape& s, int64_t b, int64_t n) const {
+    return n ? h + s.position(b, n - 1) * s.units : h_before + b * s.units;
+  }
+  const float* second_ahead_of(const Shape& s, int64_t b, int64_t n) const {
+    return n ? second + s.position(b, n - 1) * s.units : second_before + b * s.units;
+  }
+};
+
+// Offsets of the rows of all real steps in the arrays that products go over.
+struct RealSteps {
+  std::vector<int64_t> input, gates, h_ahead;
+
+  RealSteps(const Shape& s, const History& history, int kinds_of_gates) {
+    for (int64_t b = 0; b < s.batch; ++b) {
+      for (int64_t n = 0; n < s.time; ++n) {
+        if (!s.real(b, n)) continue;
+        input.push_back(s.input_position(b, n) * s.features);
+        gates.push_back(s.position(b, n) * kinds_of_gates * s.units);
+        h_ahead.push_back(history.h_ahead_of(s, b, n) - history.h);
+      }
+    }
+  }
+  int64_t count() const { return static_cast<int64_t>(input.size()); }
+};
+
+// Rows that are masked at a step keep their states.
+inline void keep_masked(const Shape& s, int64_t n, const History& history) {
+  const int64_t bytes = s.units * sizeof(float);
+  for (int64_t b = 0; b < s.batch; ++b) {
+    if (s.real(b, n)) continue;
+    const int64_t to = s.position(b, n) * s.units;
+    std::memcpy(history.h + to, history.h_ahead_of(s, b, n), bytes);
+    std::memcpy(history.second + to, history.second_ahead_of(s, b, n), bytes);
+  }
+}
+
+// The rows that are real at a step.
+inline void real_rows(const Shape& s, int64_t n, std::vector<int64_t>& rows) {
+  rows.clear();
+  for (int64_t b = 0; b < s.batch; ++b) {
+    if (s.real(b, n)) rows.push_back(b);
+  }
+}
+
+// Blocks of units, each a tile's columns wide.
+struct UnitBlocks {
+  int64_t units, count;
+  explicit UnitBlocks(int64_t units)
+      : units(units), count((units + kTileColumns - 1) / kTileColumns) {}
+  int64_t begin(int64_t block) const { return block * kTileColumns; }
+  int width(int64_t block) const {
+    return static_cast<int>(std::min<int64_t>(kTileColumns, units - begin(block)));
+  }
+
+  // Panels of a matrix with a column for each unit of each gate: a block's gates side by side.
+  std::vector<Columns> panels(int gates) const {
+    std::vector<Columns> panels;
+    for (int64_t block = 0; block < count; ++block) {
+      for (int g = 0; g < gates; ++g) panels.push_back({g * units + begin(block), width(block)});
+    }
+    return panels;
+  }
+
+  // Calls `task` with every block, each thread with the same ones at every step, back and forth: so
+  // what a step used last is in the cache when the next one begins.
+  template <typename Task>
+  void share(Threads& threads, int64_t step, const Task& task) const {
+    const Pieces parts(count, std::max<int64_t>(1, (count + threads.count() - 1) / threads.count()));
+    threads.run(parts.count, [&](int64_t part) {
+      const int64_t first = parts.begin(part), length = parts.length(part);
+      for (int64_t i = 0; i < length; ++i) task(first + (step % 2 ? length - 1 - i : i));
+    });
+  }
+};
+
+template <typename Cell, typename T>
+void run_forward(Threads& threads, const Shape& s, const T* x, const T* kernel, const T* recurrent,
+                 float* bias, float* recurrent_bias, const History& history) {
+  const int64_t width = Cell::kGates * s.units;
+  const RealSteps real(s, history, Cell::kGates);
+  multiply(threads, Operand<T>{{x, s.features, real.input.data()}},
+           Operand<T>{{kernel, width}}, {history.gates, width, real.gates.data()}, real.count(),
+           s.features, width);
+  const UnitBlocks blocks(s.units);
+  const PackedMatrix weights(threads, Operand<T>{{recurrent, width}}, s.units,
+                             blocks.panels(Cell::kGates));
+  PackedRows ahead(s.batch, s.units);
+  std::vector<int64_t> rows, offsets;
+  for (int64_t n = 0; n < s.time; ++n) {
+    real_rows(s, n, rows);
+    offsets.clear();
+    for (int64_t b : rows) offsets.push_back(history.h_ahead_of(s, b, n) - history.h);
+    ahead.pack(threads, Operand<float>{{history.h, 0, offsets.data()}}, 0, rows.size());
+    blocks.share(threads, n, [&](int64_t block) {
+      constexpr int64_t stride = Cell::kGates * kTileColumns;
+      thread_local std::vector<float> products;
+      products.resize(s.batch * stride);
+      for (int g = 0; g < Cell::kGates; ++g) {
+        weights.multiply(ahead, block * Cell::kGates + g, {products.data(), stride},
+                         g * kTileColumns, false);
+      }
+      const int64_t u = blocks.begin(block);
+      const auto part = [&](float* of) { return Gates{of ? of + u : of, s.units}; };
+      for (size_t i = 0; i < rows.size(); ++i) {
+        const int64_t b = rows[i], at = s.position(b, n);
+        Cell::forward(blocks.width(block), part(history.gates + at * width),
+                      {products.data() + i * stride, kTileColumns}, part(bias),
+                      part(recurrent_bias), history.h_ahead_of(s, b, n) + u,
+                      history.second_ahead_of(s, b, n) + u, history.h + at * s.units + u,
+                      history.second + at * s.units + u);
+      }
+    });
+    if (rows.size() < static_cast<size_t>(s.batch)) keep_masked(s, n, history);
+  }
+}
+
+// d_h and d_second hold the gradients of the last states, `(batch, units)`, and become those of the
+// first. d_sequence, `(batch, time, units)`, may be null.
+template <typename Cell, typename T>
+void run_backward(Threads& threads, const Shape& s, const T* recurrent, const History& history,
+                  const float* d_sequence, float* d_h, float* d_second, float* d_gates,
+                  float* d_products) {
+  const int64_t width = Cell::kGates * s.units;
+  const UnitBlocks blocks(s.units);
+  const PackedMatrix weights(threads, Operand<T>{{recurrent, width}, true}, width,
+                             blocks.panels(1));
+  const auto back_to_gates = [&](int64_t block, int64_t n) {
+    const int64_t u = blocks.begin(block);
+    for (int64_t b = 0; b < s.batch; ++b) {
+      float* dh = d_h + b * s.units + u;
+      const int64_t at = s.position(b, n);
+      if (d_sequence) {
+        for (int i = 0; i < blocks.width(block); ++i) dh[i] += d_sequence[at * s.units + u + i];
+      }
+      if (!s.real(b, n)) continue;
+      const auto part = [&](float* of) { return Gates{of + at * width + u, s.units}; };
+      Cell::backward(blocks.width(block), part(history.gates), history.second + at * s.units + u,
+                     history.h_ahead_of(s, b, n) + u, history.second_ahead_of(s, b, n) + u, dh,
+                     d_second + b * s.units + u, part(d_gates), part(d_products));
+    }
+  };
+
+  PackedRows d_ahead(s.batch, width);
+  std::vector<int64_t> rows, from, to;
+  if (s.time > 0) {
+    blocks.share(threads, 0, [&](int64_t block) { back_to_gates(block, s.time - 1); });
+  }
+  for (int64_t n = s.time - 1; n >= 0; --n) {
+    real_rows(s, n, rows);
+    from.clear();
+    to.clear();
+    for (int64_t b : rows) {
+      from.push_back(s.position(b, n) * width);
+      to.push_back(b * s.units);
+    }
+    d_ahead.pack(threads, Operand<float>{{d_products, 0, from.data()}}, 0, rows.size());
+    blocks.share(threads, n, [&](int64_t block) {
+      weights.multiply(d_ahead, block, {d_h, 0, to.data()}, blocks.begin(block), Cell::kTwoInputs);
+      if (n > 0) back_to_gates(block, n - 1);
+    });
+  }
+}
+
+struct WeightGradients {
+  float *x, *kernel, *recurrent, *bias, *recurrent_bias;
+};
+
+template <typename Cell, typename T>
+void weight_gradients(Threads& threads, const Shape& s, const T* x, const T* kernel,
+                      const History& history, const float* d_gates, const float* d_products,
+                      const WeightGradients& gradients) {
+  const int64_t width = Cell::kGates * s.units;
+  const RealSteps real(s, history, Cell::kGates);
+  const Matrix<const float> d_inputs{d_gates, width, real.gates.data()};
+  const Matrix<const float> d_recurrent{d_products, width, real.gates.data()};
+  const Operand<float> h_ahead{{history.h, s.units, real.h_ahead.data()}, true};
+
+  if (real.count() < s.batch * s.time) {
+    std::memset(gradients.x, 0, s.batch * s.time * s.features * sizeof(float));
+  }
+  multiply(threads, Operand<float>{d_inputs}, Operand<T>{{kernel, width}, true},
+           {gradients.x, s.features, real.input.data()}, real.count(), width, s.features);
+  multiply(threads, Operand<T>{{x, s.features, real.input.data()}, true}, Operand<float>{d_inputs},
+           {gradients.kernel, width}, s.features, real.count(), width);
+  multiply(threads, h_ahead, Operand<float>{d_recurrent}, {gradients.recurrent, width}, s.units,
+           real.count(), width);
+  sum_rows(threads, d_inputs, real.count(), width, gradients.bias);
+  if (Cell::kTwoInputs) {
+    sum_rows(threads, d_recurrent, real.count(), width, gradients.recurrent_bias);
+  }
+}
+
+}  // namespace seq2seq

@@ -1,0 +1,111 @@
+// The ops Seq2seq{Lstm,Gru}Forward and Seq2seq{Lstm,Gru}Backward.
+//
+// Shapes: x (batch, time, features), kernel (features, gates * units), recurrent
+// (units, gates * units), biases (gates * units) or empty, states (batch, units), mask
+// (batch, time) or empty. All results are float32.
+#include "recurrence.h"
+#include "tensor.h"
+
+namespace seq2seq {
+namespace {
+
+constexpr char kGoBackwards[] = "go_backwards";
+
+float* optional(const Tensor& tensor) { return tensor.size() ? tensor.data<float>() : nullptr; }
+
+Shape shape_of(bool backwards, const Tensor& x, const Tensor& h, const Tensor& mask) {
+  return {x.dim(0), x.dim(1), x.dim(2), h.dim(1), backwards,
+          mask.size() ? mask.data<bool>() : nullptr};
+}
+
+void fill_last(const Shape& s, const float* sequence, const float* before, float* last) {
+  for (int64_t b = 0; b < s.batch; ++b) {
+    const float* from = s.time ? sequence + s.position(b, s.time - 1) * s.units
+                               : before + b * s.units;
+    std::memcpy(last + b * s.units, from, s.units * sizeof(float));
+  }
+}
+
+template <typename Cell>
+void forward(bool backwards, const Call& call) {
+  const Tensor x = call.input(0), kernel = call.input(1), recurrent = call.input(2),
+               bias = call.input(3), recurrent_bias = call.input(4), h_before = call.input(5),
+               second_before = call.input(6), mask = call.input(7);
+  const Shape s = shape_of(backwards, x, h_before, mask);
+  const Tensor h = call.output(0, {s.batch, s.time, s.units});
+  const Tensor second = call.output(1, {s.batch, s.time, s.units});
+  const Tensor gates = call.output(2, {s.batch, s.time, Cell::kGates * s.units});
+  const Tensor last_h = call.output(3, {s.batch, s.units});
+  const Tensor last_second = call.output(4, {s.batch, s.units});
+  const History history{h_before.data<float>(), second_before.data<float>(), h.data<float>(),
+                        second.data<float>(), gates.data<float>()};
+  const auto run = [&](auto type) {
+    using T = decltype(type);
+    run_forward<Cell>(threads(), s, x.data<T>(), kernel.data<T>(), recurrent.data<T>(),
+                      optional(bias), optional(recurrent_bias), history);
+  };
+  const Threads::Turn turn(threads());
+  call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
+  fill_last(s, history.h, history.h_before, last_h.data<float>());
+  fill_last(s, history.second, history.second_before, last_second.data<float>());
+}
+
+template <typename Cell>
+void backward(bool backwards, const Call& call) {
+  const Tensor x = call.input(0), kernel = call.input(1), recurrent = call.input(2),
+               h_before = call.input(3), second_before = call.input(4), mask = call.input(5),
+               h = call.input(6), second = call.input(7), gates = call.input(8),
+               d_sequence = call.input(9), d_last_h = call.input(10), d_last_second = call.input(11);
+  const Shape s = shape_of(backwards, x, h_before, mask);
+  const int64_t width = Cell::kGates * s.units;
+  const Tensor d_x = call.output(0, {s.batch, s.time, s.features});
+  const Tensor d_kernel = call.output(1, {s.features, width});
+  const Tensor d_recurrent = call.output(2, {s.units, width});
+  const Tensor d_bias = call.output(3, {width});
+  const Tensor d_recurrent_bias = call.output(4, {width});
+  const Tensor d_h = call.output(5, {s.batch, s.units});
+  const Tensor d_second = call.output(6, {s.batch, s.units});
+  const Tensor d_gates = call.output(7, {s.batch, s.time, width}, 8);
+  const Tensor d_products = call.output(8, {Cell::kTwoInputs ? s.batch : 0, s.time, width});
+  float* products = (Cell::kTwoInputs ? d_products : d_gates).template data<float>();
+  std::memcpy(d_h.data<float>(), d_last_h.data<float>(), d_h.size() * sizeof(float));
+  std::memcpy(d_second.data<float>(), d_last_second.data<float>(), d_h.size() * sizeof(float));
+  const History history{h_before.data<float>(), second_before.data<float>(), h.data<float>(),
+                        second.data<float>(), gates.data<float>()};
+  const WeightGradients gradients{d_x.data<float>(), d_kernel.data<float>(),
+                                  d_recurrent.data<float>(), d_bias.data<float>(),
+                                  d_recurrent_bias.data<float>()};
+  const auto run = [&](auto type) {
+    using T = decltype(type);
+    run_backward<Cell>(threads(), s, recurrent.data<T>(), history, optional(d_sequence),
+                       d_h.data<float>(), d_second.data<float>(), d_gates.data<float>(), products);
+    weight_gradients<Cell>(threads(), s, x.data<T>(), kernel.data<T>(), history,
+                           d_gates.data<float>(), products, gradients);
+  };
+  const Threads::Turn turn(threads());
+  call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
+}
+
+template <typename Cell>
+bool register_ops(const char* forward_name, const char* backward_name) {
+  return register_op<kGoBackwards, forward<Cell>>(
+             {forward_name,
+              {"x: T", "kernel: T", "recurrent: T", "bias: float", "recurrent_bias: float",
+               "h_before: float", "second_before: float", "mask: bool"},
+              {"h: float", "second: float", "gates: float", "last_h: float",
+               "last_second: float"}}) &&
+         register_op<kGoBackwards, backward<Cell>>(
+             {backward_name,
+              {"x: T", "kernel: T", "recurrent: T", "h_before: float", "second_before: float",
+               "mask: bool", "h: float", "second: float", "gates: float", "d_sequence: float",
+               "d_last_h: float", "d_last_second: float"},
+              {"d_x: float", "d_kernel: float", "d_recurrent: float", "d_bias: float",
+               "d_recurrent_bias: float", "d_h: float", "d_second: float", "d_gates: float",
+               "d_products: float"}});
+}
+
+const bool registered = register_ops<Lstm>("Seq2seqLstmForward", "Seq2seqLstmBackward") &&
+                        register_ops<Gru>("Seq2seqGruForward", "Seq2seqGruBackward");
+
+}  // namespace
+}  // namespace seq2seq

@@ -1,0 +1,95 @@
+// Vectors of float32 as wide as the processor's registers.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace seq2seq {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+typedef float Vector __attribute__((vector_size(4 * kLanes)));
+typedef float UnalignedVector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+
+inline Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
+inline void store(float* to, Vector values) { *reinterpret_cast<UnalignedVector*>(to) = values; }
+inline Vector broadcast(float value) { return value - Vector{}; }
+
+// exp, tanh and sigmoid to within 2 units in the last place: range reduction and polynomials of
+// Cephes (Moshier, https://www.netlib.org/cephes).
+typedef int32_t Integers __attribute__((vector_size(4 * kLanes)));
+
+inline Vector select(Integers condition, Vector yes, Vector no) {
+  return reinterpret_cast<Vector>((condition & reinterpret_cast<Integers>(yes)) |
+                                  (~condition & reinterpret_cast<Integers>(no)));
+}
+
+inline Vector exp(Vector x) {
+  const Vector lowest = broadcast(-87.3f), highest = broadcast(88.3f);
+  x = select(x < lowest, lowest, x);
+  x = select(x > highest, highest, x);
+  const Vector magic = broadcast(12582912.f);  // 1.5 * 2^23: what is added to it is rounded
+  const Vector shifted = x * 1.44269504f + magic;
+  const Vector n = shifted - magic;
+  const Vector r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  Vector p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.f;
+  const Integers power = (reinterpret_cast<Integers>(shifted) << 23) + (127 << 23);
+  return p * reinterpret_cast<Vector>(power);
+}
+
+inline Vector sigmoid(Vector x) { return 1.f / (1.f + exp(-x)); }
+
+inline Vector tanh(Vector x) {
+  const Vector squared = x * x;
+  Vector p = squared * -5.70498872745e-3f + 2.06390887954e-2f;
+  p = p * squared - 5.37397155531e-2f;
+  p = p * squared + 1.33314422036e-1f;
+  p = p * squared - 3.33332819422e-1f;
+  p = p * squared * x + x;  // exact for small x, where the quotient below is not
+  const Vector quotient = 1.f - 2.f / (exp(x + x) + 1.f);
+  return select((x < 0.625f) & (x > -0.625f), p, quotient);
+}
+
+// bfloat16 as TensorFlow stores it: the upper half of a float32.
+struct BFloat16 {
+  uint16_t bits;
+};
+
+inline float to_float(float value) { return value; }
+inline float to_float(BFloat16 value) {
+  const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
+  float result;
+  std::memcpy(&result, &bits, sizeof result);
+  return result;
+}
+
+// Memory that starts at a cache line, not initialised.
+class Buffer {
+ public:
+  explicit Buffer(int64_t size)
+      : data_(static_cast<float*>(std::aligned_alloc(64, (size * sizeof(float) + 127) / 64 * 64))) {
+    if (data_ == nullptr) throw std::bad_alloc();
+  }
+  ~Buffer() { std::free(data_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  float* data() const { return data_; }
+
+ private:
+  float* data_;
+};
+
+}  // namespace seq2seq
