@@ -175,6 +175,7 @@ def collect_metrics(evaluations: dict[str, Evaluation], progress: Progress) -> d
             "best_epoch": progress.best_epoch,
             "seconds": round(progress.seconds, 1),
             "target_tokens_per_second": round(progress.target_tokens / progress.training_seconds),
+            "waiting_share": round(progress.waiting_share, 5),
         },
         "signatures": evaluations["test"].signatures,
     }

@@ -35,7 +35,8 @@ def print_report(
     training = metrics["training"]
     console.print(
         f"{training['epochs']} epochs, {training['steps']:,} steps in {training['seconds']:.0f} s, "
-        f"{training['target_tokens_per_second']:,} target tokens/s",
+        f"{training['target_tokens_per_second']:,} target tokens/s, "
+        f"{training['waiting_share']:.2%} of the step time waiting for data",
         highlight=False,
     )
     for label, text in (

@@ -4,7 +4,7 @@ The order in which the rows are stored is irrelevant: the same records from text
 shuffled TFDS folder give the same batches.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from seq2seq.errors import UserError
 
 _UNITS = ("sentences", "tokens")
+_BATCHES_AHEAD = 8
 
 
 class Batching:
@@ -154,19 +155,30 @@ def padding_share(lengths: np.ndarray, batches: Iterable[np.ndarray]) -> float:
 
 def batch_dataset(
     make_batch: Callable[[np.ndarray], Any],
-    batches: Iterable[np.ndarray],
+    batches: Sequence[np.ndarray],
     output_signature: Any,
 ) -> Any:
     """Returns a `tf.data.Dataset` whose elements are made in the background, in order.
 
     Args:
-        make_batch: Turns row indices, `(rows in the batch,)`, into arrays, in any structure.
+        make_batch: Turns row indices, `(rows in the batch,)`, into arrays, in any structure. The
+            arrays must depend on the indices alone.
         batches: Arrays of row indices; gone through anew whenever the dataset is.
         output_signature: The same structure of `tf.TensorSpec`.
     """
     import tensorflow as tf
 
-    dataset = tf.data.Dataset.from_generator(
-        lambda: map(make_batch, batches), output_signature=output_signature
-    )
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    specs = tf.nest.flatten(output_signature)
+
+    def make(index: int) -> list[np.ndarray]:
+        return tf.nest.flatten(make_batch(batches[index]))
+
+    def batch(index: tf.Tensor) -> Any:
+        # Where ops must be deterministic, TensorFlow makes nothing ahead that has a state, and so
+        # nothing by `from_generator`: the step would wait for each batch.
+        arrays = tf.numpy_function(make, [index], [spec.dtype for spec in specs], stateful=False)
+        for array, spec in zip(arrays, specs, strict=True):
+            array.set_shape(spec.shape)
+        return tf.nest.pack_sequence_as(output_signature, arrays)
+
+    return tf.data.Dataset.range(len(batches)).map(batch).prefetch(_BATCHES_AHEAD)

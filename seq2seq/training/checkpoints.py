@@ -24,6 +24,7 @@ class Progress:
         target_tokens: Real target tokens trained on since the start.
         seconds: Time spent in training and validation since the start.
         training_seconds: Time spent in training steps alone.
+        waiting_seconds: The part of it in which steps waited for their batches.
         best: Best value of the monitored metric so far.
         best_epoch: The epoch (counted from 1) that reached it.
         metrics: The metrics of the epoch that comes next, after its first steps.
@@ -39,6 +40,7 @@ class Progress:
     target_tokens: int = 0
     seconds: float = 0.0
     training_seconds: float = 0.0
+    waiting_seconds: float = 0.0
     best: float | None = None
     best_epoch: int = 0
     metrics: list[float] = field(default_factory=list)
@@ -46,6 +48,11 @@ class Progress:
     learning_rate: float | None = None
     identity: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def waiting_share(self) -> float:
+        """The share of the time in training steps in which they waited for batches, 0 to 1."""
+        return self.waiting_seconds / self.training_seconds if self.training_seconds else 0.0
 
 
 def random_states(model: keras.Model) -> list[keras.Variable]:

@@ -71,6 +71,7 @@ class Keeper(keras.callbacks.Callback):
         """Starts the clock, and gives the other callbacks the counters of the checkpoint."""
         self.began, self.before = time.monotonic(), self.progress.seconds
         self.saved = self.began
+        self.waited_before = self.progress.waiting_seconds
         for name, values in self.progress.callbacks.items():
             if name in self.others:
                 vars(self.others[name]).update(values)
@@ -139,6 +140,7 @@ class Keeper(keras.callbacks.Callback):
         """Writes a complete checkpoint."""
         self.saved = time.monotonic()
         self.progress.seconds = self.before + self.saved - self.began
+        self.progress.waiting_seconds = self.waited_before + self.model.waiting_seconds
         self.progress.callbacks = {
             name: {k: v for k, v in vars(callback).items() if k in COUNTERS and v is not None}
             for name, callback in self.others.items()

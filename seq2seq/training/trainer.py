@@ -15,6 +15,7 @@ from seq2seq.training.feed import EpochFeed
 from seq2seq.training.interrupt import StopBetweenSteps, TrainingInterrupted
 from seq2seq.training.keeper import AddScores, Keeper, LogMetrics
 from seq2seq.training.progress import ProgressReport
+from seq2seq.training.timed_model import TimedModel
 from seq2seq.training.weighted_model import Loss, WeightedModel
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class Trainer:
             model.load_weights(best)
         return progress
 
-    def _restored(self, path: Path, model: WeightedModel, fresh: Progress) -> Progress:
+    def _restored(self, path: Path, model: TimedModel, fresh: Progress) -> Progress:
         """Loads a checkpoint; a learning rate that the user has changed since is the new one."""
         progress = load_checkpoint(path, model)
         if progress.identity != fresh.identity:
@@ -171,7 +172,7 @@ class Trainer:
 
     def _epochs(
         self,
-        model: WeightedModel,
+        model: TimedModel,
         source: TrainingSource,
         progress: Progress,
         callbacks: "OneTraining",
@@ -220,9 +221,9 @@ def configured_rate(optimizer: keras.optimizers.Optimizer) -> float | None:
 
 def compiled(
     training_model: keras.Model, loss: Loss, optimizer: keras.optimizers.Optimizer
-) -> WeightedModel:
+) -> TimedModel:
     """Wraps the model's graph for `fit`; the layers, and so the weights, are the same objects."""
-    model = WeightedModel(training_model.input, training_model.output, loss)
+    model = TimedModel(training_model.input, training_model.output, loss)
     model.compile(optimizer=optimizer, jit_compile=False)
     optimizer.build(model.trainable_variables)
     return model

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import time
 from dataclasses import dataclass
 
 import keras
@@ -63,11 +64,13 @@ def regression_model():
     return keras.Model(inputs, keras.layers.Dense(1)(hidden))
 
 
-def fit(folder, model=None, score=lambda: {}, log=lambda *_: None, optimizer=None, **options):
+def fit(
+    folder, model=None, score=lambda: {}, log=lambda *_: None, optimizer=None, task=None, **options
+):
     model = model or regression_model()
     console = Console(file=io.StringIO())
     optimizer = optimizer or keras.optimizers.Adam(0.02)
-    task = Regression()
+    task = task or Regression()
     progress = Trainer(**options).fit(model, task, optimizer, folder, score, log, console)
     return progress, model
 
@@ -177,6 +180,38 @@ def test_metrics_are_logged_by_step(tmp_path):
     assert (3, {"train_loss", "learning_rate"}) in logged
     assert logged[-1][0] == 2 * STEPS
     assert {"val_loss", "val_perplexity", "epoch"} <= logged[-1][1]
+
+
+class SlowRegression(Regression):
+    """Takes its time for each batch, in the middle of the step that asks for it."""
+
+    SECONDS = 0.05
+
+    def training_data(self):
+        def wait(index):
+            time.sleep(self.SECONDS)
+            return index
+
+        waits = tf.data.Dataset.range(len(self.feed)).map(
+            lambda index: tf.numpy_function(wait, [index], tf.int64)
+        )
+        data = tf.data.Dataset.zip(waits, super().training_data()).map(lambda _, batch: batch)
+        options = tf.data.Options()
+        options.experimental_optimization.apply_default_optimizations = False
+        return data.with_options(options)
+
+
+def test_the_time_that_steps_wait_for_data_is_counted(tmp_path):
+    progress, _ = fit(tmp_path, task=SlowRegression(), epochs=2)
+    slept = 2 * STEPS * SlowRegression.SECONDS
+    assert slept <= progress.waiting_seconds <= progress.training_seconds
+    assert progress.waiting_share == progress.waiting_seconds / progress.training_seconds
+    resumed, _ = fit(tmp_path, task=SlowRegression(), epochs=3, resume=True)
+    assert resumed.waiting_seconds >= progress.waiting_seconds + slept / 2
+
+
+def test_who_did_nothing_waited_for_nothing():
+    assert Progress().waiting_share == 0
 
 
 @pytest.mark.parametrize(
