@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench lock
+.PHONY: setup demo test lint bench bench-growth lock
 
 setup: .venv/installed
 
@@ -26,7 +26,10 @@ lint: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks training
+
+bench-growth: setup
+	$(BIN)/python -m benchmarks growth
 
 lock:
 	$(PYTHON) -m venv .venv

@@ -1,69 +1,61 @@
-"""`make bench`: every program in its own process, in turn, several rounds; medians and spread."""
+"""`python -m benchmarks training` (what `make bench` runs) and `python -m benchmarks growth`."""
 
-import json
-import platform
-import statistics
-import subprocess
+import argparse
 import sys
-from datetime import date
-from importlib.metadata import version
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-ROUNDS = 3
-RESULTS = Path(__file__).parent / "results" / "training.json"
-WORKS = ("dates", "captions")
-PROGRAMS = ("seq2seq", "keras")
+from benchmarks import growth, training
+from benchmarks.harness import PROGRAMS
+from benchmarks.works import WORKS
 
-
-def measure(work: str, program: str) -> dict[str, float]:
-    """Runs one program once.
-
-    Raises:
-        RuntimeError: If it fails: a peer is never left out in silence.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.training_step", work, program],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{program} failed on {work}:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
-    """Measures, prints a table and writes the results."""
-    rounds: dict[str, dict[str, list[dict[str, float]]]] = {
-        work: {program: [] for program in PROGRAMS} for work in WORKS
-    }
-    for number in range(ROUNDS):
-        for work in WORKS:
-            for program in PROGRAMS:
-                rounds[work][program].append(measure(work, program))
-                print(f"round {number + 1}: {work} {program}", file=sys.stderr)
-    table = {work: {p: summary(found) for p, found in by.items()} for work, by in rounds.items()}
-    for work, by in table.items():
-        ratio = by["seq2seq"]["tokens_per_second"] / by["keras"]["tokens_per_second"]
-        for program, values in by.items():
-            print(f"{work:<9} {program:<8} " + "  ".join(f"{k} {v:,}" for k, v in values.items()))
-        print(f"{work:<9} ratio    {ratio:.2f}")
-    RESULTS.parent.mkdir(exist_ok=True)
-    about = {
-        "date": date.today().isoformat(),
-        "machine": platform.processor() or platform.machine(),
-        "tensorflow": version("tensorflow"),
-        "keras": version("keras"),
-        "rounds": ROUNDS,
-    }
-    RESULTS.write_text(json.dumps({"about": about, **table}, indent=2) + "\n")
+    """Reads the command line and measures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parts = parser.add_subparsers(required=True)
+    part = _part(parts, "training", training.main, rounds=3, steps=40)
+    part.add_argument("--works", type=_names(WORKS), default=list(WORKS), metavar="A,B,...")
+    part.add_argument(
+        "--programs", type=_names(PROGRAMS), default=list(PROGRAMS), metavar=",".join(PROGRAMS)
+    )
+    part = _part(parts, "growth", growth.main, rounds=1, steps=15)
+    part.add_argument("--axes", type=_names(growth.AXES), default=list(growth.AXES))
+    part.add_argument("--programs", type=_names(PROGRAMS), default=["seq2seq", "keras"])
+    part.add_argument("--sentences", type=int, default=growth.MOST_SENTENCES)
+    arguments = parser.parse_args()
+    try:
+        arguments.main(arguments)
+    except RuntimeError as error:
+        sys.exit(f"error: {error}")
 
 
-def summary(found: list[dict[str, float]]) -> dict[str, float]:
-    """Returns the median of each figure, and the spread of the speed."""
-    medians = {key: round(statistics.median(run[key] for run in found), 1) for key in found[0]}
-    speeds = [run["tokens_per_second"] for run in found]
-    return {**medians, "lowest": round(min(speeds), 1), "highest": round(max(speeds), 1)}
+def _part(
+    parts: Any, name: str, run: Callable[[argparse.Namespace], None], rounds: int, steps: int
+) -> argparse.ArgumentParser:
+    part = parts.add_parser(name, description=run.__doc__)
+    part.set_defaults(main=run)
+    part.add_argument("--rounds", type=int, default=rounds, help="default: %(default)s")
+    part.add_argument("--steps", type=int, default=steps, help="timed steps, default: %(default)s")
+    part.add_argument("--results", type=Path, default=RESULTS, help="folder of JSON and plot")
+    return part
+
+
+def _names(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """Returns what reads a list such as `A,B`."""
+
+    def read(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(
+                f"unknown: {', '.join(unknown)} (known: {', '.join(known)})"
+            )
+        return names
+
+    return read
 
 
 if __name__ == "__main__":

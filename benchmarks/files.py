@@ -1,0 +1,49 @@
+"""What a measurement leaves behind: JSON that says where and when, and a plot."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from seq2seq.plots.files import save_figure
+from seq2seq.tracking.environment import describe_environment, own_git_state
+
+# What decides how fast matrices are multiplied.
+PROCESSOR_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_tile")
+
+
+def about_machine(**more: Any) -> dict[str, Any]:
+    """Returns where and when something was measured, and whatever else is given."""
+    return {
+        "date": date.today().isoformat(),
+        "machine": describe_environment()["machine"],
+        "processor_flags": processor_flags(Path("/proc/cpuinfo")),
+        "commit": own_git_state(),
+        **more,
+    }
+
+
+def processor_flags(path: Path) -> list[str]:
+    """Returns which of the instruction sets that matter a processor has."""
+    if not path.exists():
+        return []
+    found = set(path.read_text(encoding="utf-8").split())
+    return [flag for flag in PROCESSOR_FLAGS if flag in found]
+
+
+def write(stem: Path, content: dict[str, Any], figure: Figure) -> None:
+    """Writes `stem.json` and `stem.png`."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    stem.with_suffix(".json").write_text(json.dumps(_rounded(content), indent=1) + "\n")
+    save_figure(figure, stem.with_suffix(".png"), dots_per_inch=110)
+
+
+def _rounded(value: Any) -> Any:
+    """Returns the same structure with five significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,113 @@
+"""Our layers, trained as a recipe trains them: `python -m benchmarks.programs.ours JOB`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.batches import PAD, Batch
+from benchmarks.programs.tensorflow_fit import adam, begin, train
+from benchmarks.works import Work
+from seq2seq.layers.bridge import ConcatenateBridge, StateSpec
+from seq2seq.layers.recurrent import LSTM
+from seq2seq.models.encoder import Encoder
+from seq2seq.training.losses import TokenCrossEntropy
+from seq2seq.training.trainer import compiled
+
+
+def main() -> None:
+    """Trains and reports."""
+    job = begin()
+    train(job, trained_model(job.work), job.load(), to_example)
+
+
+def trained_model(work: Work) -> keras.Model:
+    """Returns the compiled model of a work.
+
+    The one place where the output layer and the loss are chosen.
+    """
+    inputs, features = BODIES[work.task](work)
+    features = keras.layers.Dropout(work.dropout)(features)
+    logits = keras.layers.Dense(work.outputs, name="logits")(features)
+    return compiled(keras.Model(inputs, logits), TokenCrossEntropy(), adam())
+
+
+def to_example(batch: Batch) -> tuple[Batch, np.ndarray, np.ndarray]:
+    """Turns a batch into inputs, labels and weights."""
+    inputs = {name: array for name, array in batch.items() if name != "labels"}
+    return inputs, batch["labels"], (batch["labels"] != PAD).astype(np.float32)
+
+
+def translation(work: Work) -> tuple[dict[str, Any], Any]:
+    """Returns the inputs, and what the output layer reads, `(batch, target_length, width)`."""
+    inputs, memory, states = _encoded(work)
+    inputs["target"] = keras.Input((None,), dtype="int32", name="target")
+    vectors = keras.layers.Dropout(work.dropout)(_embedding(work)(inputs["target"]))
+    spec = StateSpec(layers=1, fields=("h", "c"), units=work.encoder_width)
+    [start] = ConcatenateBridge(spec)(states)
+    decoder = LSTM(work.encoder_width, return_sequences=True)
+    outputs = decoder(vectors, initial_state=[start["h"], start["c"]])
+    if not work.attention:
+        return inputs, outputs
+    context = DotAttention()(outputs, memory, inputs["source_length"])
+    joined = keras.layers.Concatenate()([outputs, context])
+    return inputs, keras.layers.Dense(work.encoder_width, activation="tanh")(joined)
+
+
+def tagging(work: Work) -> tuple[dict[str, Any], Any]:
+    """Returns the inputs, and what the output layer reads, `(batch, source_length, width)`."""
+    inputs, outputs, _ = _encoded(work)
+    return inputs, outputs
+
+
+def classification(work: Work) -> tuple[dict[str, Any], Any]:
+    """Returns the inputs, and what the output layer reads, `(batch, width)`."""
+    inputs, _, states = _encoded(work)
+    return inputs, keras.layers.Concatenate()([fields["h"] for fields in states[0].values()])
+
+
+BODIES: dict[str, Callable[[Work], tuple[dict[str, Any], Any]]] = {
+    "translation": translation,
+    "tagging": tagging,
+    "classification": classification,
+}
+
+
+class DotAttention(keras.layers.Layer):
+    """The mean of the encoder's outputs, weighted by their products with the decoder's.
+
+    Luong et al., 2015, https://arxiv.org/abs/1508.04025, `dot`.
+    """
+
+    def call(self, outputs: tf.Tensor, memory: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """Returns the context, `(batch, target_length, width)`.
+
+        Args:
+            outputs: Of the decoder, `(batch, target_length, width)`.
+            memory: The encoder's outputs, `(batch, source_length, width)`.
+            lengths: The real steps of the memory, `(batch,)`.
+        """
+        scores = tf.matmul(outputs, memory, transpose_b=True)
+        real = tf.sequence_mask(lengths, tf.shape(memory)[1])[:, tf.newaxis]
+        return tf.matmul(tf.nn.softmax(tf.where(real, scores, scores.dtype.min)), memory)
+
+
+def _encoded(work: Work) -> tuple[dict[str, Any], Any, Any]:
+    """Returns the inputs, the encoder's outputs and its final states."""
+    inputs = {
+        "source": keras.Input((None,), dtype="int32", name="source"),
+        "source_length": keras.Input((), dtype="int32", name="source_length"),
+    }
+    encoder = Encoder(units=work.units, bidirectional=work.bidirectional, dropout=work.dropout)
+    outputs, states = encoder(_embedding(work)(inputs["source"]), inputs["source_length"])
+    return inputs, outputs, states
+
+
+def _embedding(work: Work) -> keras.layers.Layer:
+    return keras.layers.Embedding(work.vocabulary, work.embedding)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Plain PyTorch, `nn.LSTM` on packed sequences: `python -m benchmarks.programs.torch_plain JOB`."""
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from benchmarks.batches import PAD
+from benchmarks.programs.job import Clock, Job, report
+from benchmarks.works import Work
+
+Tensors = dict[str, torch.Tensor]
+
+
+def main() -> None:
+    """Trains and reports."""
+    job = Job.from_arguments()
+    torch.manual_seed(1)
+    model = MODELS[job.work.task](job.work)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    clock = Clock(job)
+    for batch in clock.watch(job.load()):
+        tensors = {name: torch.from_numpy(array).long() for name, array in batch.items()}
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=job.precision == "bfloat16"):
+            logits = model(tensors)
+        loss = nn.functional.cross_entropy(
+            logits.float().flatten(0, -2), tensors["labels"].flatten(), ignore_index=PAD
+        )
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        clock.tick()
+    report(versions={"torch": torch.__version__}, loss=loss.item(), **clock.figures())
+
+
+class Encoder(nn.Module):
+    """Embedding, dropout and LSTM, over a padded batch."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        self.is_padded = work.is_padded
+        self.embedding = nn.Embedding(work.vocabulary, work.embedding, padding_idx=PAD)
+        self.dropout = nn.Dropout(work.dropout)
+        self.lstm = nn.LSTM(
+            work.embedding, work.units, batch_first=True, bidirectional=work.bidirectional
+        )
+
+    def forward(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Returns the outputs, and the last `h` and `c` of all directions side by side."""
+        embedded = self.dropout(self.embedding(batch["source"]))
+        if self.is_padded:
+            packed = pack_padded_sequence(
+                embedded, batch["source_length"], batch_first=True, enforce_sorted=False
+            )
+            packed, (h, c) = self.lstm(packed)
+            outputs, _ = pad_packed_sequence(
+                packed, batch_first=True, total_length=embedded.shape[1]
+            )
+        else:
+            outputs, (h, c) = self.lstm(embedded)
+        return outputs, torch.cat(tuple(h), 1), torch.cat(tuple(c), 1)
+
+
+class Translation(nn.Module):
+    """Encoder and decoder, with or without attention."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        width = work.encoder_width
+        self.encoder = Encoder(work)
+        self.embedding = nn.Embedding(work.vocabulary, work.embedding, padding_idx=PAD)
+        self.dropout = nn.Dropout(work.dropout)
+        self.lstm = nn.LSTM(work.embedding, width, batch_first=True)
+        self.projection = nn.Linear(2 * width, width) if work.attention else None
+        self.output_layer = nn.Linear(width, work.outputs)
+
+    def forward(self, batch: Tensors) -> torch.Tensor:
+        """Returns the logits, `(batch, target_length, outputs)`."""
+        memory, h, c = self.encoder(batch)
+        embedded = self.dropout(self.embedding(batch["target"]))
+        outputs, _ = self.lstm(embedded, (h.unsqueeze(0), c.unsqueeze(0)))
+        if self.projection is not None:
+            scores = torch.bmm(outputs, memory.transpose(1, 2))
+            real = (batch["source"] != PAD).unsqueeze(1)
+            weights = scores.masked_fill(~real, float("-inf")).softmax(2)
+            joined = torch.cat([outputs, torch.bmm(weights, memory)], 2)
+            outputs = torch.tanh(self.projection(joined))
+        return self.output_layer(self.dropout(outputs))
+
+
+class Tagging(nn.Module):
+    """A label for each token."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        self.encoder = Encoder(work)
+        self.dropout = nn.Dropout(work.dropout)
+        self.output_layer = nn.Linear(work.encoder_width, work.outputs)
+
+    def forward(self, batch: Tensors) -> torch.Tensor:
+        """Returns the logits, `(batch, source_length, outputs)`."""
+        outputs, _, _ = self.encoder(batch)
+        return self.output_layer(self.dropout(outputs))
+
+
+class Classification(Tagging):
+    """A label for each sequence."""
+
+    def forward(self, batch: Tensors) -> torch.Tensor:
+        """Returns the logits, `(batch, outputs)`."""
+        _, h, _ = self.encoder(batch)
+        return self.output_layer(self.dropout(h))
+
+
+MODELS = {"translation": Translation, "tagging": Tagging, "classification": Classification}
+
+
+if __name__ == "__main__":
+    main()
