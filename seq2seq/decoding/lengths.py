@@ -1,0 +1,58 @@
+"""How long hypotheses may and must be."""
+
+import tensorflow as tf
+
+
+class LengthLimits:
+    """Shortest and longest length of each row, absolute, relative to its source, or both.
+
+    A limit is `ratio * source_length + extra` tokens, the end token not counted. At its longest a
+    hypothesis must end, and that end is scored like any token.
+
+    Args:
+        maximum_length_ratio: Tokens allowed for each source token.
+        maximum_length_extra: Tokens allowed on top.
+        minimum_length_ratio: Tokens demanded for each source token.
+        minimum_length_extra: Tokens demanded on top.
+
+    Raises:
+        ValueError: If the limits allow no token at all, or the shortest is above the longest.
+    """
+
+    def __init__(
+        self,
+        maximum_length_ratio: float,
+        maximum_length_extra: int,
+        minimum_length_ratio: float,
+        minimum_length_extra: int,
+    ) -> None:
+        if maximum_length_ratio < 0 or maximum_length_extra < 0:
+            raise ValueError("maximum_length_ratio and maximum_length_extra: must not be negative")
+        if minimum_length_ratio < 0 or minimum_length_extra < 0:
+            raise ValueError("minimum_length_ratio and minimum_length_extra: must not be negative")
+        if maximum_length_ratio == 0 and maximum_length_extra == 0:
+            raise ValueError("maximum_length_ratio and maximum_length_extra: one must be above 0")
+        for name, least, most in (
+            ("length_ratio", minimum_length_ratio, maximum_length_ratio),
+            ("length_extra", minimum_length_extra, maximum_length_extra),
+        ):
+            if least > most:
+                raise ValueError(
+                    f"minimum_{name} and maximum_{name}: {least} is more than {most}; "
+                    "the minimum must not pass the maximum for any source"
+                )
+        self.maximum = (maximum_length_ratio, maximum_length_extra)
+        self.minimum = (minimum_length_ratio, minimum_length_extra)
+
+    def longest(self, source_lengths: tf.Tensor) -> tf.Tensor:
+        """Returns how many tokens each row may have, int32 `(batch,)`, at least 1."""
+        return tf.maximum(_limits(self.maximum, source_lengths), 1)
+
+    def shortest(self, source_lengths: tf.Tensor) -> tf.Tensor | tuple[()]:
+        """Returns how many tokens each row must have, int32 `(batch,)`; `()` where any will do."""
+        return _limits(self.minimum, source_lengths) if any(self.minimum) else ()
+
+
+def _limits(limit: tuple[float, int], source_lengths: tf.Tensor) -> tf.Tensor:
+    ratio, extra = limit
+    return tf.cast(ratio * tf.cast(source_lengths, tf.float32), tf.int32) + extra

@@ -1,0 +1,71 @@
+"""What makes a beam prefer longer hypotheses, and those that translate the whole source."""
+
+import tensorflow as tf
+
+
+class LengthPenalty:
+    """Divides log-probabilities by `length ** alpha`; the end token counts.
+
+    Args:
+        alpha: 0 for no penalty, 1 for the mean log-probability of a token.
+
+    Raises:
+        ValueError: If `alpha` is negative: shorter would be better, and no search could stop early.
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        if alpha < 0:
+            raise ValueError(f"alpha: must not be negative, got {alpha}")
+        self.alpha = alpha
+
+    def divisor(self, lengths: tf.Tensor) -> tf.Tensor:
+        """Returns what scores of so many tokens are divided by; grows with the length."""
+        return tf.cast(lengths, tf.float32) ** self.alpha
+
+
+class GNMTLengthPenalty(LengthPenalty):
+    """Divides by `((5 + length) / 6) ** alpha` (Wu et al., 2016, https://arxiv.org/abs/1609.08144).
+
+    Args:
+        alpha: 0 for no penalty; the paper used 0.2 to 1.
+
+    Raises:
+        ValueError: If `alpha` is negative.
+    """
+
+    def divisor(self, lengths: tf.Tensor) -> tf.Tensor:
+        """Returns what scores of so many tokens are divided by; grows with the length."""
+        return ((5.0 + tf.cast(lengths, tf.float32)) / 6.0) ** self.alpha
+
+
+class CoveragePenalty:
+    """Adds `beta * sum_i log(min(coverage_i, 1))` to the score of what has ended.
+
+    `coverage_i` is the attention that source token i got over all steps, the end token's included
+    (Wu et al., 2016, https://arxiv.org/abs/1609.08144). Needs a step that returns its attention.
+
+    Args:
+        beta: Weight; the paper used up to 0.4.
+
+    Raises:
+        ValueError: If `beta` is not above 0.
+    """
+
+    LEAST = 1e-6
+    """Coverage of a token that was never attended to, so that its logarithm is finite."""
+
+    def __init__(self, beta: float = 0.2) -> None:
+        if beta <= 0:
+            raise ValueError(f"beta: must be above 0, got {beta}; leave the penalty out instead")
+        self.beta = beta
+
+    def __call__(self, coverage: tf.Tensor, source_lengths: tf.Tensor) -> tf.Tensor:
+        """Returns the penalty, never above 0.
+
+        Args:
+            coverage: float32 `(batch, width, source_length)`.
+            source_lengths: int32 `(batch,)`; padding does not count.
+        """
+        parts = tf.math.log(tf.clip_by_value(coverage, self.LEAST, 1.0))
+        real = tf.sequence_mask(source_lengths, tf.shape(coverage)[2])
+        return self.beta * tf.reduce_sum(tf.where(real[:, tf.newaxis], parts, 0.0), axis=2)

@@ -1,0 +1,233 @@
+"""The frame of every search: one step of the model, the rules, a choice, and on."""
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from seq2seq.decoding.hypotheses import Hypotheses, Step, StepOutput
+from seq2seq.decoding.lengths import LengthLimits
+from seq2seq.decoding.loop import until_finished
+from seq2seq.decoding.partial import Choice, Maybe, Partial, flat, follow, grown, spread
+from seq2seq.decoding.rules import Rules, nothing_left
+
+
+class Sources(NamedTuple):
+    """What stays the same for each source; every tensor has `batch` rows.
+
+    Attributes:
+        lengths: int32 `(batch,)`, source tokens.
+        longest: int32 `(batch,)`, tokens a hypothesis may have.
+        shortest: int32 `(batch,)`, tokens it must have, or `()`.
+        memory: What the step gets as it is: a tuple of one nest, or `()`.
+    """
+
+    lengths: tf.Tensor
+    longest: tf.Tensor
+    shortest: Maybe
+    memory: tuple[Any, ...]
+
+
+class View(NamedTuple):
+    """What a strategy chooses from.
+
+    Attributes:
+        logits: float32 `(batch, width, vocabulary_size)`, the model's own.
+        values: The same under the rules; -inf for what they forbid.
+        normalizer: float32 `(batch, width)`; logits minus this are log-probabilities.
+        forced: int32 `(batch, width)`, the only token allowed, or -1.
+        partial: The hypotheses so far.
+        sources: The sources.
+        time: int32 scalar, tokens that the hypotheses have.
+    """
+
+    logits: tf.Tensor
+    values: tf.Tensor
+    normalizer: tf.Tensor
+    forced: tf.Tensor
+    partial: Partial
+    sources: Sources
+    time: tf.Tensor
+
+    def log_probabilities(self, tokens: tf.Tensor, values: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns the log-probability of one token for each place, `(batch, width)`.
+
+        Args:
+            tokens: int32 `(batch, width)`.
+            values: Logits to look them up in, the model's own by default.
+        """
+        logits = self.logits if values is None else values
+        return tf.gather(logits, tokens, batch_dims=2) - self.normalizer
+
+
+class Strategy(ABC):
+    """Base of greedy search, sampling and beam search.
+
+    Args:
+        limits: How long hypotheses may and must be.
+        rules: What changes the model's logits.
+
+    Attributes:
+        first_width: Hypotheses of each source that the first step begins with.
+        several: Whether answers have an axis for the hypotheses of one source.
+        needs_coverage: Whether the attention of all steps is summed up.
+    """
+
+    first_width = 1
+    several = False
+    needs_coverage = False
+
+    def __init__(self, limits: LengthLimits, rules: Rules) -> None:
+        self.limits = limits
+        self.rules = rules
+
+    @abstractmethod
+    def choose(self, view: View) -> Choice:
+        """Chooses the next token of every hypothesis."""
+
+    def settle(self, partial: Partial, sources: Sources) -> Partial:
+        """Ends hypotheses that need not go on; none, if not overridden."""
+        return partial
+
+    @abstractmethod
+    def ranked(self, partial: Partial, sources: Sources) -> tuple[Partial, tf.Tensor | None]:
+        """Puts finished hypotheses in the order in which they are answered.
+
+        Returns:
+            The hypotheses `(batch, n, ...)`, and their objectives `(batch, n)` if it has any.
+        """
+
+    def __call__(
+        self,
+        step: Step,
+        state: Any,
+        source_lengths: tf.Tensor,
+        start: int,
+        end: int,
+        memory: Any = None,
+        token_scores: bool = False,
+        alignments: bool = False,
+    ) -> Hypotheses:
+        """Searches for a whole batch; meant to be called inside a `tf.function`.
+
+        Args:
+            step: The model's step.
+            state: The state before the first step, any nest of tensors with `batch` rows.
+            source_lengths: int32 `(batch,)`, for limits and coverage.
+            start: Id of the token that the first step reads.
+            end: Id of the token that ends a row.
+            memory: What stays the same for a source, any nest of tensors with `batch` rows; if
+                given, the step gets it as its third argument.
+            token_scores: Whether to return each token's log-probability.
+            alignments: Whether to return each token's attention.
+
+        Returns:
+            The hypotheses.
+
+        Raises:
+            ValueError: If attention is needed and the step returns none.
+        """
+        sources = Sources(
+            source_lengths,
+            self.limits.longest(source_lengths),
+            self.limits.shortest(source_lengths),
+            () if memory is None else (memory,),
+        )
+
+        def one_step(partial: Partial, state: Any, memory: tuple[Any, ...]) -> StepOutput:
+            tokens = flat(partial.tokens[:, :, -1])
+            output = StepOutput(*step(tokens, flat(state), *memory))
+            return StepOutput(*spread(tuple(output), partial.tokens.shape[1]))
+
+        def advance(
+            time: tf.Tensor, partial: Partial, state: Any, sources: Sources
+        ) -> tuple[Partial, Any]:
+            output = one_step(partial, state, sources.memory)
+            return self._continued(time, partial, output, sources, end)
+
+        partial = self._beginning(tf.shape(source_lengths)[0], start)
+        state = tf.nest.map_structure(
+            lambda tensor: tf.repeat(tensor[:, tf.newaxis], self.first_width, axis=1), state
+        )
+        output = one_step(partial, state, sources.memory)
+        partial = self._with_records(partial, output.attention, token_scores, alignments)
+        partial, state = self._continued(tf.constant(0), partial, output, sources, end)
+        steps = tf.reduce_max(sources.longest) + 1
+        partial = until_finished(advance, tf.constant(1), partial, state, sources, steps, end)
+        return self._answer(partial, sources)
+
+    def _beginning(self, batch: tf.Tensor, start: int) -> Partial:
+        places = [batch, self.first_width]
+        return Partial(
+            tokens=tf.fill([*places, 1], start),
+            lengths=tf.zeros(places, tf.int32),
+            finished=tf.zeros(places, tf.bool),
+            scores=tf.zeros(places),
+            ranking=tf.zeros(places) if self.rules.change_probabilities else (),
+        )
+
+    def _with_records(
+        self, partial: Partial, attention: tf.Tensor | None, token_scores: bool, alignments: bool
+    ) -> Partial:
+        """Adds the empty records that somebody needs."""
+        if token_scores:
+            partial = partial._replace(token_scores=partial.scores[..., tf.newaxis][..., :0])
+        wanted = {"alignments": alignments, "coverage_penalty": self.needs_coverage}
+        for name, needed in wanted.items():
+            if needed and attention is None:
+                raise ValueError(f"{name}: needs a step that returns its attention")
+        if alignments:
+            empty = tf.zeros_like(attention, tf.float32)[:, :, tf.newaxis][:, :, :0]
+            partial = partial._replace(alignments=empty)
+        if self.needs_coverage:
+            partial = partial._replace(coverage=tf.zeros_like(attention, tf.float32))
+        return partial
+
+    def _continued(
+        self, time: tf.Tensor, partial: Partial, output: StepOutput, sources: Sources, end: int
+    ) -> tuple[Partial, Any]:
+        view = self._view(time, partial, output, sources, end)
+        choice = self.choose(view)
+        state, attention = output.state, output.attention
+        kept = isinstance(partial.alignments, tuple) and isinstance(partial.coverage, tuple)
+        attention = None if kept else tf.cast(attention, tf.float32)
+        if choice.parents is not None:
+            partial, state = follow((partial, state), choice.parents)
+            attention = None if attention is None else follow(attention, choice.parents)
+        return self.settle(grown(partial, choice, attention, end), sources), state
+
+    def _view(
+        self, time: tf.Tensor, partial: Partial, output: StepOutput, sources: Sources, end: int
+    ) -> View:
+        logits = tf.cast(output.logits, tf.float32)
+        normalizer = log_sum_exp(logits)
+        over = tf.logical_or(partial.finished, time >= sources.longest[:, tf.newaxis])
+        permitted = None
+        if not isinstance(sources.shortest, tuple):
+            early = (time < sources.shortest)[:, tf.newaxis, tf.newaxis]
+            ends = tf.range(logits.shape[-1]) == end
+            permitted = tf.logical_not(tf.logical_and(early, ends))
+        values = self.rules(logits, normalizer, partial.tokens[:, :, 1:], permitted)
+        if permitted is not None:
+            over = tf.logical_or(over, nothing_left(values))
+        forced = tf.where(over, end, -1)
+        return View(logits, values, normalizer, forced, partial, sources, time)
+
+    def _answer(self, partial: Partial, sources: Sources) -> Hypotheses:
+        partial, objectives = self.ranked(partial, sources)
+        steps = tf.reduce_max(partial.lengths) + 1
+        records = [
+            None if isinstance(record, tuple) else record[:, :, :steps]
+            for record in (partial.token_scores, partial.alignments)
+        ]
+        tokens = partial.tokens[:, :, 1 : 1 + steps]
+        found = Hypotheses(tokens, partial.lengths, partial.scores, objectives, *records)
+        if self.several:
+            return found
+        return Hypotheses(*(None if part is None else part[:, 0] for part in found))
+
+
+def log_sum_exp(logits: tf.Tensor) -> tf.Tensor:
+    """Returns what logits are above log-probabilities; faster than `tf.reduce_logsumexp` on CPU."""
+    peak = tf.reduce_max(logits, axis=-1, keepdims=True)
+    return tf.math.log(tf.reduce_sum(tf.exp(logits - peak), axis=-1)) + peak[..., 0]
