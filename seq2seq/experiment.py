@@ -70,10 +70,10 @@ def run(
             log_data(tracker, data)
             try:
                 progress = trainer.fit(
-                    model.training_model,
+                    model.loss_model,
                     task,
                     optimizer,
-                    run_folder / "checkpoints",
+                    run_folder,
                     score_validation,
                     tracker.log_metrics,
                     console,
@@ -85,7 +85,7 @@ def run(
             evaluations = {split: task.evaluate(model, data.records(split)) for split in EVALUATED}
             for split, evaluation in evaluations.items():
                 evaluation.scores.update(
-                    trainer.measure(model.training_model, task.loss, task.batches(split))
+                    trainer.measure(model.loss_model, task.loss, task.batches(split))
                 )
             metrics = collect_metrics(evaluations, progress)
             write_results(run_folder, evaluations, metrics)

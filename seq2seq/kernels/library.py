@@ -55,13 +55,23 @@ def usable(dtype: tf.DType, training: bool) -> bool:
         and (training or _stays_here.get())
         and not tf.config.list_logical_devices("GPU")
         and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-        and operations() is not None
+        and _loaded() is not None
     )
 
 
+def library() -> Any:
+    """Returns the module of the kernels' operations; `usable` tells whether there is one.
+
+    Raises:
+        RuntimeError: If there is none.
+    """
+    if (loaded := _loaded()) is None:
+        raise RuntimeError("there are no compiled kernels in this process")
+    return loaded
+
+
 @functools.cache
-def operations() -> Any | None:
-    """Returns the module of the kernels' operations, or `None` where they cannot be had."""
+def _loaded() -> Any | None:
     if os.environ.get("SEQ2SEQ_KERNELS") == "0":
         return None
     compiler = _compiler()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from seq2seq.kernels.library import operations, usable
+from seq2seq.kernels.library import library, usable
 
 
 class LogitStatistics(NamedTuple):
@@ -40,7 +40,8 @@ def logit_statistics(
         features: `(rows, dim)`, float32 or bfloat16.
         kernel: `(dim, classes)`, or `(classes, dim)` if `transposed`; the type of `features`.
         bias: `(classes,)` or `None`.
-        labels: Integers `(rows,)` from 0 to below `classes`.
+        labels: Integers `(rows,)` below `classes`; a row with a negative one is left out, and its
+            statistics are 0.
         transposed: Whether the kernel is an embedding, that is, has a row for each class.
         training: Whether gradients are wanted.
 
@@ -56,20 +57,20 @@ def logit_statistics(
 
 
 def _kernel(labels: tf.Tensor, transposed: bool) -> Callable[..., tuple[tf.Tensor, ...]]:
-    library = operations()
+    operations = library()
 
     @tf.custom_gradient
     def run(
         features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, ...], Callable]:
-        logits, *statistics = library.seq2seq_logit_statistics(
+        logits, *statistics = operations.seq2seq_logit_statistics(
             features=features, kernel=kernel, bias=bias, labels=labels, transposed=transposed
         )
         for statistic in statistics:
             statistic.set_shape(features.shape[:1])
 
         def gradient(*d_statistics: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            d_features, d_kernel, d_bias, _ = library.seq2seq_logit_statistics_gradient(
+            d_features, d_kernel, d_bias, _ = operations.seq2seq_logit_statistics_gradient(
                 features=features,
                 kernel=kernel,
                 labels=labels,
@@ -95,23 +96,25 @@ def _plain(labels: tf.Tensor, transposed: bool) -> Callable[..., tuple[tf.Tensor
     ) -> tuple[tuple[tf.Tensor, ...], Callable]:
         logits = tf.matmul(features, kernel, transpose_b=transposed)
         logits = tf.cast(logits, tf.float32) + bias
+        kept = tf.cast(labels >= 0, tf.float32)
+        places = tf.stack([tf.range(tf.shape(labels)[0]), tf.maximum(labels, 0)], axis=1)
         log_normalizer = tf.reduce_logsumexp(logits, axis=-1)
-        label_logit = tf.gather(logits, labels, batch_dims=1)
+        label_logit = tf.gather_nd(logits, places)
 
         def gradient(
             d_normalizer: tf.Tensor, d_label: tf.Tensor, d_mean: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            share = d_mean / tf.cast(tf.shape(logits)[1], tf.float32)
+            share = kept * d_mean / tf.cast(tf.shape(logits)[1], tf.float32)
             probabilities = tf.exp(logits - log_normalizer[:, tf.newaxis])
-            d_logits = probabilities * d_normalizer[:, tf.newaxis] + share[:, tf.newaxis]
-            places = tf.stack([tf.range(tf.shape(labels)[0]), labels], axis=1)
-            d_logits = tf.tensor_scatter_nd_add(d_logits, places, d_label)
+            d_logits = probabilities * (kept * d_normalizer)[:, tf.newaxis] + share[:, tf.newaxis]
+            d_logits = tf.tensor_scatter_nd_add(d_logits, places, kept * d_label)
             d_bias = tf.reduce_sum(d_logits, axis=0)
             d_logits = tf.cast(d_logits, features.dtype)
             d_features = tf.matmul(d_logits, kernel, transpose_b=not transposed)
             operands = (d_logits, features) if transposed else (features, d_logits)
             return d_features, tf.matmul(*operands, transpose_a=True), d_bias
 
-        return (log_normalizer, label_logit, tf.reduce_mean(logits, axis=-1)), gradient
+        mean_logit = tf.reduce_mean(logits, axis=-1)
+        return (kept * log_normalizer, kept * label_logit, kept * mean_logit), gradient
 
     return run

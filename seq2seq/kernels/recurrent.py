@@ -5,7 +5,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from seq2seq.kernels.library import operations
+from seq2seq.kernels.library import library
 
 Tensors = tuple[tf.Tensor, ...]
 
@@ -48,9 +48,9 @@ def _differentiable(
     cell: str, mask: tf.Tensor | None, return_sequences: bool, go_backwards: bool
 ) -> Callable[[tf.Tensor, Tensors, Tensors], Tensors]:
     """Returns the layer as a function of what has gradients, see `recurrent_layer`."""
-    library = operations()
-    forward = getattr(library, f"seq2seq_{cell}_forward")
-    backward = getattr(library, f"seq2seq_{cell}_backward")
+    operations = library()
+    forward = getattr(operations, f"seq2seq_{cell}_forward")
+    backward = getattr(operations, f"seq2seq_{cell}_backward")
     given_mask = tf.zeros((0, 0), tf.bool) if mask is None else mask
 
     @tf.custom_gradient

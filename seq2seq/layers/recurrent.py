@@ -54,8 +54,8 @@ class _CompiledLoop(keras.layers.Layer):
         mask = None if mask is None else tf.cast(mask, tf.bool)
         dtype = state_dtype(sequences.dtype)
         states = tuple(tf.cast(state, dtype) for state in initial_state)
-        if self._kernel_cell and usable(sequences.dtype, bool(training)):
-            hidden, states = self._run_kernel(sequences, states, mask)
+        if (kernel_cell := self._kernel_cell) and usable(sequences.dtype, bool(training)):
+            hidden, states = self._run_kernel(kernel_cell, sequences, states, mask)
         else:
             hidden, states = self._run_loop(sequences, states, mask, bool(training))
         return self._outputs(hidden, states, mask)
@@ -66,18 +66,22 @@ class _CompiledLoop(keras.layers.Layer):
         raise NotImplementedError
 
     def _run_kernel(
-        self, sequences: tf.Tensor, states: Tensors, mask: tf.Tensor | None
+        self,
+        kernel_cell: Literal["lstm", "gru"],
+        sequences: tf.Tensor,
+        states: Tensors,
+        mask: tf.Tensor | None,
     ) -> tuple[tf.Tensor | None, Tensors]:
         """Runs the layer as one operation."""
         cell = self.cell
         kernel = tf.convert_to_tensor(cell.kernel)
         if cell.use_bias:
             bias = tf.cast(cell.bias, tf.float32)
-            biases = tuple(tf.unstack(bias)) if self._kernel_cell == "gru" else (bias,)
+            biases = tuple(tf.unstack(bias)) if kernel_cell == "gru" else (bias,)
         else:
             biases = (tf.zeros(kernel.shape[-1]),)
         return recurrent_layer(
-            self._kernel_cell,
+            kernel_cell,
             sequences,
             (kernel, tf.convert_to_tensor(cell.recurrent_kernel), *biases),
             states,

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.bridge import Bridge, StateSpec
+from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
@@ -48,6 +49,8 @@ class Translator:
     Attributes:
         training_model: `{source, source_length, target}` -> logits
             `(batch, target_length, target_vocabulary_size)`.
+        loss_model: As `training_model`, but returns the factors of the logits: what the loss takes,
+            see `LogitFactors`.
         encoder_model: `{source, source_length}` -> `{outputs, states}`, where `outputs` is
             `(batch, source_length, units)` and `states` are those the decoder starts from. With
             attention also `memory`, see `seq2seq.layers.attention.Memory`.
@@ -160,10 +163,13 @@ class Translator:
             for name, tensor in memory.items()
         }
         stepped = self._decode(target, given, given_memory)
+        del stepped["features"]
 
         read = {"source": source, "source_length": source_length}
         both = {**read, "target": target}
         self.training_model = keras.Model(both, decoded["logits"], name="training")
+        factors = LogitFactors(self.output_layer or self.target_embedding, name="logit_factors")
+        self.loss_model = keras.Model(both, factors(decoded["features"]), name="loss")
         encoded = {"outputs": outputs, "states": start}
         step = {"target": target, "states": given}
         self.alignment_model = None
@@ -193,11 +199,12 @@ class Translator:
         if self.scale is not None:
             vectors = self.scale(vectors)
         decoded = self.decoder(vectors, states, memory)
-        return {"logits": self._logits(self.dropout(decoded.pop("outputs"))), **decoded}
-
-    def _logits(self, outputs: Any) -> Any:
-        if self.output_layer is not None:
-            return self.output_layer(outputs)
+        features = self.dropout(decoded.pop("outputs"))
         if self.projection is not None:
-            outputs = self.projection(outputs)
-        return self.target_embedding(outputs, reverse=True)
+            features = self.projection(features)
+        return {"logits": self._logits(features), "features": features, **decoded}
+
+    def _logits(self, features: Any) -> Any:
+        if self.output_layer is not None:
+            return self.output_layer(features)
+        return self.target_embedding(features, reverse=True)

@@ -1,8 +1,14 @@
 """Losses per element; averaging over real elements is the model's business."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from seq2seq.kernels.logits import LogitStatistics, logit_statistics
+
+Logits = tf.Tensor | Mapping[str, tf.Tensor]
+"""Logits, `(..., classes)`; or what `LogitFactors` returns: the factors they are a product of."""
 
 
 class ElementLoss(NamedTuple):
@@ -37,13 +43,39 @@ class TokenCrossEntropy:
             )
         self.label_smoothing = label_smoothing
 
-    def __call__(self, labels: tf.Tensor, logits: tf.Tensor) -> ElementLoss:
-        """Compares int labels `(...)` with logits `(..., vocabulary_size)`."""
-        logits = tf.cast(logits, tf.float32)
-        nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        if self.label_smoothing == 0:
-            return ElementLoss(nll, nll)
-        # -mean(log p) = nll + logit[label] - mean(logits), since both share the log-sum-exp.
-        label_logits = tf.gather(logits, labels, batch_dims=labels.shape.rank)
-        uniform = nll + label_logits - tf.reduce_mean(logits, axis=-1)
+    def __call__(self, labels: tf.Tensor, logits: Logits, weights: tf.Tensor) -> ElementLoss:
+        """Compares labels with logits.
+
+        Args:
+            labels: Integers `(...)`.
+            logits: `(..., classes)`, or their factors.
+            weights: `(...)`; elements of weight 0 are left out, and their loss may be anything.
+
+        Returns:
+            The losses, float32 `(...)`.
+        """
+        if isinstance(logits, Mapping):
+            normalizer, label_logit, mean = _measured(tf.where(weights > 0, labels, -1), logits)
+            nll = normalizer - label_logit
+            uniform = normalizer - mean  # -mean(log p)
+        else:
+            logits = tf.cast(logits, tf.float32)
+            nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            if self.label_smoothing == 0:
+                return ElementLoss(nll, nll)
+            label_logit = tf.gather(logits, labels, batch_dims=labels.shape.rank)
+            uniform = nll + label_logit - tf.reduce_mean(logits, axis=-1)
         return ElementLoss(nll + self.label_smoothing * (uniform - nll), nll)
+
+
+def _measured(labels: tf.Tensor, factors: Mapping[str, tf.Tensor]) -> LogitStatistics:
+    """Returns the statistics of logits that are given as factors, in the shape of `labels`."""
+    features, transposed = factors["features"], "embeddings" in factors
+    statistics = logit_statistics(
+        tf.reshape(features, (-1, features.shape[-1])),
+        factors["embeddings" if transposed else "kernel"],
+        factors.get("bias"),
+        tf.reshape(labels, (-1,)),
+        transposed=transposed,
+    )
+    return LogitStatistics(*(tf.reshape(each, tf.shape(labels)) for each in statistics))

@@ -6,9 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.kernels.library import graphs_stay_here
 from seq2seq.training.losses import ElementLoss
 
-Loss = Callable[[Any, Any], ElementLoss]
+Loss = Callable[[Any, Any, Any], ElementLoss]
 
 
 class Perplexity(keras.metrics.Mean):
@@ -29,7 +30,7 @@ class WeightedModel(keras.Model):
     Args:
         inputs: As `keras.Model`'s.
         outputs: As `keras.Model`'s.
-        loss: Gives the loss of each element.
+        loss: Gives the loss of each element from labels, outputs and weights.
     """
 
     def __init__(self, inputs: Any, outputs: Any, loss: Loss) -> None:
@@ -47,7 +48,7 @@ class WeightedModel(keras.Model):
         """Updates the weights from one batch."""
         inputs, labels, weights = data
         with tf.GradientTape() as tape:
-            losses = self.element_loss(labels, self(inputs, training=True))
+            losses = self.element_loss(labels, self(inputs, training=True), weights)
             objective = tf.reduce_sum(losses.objective * weights) / tf.reduce_sum(weights)
             if self.losses:
                 objective += tf.add_n(self.losses)
@@ -59,7 +60,9 @@ class WeightedModel(keras.Model):
     def test_step(self, data: tuple[Any, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Measures one batch."""
         inputs, labels, weights = data
-        losses = self.element_loss(labels, self(inputs, training=False))
+        with graphs_stay_here():
+            outputs = self(inputs, training=False)
+        losses = self.element_loss(labels, outputs, weights)
         return self._record(losses.reported, weights)
 
     def _record(self, losses: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seq2seq.kernels.library import TYPES
 from seq2seq.layers import recurrent
 from seq2seq.layers.recurrent import GRU, LSTM
 
@@ -20,29 +21,39 @@ FEATURES, UNITS = 3, 4
 cells = pytest.mark.parametrize("cell", PAIRS)
 
 
-def pair(cell, **options):
+@pytest.fixture(params=["loop", pytest.param("kernel", marks=pytest.mark.compiled)])
+def way(request, monkeypatch):
+    """Runs a test with TensorFlow's operations, and with the compiled kernels, always."""
+    monkeypatch.setattr(
+        recurrent, "usable", lambda dtype, _: request.param == "kernel" and dtype in TYPES
+    )
+    return request.param
+
+
+def pair(cell, units=UNITS, features=FEATURES, **options):
     """Returns our layer and Keras' with the same random weights."""
     ours_class, keras_class, arguments = PAIRS[cell]
-    ours = ours_class(UNITS, **arguments, **options)
-    theirs = keras_class(UNITS, **{**arguments, **options, "use_cudnn": False})
-    shape = (2 if options.get("stateful") else None, None, FEATURES)
+    ours = ours_class(units, **arguments, **options)
+    theirs = keras_class(units, **{**arguments, **options, "use_cudnn": False})
+    shape = (2 if options.get("stateful") else None, None, features)
     ours.build(shape)
     theirs.build(shape)
     generator = np.random.default_rng(7)
     for variable in theirs.trainable_variables:
-        variable.assign(generator.normal(scale=0.6, size=variable.shape))
+        variable.assign(generator.normal(size=variable.shape) / variable.shape[0] ** 0.5)
     ours.set_weights(theirs.get_weights())
     return ours, theirs
 
 
-def random_sequences(batch, time, seed=0):
-    return tf.constant(np.random.default_rng(seed).normal(size=(batch, time, FEATURES)), tf.float32)
+def random_sequences(batch, time, seed=0, features=FEATURES):
+    return tf.constant(np.random.default_rng(seed).normal(size=(batch, time, features)), tf.float32)
 
 
 def random_states(layer, batch, seed=1):
     generator = np.random.default_rng(seed)
     return [
-        tf.constant(generator.normal(size=(batch, UNITS)), tf.float32) for _ in layer.state_size
+        tf.constant(generator.normal(size=(batch, layer.units)), tf.float32)
+        for _ in layer.state_size
     ]
 
 
@@ -85,11 +96,18 @@ def make_mask(kind, batch, time, seed=3):
     return tf.constant(mask)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     cell=st.sampled_from(list(PAIRS)),
-    batch=st.integers(1, 4),
+    batch=st.sampled_from([1, 2, 4, 15, 29]),
     time=st.integers(1, 5),
+    units=st.sampled_from([1, 4, 16, 33, 70]),
+    features=st.sampled_from([1, 3, 40]),
     mask=masks,
     training=st.booleans(),
     options=st.fixed_dictionaries(
@@ -102,9 +120,12 @@ def make_mask(kind, batch, time, seed=3):
         }
     ),
 )
-def test_results_and_gradients_are_those_of_keras(cell, batch, time, mask, training, options):
-    ours, theirs = pair(cell, **options)
-    sequences, states = random_sequences(batch, time), random_states(ours, batch)
+def test_results_and_gradients_are_those_of_keras(
+    way, cell, batch, time, units, features, mask, training, options
+):
+    ours, theirs = pair(cell, units, features, **options)
+    sequences = random_sequences(batch, time, features=features)
+    states = random_states(ours, batch)
     mask = make_mask(mask, batch, time)
     assert_close(
         results_and_gradients(ours, sequences, states, mask, training),
@@ -114,7 +135,7 @@ def test_results_and_gradients_are_those_of_keras(cell, batch, time, mask, train
 
 @cells
 @pytest.mark.parametrize("training", [True, False])
-def test_compiled_once_for_batches_of_all_shapes(cell, training):
+def test_compiled_once_for_batches_of_all_shapes(way, cell, training):
     ours, theirs = pair(cell, return_sequences=True, return_state=True)
     traces = []
 
@@ -161,7 +182,7 @@ def test_one_step_has_no_loop(cell):
 
 
 @cells
-def test_steps_one_by_one_are_the_whole_sequence(cell):
+def test_steps_one_by_one_are_the_whole_sequence(way, cell):
     ours, _ = pair(cell, return_sequences=True, return_state=True)
     sequences, states = random_sequences(3, 5), random_states(ours, 3)
     whole, *last_states = ours(sequences, initial_state=states)
@@ -174,7 +195,7 @@ def test_steps_one_by_one_are_the_whole_sequence(cell):
 
 @cells
 @pytest.mark.parametrize("training", [True, False])
-def test_last_step_equals_state_h_under_right_padding(cell, training):
+def test_last_step_equals_state_h_under_right_padding(way, cell, training):
     sequenced, _ = pair(cell, return_sequences=True, return_state=True)
     single, _ = pair(cell, return_state=True)
     sequences, mask = random_sequences(4, 6), make_mask("right", 4, 6)
@@ -184,7 +205,7 @@ def test_last_step_equals_state_h_under_right_padding(cell, training):
 
 
 @cells
-def test_rows_that_are_all_padding_keep_their_state(cell):
+def test_rows_that_are_all_padding_keep_their_state(way, cell):
     ours, _ = pair(cell, return_sequences=True, return_state=True)
     sequences, states = random_sequences(2, 4), random_states(ours, 2)
     mask = tf.constant([[False] * 4, [True] * 4])
@@ -196,7 +217,7 @@ def test_rows_that_are_all_padding_keep_their_state(cell):
 
 
 @cells
-def test_gradient_flows_from_each_result_alone(cell):
+def test_gradient_flows_from_each_result_alone(way, cell):
     ours, theirs = pair(cell, return_sequences=True, return_state=True)
     sequences, mask = random_sequences(3, 4), make_mask("holes", 3, 4)
 
@@ -209,7 +230,7 @@ def test_gradient_flows_from_each_result_alone(cell):
         assert_close(gradients(ours, index), gradients(theirs, index))
 
 
-def test_mask_may_be_of_numbers_or_in_a_list():
+def test_mask_may_be_of_numbers_or_in_a_list(way):
     ours, theirs = pair("lstm", return_sequences=True)
     sequences, mask = random_sequences(2, 3), tf.constant([[1, 0, 1], [0, 1, 1]])
     assert_close(ours(sequences, mask=mask), theirs(sequences, mask=mask))
@@ -218,7 +239,7 @@ def test_mask_may_be_of_numbers_or_in_a_list():
 
 
 @cells
-def test_dropout_is_one_mask_for_all_steps(cell):
+def test_dropout_is_one_mask_for_all_steps(way, cell):
     ours, theirs = pair(cell, return_sequences=True, dropout=0.5, seed=11)
     sequences, states = random_sequences(3, 4), random_states(ours, 3)
     dropped = results_and_gradients(ours, sequences, states)
@@ -256,7 +277,7 @@ def test_cudnn_where_there_is_none_is_an_error_as_in_keras():
 
 
 @cells
-def test_stateful_goes_on_where_the_last_batch_ended(cell):
+def test_stateful_goes_on_where_the_last_batch_ended(way, cell):
     ours, theirs = pair(cell, stateful=True, return_sequences=True)
     first = ours(random_sequences(2, 3))
     assert_close(first, theirs(random_sequences(2, 3)))
@@ -267,7 +288,7 @@ def test_stateful_goes_on_where_the_last_batch_ended(cell):
 
 @cells
 @pytest.mark.parametrize("return_sequences", [True, False])
-def test_bidirectional(cell, return_sequences):
+def test_bidirectional(way, cell, return_sequences):
     ours, theirs = (
         keras.layers.Bidirectional(layer)
         for layer in pair(cell, return_sequences=return_sequences, return_state=True)
@@ -282,7 +303,7 @@ def test_bidirectional(cell, return_sequences):
 
 @cells
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_keeps_state_better_than_keras(cell, policy):
+def test_mixed_precision_keeps_state_better_than_keras(way, cell, policy):
     ours, theirs = pair(cell, return_sequences=True, return_state=True, dtype=policy)
     exact, _ = pair(cell, return_sequences=True, return_state=True)
     sequences = random_sequences(32, 40)
@@ -324,7 +345,7 @@ def tagger(recurrent_layer):
 
 
 @cells
-def test_fit_goes_the_way_of_keras(cell):
+def test_fit_goes_the_way_of_keras(way, cell):
     models = [tagger(layer) for layer in pair(cell, return_sequences=True)]
     models[1].set_weights(models[0].get_weights())
     generator = np.random.default_rng(4)

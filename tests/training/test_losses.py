@@ -12,7 +12,7 @@ def test_cross_entropy_and_its_gradient_equal_the_plain_formula(smoothing):
     labels = generator.integers(0, 11, (3, 5))
     variable = tf.Variable(logits, dtype=tf.float32)
     with tf.GradientTape() as tape:
-        loss = TokenCrossEntropy(smoothing)(tf.constant(labels), variable)
+        loss = TokenCrossEntropy(smoothing)(tf.constant(labels), variable, tf.ones((3, 5)))
         total = tf.reduce_sum(loss.objective)
 
     probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)

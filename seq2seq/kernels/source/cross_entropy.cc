@@ -5,7 +5,8 @@
 // it becomes that of their gradients.
 //
 // Shapes: features (rows, dim), kernel (dim, classes) or, transposed, (classes, dim), bias (classes)
-// or empty, labels (rows). Statistics are (rows), all results float32.
+// or empty, labels (rows), statistics (rows). Rows with a negative label are left out: there are
+// logits, (kept rows, classes), of the others only. All results are float32.
 #include <cmath>
 #include <limits>
 #include <string>
@@ -77,39 +78,57 @@ void differentiate(float* logits, int64_t classes, float log_normalizer, float d
   }
 }
 
-int32_t checked_label(int32_t label, int64_t classes) {
-  if (label < 0 || label >= classes) {
-    throw std::out_of_range("label " + std::to_string(label) + " is not one of " +
-                            std::to_string(classes) + " classes");
+// The rows that have a label, and where their features start.
+struct KeptRows {
+  std::vector<int64_t> rows, offsets;
+
+  KeptRows(const Tensor& labels, const Size& size) {
+    for (int64_t i = 0; i < size.rows; ++i) {
+      const int32_t label = labels.data<int32_t>()[i];
+      if (label >= size.classes) {
+        throw std::out_of_range("label " + std::to_string(label) + " is not one of " +
+                                std::to_string(size.classes) + " classes");
+      }
+      if (label < 0) continue;
+      rows.push_back(i);
+      offsets.push_back(i * size.dim);
+    }
   }
-  return label;
+  int64_t count() const { return static_cast<int64_t>(rows.size()); }
+};
+
+void clear(const Tensor& tensor) {
+  std::memset(tensor.data<float>(), 0, tensor.size() * sizeof(float));
 }
 
 void forward(bool transposed, const Call& call) {
   const Tensor features = call.input(0), kernel = call.input(1), bias = call.input(2),
                labels = call.input(3);
   const Size size(transposed, features, kernel);
-  const Tensor logits = call.output(0, {size.rows, size.classes});
+  const KeptRows kept(labels, size);
+  const Tensor logits = call.output(0, {kept.count(), size.classes});
   const Tensor log_normalizers = call.output(1, {size.rows});
   const Tensor label_logits = call.output(2, {size.rows});
   const Tensor means = call.output(3, {size.rows});
-  const int32_t* label = labels.data<int32_t>();
-  for (int64_t i = 0; i < size.rows; ++i) checked_label(label[i], size.classes);
+  clear(log_normalizers);
+  clear(label_logits);
+  clear(means);
   const float* biases = bias.size() ? bias.data<float>() : nullptr;
   const Threads::Turn turn(threads());
   const auto run = [&](auto type) {
     using T = decltype(type);
-    multiply(threads(), Operand<T>{{features.data<T>(), size.dim}},
+    multiply(threads(), Operand<T>{{features.data<T>(), size.dim, kept.offsets.data()}},
              Operand<T>{{kernel.data<T>(), size.kernel_stride()}, size.transposed},
-             {logits.data<float>(), size.classes}, size.rows, size.dim, size.classes);
+             {logits.data<float>(), size.classes}, kept.count(), size.dim, size.classes);
   };
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
-  threads().run(size.rows, [&](int64_t i) {
+  threads().run(kept.count(), [&](int64_t i) {
     float* row = logits.data<float>() + i * size.classes;
     const Statistics statistics = measure(row, biases, size.classes);
-    log_normalizers.data<float>()[i] = statistics.log_normalizer;
-    means.data<float>()[i] = statistics.mean;
-    label_logits.data<float>()[i] = row[label[i]];
+    const int64_t to = kept.rows[i];
+    log_normalizers.data<float>()[to] = statistics.log_normalizer;
+    means.data<float>()[to] = statistics.mean;
+    label_logits.data<float>()[to] = row[labels.data<int32_t>()[to]];
   });
 }
 
@@ -119,38 +138,42 @@ void backward(bool transposed, const Call& call) {
                d_log_normalizers = call.input(5), d_label_logits = call.input(6),
                d_means = call.input(7);
   const Size size(transposed, features, kernel);
+  const KeptRows kept(labels, size);
   const Tensor d_features = call.output(0, {size.rows, size.dim});
   const Tensor d_kernel = call.output(1, {kernel.dim(0), kernel.dim(1)});
   const Tensor d_bias = call.output(2, {size.classes});
-  const Tensor d_logits = call.output(3, {size.rows, size.classes}, 3);
+  const Tensor d_logits = call.output(3, {kept.count(), size.classes}, 3);
   float* d = d_logits.data<float>();
   const Threads::Turn turn(threads());
-  threads().run(size.rows, [&](int64_t i) {
+  if (kept.count() < size.rows) clear(d_features);
+  threads().run(kept.count(), [&](int64_t i) {
     float* row = d + i * size.classes;
     const float* from = logits.data<float>() + i * size.classes;
+    const int64_t at = kept.rows[i];
     if (row != from) std::memcpy(row, from, size.classes * sizeof(float));
-    differentiate(row, size.classes, log_normalizers.data<float>()[i],
-                  d_log_normalizers.data<float>()[i], d_means.data<float>()[i]);
-    row[labels.data<int32_t>()[i]] += d_label_logits.data<float>()[i];
+    differentiate(row, size.classes, log_normalizers.data<float>()[at],
+                  d_log_normalizers.data<float>()[at], d_means.data<float>()[at]);
+    row[labels.data<int32_t>()[at]] += d_label_logits.data<float>()[at];
   });
   const auto run = [&](auto type) {
     using T = decltype(type);
-    const Matrix<const T> x{features.data<T>(), size.dim};
+    const Matrix<const T> x{features.data<T>(), size.dim, kept.offsets.data()};
     const Matrix<const T> w{kernel.data<T>(), size.kernel_stride()};
     const Matrix<const float> g{d, size.classes};
     const Matrix<float> d_weights{d_kernel.data<float>(), size.kernel_stride()};
     multiply(threads(), Operand<float>{g}, Operand<T>{w, !size.transposed},
-             {d_features.data<float>(), size.dim}, size.rows, size.classes, size.dim);
+             {d_features.data<float>(), size.dim, kept.offsets.data()}, kept.count(), size.classes,
+             size.dim);
     if (size.transposed) {
       multiply(threads(), Operand<float>{g, true}, Operand<T>{x}, d_weights, size.classes,
-               size.rows, size.dim);
+               kept.count(), size.dim);
     } else {
-      multiply(threads(), Operand<T>{x, true}, Operand<float>{g}, d_weights, size.dim, size.rows,
-               size.classes);
+      multiply(threads(), Operand<T>{x, true}, Operand<float>{g}, d_weights, size.dim,
+               kept.count(), size.classes);
     }
   };
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
-  sum_rows(threads(), {d, size.classes}, size.rows, size.classes, d_bias.data<float>());
+  sum_rows(threads(), {d, size.classes}, kept.count(), size.classes, d_bias.data<float>());
 }
 
 const bool registered =

@@ -201,6 +201,9 @@ class PackedMatrix {
 template <typename A, typename B>
 void multiply(Threads& threads, const Operand<A>& a, const Operand<B>& b, const Matrix<float>& c,
               int64_t rows, int64_t depth, int64_t columns, bool add = false) {
+  if (depth == 0 && !add) {
+    for (int64_t i = 0; i < rows; ++i) std::memset(c.row(i), 0, columns * sizeof(float));
+  }
   const Pieces slabs(rows, kRows), layers(depth, kDepth);
   const int64_t panels = (columns + kTileColumns - 1) / kTileColumns;
   for (int64_t s = 0; s < slabs.count; ++s) {

@@ -1,0 +1,62 @@
+"""The output layer, left unmultiplied: a loss that needs no logits in full multiplies it itself."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class LogitFactors(keras.layers.Layer):
+    """Returns the factors of an output layer's logits instead of their product.
+
+    Args:
+        output_layer: A `Dense` layer without activation, or a `ReversibleEmbedding`, whose weights
+            this layer shares.
+
+    Example:
+        >>> factors = LogitFactors(keras.layers.Dense(8000))(np.zeros((64, 20, 512)))
+        >>> losses = TokenCrossEntropy()(labels, factors, weights)
+    """
+
+    def __init__(self, output_layer: keras.layers.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.output_layer = output_layer
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Builds the output layer, where it is not built yet."""
+        if not self.output_layer.built:
+            self.output_layer.build(input_shape)
+
+    def call(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Passes features on beside the weights they are to be multiplied with.
+
+        Args:
+            features: `(..., dim)`.
+
+        Returns:
+            `features`; and `kernel`, `(dim, classes)`, and `bias`, `(classes,)`, of a `Dense`
+            layer, or the `embeddings`, `(classes, dim)`; in the layer's compute dtype.
+        """
+        layer = self.output_layer
+        factors = {"features": features}
+        if isinstance(layer, keras.layers.Dense):
+            factors["kernel"] = tf.convert_to_tensor(layer.kernel)
+            if layer.use_bias:
+                factors["bias"] = tf.convert_to_tensor(layer.bias)
+        else:
+            factors["embeddings"] = tf.convert_to_tensor(layer.embeddings)
+        return factors
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "output_layer": keras.saving.serialize_keras_object(self.output_layer),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LogitFactors":
+        """Makes the layer from its configuration."""
+        layer = keras.saving.deserialize_keras_object(config.pop("output_layer"))
+        return cls(layer, **config)
