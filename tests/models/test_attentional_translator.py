@@ -88,21 +88,13 @@ def stepped(model, inputs):
 
 
 @variants
-@pytest.mark.parametrize("reverse_source", [False, True])
-def test_steps_one_by_one_are_the_whole_target(variant, reverse_source):
-    model = make(variant, reverse_source=reverse_source)
-    inputs = batch()
-    logits, alignments = stepped(model, inputs)
-    np.testing.assert_allclose(logits, model.training_model(inputs), atol=1e-5)
-    np.testing.assert_allclose(alignments, model.alignment_model(inputs), atol=1e-6)
-    assert alignments.shape == (4, 5, 7)
-
-
-@variants
-def test_a_row_alone_and_in_a_padded_batch_give_the_same(variant):
-    model = make(variant, reverse_source=True)
-    inputs = batch()
+def test_steps_and_rows_alone_are_what_is_trained(variant):
+    """Step by step, and without padding: the same logits and alignments."""
+    model, inputs = make(variant, reverse_source=True), batch()
     logits, alignments = model.training_model(inputs), model.alignment_model(inputs)
+    step_logits, step_alignments = stepped(model, inputs)
+    np.testing.assert_allclose(step_logits, logits, atol=1e-5)
+    np.testing.assert_allclose(step_alignments, alignments, atol=1e-6)
     for row, length in enumerate(inputs["source_length"]):
         alone = {name: tensor[row : row + 1] for name, tensor in inputs.items()}
         alone["source"] = alone["source"][:, :length]
@@ -112,7 +104,17 @@ def test_a_row_alone_and_in_a_padded_batch_give_the_same(variant):
         assert not alignments[row, :, length:].numpy().any()
 
 
-@variants
+def test_reversing_the_source_turns_no_alignment():
+    model, turning, inputs = make("general"), make("general", reverse_source=True), batch()
+    turning.training_model.set_weights(model.training_model.get_weights())
+    lengths = inputs["source_length"]
+    turned = {**inputs, "source": tf.reverse_sequence(inputs["source"], lengths, seq_axis=1)}
+    aligned = tf.transpose(model.alignment_model(turned), (0, 2, 1))
+    expected = tf.transpose(tf.reverse_sequence(aligned, lengths, seq_axis=1), (0, 2, 1))
+    np.testing.assert_allclose(turning.alignment_model(inputs), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["coverage and fed", "heads, first and fed"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_weights_survive_saving(variant, policy, tmp_path):
     keras.config.set_dtype_policy(policy)
@@ -129,3 +131,31 @@ def test_weights_survive_saving(variant, policy, tmp_path):
         keras.config.set_dtype_policy("float32")
     for one, other in zip(first.training_model.weights, second.training_model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_mixed_precision_steps_are_what_is_trained():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model, inputs = make("coverage and fed"), batch()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for one, other in zip(
+        stepped(model, inputs),
+        (model.training_model(inputs), model.alignment_model(inputs)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(tf.cast(one, tf.float32), tf.cast(other, tf.float32), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(input_feeding=True), "input_feeding: needs an attention"),
+        (dict(attention_layer="first", layers=2), "attention_layer: needs an attention"),
+        (dict(attention_layer="first", attention=LuongAttention), "it needs 2 layers or more"),
+        (dict(attention_layer="last", attention=LuongAttention), "must be top or first"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_a_reason(options, message):
+    with pytest.raises(ValueError, match=message):
+        Decoder(units=10, **options)
