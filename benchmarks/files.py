@@ -1,6 +1,8 @@
 """What a measurement leaves behind: JSON that says where and when, and a plot."""
 
 import json
+import os
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,17 @@ from seq2seq.tracking.environment import describe_environment, own_git_state
 
 # What decides how fast matrices are multiplied.
 PROCESSOR_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_tile")
+
+
+def load_before() -> float:
+    """Returns how many processes were running in the last minute, and warns of them.
+
+    Programs that share a core slow each other down several times over: each waits for its threads.
+    """
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"warning: this machine is busy (load {load:.1f}): do not trust", file=sys.stderr)
+    return load
 
 
 def about_machine(**more: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.files import about_machine, write
+from benchmarks.files import about_machine, load_before, write
 from benchmarks.harness import PROGRAMS, WARM_UP, Program, prepared, run_program
 from benchmarks.plots import growth_plot
 from benchmarks.summary import medians
@@ -31,6 +31,7 @@ Series = dict[str, list[dict[str, float]]]
 
 def main(arguments: argparse.Namespace) -> None:
     """Measures one axis after the other; what is known is written after each."""
+    load = load_before()
     found: dict[str, Series] = {}
     for axis in arguments.axes:
         values = AXES[axis]
@@ -44,7 +45,9 @@ def main(arguments: argparse.Namespace) -> None:
                 found[axis][program].append({axis: value, **figures})
                 speed = figures["tokens_per_second"]
                 print(f"{axis} {value:,}: {program} {speed:,.0f} tokens/s", file=sys.stderr)
-        about = about_machine(rounds=arguments.rounds, steps=arguments.steps, base=vars(BASE))
+        about = about_machine(
+            load_before=load, rounds=arguments.rounds, steps=arguments.steps, base=vars(BASE)
+        )
         write(arguments.results / "growth", {**about, "axes": found}, growth_plot(found))
     print("\n\n".join(table(axis, series) for axis, series in found.items()))
 

@@ -53,6 +53,7 @@ def _bars(axes: Axes, programs: Mapping[str, Mapping[str, float]], name: str) ->
     axes.margins(x=0.15)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.tick_params(length=0, labelsize=9)
 
 
@@ -88,11 +89,13 @@ def growth_plot(axes_found: Mapping[str, Mapping[str, list[dict[str, float]]]]) 
                 x = [point[axis] for point in points]
                 axes.plot(x, [point[name] for point in points], "o-", color=colour, label=program)
             axes.set_xscale("log")
-            axes.set_ylim(bottom=0)
+            highest = max(point[name] for points in series.values() for point in points)
+            axes.set_ylim(0, 1.15 * highest)
+            axes.yaxis.set_major_formatter("{x:,.0f}")
             axes.grid(axis="y", alpha=0.4)
             axes.spines[["top", "right"]].set_visible(False)
+        column[0].legend(fontsize=9, loc="lower right")
         column[-1].set_xlabel(axis.replace("_", " "))
     for axes, name in zip(panels[:, 0], rows, strict=True):
         axes.set_ylabel(COLUMNS[name].replace(" (", "\n("))
-        axes.legend(fontsize=9)
     return figure

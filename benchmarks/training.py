@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.files import about_machine, write
+from benchmarks.files import about_machine, load_before, write
 from benchmarks.harness import PROGRAMS, Result, run_rounds
 from benchmarks.plots import training_plot
 from benchmarks.products import Sizes, products
@@ -19,11 +19,17 @@ LIMITS = {
 
 def main(arguments: argparse.Namespace) -> None:
     """Measures round by round; what is known is written after each."""
+    load = load_before()
     works = {key: WORKS[key] for key in arguments.works}
     rounds = run_rounds(works, arguments.programs, arguments.rounds, arguments.steps)
     for number, (sizes, results) in enumerate(rounds, start=1):
         found = {key: summarised(works[key], sizes[key], results[key]) for key in works}
-        about = about_machine(rounds=number, steps=arguments.steps, versions=_versions(results))
+        about = about_machine(
+            load_before=load,
+            rounds=number,
+            steps=arguments.steps,
+            versions=_versions(results),
+        )
         write(arguments.results / "training", {**about, "works": found}, training_plot(found))
     print("\n\n".join(table(key, work) for key, work in found.items()))
 

@@ -8,12 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.batches import PAD, Batch
-from benchmarks.programs.tensorflow_fit import adam, begin, train
+from benchmarks.programs.tensorflow_fit import begin, train
 from benchmarks.works import Work
 from seq2seq.layers.bridge import ConcatenateBridge, StateSpec
+from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.recurrent import LSTM
 from seq2seq.models.encoder import Encoder
 from seq2seq.training.losses import TokenCrossEntropy
+from seq2seq.training.optimizers import Adam
 from seq2seq.training.trainer import compiled
 
 
@@ -30,8 +32,10 @@ def trained_model(work: Work) -> keras.Model:
     """
     inputs, features = BODIES[work.task](work)
     features = keras.layers.Dropout(work.dropout)(features)
-    logits = keras.layers.Dense(work.outputs, name="logits")(features)
-    return compiled(keras.Model(inputs, logits), TokenCrossEntropy(), adam())
+    factors = LogitFactors(keras.layers.Dense(work.outputs, name="logits"))(features)
+    return compiled(
+        keras.Model(inputs, factors), TokenCrossEntropy(), Adam(1e-3, global_clipnorm=1.0)
+    )
 
 
 def to_example(batch: Batch) -> tuple[Batch, np.ndarray, np.ndarray]:

@@ -16,7 +16,8 @@ def main() -> None:
     job = Job.from_arguments()
     torch.manual_seed(1)
     model = MODELS[job.work.task](job.work)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    # Several times faster than the default, which goes over the weights operation by operation.
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     clock = Clock(job)
     for batch in clock.watch(job.load()):
         tensors = {name: torch.from_numpy(array).long() for name, array in batch.items()}
