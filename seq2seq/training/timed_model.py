@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from seq2seq.training.trace import WAITING
 from seq2seq.training.weighted_model import Loss, WeightedModel
 
 
@@ -39,7 +40,8 @@ class TimedModel(WeightedModel):
 
         def next_step(batches: Iterator[Any]) -> dict[str, tf.Tensor]:
             asked = time.perf_counter()
-            batch = next(batches)
+            with tf.profiler.experimental.Trace(WAITING):
+                batch = next(batches)
             self.waiting_seconds += time.perf_counter() - asked
             return step(batch)
 

@@ -14,6 +14,7 @@ from seq2seq.training.checkpoints import Progress, load_checkpoint
 from seq2seq.training.feed import EpochFeed
 from seq2seq.training.interrupt import StopBetweenSteps, TrainingInterrupted
 from seq2seq.training.keeper import AddScores, Keeper, LogMetrics
+from seq2seq.training.profiling import StepProfile
 from seq2seq.training.progress import ProgressReport
 from seq2seq.training.timed_model import TimedModel
 from seq2seq.training.weighted_model import Loss, WeightedModel
@@ -54,6 +55,7 @@ class Trainer:
         log_every: Steps between two logged training losses.
         checkpoint_minutes: Minutes after which the last checkpoint is written again within an
             epoch.
+        profile: Whether to trace some steps of the first epoch, and report where their time goes.
         resume: Whether to go on from the run folder's last checkpoint, if there is one.
         callbacks: More Keras callbacks, by any name.
 
@@ -70,6 +72,7 @@ class Trainer:
         validation_scores: bool = False,
         log_every: int = 20,
         checkpoint_minutes: float = 10.0,
+        profile: bool = False,
         resume: bool = False,
         callbacks: Mapping[str, keras.callbacks.Callback] | None = None,
     ) -> None:
@@ -89,6 +92,7 @@ class Trainer:
         self.validation_scores = validation_scores
         self.log_every = log_every
         self.checkpoint_minutes = checkpoint_minutes
+        self.profile = profile
         self.resume = resume
         self.callbacks = dict(callbacks or {})
 
@@ -97,7 +101,7 @@ class Trainer:
         training_model: keras.Model,
         source: TrainingSource,
         optimizer: keras.optimizers.Optimizer,
-        checkpoints: Path,
+        run_folder: Path,
         score_validation: Callable[[], dict[str, float]],
         log_metrics: LogMetrics,
         console: Console,
@@ -108,7 +112,7 @@ class Trainer:
             training_model: A functional model; its layers are trained.
             source: Gives the loss and the batches.
             optimizer: Any Keras optimizer.
-            checkpoints: Folder for `last` and `best`.
+            run_folder: Where `checkpoints/` (`last` and `best`) and `profile/` go.
             score_validation: Predicts and scores the validation split.
             log_metrics: Called with metrics while training goes on.
             console: Where progress is shown.
@@ -121,6 +125,7 @@ class Trainer:
             UserError: If the training diverges, or a checkpoint cannot be read or written.
         """
         model = compiled(training_model, source.loss, optimizer)
+        checkpoints = run_folder / "checkpoints"
         last, best = checkpoints / "last.weights.h5", checkpoints / "best.weights.h5"
         progress = Progress(learning_rate=configured_rate(optimizer), identity=source.identity)
         if self.resume and last.exists():
@@ -143,8 +148,11 @@ class Trainer:
         )
         report = ProgressReport(source.feed, self.epochs, console)
         scores = [AddScores(score_validation)] if self.validation_scores else []
+        profile = [StepProfile(run_folder / "profile")] if self.profile else []
         with StopBetweenSteps() as stop:
-            callbacks = OneTraining([*scores, *others.values(), report, keeper, stop], model)
+            callbacks = OneTraining(
+                [*profile, *scores, *others.values(), report, keeper, stop], model
+            )
             try:
                 self._epochs(model, source, progress, callbacks)
             except TrainingInterrupted:
@@ -152,6 +160,8 @@ class Trainer:
                 raise
             finally:
                 report.close()
+                for traced in profile:
+                    traced.close()
         if best.exists():
             model.load_weights(best)
         return progress

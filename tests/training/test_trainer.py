@@ -18,6 +18,7 @@ from seq2seq.training.feed import EpochFeed
 from seq2seq.training.interrupt import TrainingInterrupted
 from seq2seq.training.losses import ElementLoss
 from seq2seq.training.schedules import CosineDecay
+from seq2seq.training.trace import read_trace
 from seq2seq.training.trainer import Trainer, compiled
 
 ROWS, STEPS = 24, 4
@@ -26,7 +27,7 @@ INPUTS = GENERATOR.normal(size=(ROWS, 3)).astype("float32")
 LABELS = (INPUTS @ np.array([[1.0], [-2.0], [0.5]], "float32")) ** 2
 
 
-def squared(labels, predictions):
+def squared(labels, predictions, weights=None):
     errors = tf.square(labels - predictions)
     return ElementLoss(errors, errors)
 
@@ -180,6 +181,40 @@ def test_metrics_are_logged_by_step(tmp_path):
     assert (3, {"train_loss", "learning_rate"}) in logged
     assert logged[-1][0] == 2 * STEPS
     assert {"val_loss", "val_perplexity", "epoch"} <= logged[-1][1]
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_profile_is_written_once_and_shown(tmp_path, caplog, resumed):
+    caplog.set_level("INFO", logger="seq2seq")
+    if resumed:
+        with pytest.raises(TrainingInterrupted):
+            fit(tmp_path, epochs=3, callbacks={"stop": InterruptAt(5)})
+    fit(tmp_path, epochs=3, profile=True, resume=resumed)
+    trace = read_trace(tmp_path / "profile")
+    assert len(trace.steps) == 2  # the second half of four steps, or of the three left
+    assert len(list(tmp_path.glob("profile/plugins/profile/*/*.xplane.pb"))) == 1
+    text = (tmp_path / "profile" / "step.txt").read_text()
+    assert text.splitlines()[0] in caplog.text
+    for name in ("optimizer", "matrix products", "waiting for data", "MatMul"):
+        assert name in text
+
+
+def test_a_training_that_fails_leaves_no_profiler_behind(tmp_path):
+    def fail(batch, logs):
+        raise RuntimeError("in the midst of it")
+
+    broken = keras.callbacks.LambdaCallback(on_train_batch_begin=fail)
+    with pytest.raises(RuntimeError):
+        fit(tmp_path, epochs=1, profile=True, task=OneStep(), callbacks={"broken": broken})
+    tf.profiler.experimental.start(str(tmp_path / "another"))
+    tf.profiler.experimental.stop()
+
+
+class OneStep(Regression):
+    """All rows in one batch."""
+
+    def __post_init__(self):
+        self.feed = EpochFeed(lambda epoch: [np.arange(ROWS)], tokens=len)
 
 
 class SlowRegression(Regression):
