@@ -20,12 +20,14 @@ class Sources(NamedTuple):
         longest: int32 `(batch,)`, tokens a hypothesis may have.
         shortest: int32 `(batch,)`, tokens it must have, or `()`.
         memory: What the step gets as it is: a tuple of one nest, or `()`.
+        noise: float32 `(batch, width, steps)`, random numbers, or `()`.
     """
 
     lengths: tf.Tensor
     longest: tf.Tensor
     shortest: Maybe
     memory: tuple[Any, ...]
+    noise: Maybe = ()
 
 
 class View(NamedTuple):
@@ -71,11 +73,13 @@ class Strategy(ABC):
         first_width: Hypotheses of each source that the first step begins with.
         several: Whether answers have an axis for the hypotheses of one source.
         needs_coverage: Whether the attention of all steps is summed up.
+        needs_keys: Whether it draws random numbers.
     """
 
     first_width = 1
     several = False
     needs_coverage = False
+    needs_keys = False
 
     def __init__(self, limits: LengthLimits, rules: Rules) -> None:
         self.limits = limits
@@ -88,6 +92,10 @@ class Strategy(ABC):
     def settle(self, partial: Partial, sources: Sources) -> Partial:
         """Ends hypotheses that need not go on; none, if not overridden."""
         return partial
+
+    def noise(self, keys: tf.Tensor, steps: tf.Tensor) -> Maybe:
+        """Returns random numbers for `Sources.noise`; `()`, if not overridden."""
+        return ()
 
     @abstractmethod
     def ranked(self, partial: Partial, sources: Sources) -> tuple[Partial, tf.Tensor | None]:
@@ -105,6 +113,7 @@ class Strategy(ABC):
         start: int,
         end: int,
         memory: Any = None,
+        keys: tf.Tensor | None = None,
         token_scores: bool = False,
         alignments: bool = False,
     ) -> Hypotheses:
@@ -118,6 +127,9 @@ class Strategy(ABC):
             end: Id of the token that ends a row.
             memory: What stays the same for a source, any nest of tensors with `batch` rows; if
                 given, the step gets it as its third argument.
+            keys: int32 `(batch,)`, numbers that tell sources from one another, such as their places
+                in the user's input. Sampling needs them: the same seed and key give the same
+                samples in any batch.
             token_scores: Whether to return each token's log-probability.
             alignments: Whether to return each token's attention.
 
@@ -125,13 +137,19 @@ class Strategy(ABC):
             The hypotheses.
 
         Raises:
-            ValueError: If attention is needed and the step returns none.
+            ValueError: If attention is needed and the step returns none, or keys are and there are
+                none.
         """
+        if self.needs_keys and keys is None:
+            raise ValueError(f"keys: {type(self).__name__} needs a number for each row")
+        longest = self.limits.longest(source_lengths)
+        steps = tf.reduce_max(longest) + 1
         sources = Sources(
             source_lengths,
-            self.limits.longest(source_lengths),
+            longest,
             self.limits.shortest(source_lengths),
             () if memory is None else (memory,),
+            self.noise(keys, steps),
         )
 
         def one_step(partial: Partial, state: Any, memory: tuple[Any, ...]) -> StepOutput:
@@ -152,7 +170,6 @@ class Strategy(ABC):
         output = one_step(partial, state, sources.memory)
         partial = self._with_records(partial, output.attention, token_scores, alignments)
         partial, state = self._continued(tf.constant(0), partial, output, sources, end)
-        steps = tf.reduce_max(sources.longest) + 1
         partial = until_finished(advance, tf.constant(1), partial, state, sources, steps, end)
         return self._answer(partial, sources)
 

@@ -1,0 +1,84 @@
+"""Several models that speak as one."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import tensorflow as tf
+
+from seq2seq.decoding.hypotheses import Step, StepOutput
+
+
+class Ensemble:
+    """Averages what several models with one vocabulary predict; itself a step.
+
+    Its state is the tuple of their states, its memory the tuple of their memories, with `()` for a
+    model that has none.
+
+    Args:
+        steps: The models' steps.
+        average: `probabilities` (what any model finds likely stays likely) or `log_probabilities`
+            (a token must be likely to all).
+
+    Raises:
+        ValueError: If there is no step, or the average is unknown.
+
+    Example:
+        >>> step = Ensemble([first, second])
+        >>> found = search(step, (state_1, state_2), lengths, 1, 2, memory=(memory_1, memory_2))
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        average: Literal["probabilities", "log_probabilities"] = "probabilities",
+    ) -> None:
+        if not steps:
+            raise ValueError("steps: must be at least one")
+        if average not in ("probabilities", "log_probabilities"):
+            raise ValueError(
+                f"average: must be probabilities or log_probabilities, got {average!r}"
+            )
+        self.steps, self.average = tuple(steps), average
+
+    def __call__(
+        self, tokens: tf.Tensor, states: tuple[Any, ...], memories: tuple[Any, ...] | None = None
+    ) -> StepOutput:
+        """Takes every model one token on.
+
+        Args:
+            tokens: int32 `(rows,)`.
+            states: One state for each model.
+            memories: One memory for each model.
+
+        Returns:
+            Logits of the averaged distribution, all states, and the mean attention of the models
+            that return theirs.
+
+        Raises:
+            ValueError: If states or memories are not as many as the models, or vocabularies differ.
+        """
+        memories = ((),) * len(self.steps) if memories is None else memories
+        for name, given in (("states", states), ("memories", memories)):
+            if len(given) != len(self.steps):
+                raise ValueError(f"{name}: {len(self.steps)} models need as many, got {len(given)}")
+        outputs = []
+        for step, state, memory in zip(self.steps, states, memories, strict=True):
+            nothing = isinstance(memory, tuple) and not memory
+            arguments = (tokens, state) if nothing else (tokens, state, memory)
+            outputs.append(StepOutput(*step(*arguments)))
+        sizes = {output.logits.shape[-1] for output in outputs}
+        if len(sizes) > 1:
+            raise ValueError(f"steps: models need one vocabulary, got sizes {sorted(sizes)}")
+        attentions = [output.attention for output in outputs if output.attention is not None]
+        return StepOutput(
+            self._averaged([output.logits for output in outputs]),
+            tuple(output.state for output in outputs),
+            tf.add_n(attentions) / len(attentions) if attentions else None,
+        )
+
+    def _averaged(self, logits: list[tf.Tensor]) -> tf.Tensor:
+        each = tf.stack([tf.nn.log_softmax(tf.cast(part, tf.float32)) for part in logits])
+        if self.average == "log_probabilities":
+            return tf.reduce_mean(each, axis=0)
+        return tf.reduce_logsumexp(each, axis=0) - math.log(len(logits))
