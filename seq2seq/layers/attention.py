@@ -84,8 +84,11 @@ class Attention(keras.layers.Layer):
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
         """Attends to the memory from any number of steps.
 
+        In a single step, several hypotheses may ask of each source: `rows = batch * width`, those
+        of one source beside each other. The memory need not be copied for them.
+
         Args:
-            query: Decoder outputs, `(batch, steps, query_units)`.
+            query: Decoder outputs, `(batch, steps, query_units)` or `(rows, 1, query_units)`.
             memory: From `prepare`.
             state: From `initial_state` or the call before.
 
@@ -94,6 +97,19 @@ class Attention(keras.layers.Layer):
             source_length)`, which are 0 at padding, and the state after the last step.
         """
         raise NotImplementedError
+
+
+def side_by_side(rows: tf.Tensor, memory: Memory) -> tf.Tensor:
+    """Returns one step of all hypotheses, `(rows, 1, ...)`, as `(batch, width, ...)`."""
+    batch, shape = tf.shape(memory["mask"])[0], tf.shape(rows)
+    width = shape[0] // tf.maximum(batch, 1)
+    return tf.reshape(rows, tf.concat([[batch, width], shape[2:]], axis=0))
+
+
+def row_by_row(hypotheses: tf.Tensor) -> tf.Tensor:
+    """Returns `(batch, width, ...)` as one step, `(rows, 1, ...)`."""
+    shape = tf.shape(hypotheses)
+    return tf.reshape(hypotheses, tf.concat([[shape[0] * shape[1], 1], shape[2:]], axis=0))
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -142,6 +158,9 @@ class ScoredAttention(Attention):
         self, query: tf.Tensor, memory: Memory, state: AttentionState
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
         """See `Attention.call`."""
+        one_step = query.shape[1] == 1
+        if one_step:
+            query = side_by_side(query, memory)
         asked = {"query": self.score.query_projection(query)}
         if self.window is not None:
             asked["distance"] = self.window(query, memory["mask"])
@@ -149,16 +168,21 @@ class ScoredAttention(Attention):
         def weigh(asked: Any, state: AttentionState) -> tuple[tf.Tensor, AttentionState]:
             return self._weigh(asked, memory, state)
 
-        one_product = self.history is None or query.shape[1] == 1
+        one_product = one_step or self.history is None
         weights, state = weigh(asked, state) if one_product else scan(weigh, asked, state)
-        return tf.matmul(tf.cast(weights, query.dtype), memory["values"]), weights, state
+        context = tf.matmul(tf.cast(weights, query.dtype), memory["values"])
+        if one_step:
+            context, weights = row_by_row(context), row_by_row(weights)
+        return context, weights, state
 
     def _weigh(
         self, asked: dict[str, tf.Tensor], memory: Memory, state: AttentionState
     ) -> tuple[tf.Tensor, AttentionState]:
-        """Returns the weights of steps, of one step only if there is a history."""
+        """Returns the weights of steps or, where there is a history, of one step's hypotheses."""
         history, window = self.history, self.window
-        features = None if history is None else history(state[history.field])
+        features = None
+        if history is not None:
+            features = side_by_side(history(state[history.field])[:, tf.newaxis], memory)
         scores = self.score(asked["query"], memory["keys"], features)
         mask = memory["mask"][:, tf.newaxis]
         if window is None:
@@ -169,7 +193,8 @@ class ScoredAttention(Attention):
             weights *= window.gaussian(distance)
         if history is None:
             return weights, state
-        return weights, {history.field: history.next(state[history.field], weights[:, 0])}
+        newest = row_by_row(weights)[:, 0]
+        return weights, {history.field: history.next(state[history.field], newest)}
 
 
 def make_window(query_units: int, reach: int | None) -> PredictedWindow | None:

@@ -28,7 +28,8 @@ class Score(keras.layers.Layer):
         Args:
             query: From `query_projection`, `(batch, steps, units)`.
             keys: From `key_projection`, `(batch, source_length, units)`.
-            features: What has been attended to before, `(batch, source_length, units)`.
+            features: Of what each query's hypothesis has attended to before, `(batch, steps,
+                source_length, units)`.
 
         Returns:
             `(batch, steps, source_length)`.
@@ -101,7 +102,8 @@ class AdditiveScore(Score):
         v = tf.convert_to_tensor(self.v)
         if self.normalize:
             v *= self.length * tf.math.rsqrt(tf.reduce_sum(v**2))
+        keys = keys[:, tf.newaxis]
         if features is not None:
             keys += tf.cast(features, keys.dtype)
-        hidden = tf.tanh(query[:, :, tf.newaxis] + keys[:, tf.newaxis])
+        hidden = tf.tanh(query[:, :, tf.newaxis] + keys)
         return tf.tensordot(hidden, tf.cast(v, hidden.dtype), axes=1)

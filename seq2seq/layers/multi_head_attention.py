@@ -5,7 +5,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.layers.attention import Attention, AttentionState, Memory, masked_softmax
+from seq2seq.layers.attention import (
+    Attention,
+    AttentionState,
+    Memory,
+    masked_softmax,
+    row_by_row,
+    side_by_side,
+)
 from seq2seq.layers.checks import positive
 
 
@@ -52,10 +59,16 @@ class MultiHeadAttention(Attention):
         self, query: tf.Tensor, memory: Memory, state: AttentionState
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
         """See `Attention.call`; keys and values are `(batch, heads, source_length, units)`."""
+        one_step = query.shape[1] == 1
+        if one_step:
+            query = side_by_side(query, memory)
         queries = self.query_projection(query) * self.width**-0.5
         scores = tf.matmul(queries, memory["keys"], transpose_b=True)
         weights = masked_softmax(scores, memory["mask"][:, tf.newaxis, tf.newaxis])
         contexts = tf.matmul(tf.cast(weights, query.dtype), memory["values"])
         contexts = tf.transpose(contexts, (0, 2, 1, 3))
         shape = tf.concat([tf.shape(query)[:2], [self.heads * self.width]], axis=0)
-        return tf.reshape(contexts, shape), tf.reduce_mean(weights, axis=1), state
+        context, weights = tf.reshape(contexts, shape), tf.reduce_mean(weights, axis=1)
+        if one_step:
+            context, weights = row_by_row(context), row_by_row(weights)
+        return context, weights, state

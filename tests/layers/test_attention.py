@@ -198,6 +198,23 @@ def test_steps_one_by_one_are_the_whole(kind):
 
 
 @kinds
+def test_hypotheses_of_one_source_share_its_memory(kind):
+    """Three rows a source, in one step after another, as if each had a memory of its own."""
+    attention = make(kind)
+    outputs, lengths, query = inputs(kind)
+    query = tf.reverse(tf.repeat(query, 3, axis=0), [1]) * np.linspace(0.5, 2, 9)[:, None, None]
+    copied = attend(attention, tf.repeat(outputs, 3, axis=0), tf.repeat(lengths, 3), query)
+    memory = attention.prepare(outputs, lengths)
+    initial, found = attention.initial_state(memory), []
+    state = {field: tf.repeat(value, 3, axis=0) for field, value in initial.items()}
+    for step in range(3):
+        *one, state = attention(query[:, step : step + 1], memory, state)
+        found.append(one)
+    for several, expected in zip(zip(*found, strict=True), copied[:2], strict=True):
+        np.testing.assert_allclose(tf.concat(several, axis=1), expected, atol=1e-6)
+
+
+@kinds
 def test_a_loop_only_where_a_step_needs_the_one_before(kind):
     attention = make(kind)
     specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in inputs(kind)]

@@ -104,6 +104,19 @@ def test_steps_and_rows_alone_are_what_is_trained(variant):
         assert not alignments[row, :, length:].numpy().any()
 
 
+@variants
+def test_hypotheses_of_one_source_share_its_memory(variant):
+    """As a beam steps: `width` rows a source, and one memory."""
+    model, inputs = make(variant), batch()
+    start = model.encoder_model({name: inputs[name] for name in ("source", "source_length")})
+    repeated = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, 3, axis=0), start)
+    token = tf.random.uniform((12, 1), 0, TARGET_VOCABULARY, tf.int32)
+    step = {"target": token, "states": repeated["states"]}
+    shared = model.decoder_model({**step, "memory": start["memory"]})
+    copied = model.decoder_model({**step, "memory": repeated["memory"]})
+    tf.nest.map_structure(partial(np.testing.assert_allclose, atol=1e-6), shared, copied)
+
+
 def test_reversing_the_source_turns_no_alignment():
     model, turning, inputs = make("general"), make("general", reverse_source=True), batch()
     turning.training_model.set_weights(model.training_model.get_weights())
