@@ -173,6 +173,7 @@ def batch_dataset(
     def make(index: int) -> list[np.ndarray]:
         return tf.nest.flatten(make_batch(batches[index]))
 
+    @tf.autograph.experimental.do_not_convert
     def batch(index: tf.Tensor) -> Any:
         # Where ops must be deterministic, TensorFlow makes nothing ahead that has a state, and so
         # nothing by `from_generator`: the step would wait for each batch.

@@ -1,7 +1,6 @@
 """The model that `fit` trains, with a clock on its data."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -36,9 +35,13 @@ class TimedModel(WeightedModel):
         """
         if self.train_function is not None and not force:
             return self.train_function
-        step = tf.function(self.train_step, autograph=False, reduce_retracing=True)
+        step: Any = None
 
-        def next_step(batches: Iterator[Any]) -> dict[str, tf.Tensor]:
+        def next_step(batches: tf.data.Iterator) -> dict[str, tf.Tensor]:
+            nonlocal step
+            if step is None:  # one graph for all lengths
+                signature = [batches.element_spec]
+                step = tf.function(self.train_step, signature, autograph=False)
             asked = time.perf_counter()
             with tf.profiler.experimental.Trace(WAITING):
                 batch = next(batches)

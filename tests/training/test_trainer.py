@@ -18,6 +18,7 @@ from seq2seq.training.feed import EpochFeed
 from seq2seq.training.interrupt import TrainingInterrupted
 from seq2seq.training.losses import ElementLoss
 from seq2seq.training.schedules import CosineDecay
+from seq2seq.training.timed_model import TimedModel
 from seq2seq.training.trace import read_trace
 from seq2seq.training.trainer import Trainer, compiled
 
@@ -181,6 +182,23 @@ def test_metrics_are_logged_by_step(tmp_path):
     assert (3, {"train_loss", "learning_rate"}) in logged
     assert logged[-1][0] == 2 * STEPS
     assert {"val_loss", "val_perplexity", "epoch"} <= logged[-1][1]
+
+
+class Uneven(Regression):
+    """Batches of four sizes."""
+
+    def __post_init__(self):
+        self.feed = EpochFeed(lambda _: np.split(np.arange(ROWS), [1, 5, 12]), tokens=len)
+
+
+def test_one_graph_serves_batches_of_all_sizes(tmp_path, monkeypatch):
+    traced = []
+    train_step = TimedModel.train_step
+    monkeypatch.setattr(
+        TimedModel, "train_step", lambda *args: traced.append(1) or train_step(*args)
+    )
+    fit(tmp_path, task=Uneven(), epochs=2)
+    assert len(traced) == 1
 
 
 @pytest.mark.parametrize("resumed", [False, True])
