@@ -11,6 +11,8 @@ from benchmarks.batches import PAD, Batch
 from benchmarks.programs.tensorflow_fit import begin, train
 from benchmarks.works import Work
 from seq2seq.layers.bridge import ConcatenateBridge, StateSpec
+from seq2seq.layers.dense import Dense
+from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.recurrent import LSTM
 from seq2seq.models.encoder import Encoder
@@ -31,7 +33,7 @@ def trained_model(work: Work) -> keras.Model:
     The one place where the output layer and the loss are chosen.
     """
     inputs, features = BODIES[work.task](work)
-    features = keras.layers.Dropout(work.dropout)(features)
+    features = Dropout(work.dropout)(features)
     factors = LogitFactors(keras.layers.Dense(work.outputs, name="logits"))(features)
     return compiled(
         keras.Model(inputs, factors), TokenCrossEntropy(), Adam(1e-3, global_clipnorm=1.0)
@@ -48,7 +50,7 @@ def translation(work: Work) -> tuple[dict[str, Any], Any]:
     """Returns the inputs, and what the output layer reads, `(batch, target_length, width)`."""
     inputs, memory, states = _encoded(work)
     inputs["target"] = keras.Input((None,), dtype="int32", name="target")
-    vectors = keras.layers.Dropout(work.dropout)(_embedding(work)(inputs["target"]))
+    vectors = Dropout(work.dropout)(_embedding(work)(inputs["target"]))
     spec = StateSpec(layers=1, fields=("h", "c"), units=work.encoder_width)
     [start] = ConcatenateBridge(spec)(states)
     decoder = LSTM(work.encoder_width, return_sequences=True)
@@ -57,7 +59,7 @@ def translation(work: Work) -> tuple[dict[str, Any], Any]:
         return inputs, outputs
     context = DotAttention()(outputs, memory, inputs["source_length"])
     joined = keras.layers.Concatenate()([outputs, context])
-    return inputs, keras.layers.Dense(work.encoder_width, activation="tanh")(joined)
+    return inputs, Dense(work.encoder_width, activation="tanh")(joined)
 
 
 def tagging(work: Work) -> tuple[dict[str, Any], Any]:

@@ -65,7 +65,8 @@ def library() -> Any:
     Raises:
         RuntimeError: If there is none.
     """
-    if (loaded := _loaded()) is None:
+    loaded = _loaded()
+    if loaded is None:
         raise RuntimeError("there are no compiled kernels in this process")
     return loaded
 

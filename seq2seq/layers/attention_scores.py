@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.layers.dense import Dense
+
 
 class Score(keras.layers.Layer):
     """A score of queries and keys.
@@ -51,7 +53,7 @@ class DotScore(Score):
         self.kind = kind
         self.query_projection = keras.layers.Identity(name="query")
         self.key_projection = (
-            keras.layers.Dense(query_units, use_bias=False, name="keys")
+            Dense(query_units, use_bias=False, name="keys")
             if kind == "general"
             else keras.layers.Identity(name="keys")
         )
@@ -85,8 +87,8 @@ class AdditiveScore(Score):
     def __init__(self, units: int, normalize: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units, self.normalize = units, normalize
-        self.query_projection = keras.layers.Dense(units, use_bias=False, name="query")
-        self.key_projection = keras.layers.Dense(units, name="keys")
+        self.query_projection = Dense(units, use_bias=False, name="query")
+        self.key_projection = Dense(units, name="keys")
 
     def build(self, *shapes: Any) -> None:
         """Makes `v` and, to normalise it, its length."""

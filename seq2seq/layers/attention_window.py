@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.layers.dense import Dense
 from seq2seq.layers.recurrent_steps import state_dtype
 
 
@@ -24,7 +25,7 @@ class PredictedWindow(keras.layers.Layer):
     def __init__(self, units: int, reach: int, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.units, self.reach = units, reach
-        self.hidden = keras.layers.Dense(units, activation="tanh", use_bias=False, name="hidden")
+        self.hidden = Dense(units, activation="tanh", use_bias=False, name="hidden")
 
     def build(self, *shapes: Any) -> None:
         """Makes `v`."""

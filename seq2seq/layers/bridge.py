@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from seq2seq.layers.dense import Dense
+
 EncoderStates = Sequence[dict[str, dict[str, Any]]]
 """One entry a layer: direction (`forward`, `backward`) -> field (`h`, `c`) -> `(batch, units)`."""
 
@@ -124,7 +126,7 @@ class DenseBridge(Bridge):
         super().__init__(spec, **kwargs)
         # Keras saves the layers of flat lists only: layer by layer, field by field.
         self.projections = [
-            keras.layers.Dense(spec.units, activation=activation, name=f"layer_{layer}_{field}")
+            Dense(spec.units, activation=activation, name=f"layer_{layer}_{field}")
             for layer in range(spec.layers)
             for field in spec.fields
         ]

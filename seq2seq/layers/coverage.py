@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.layers.dense import Dense
 from seq2seq.layers.recurrent_steps import state_dtype
 
 
@@ -47,7 +48,7 @@ class Coverage(History):
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
-        self.projection = keras.layers.Dense(units, use_bias=False, name="projection")
+        self.projection = Dense(units, use_bias=False, name="projection")
 
     def next(self, carried: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """See `History.next`."""
@@ -76,7 +77,7 @@ class Location(History):
         self.convolution = keras.layers.Conv1D(
             filters, width, padding="same", use_bias=False, name="convolution"
         )
-        self.projection = keras.layers.Dense(units, use_bias=False, name="projection")
+        self.projection = Dense(units, use_bias=False, name="projection")
 
     def next(self, carried: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """See `History.next`."""

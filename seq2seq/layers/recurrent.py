@@ -54,7 +54,8 @@ class _CompiledLoop(keras.layers.Layer):
         mask = None if mask is None else tf.cast(mask, tf.bool)
         dtype = state_dtype(sequences.dtype)
         states = tuple(tf.cast(state, dtype) for state in initial_state)
-        if (kernel_cell := self._kernel_cell) and usable(sequences.dtype, bool(training)):
+        kernel_cell = self._kernel_cell
+        if kernel_cell is not None and usable(sequences.dtype, bool(training)):
             hidden, states = self._run_kernel(kernel_cell, sequences, states, mask)
         else:
             hidden, states = self._run_loop(sequences, states, mask, bool(training))

@@ -9,6 +9,8 @@ import tensorflow as tf
 from seq2seq.layers.attention import Attention, Memory
 from seq2seq.layers.bridge import DecoderStates, StateSpec
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.dense import Dense
+from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.step_loop import scan
 from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
 
@@ -65,7 +67,7 @@ class Decoder(keras.layers.Layer):
         positive("layers", layers)
         fraction("dropout", dropout)
         self._check_attention(attention is not None, attention_layer, input_feeding, layers)
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.stack = [
             recurrent_layer(cell, units, name=f"layer_{layer}") for layer in range(layers)
         ]
@@ -75,7 +77,7 @@ class Decoder(keras.layers.Layer):
         # The layers below the attention, and what makes its outputs the decoder's.
         self.asking = 1 if attention_layer == "first" else layers
         self.attentional = (
-            keras.layers.Dense(units, activation="tanh", use_bias=False, name="attentional")
+            Dense(units, activation="tanh", use_bias=False, name="attentional")
             if attention is not None and attention_layer == "top"
             else None
         )

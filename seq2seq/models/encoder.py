@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.dropout import Dropout
 from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
 
 
@@ -39,7 +40,7 @@ class Encoder(keras.layers.Layer):
         fraction("dropout", dropout)
         self.cell = cell
         self.units = units
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         # Keras saves the layers of flat lists only, so one list a direction.
         self.forward_stack = self._stack(cell, units, layers, go_backwards=False)
         self.backward_stack = (

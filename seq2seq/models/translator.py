@@ -8,8 +8,10 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.bridge import Bridge, StateSpec
-from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.dense import Dense
+from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
 
@@ -100,7 +102,7 @@ class Translator:
         self.decoder = decoder
         self.bridge = bridge(decoder.spec)
         self.reverse_source = ReverseSource(name="reverse_source") if reverse_source else None
-        self.dropout = keras.layers.Dropout(output_dropout, name="output_dropout")
+        self.dropout = Dropout(output_dropout, name="output_dropout")
         self._embed(embeddings, source_vocabulary_size, target_vocabulary_size, embedding_dim)
         self._connect()
 
@@ -137,7 +139,7 @@ class Translator:
             )
         )
         self.projection = (
-            keras.layers.Dense(dim, use_bias=False, name="projection")
+            Dense(dim, use_bias=False, name="projection")
             if tied and dim != self.decoder.spec.units
             else None
         )

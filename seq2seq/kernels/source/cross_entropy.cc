@@ -18,6 +18,7 @@ namespace seq2seq {
 namespace {
 
 constexpr char kTransposed[] = "transposed";
+constexpr int64_t kRowsOfGroup = 32;
 
 struct Size {
   int64_t rows, dim, classes;
@@ -134,7 +135,7 @@ void forward(bool transposed, const Call& call) {
 
 void backward(bool transposed, const Call& call) {
   const Tensor features = call.input(0), kernel = call.input(1), labels = call.input(2),
-               logits = call.input(3), log_normalizers = call.input(4),
+               log_normalizers = call.input(4),
                d_log_normalizers = call.input(5), d_label_logits = call.input(6),
                d_means = call.input(7);
   const Size size(transposed, features, kernel);
@@ -142,19 +143,30 @@ void backward(bool transposed, const Call& call) {
   const Tensor d_features = call.output(0, {size.rows, size.dim});
   const Tensor d_kernel = call.output(1, {kernel.dim(0), kernel.dim(1)});
   const Tensor d_bias = call.output(2, {size.classes});
+  const float* logits = call.input_data<float>(3);
   const Tensor d_logits = call.output(3, {kept.count(), size.classes}, 3);
   float* d = d_logits.data<float>();
   const Threads::Turn turn(threads());
   if (kept.count() < size.rows) clear(d_features);
-  threads().run(kept.count(), [&](int64_t i) {
-    float* row = d + i * size.classes;
-    const float* from = logits.data<float>() + i * size.classes;
-    const int64_t at = kept.rows[i];
-    if (row != from) std::memcpy(row, from, size.classes * sizeof(float));
-    differentiate(row, size.classes, log_normalizers.data<float>()[at],
-                  d_log_normalizers.data<float>()[at], d_means.data<float>()[at]);
-    row[labels.data<int32_t>()[at]] += d_label_logits.data<float>()[at];
+  // Rows are summed for the bias in groups while they are in the cache, then the groups.
+  const Pieces groups(kept.count(), kRowsOfGroup);
+  Buffer sums(groups.count * size.classes);
+  threads().run(groups.count, [&](int64_t g) {
+    float* sum = sums.data() + g * size.classes;
+    std::memset(sum, 0, size.classes * sizeof(float));
+    for (int64_t i = groups.begin(g); i < groups.begin(g + 1); ++i) {
+      float* row = d + i * size.classes;
+      const float* from = logits + i * size.classes;
+      const int64_t at = kept.rows[i];
+      if (row != from) std::memcpy(row, from, size.classes * sizeof(float));
+      differentiate(row, size.classes, log_normalizers.data<float>()[at],
+                    d_log_normalizers.data<float>()[at], d_means.data<float>()[at]);
+      row[labels.data<int32_t>()[at]] += d_label_logits.data<float>()[at];
+      for (int64_t j = 0; j < size.classes; ++j) sum[j] += row[j];
+    }
   });
+  sum_rows(threads(), {sums.data(), size.classes}, groups.count, size.classes,
+           d_bias.data<float>());
   const auto run = [&](auto type) {
     using T = decltype(type);
     const Matrix<const T> x{features.data<T>(), size.dim, kept.offsets.data()};
@@ -173,19 +185,20 @@ void backward(bool transposed, const Call& call) {
     }
   };
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
-  sum_rows(threads(), {d, size.classes}, kept.count(), size.classes, d_bias.data<float>());
 }
 
 const bool registered =
     register_op<kTransposed, forward>(
         {"Seq2seqLogitStatistics",
          {"features: T", "kernel: T", "bias: float", "labels: int32"},
-         {"logits: float", "log_normalizers: float", "label_logits: float", "means: float"}}) &&
+         {"logits: float", "log_normalizers: float", "label_logits: float", "means: float"},
+         {kMatrixType}}) &&
     register_op<kTransposed, backward>(
         {"Seq2seqLogitStatisticsGradient",
          {"features: T", "kernel: T", "labels: int32", "logits: float", "log_normalizers: float",
           "d_log_normalizers: float", "d_label_logits: float", "d_means: float"},
-         {"d_features: float", "d_kernel: float", "d_bias: float", "d_logits: float"}});
+         {"d_features: float", "d_kernel: float", "d_bias: float", "d_logits: float"},
+         {kMatrixType}});
 
 }  // namespace
 }  // namespace seq2seq

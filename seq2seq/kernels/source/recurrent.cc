@@ -54,10 +54,11 @@ template <typename Cell>
 void backward(bool backwards, const Call& call) {
   const Tensor x = call.input(0), kernel = call.input(1), recurrent = call.input(2),
                h_before = call.input(3), second_before = call.input(4), mask = call.input(5),
-               h = call.input(6), second = call.input(7), gates = call.input(8),
+               h = call.input(6), second = call.input(7),
                d_sequence = call.input(9), d_last_h = call.input(10), d_last_second = call.input(11);
   const Shape s = shape_of(backwards, x, h_before, mask);
   const int64_t width = Cell::kGates * s.units;
+  auto* gates = const_cast<float*>(call.input_data<float>(8));  // read, before d_gates is written
   const Tensor d_x = call.output(0, {s.batch, s.time, s.features});
   const Tensor d_kernel = call.output(1, {s.features, width});
   const Tensor d_recurrent = call.output(2, {s.units, width});
@@ -71,7 +72,7 @@ void backward(bool backwards, const Call& call) {
   std::memcpy(d_h.data<float>(), d_last_h.data<float>(), d_h.size() * sizeof(float));
   std::memcpy(d_second.data<float>(), d_last_second.data<float>(), d_h.size() * sizeof(float));
   const History history{h_before.data<float>(), second_before.data<float>(), h.data<float>(),
-                        second.data<float>(), gates.data<float>()};
+                        second.data<float>(), gates};
   const WeightGradients gradients{d_x.data<float>(), d_kernel.data<float>(),
                                   d_recurrent.data<float>(), d_bias.data<float>(),
                                   d_recurrent_bias.data<float>()};
@@ -93,7 +94,8 @@ bool register_ops(const char* forward_name, const char* backward_name) {
               {"x: T", "kernel: T", "recurrent: T", "bias: float", "recurrent_bias: float",
                "h_before: float", "second_before: float", "mask: bool"},
               {"h: float", "second: float", "gates: float", "last_h: float",
-               "last_second: float"}}) &&
+               "last_second: float"},
+              {kMatrixType}}) &&
          register_op<kGoBackwards, backward<Cell>>(
              {backward_name,
               {"x: T", "kernel: T", "recurrent: T", "h_before: float", "second_before: float",
@@ -101,7 +103,8 @@ bool register_ops(const char* forward_name, const char* backward_name) {
                "d_last_h: float", "d_last_second: float"},
               {"d_x: float", "d_kernel: float", "d_recurrent: float", "d_bias: float",
                "d_recurrent_bias: float", "d_h: float", "d_second: float", "d_gates: float",
-               "d_products: float"}});
+               "d_products: float"},
+              {kMatrixType}});
 }
 
 const bool registered = register_ops<Lstm>("Seq2seqLstmForward", "Seq2seqLstmBackward") &&

@@ -38,6 +38,11 @@ class Tensor {
     return static_cast<T*>(TF_TensorData(tensor_.get()));
   }
   int64_t dim(int axis) const { return TF_Dim(tensor_.get(), axis); }
+  std::vector<int64_t> dims() const {
+    std::vector<int64_t> dims(TF_NumDims(tensor_.get()));
+    for (size_t axis = 0; axis < dims.size(); ++axis) dims[axis] = dim(static_cast<int>(axis));
+    return dims;
+  }
   int64_t size() const { return TF_TensorElementCount(tensor_.get()); }
 
  private:
@@ -57,7 +62,14 @@ class Call {
     return Tensor(tensor);
   }
 
-  // An output, not initialised; where possible the memory of an input that nobody else needs.
+  // The data of an input, without the hold on it that keeps its memory from being reused.
+  template <typename T>
+  const T* input_data(int index) const {
+    return input(index).template data<T>();
+  }
+
+  // An output, not initialised; where possible the memory of an input that nobody else needs, which
+  // must not be held as a `Tensor`.
   Tensor output(int index, std::vector<int64_t> dims, int reused_input = -1) const {
     const Status status = new_status();
     TF_Tensor* tensor = TF_ForwardInputOrAllocateOutput(
@@ -68,27 +80,31 @@ class Call {
   }
 
   bool takes_bfloat16() const { return TF_InputDatatype(context_, 0) == TF_BFLOAT16; }
+  int inputs() const { return TF_NumInputs(context_); }
 
  private:
   TF_OpKernelContext* context_;
 };
 
-// An op with one boolean attribute.
+// An op; its first attribute may be a flag, which its kernel is told.
 struct OpDefinition {
   const char* name;
-  std::initializer_list<const char*> inputs, outputs;
+  std::initializer_list<const char*> inputs, outputs, attributes;
 };
 
 inline void unknown_shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
   TF_ShapeInferenceContextSetUnknownShape(context, status);
 }
 
-// The attribute's value is the state of a kernel.
-template <const char* attribute>
+inline constexpr char kNoFlag[] = "";
+
+// The flag's value is the state of a kernel.
+template <const char* flag>
 void* create_kernel(TF_OpKernelConstruction* construction) {
   auto* value = new unsigned char(0);
+  if (*flag == 0) return value;
   const Status status = new_status();
-  TF_OpKernelConstruction_GetAttrBool(construction, attribute, value, status.get());
+  TF_OpKernelConstruction_GetAttrBool(construction, flag, value, status.get());
   if (TF_GetCode(status.get()) != TF_OK) {
     TF_OpKernelConstruction_Failure(construction, status.get());
   }
@@ -97,7 +113,7 @@ void* create_kernel(TF_OpKernelConstruction* construction) {
 
 inline void delete_kernel(void* value) { delete static_cast<unsigned char*>(value); }
 
-// Runs a kernel, `(attribute, call)`; what it throws becomes TensorFlow's error.
+// Runs a kernel, `(flag, call)`; what it throws becomes TensorFlow's error.
 template <void (*kernel)(bool, const Call&)>
 void run_kernel(void* value, TF_OpKernelContext* context) {
   try {
@@ -109,23 +125,26 @@ void run_kernel(void* value, TF_OpKernelContext* context) {
   }
 }
 
-// Registers an op and its kernel for CPUs. `T` is the type of the matrices it multiplies.
-template <const char* attribute, void (*kernel)(bool, const Call&)>
+// Registers an op and its kernel for CPUs.
+template <const char* flag, void (*kernel)(bool, const Call&)>
 bool register_op(const OpDefinition& op) {
   TF_OpDefinitionBuilder* definition = TF_NewOpDefinitionBuilder(op.name);
-  TF_OpDefinitionBuilderAddAttr(definition, "T: {float, bfloat16}");
-  TF_OpDefinitionBuilderAddAttr(definition, (std::string(attribute) + ": bool").c_str());
+  if (*flag) TF_OpDefinitionBuilderAddAttr(definition, (std::string(flag) + ": bool").c_str());
+  for (const char* spec : op.attributes) TF_OpDefinitionBuilderAddAttr(definition, spec);
   for (const char* spec : op.inputs) TF_OpDefinitionBuilderAddInput(definition, spec);
   for (const char* spec : op.outputs) TF_OpDefinitionBuilderAddOutput(definition, spec);
   TF_OpDefinitionBuilderSetShapeInferenceFunction(definition, unknown_shapes);
   const Status status = new_status();
   TF_RegisterOpDefinition(definition, status.get());
   check(status);
-  TF_KernelBuilder* builder = TF_NewKernelBuilder(op.name, "CPU", create_kernel<attribute>,
-                                                  run_kernel<kernel>, delete_kernel);
+  TF_KernelBuilder* builder =
+      TF_NewKernelBuilder(op.name, "CPU", create_kernel<flag>, run_kernel<kernel>, delete_kernel);
   TF_RegisterKernelBuilder(op.name, builder, status.get());
   check(status);
   return true;
 }
+
+// What an op's matrices are made of.
+inline constexpr char kMatrixType[] = "T: {float, bfloat16}";
 
 }  // namespace seq2seq

@@ -1,0 +1,49 @@
+// The op Seq2seqDropout: zeros some elements and scales the others up. Given the same seed it makes
+// the same choice, so that it is its own gradient.
+#include <algorithm>
+#include <cmath>
+
+#include "tensor.h"
+#include "threads.h"
+
+namespace seq2seq {
+namespace {
+
+constexpr int64_t kBlock = 1 << 14;
+
+// A bijective hash of 32 bits without visible bias (Wellons, https://github.com/skeeto/hash-prospector).
+inline uint32_t mixed(uint32_t x) {
+  x = (x ^ (x >> 16)) * 0x7feb352dU;
+  x = (x ^ (x >> 15)) * 0x846ca68bU;
+  return x ^ (x >> 16);
+}
+
+void drop(const float* from, float* to, int64_t begin, int64_t end, const uint32_t* seed,
+          uint32_t dropped, float scale) {
+  const uint32_t high = mixed(static_cast<uint32_t>(begin >> 32) ^ seed[1]);
+  for (int64_t i = begin; i < end; ++i) {
+    const uint32_t random = mixed(mixed(static_cast<uint32_t>(i) ^ seed[0]) ^ high);
+    to[i] = random < dropped ? 0.f : from[i] * scale;
+  }
+}
+
+void dropout(bool, const Call& call) {
+  const Tensor seed = call.input(1), rate = call.input(2);
+  const float* x = call.input_data<float>(0);
+  const std::vector<int64_t> dims = call.input(0).dims();
+  const Tensor y = call.output(0, dims, 0);
+  const float share = *rate.data<float>();
+  const auto dropped = static_cast<uint32_t>(std::min(share * 4294967296.0, 4294967295.0));
+  const int64_t size = y.size(), blocks = (size + kBlock - 1) / kBlock;
+  const Threads::Turn turn(threads());
+  threads().run(blocks, [&](int64_t block) {
+    drop(x, y.data<float>(), block * kBlock, std::min(size, (block + 1) * kBlock),
+         seed.data<uint32_t>(), dropped, 1.f / (1.f - share));
+  });
+}
+
+const bool registered = register_op<kNoFlag, dropout>(
+    {"Seq2seqDropout", {"x: float", "seed: uint32", "rate: float"}, {"y: float"}, {}});
+
+}  // namespace
+}  // namespace seq2seq

@@ -1,0 +1,65 @@
+"""Adam and AdamW: Keras' own, with the update of a variable as one operation."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from seq2seq.kernels.clipping import clip_by_global_norm
+
+
+class _OneUpdate:
+    """Replaces the update of Adam, and clipping by global norm, by fused operations.
+
+    The numbers are Keras' to within rounding. Gradients of embeddings are made dense once: Adam
+    moves every row at every step, whether it has a gradient or not.
+    """
+
+    def _clip_gradients(self, grads: Sequence[Any]) -> list[tf.Tensor | None]:
+        dense = [None if grad is None else tf.convert_to_tensor(grad) for grad in grads]
+        if self.clipnorm or not self.global_clipnorm:
+            return super()._clip_gradients(dense)
+        clipped = iter(
+            clip_by_global_norm([d for d in dense if d is not None], self.global_clipnorm)
+        )
+        return [None if grad is None else next(clipped) for grad in dense]
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Updates one variable and its moments."""
+        if self.amsgrad or tf.distribute.has_strategy():
+            super().update_step(gradient, variable, learning_rate)
+            return
+        index = self._get_variable_index(variable)
+        dtype = variable.dtype
+        step = tf.cast(self.iterations + 1, dtype)
+        beta_1, beta_2 = (tf.cast(beta, dtype) for beta in (self.beta_1, self.beta_2))
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(beta_1, step),
+            beta2_power=tf.pow(beta_2, step),
+            lr=tf.cast(learning_rate, dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.cast(self.epsilon, dtype),
+            grad=tf.cast(gradient, dtype),
+            use_locking=True,
+        )
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class Adam(_OneUpdate, keras.optimizers.Adam):
+    """`keras.optimizers.Adam`, faster: same arguments, state and results.
+
+    Example:
+        >>> Adam(learning_rate=1e-3, global_clipnorm=1.0)
+    """
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class AdamW(_OneUpdate, keras.optimizers.AdamW):
+    """`keras.optimizers.AdamW`, faster: same arguments, state and results."""
