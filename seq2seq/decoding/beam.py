@@ -2,15 +2,15 @@
 
 import tensorflow as tf
 
+from seq2seq.decoding.constraints import Constraints
 from seq2seq.decoding.lengths import LengthLimits
 from seq2seq.decoding.partial import Choice, Partial, follow
-from seq2seq.decoding.penalties import CoveragePenalty, LengthPenalty
+from seq2seq.decoding.penalties import CoveragePenalty, DiversityPenalty, LengthPenalty
 from seq2seq.decoding.rules import NEVER, Rules
-from seq2seq.decoding.strategy import Sources, Strategy, View
+from seq2seq.decoding.selection import FIRST, Candidates, give_places, with_missing_words
+from seq2seq.decoding.strategy import Strategy
 from seq2seq.decoding.top import top_k
-
-FIRST = float("inf")
-"""Selects what has ended before everything that has not."""
+from seq2seq.decoding.view import Sources, View
 
 
 class BeamSearch(Strategy):
@@ -25,6 +25,7 @@ class BeamSearch(Strategy):
         n_best: How many are answered, on an axis of their own; None for the best without that axis.
         length_penalty: What log-probabilities are divided by; None for nothing.
         coverage_penalty: What is added for attention that left source tokens out; None for nothing.
+        diversity_penalty: What parts the beam into groups that differ; None for one group.
         maximum_length_ratio: Tokens allowed for each source token.
         maximum_length_extra: Tokens allowed on top.
         minimum_length_ratio: Tokens demanded for each source token.
@@ -38,12 +39,15 @@ class BeamSearch(Strategy):
         ValueError: If an argument has an impossible value, or two of them do not fit.
     """
 
+    spreads = True
+
     def __init__(
         self,
         beam_size: int = 5,
         n_best: int | None = None,
         length_penalty: LengthPenalty | None = None,
         coverage_penalty: CoveragePenalty | None = None,
+        diversity_penalty: DiversityPenalty | None = None,
         maximum_length_ratio: float = 2.0,
         maximum_length_extra: int = 10,
         minimum_length_ratio: float = 0.0,
@@ -62,6 +66,13 @@ class BeamSearch(Strategy):
                 f"n_best and beam_size: a beam of {beam_size} gives 1 to {beam_size} hypotheses, "
                 f"not {n_best}"
             )
+        self.groups = diversity_penalty.groups if diversity_penalty else 1
+        self.strength = diversity_penalty.strength if diversity_penalty else 0.0
+        if beam_size % self.groups:
+            raise ValueError(
+                f"diversity_penalty.groups and beam_size: {self.groups} groups cannot share a beam "
+                f"of {beam_size} evenly"
+            )
         self.beam_size = beam_size
         self.answers = 1 if n_best is None else n_best
         self.several = n_best is not None
@@ -71,26 +82,28 @@ class BeamSearch(Strategy):
 
     def choose(self, view: View) -> Choice:
         """Chooses the best continuations of each source's hypotheses."""
-        tokens, gains = self._candidates(view)
-        ranking = view.partial.rank[:, :, tf.newaxis] + gains
-        stays = tf.logical_and(view.partial.finished[:, :, tf.newaxis], ranking > NEVER)
-        order = tf.where(stays, FIRST, ranking)
+        candidates = self._ordered(view, *self._candidates(view))
+        places = give_places(candidates, self.beam_size, self.groups, self.strength)
 
-        count = tokens.shape[2]
-        missing = max(0, self.beam_size - order.shape[1] * count)
-        order = tf.reshape(order, [-1, order.shape[1] * count])
-        order = tf.pad(order, [[0, 0], [0, missing]], constant_values=NEVER)
-        best, chosen = tf.math.top_k(order, self.beam_size)
-        chosen = tf.minimum(chosen, tokens.shape[1] * count - 1)
+        def pick(part: tf.Tensor) -> tf.Tensor:
+            every = tf.reshape(part, [-1, part.shape[1] * part.shape[2]])
+            return tf.gather(every, places.indices, batch_dims=1)
 
-        def pick(candidates: tf.Tensor) -> tf.Tensor:
-            return tf.gather(tf.reshape(candidates, [tf.shape(order)[0], -1]), chosen, batch_dims=1)
-
-        tokens, weights, parents = pick(tokens), pick(gains), chosen // count
-        gains = weights
+        tokens, ranking = pick(candidates.tokens), pick(candidates.gains)
+        parents = places.indices // candidates.tokens.shape[2]
+        gains = ranking
         if self.rules.change_probabilities:
             gains = self._model_gains(view, parents, tokens)
-        return Choice(tokens, gains, weights, parents, empty=tf.equal(best, NEVER))
+        return Choice(tokens, gains, ranking, parents, places.empty)
+
+    def _ordered(self, view: View, tokens: tf.Tensor, gains: tf.Tensor) -> Candidates:
+        """Orders candidates by probability, after those that have ended."""
+        ahead, constraints, remaining = view.ahead, view.sources.constraints, None
+        if ahead is not None and isinstance(constraints, Constraints):
+            tokens, gains, remaining = with_missing_words(view, ahead, constraints, tokens, gains)
+        order = view.partial.rank[..., tf.newaxis] + gains
+        stays = tf.logical_and(view.partial.finished[..., tf.newaxis], order > NEVER)
+        return Candidates(tokens, gains, tf.where(stays, FIRST, order), remaining)
 
     def _candidates(self, view: View) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best tokens of each hypothesis and their gains, `(batch, width, count)`.
@@ -120,8 +133,11 @@ class BeamSearch(Strategy):
     def settle(self, partial: Partial, sources: Sources) -> Partial:
         """Drops the hypotheses of sources whose answers none of them could displace.
 
-        Log-probabilities only fall, and no length penalty divides by more than at the limit.
+        Log-probabilities only fall, and no length penalty divides by more than at the limit. Groups
+        go on to their end: what one does changes what the next prefers.
         """
+        if self.groups > 1:
+            return partial
         objectives = self._objectives(partial, sources)
         worst_answer = tf.math.top_k(objectives, self.answers).values[:, -1]
         most_hopeful = tf.reduce_max(tf.where(partial.finished, NEVER, partial.rank), axis=1)
@@ -145,8 +161,22 @@ class BeamSearch(Strategy):
         return tf.where(partial.finished, objectives, NEVER)
 
     def ranked(self, partial: Partial, sources: Sources) -> tuple[Partial, tf.Tensor]:
-        """Returns the `n_best` hypotheses, best first."""
-        objectives, places = tf.math.top_k(self._objectives(partial, sources), self.answers)
-        partial = follow(partial, places)
-        found = objectives > NEVER
-        return partial._replace(lengths=tf.where(found, partial.lengths, 0)), objectives
+        """Returns the `n_best` hypotheses, best first; none twice, whatever groups found."""
+        objectives = self._objectives(partial, sources)
+        if self.groups > 1:
+            objectives, places = tf.math.top_k(objectives, self.beam_size)
+            partial = follow(partial, places)
+            objectives = tf.where(_seen_before(partial.tokens), NEVER, objectives)
+        objectives, places = tf.math.top_k(objectives, self.answers)
+        partial, found = follow(partial, places), objectives > NEVER
+        return partial._replace(
+            lengths=tf.where(found, partial.lengths, 0),
+            scores=tf.where(found, partial.scores, NEVER),
+        ), objectives
+
+
+def _seen_before(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns which hypotheses `(batch, width, time)` equal one that stands before them."""
+    same = tf.reduce_all(tf.equal(tokens[:, :, tf.newaxis], tokens[:, tf.newaxis]), axis=3)
+    places = tf.range(tf.shape(tokens)[1])
+    return tf.reduce_any(tf.logical_and(same, places < places[:, tf.newaxis]), axis=2)

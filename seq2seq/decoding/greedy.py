@@ -6,7 +6,8 @@ from seq2seq.decoding.hypotheses import Hypotheses, Step
 from seq2seq.decoding.lengths import LengthLimits
 from seq2seq.decoding.partial import Choice, Partial
 from seq2seq.decoding.rules import Rules
-from seq2seq.decoding.strategy import Sources, Strategy, View
+from seq2seq.decoding.strategy import Strategy
+from seq2seq.decoding.view import Sources, View
 
 __all__ = ["Greedy", "Hypotheses", "Step"]
 

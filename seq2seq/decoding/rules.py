@@ -14,7 +14,7 @@ class Rules:
             logits instead, whose sign and zero mean nothing.
         no_repeat_ngram_size: n-grams of this size may not come twice in a hypothesis
             (Paulus et al., 2017, https://arxiv.org/abs/1705.04304); 0 for no such rule. It yields
-            where nothing else is allowed.
+            to words that must appear, and where nothing else is allowed.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -40,7 +40,8 @@ class Rules:
         logits: tf.Tensor,
         normalizer: tf.Tensor,
         history: tf.Tensor,
-        permitted: tf.Tensor | None,
+        permitted: tf.Tensor | None = None,
+        exempt: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Applies all rules.
 
@@ -50,6 +51,7 @@ class Rules:
             history: int32 `(batch, width, time)`, the tokens so far.
             permitted: bool, broadcast to the logits: what limits and constraints permit; None for
                 all.
+            exempt: bool, like the logits: what no n-gram blocks; None for nothing.
 
         Returns:
             The logits under the rules, -inf for what they forbid. All are -inf only where
@@ -61,6 +63,8 @@ class Rules:
         if not self.no_repeat_ngram_size:
             return allowed
         blocked = block_ngrams(allowed, history, self.no_repeat_ngram_size)
+        if exempt is not None:
+            blocked = tf.where(exempt, allowed, blocked)
         if permitted is None:
             return blocked  # the end token is left, which no n-gram holds
         return tf.where(nothing_left(blocked)[..., tf.newaxis], allowed, blocked)
@@ -69,6 +73,12 @@ class Rules:
 def nothing_left(values: tf.Tensor) -> tf.Tensor:
     """Returns where no token is allowed: `(batch, width, vocabulary_size)` -> `(batch, width)`."""
     return tf.equal(tf.reduce_max(values, axis=-1), NEVER)
+
+
+def log_sum_exp(logits: tf.Tensor) -> tf.Tensor:
+    """Returns what logits are above log-probabilities; faster than `tf.reduce_logsumexp` on CPU."""
+    peak = tf.reduce_max(logits, axis=-1, keepdims=True)
+    return tf.math.log(tf.reduce_sum(tf.exp(logits - peak), axis=-1)) + peak[..., 0]
 
 
 def penalize_repetition(

@@ -8,7 +8,8 @@ from seq2seq.decoding.lengths import LengthLimits
 from seq2seq.decoding.partial import Choice, Partial
 from seq2seq.decoding.random_numbers import uniform
 from seq2seq.decoding.rules import NEVER, Rules
-from seq2seq.decoding.strategy import Sources, Strategy, View
+from seq2seq.decoding.strategy import Strategy
+from seq2seq.decoding.view import Sources, View
 
 
 class Sampling(Strategy):

@@ -1,65 +1,18 @@
 """The frame of every search: one step of the model, the rules, a choice, and on."""
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
+from seq2seq.decoding.constraints import Constraints
 from seq2seq.decoding.hypotheses import Hypotheses, Step, StepOutput
 from seq2seq.decoding.lengths import LengthLimits
 from seq2seq.decoding.loop import until_finished
 from seq2seq.decoding.partial import Choice, Maybe, Partial, flat, follow, grown, spread
-from seq2seq.decoding.rules import Rules, nothing_left
-
-
-class Sources(NamedTuple):
-    """What stays the same for each source; every tensor has `batch` rows.
-
-    Attributes:
-        lengths: int32 `(batch,)`, source tokens.
-        longest: int32 `(batch,)`, tokens a hypothesis may have.
-        shortest: int32 `(batch,)`, tokens it must have, or `()`.
-        memory: What the step gets as it is: a tuple of one nest, or `()`.
-        noise: float32 `(batch, width, steps)`, random numbers, or `()`.
-    """
-
-    lengths: tf.Tensor
-    longest: tf.Tensor
-    shortest: Maybe
-    memory: tuple[Any, ...]
-    noise: Maybe = ()
-
-
-class View(NamedTuple):
-    """What a strategy chooses from.
-
-    Attributes:
-        logits: float32 `(batch, width, vocabulary_size)`, the model's own.
-        values: The same under the rules; -inf for what they forbid.
-        normalizer: float32 `(batch, width)`; logits minus this are log-probabilities.
-        forced: int32 `(batch, width)`, the only token allowed, or -1.
-        partial: The hypotheses so far.
-        sources: The sources.
-        time: int32 scalar, tokens that the hypotheses have.
-    """
-
-    logits: tf.Tensor
-    values: tf.Tensor
-    normalizer: tf.Tensor
-    forced: tf.Tensor
-    partial: Partial
-    sources: Sources
-    time: tf.Tensor
-
-    def log_probabilities(self, tokens: tf.Tensor, values: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns the log-probability of one token for each place, `(batch, width)`.
-
-        Args:
-            tokens: int32 `(batch, width)`.
-            values: Logits to look them up in, the model's own by default.
-        """
-        logits = self.logits if values is None else values
-        return tf.gather(logits, tokens, batch_dims=2) - self.normalizer
+from seq2seq.decoding.progress import moved
+from seq2seq.decoding.rules import Rules
+from seq2seq.decoding.view import Sources, View, view_of
 
 
 class Strategy(ABC):
@@ -74,12 +27,15 @@ class Strategy(ABC):
         several: Whether answers have an axis for the hypotheses of one source.
         needs_coverage: Whether the attention of all steps is summed up.
         needs_keys: Whether it draws random numbers.
+        spreads: Whether it keeps hypotheses for all stages of what must be said; if not, missing
+            words are said where the model would have ended.
     """
 
     first_width = 1
     several = False
     needs_coverage = False
     needs_keys = False
+    spreads = False
 
     def __init__(self, limits: LengthLimits, rules: Rules) -> None:
         self.limits = limits
@@ -114,6 +70,7 @@ class Strategy(ABC):
         end: int,
         memory: Any = None,
         keys: tf.Tensor | None = None,
+        constraints: Constraints | None = None,
         token_scores: bool = False,
         alignments: bool = False,
     ) -> Hypotheses:
@@ -130,6 +87,8 @@ class Strategy(ABC):
             keys: int32 `(batch,)`, numbers that tell sources from one another, such as their places
                 in the user's input. Sampling needs them: the same seed and key give the same
                 samples in any batch.
+            constraints: What the words of each row must obey. A row's longest length grows to what
+                its constraints need.
             token_scores: Whether to return each token's log-probability.
             alignments: Whether to return each token's attention.
 
@@ -143,6 +102,9 @@ class Strategy(ABC):
         if self.needs_keys and keys is None:
             raise ValueError(f"keys: {type(self).__name__} needs a number for each row")
         longest = self.limits.longest(source_lengths)
+        if constraints is not None:
+            constraints = Constraints(*map(tf.convert_to_tensor, constraints))
+            longest = tf.maximum(longest, constraints.needed)
         steps = tf.reduce_max(longest) + 1
         sources = Sources(
             source_lengths,
@@ -150,6 +112,7 @@ class Strategy(ABC):
             self.limits.shortest(source_lengths),
             () if memory is None else (memory,),
             self.noise(keys, steps),
+            () if constraints is None else constraints,
         )
 
         def one_step(partial: Partial, state: Any, memory: tuple[Any, ...]) -> StepOutput:
@@ -163,7 +126,9 @@ class Strategy(ABC):
             output = one_step(partial, state, sources.memory)
             return self._continued(time, partial, output, sources, end)
 
-        partial = self._beginning(tf.shape(source_lengths)[0], start)
+        partial = self._beginning(
+            tf.shape(source_lengths)[0], start, constrained=constraints is not None
+        )
         state = tf.nest.map_structure(
             lambda tensor: tf.repeat(tensor[:, tf.newaxis], self.first_width, axis=1), state
         )
@@ -173,7 +138,7 @@ class Strategy(ABC):
         partial = until_finished(advance, tf.constant(1), partial, state, sources, steps, end)
         return self._answer(partial, sources)
 
-    def _beginning(self, batch: tf.Tensor, start: int) -> Partial:
+    def _beginning(self, batch: tf.Tensor, start: int, constrained: bool) -> Partial:
         places = [batch, self.first_width]
         return Partial(
             tokens=tf.fill([*places, 1], start),
@@ -181,6 +146,7 @@ class Strategy(ABC):
             finished=tf.zeros(places, tf.bool),
             scores=tf.zeros(places),
             ranking=tf.zeros(places) if self.rules.change_probabilities else (),
+            progress=tf.zeros([*places, 2], tf.int32) if constrained else (),
         )
 
     def _with_records(
@@ -203,32 +169,20 @@ class Strategy(ABC):
     def _continued(
         self, time: tf.Tensor, partial: Partial, output: StepOutput, sources: Sources, end: int
     ) -> tuple[Partial, Any]:
-        view = self._view(time, partial, output, sources, end)
-        choice = self.choose(view)
+        choice = self.choose(
+            view_of(output.logits, partial, sources, time, end, self.rules, not self.spreads)
+        )
         state, attention = output.state, output.attention
         kept = isinstance(partial.alignments, tuple) and isinstance(partial.coverage, tuple)
         attention = None if kept else tf.cast(attention, tf.float32)
         if choice.parents is not None:
             partial, state = follow((partial, state), choice.parents)
             attention = None if attention is None else follow(attention, choice.parents)
-        return self.settle(grown(partial, choice, attention, end), sources), state
-
-    def _view(
-        self, time: tf.Tensor, partial: Partial, output: StepOutput, sources: Sources, end: int
-    ) -> View:
-        logits = tf.cast(output.logits, tf.float32)
-        normalizer = log_sum_exp(logits)
-        over = tf.logical_or(partial.finished, time >= sources.longest[:, tf.newaxis])
-        permitted = None
-        if not isinstance(sources.shortest, tuple):
-            early = (time < sources.shortest)[:, tf.newaxis, tf.newaxis]
-            ends = tf.range(logits.shape[-1]) == end
-            permitted = tf.logical_not(tf.logical_and(early, ends))
-        values = self.rules(logits, normalizer, partial.tokens[:, :, 1:], permitted)
-        if permitted is not None:
-            over = tf.logical_or(over, nothing_left(values))
-        forced = tf.where(over, end, -1)
-        return View(logits, values, normalizer, forced, partial, sources, time)
+        partial = grown(partial, choice, attention, end)
+        if isinstance(sources.constraints, Constraints):
+            progress = moved(sources.constraints, partial.progress, choice.tokens)
+            partial = partial._replace(progress=progress)
+        return self.settle(partial, sources), state
 
     def _answer(self, partial: Partial, sources: Sources) -> Hypotheses:
         partial, objectives = self.ranked(partial, sources)
@@ -242,9 +196,3 @@ class Strategy(ABC):
         if self.several:
             return found
         return Hypotheses(*(None if part is None else part[:, 0] for part in found))
-
-
-def log_sum_exp(logits: tf.Tensor) -> tf.Tensor:
-    """Returns what logits are above log-probabilities; faster than `tf.reduce_logsumexp` on CPU."""
-    peak = tf.reduce_max(logits, axis=-1, keepdims=True)
-    return tf.math.log(tf.reduce_sum(tf.exp(logits - peak), axis=-1)) + peak[..., 0]

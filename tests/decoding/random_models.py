@@ -24,6 +24,12 @@ class Options:
     alpha: float = 0.0
     gnmt: bool = False
     beta: float = 0.0
+    groups: int = 1
+    strength: float = 0.0
+    prefix: tuple = ()
+    required: tuple = ()
+    forbidden: tuple = ()
+    allowed: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -86,20 +92,29 @@ class RandomModel:
     def continuations(self, seed, source_length, found, options):
         """Yields every hypothesis that is one token longer."""
         prefix = found.tokens
+        maximum = max(options.maximum, self.longest_need(options))
         gains, attention = self.look(seed, prefix)
         attention = attention[:source_length] / attention[:source_length].sum()
         weights = gains.copy()
         for token in set(prefix):
             weights[token] *= options.repetition_penalty
-        permitted = set(range(self.vocabulary))
-        if len(prefix) < options.minimum:
-            permitted -= {END}
+        permitted = set(range(self.vocabulary)) - {END}
+        room = maximum - len(prefix) - 1
+        need = self.need(prefix, options)
+        after = {token: self.need((*prefix, token), options) for token in permitted}
+        permitted = {token for token in permitted if after[token] <= room}
+        if need == 0 and len(prefix) >= options.minimum:
+            permitted |= {END}
         size = options.no_repeat_ngram_size
         if size:
             seen = {prefix[i : i + size] for i in range(len(prefix) - size + 1)}
             new = {t for t in permitted if (*prefix, t)[-size:] not in seen or len(prefix) < size}
+            new |= {t for t in permitted - {END} if after[t] < need}
             permitted = new or permitted
-        if len(prefix) >= options.maximum:
+        permitted = permitted or {END}
+        if len(prefix) < len(options.prefix):
+            permitted = {options.prefix[len(prefix)]}
+        if len(prefix) >= maximum:
             permitted = {END}
         for token in sorted(permitted):
             yield replace(
@@ -110,6 +125,30 @@ class RandomModel:
                 attention=(*found.attention, attention),
                 ended=token == END,
             )
+
+    def need(self, tokens, options):
+        """Returns the fewest tokens that must follow, breadth first; inf if nothing helps."""
+        allowed = set(options.allowed or range(self.vocabulary)) - {END}
+        if any(contains(tokens, phrase) for phrase in options.forbidden) or set(tokens) - allowed:
+            return np.inf
+        memory = max((len(p) for p in (*options.required, *options.forbidden)), default=1)
+        missing = frozenset(p for p in options.required if not contains(tokens, p))
+        border, known, distance = {(missing, tokens[-memory:])}, set(), 0
+        while border:
+            if any(not missing for missing, _ in border):
+                return distance
+            known |= border
+            longer = {(m, (*last, token)) for m, last in border for token in allowed}
+            border = {
+                (frozenset(p for p in m if not contains(last, p)), last[-memory:])
+                for m, last in longer
+                if not any(contains(last, phrase) for phrase in options.forbidden)
+            } - known
+            distance += 1
+        return np.inf
+
+    def longest_need(self, options):
+        return len(options.prefix) + self.need(options.prefix, options)
 
     def objective(self, found, options):
         length = len(found.tokens) + 1
@@ -129,15 +168,39 @@ class RandomModel:
 
     def beam(self, seed, source_length, options, size):
         """Beam search whose ended hypotheses keep their places, to the very end."""
-        beam = [Found(())]
-        while not all(f.ended for f in beam):
-            ended = [f for f in beam if f.ended]
-            grown = [
-                c
-                for f in beam
-                if not f.ended
-                for c in self.continuations(seed, source_length, f, options)
-            ]
-            grown.sort(key=lambda f: -f.rank)
-            beam = ended + grown[: size - len(ended)]
-        return sorted(beam, key=lambda f: -self.objective(f, options))
+        share = size // options.groups
+        beams = [[Found(())] for _ in range(options.groups)]
+        while not all(f.ended for beam in beams for f in beam):
+            taken = []
+            for group, beam in enumerate(beams):
+                ended = [f for f in beam if f.ended]
+                grown = [
+                    c
+                    for f in beam
+                    if not f.ended
+                    for c in self.continuations(seed, source_length, f, options)
+                ]
+                grown.sort(key=lambda f: -f.rank + options.strength * taken.count(last(f)))
+                beams[group] = ended + self.in_turn(grown, options)[: share - len(ended)]
+                taken += [last(f) for f in beams[group][len(ended) :]]
+        every = {f.tokens: f for beam in beams for f in beam}.values()
+        return sorted(every, key=lambda f: -self.objective(f, options))
+
+    def in_turn(self, found, options):
+        """Returns the best of each bank, the second best of each, and so on."""
+        banks = {}
+        for place, f in enumerate(found):
+            banks.setdefault(self.need(f.tokens, options), []).append((place, f))
+        turns = [
+            (turn, place, f) for bank in banks.values() for turn, (place, f) in enumerate(bank)
+        ]
+        return [f for _, _, f in sorted(turns, key=lambda entry: entry[:2])]
+
+
+def last(found):
+    return END if found.ended else found.tokens[-1]
+
+
+def contains(tokens, phrase):
+    size = len(phrase)
+    return any(tokens[i : i + size] == phrase for i in range(len(tokens) - size + 1))

@@ -1,19 +1,27 @@
 """Beam search against enumeration and against a search in plain Python, on random models."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import tensorflow as tf
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from random_models import END, Options, RandomModel
 
 from seq2seq.decoding import loop
 from seq2seq.decoding.beam import BeamSearch
 from seq2seq.decoding.greedy import Greedy
-from seq2seq.decoding.penalties import CoveragePenalty, GNMTLengthPenalty, LengthPenalty
+from seq2seq.decoding.penalties import (
+    CoveragePenalty,
+    DiversityPenalty,
+    GNMTLengthPenalty,
+    LengthPenalty,
+)
 
 SEEDS = [3, 141, 59, 26, 53, 58]
 SOURCE_LENGTHS = [3, 1, 2, 3, 2, 1]
-few = settings(max_examples=15, deadline=None, derandomize=True)
+few = settings(max_examples=15, deadline=None, derandomize=True, phases=[Phase.generate])
 
 every_option = st.builds(
     Options,
@@ -27,19 +35,21 @@ every_option = st.builds(
 )
 
 
-def beam_search(options, beam_size, n_best=None, **arguments):
+def beam_search(options, beam_size, n_best=None):
     penalty = GNMTLengthPenalty if options.gnmt else LengthPenalty
     return BeamSearch(
         beam_size=beam_size,
         n_best=n_best,
         length_penalty=penalty(options.alpha) if options.alpha else None,
         coverage_penalty=CoveragePenalty(options.beta) if options.beta else None,
+        diversity_penalty=(
+            DiversityPenalty(options.groups, options.strength) if options.groups > 1 else None
+        ),
         maximum_length_ratio=0.0,
         maximum_length_extra=options.maximum,
         minimum_length_extra=options.minimum,
         repetition_penalty=options.repetition_penalty,
         no_repeat_ngram_size=options.no_repeat_ngram_size,
-        **arguments,
     )
 
 
@@ -71,7 +81,7 @@ def test_a_beam_that_holds_everything_finds_the_best_of_all_sequences(seed, opti
 @few
 @given(seed=st.integers(0, 10**6), options=every_option, size=st.integers(1, 4))
 def test_a_narrow_beam_finds_what_the_plain_search_finds(seed, options, size):
-    options = Options(**{**vars(options), "maximum": 6})
+    options = replace(options, maximum=6)
     model = RandomModel(seed, vocabulary=6)
     answer = model.run(beam_search(options, size, n_best=size), SEEDS, SOURCE_LENGTHS)
     for row, start in enumerate(SEEDS):
@@ -83,7 +93,7 @@ def test_a_narrow_beam_finds_what_the_plain_search_finds(seed, options, size):
 @given(seed=st.integers(0, 10**6), options=every_option)
 def test_stopping_early_loses_nothing(seed, options):
     """With one answer the search stops before the beam has ended; the best is the same."""
-    options = Options(**{**vars(options), "maximum": 9})
+    options = replace(options, maximum=9)
     model = RandomModel(seed, vocabulary=8)
     answer = model.run(beam_search(options, 4, n_best=1), SEEDS, SOURCE_LENGTHS)
     for row, start in enumerate(SEEDS):
@@ -94,7 +104,7 @@ def test_stopping_early_loses_nothing(seed, options):
 @few
 @given(seed=st.integers(0, 10**6), options=every_option)
 def test_a_beam_of_one_is_greedy_search(seed, options):
-    options = Options(**{**vars(options), "maximum": 8})
+    options = replace(options, maximum=6)
     model = RandomModel(seed, vocabulary=6)
     greedy = Greedy(
         maximum_length_ratio=0.0,
@@ -109,6 +119,23 @@ def test_a_beam_of_one_is_greedy_search(seed, options):
     )
     for name, value in expected.items():
         np.testing.assert_allclose(answer[name], value, atol=1e-5, err_msg=name)
+
+
+@few
+@given(
+    seed=st.integers(0, 10**6),
+    options=every_option,
+    shape=st.sampled_from([(2, 2), (4, 2), (3, 3), (6, 2), (6, 3)]),
+    strength=st.sampled_from([0.2, 1.0, 5.0]),
+)
+def test_groups_that_differ_find_what_the_plain_search_finds(seed, options, shape, strength):
+    size, groups = shape
+    options = replace(options, maximum=6, groups=groups, strength=strength)
+    model = RandomModel(seed, vocabulary=6)
+    answer = model.run(beam_search(options, size, n_best=size), SEEDS, SOURCE_LENGTHS)
+    for row, start in enumerate(SEEDS):
+        expected = model.beam(start, SOURCE_LENGTHS[row], options, size)
+        assert_equals(answer, row, expected, model, options)
 
 
 LONG = Options(maximum=12, alpha=1.0, beta=0.2)
@@ -194,6 +221,10 @@ def test_a_wider_beam_that_prunes_nothing_is_never_worse(model):
     [
         ({"beam_size": 0}, "beam_size"),
         ({"beam_size": 3, "n_best": 4}, "n_best and beam_size"),
+        (
+            {"beam_size": 5, "diversity_penalty": DiversityPenalty(2)},
+            "diversity_penalty.groups and beam_size",
+        ),
         ({"n_best": 0}, "n_best and beam_size"),
         ({"repetition_penalty": 0.0}, "repetition_penalty"),
         ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size"),
@@ -210,3 +241,32 @@ def test_a_wider_beam_that_prunes_nothing_is_never_worse(model):
 def test_impossible_arguments_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         BeamSearch(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "arguments", "words"),
+    [
+        (LengthPenalty, {"alpha": -0.1}, "alpha"),
+        (CoveragePenalty, {"beta": 0.0}, "beta"),
+        (DiversityPenalty, {"groups": 1}, "groups"),
+        (DiversityPenalty, {"groups": 2, "strength": 0.0}, "strength"),
+    ],
+)
+def test_impossible_penalties_are_refused(penalty, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        penalty(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "arguments", "words"),
+    [
+        (BeamSearch(coverage_penalty=CoveragePenalty()), {}, "coverage_penalty"),
+        (Greedy(), {"alignments": True}, "alignments"),
+    ],
+)
+def test_attention_is_demanded_where_it_is_needed(strategy, arguments, words):
+    def step(tokens, state):
+        return tf.zeros([tf.shape(tokens)[0], 5]), state
+
+    with pytest.raises(ValueError, match=words):
+        strategy(step, (), tf.constant([2, 3]), 0, END, **arguments)

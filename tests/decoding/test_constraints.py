@@ -1,0 +1,213 @@
+"""Words that must and must not appear: against plain Python, and read as prose."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import Phase, assume, given, settings
+from hypothesis import strategies as st
+from random_models import END, Options, RandomModel, contains
+from test_beam import assert_equals, beam_search
+
+from seq2seq.decoding.beam import BeamSearch
+from seq2seq.decoding.constraints import constrain
+from seq2seq.decoding.greedy import Greedy
+from seq2seq.decoding.sampling import Sampling
+
+SEEDS = [3, 141, 59, 26]
+SOURCE_LENGTHS = [3, 1, 2, 3]
+few = settings(max_examples=15, deadline=None, derandomize=True, phases=[Phase.generate])
+
+word = st.sampled_from([0, 2, 3, 4])
+phrase = st.lists(word, min_size=1, max_size=3).map(tuple)
+constraints = st.fixed_dictionaries(
+    {
+        "prefix": st.lists(word, max_size=2).map(tuple),
+        "required": st.lists(phrase, max_size=2).map(tuple),
+        "forbidden": st.lists(st.lists(word, min_size=1, max_size=2).map(tuple), max_size=2).map(
+            tuple
+        ),
+        "allowed": st.one_of(st.just(()), st.sets(word, min_size=2, max_size=3).map(tuple)),
+    }
+)
+rules = st.builds(
+    Options,
+    maximum=st.integers(2, 3),
+    minimum=st.sampled_from([0, 2]),
+    no_repeat_ngram_size=st.sampled_from([0, 1, 2]),
+    alpha=st.sampled_from([0.0, 1.0]),
+)
+rows_of_constraints = st.lists(constraints, min_size=4, max_size=4)
+
+
+def compiled(rows, vocabulary=5):
+    names = {"prefixes": "prefix"} | {n: n for n in ("required", "forbidden", "allowed")}
+    return constrain(
+        len(rows),
+        vocabulary,
+        END,
+        **{n: [getattr(row, k) for row in rows] for n, k in names.items()},
+    )
+
+
+def feasible(model, rows):
+    """Frees the rows whose constraints contradict each other, which `constrain` must refuse."""
+    for place, row in enumerate(rows):
+        if model.longest_need(row) == np.inf:
+            with pytest.raises(ValueError, match="contradict"):
+                compiled([row])
+            rows[place] = replace(row, prefix=(), required=(), forbidden=(), allowed=())
+    return rows
+
+
+@few
+@given(seed=st.integers(0, 10**6), options=rules, rows=rows_of_constraints)
+def test_a_beam_that_holds_everything_finds_the_best_that_satisfies(seed, options, rows):
+    model = RandomModel(seed, vocabulary=5)
+    rows = feasible(model, [replace(options, **row) for row in rows])
+    wanted = [
+        model.enumerate(start, size, row)
+        for start, size, row in zip(SEEDS, SOURCE_LENGTHS, rows, strict=True)
+    ]
+    assume(max(map(len, wanted)) <= 130)
+    answer = model.run(
+        beam_search(options, 130, n_best=6), SEEDS, SOURCE_LENGTHS, constraints=compiled(rows)
+    )
+    for place, expected in enumerate(wanted):
+        assert_equals(answer, place, expected, model, rows[place])
+
+
+@few
+@given(
+    seed=st.integers(0, 10**6),
+    options=rules,
+    rows=rows_of_constraints,
+    size=st.sampled_from([1, 2, 4]),
+    groups=st.sampled_from([1, 2]),
+)
+def test_a_narrow_beam_gives_places_to_every_stage(seed, options, rows, size, groups):
+    size = max(size, groups)
+    options = replace(options, maximum=5, groups=groups, strength=0.7 * (groups - 1))
+    model = RandomModel(seed, vocabulary=5)
+    rows = feasible(model, [replace(options, **row) for row in rows])
+    answer = model.run(
+        beam_search(options, size, n_best=size), SEEDS, SOURCE_LENGTHS, constraints=compiled(rows)
+    )
+    for place, (start, length, row) in enumerate(zip(SEEDS, SOURCE_LENGTHS, rows, strict=True)):
+        assert_equals(answer, place, model.beam(start, length, row, size), model, row)
+
+
+@few
+@given(seed=st.integers(0, 10**6), options=rules, rows=rows_of_constraints)
+def test_greedy_search_and_sampling_satisfy_them_too(seed, options, rows):
+    model = RandomModel(seed, vocabulary=5)
+    rows = feasible(model, [replace(options, **row) for row in rows])
+    limits = dict(
+        maximum_length_ratio=0.0,
+        maximum_length_extra=options.maximum,
+        minimum_length_extra=options.minimum,
+        no_repeat_ngram_size=options.no_repeat_ngram_size,
+    )
+    for strategy in (Greedy(**limits), Sampling(**limits)):
+        keys = tf.range(4) if isinstance(strategy, Sampling) else None
+        answer = model.run(strategy, SEEDS, SOURCE_LENGTHS, constraints=compiled(rows), keys=keys)
+        for place, row in enumerate(rows):
+            length = answer["lengths"][place]
+            tokens = tuple(answer["tokens"][place, :length].tolist())
+            assert tokens[: len(row.prefix)] == row.prefix
+            assert all(contains(tokens, phrase) for phrase in row.required)
+            assert not any(contains(tokens, phrase) for phrase in row.forbidden)
+            assert set(tokens) <= set(row.allowed or range(5))
+            assert length <= max(row.maximum, model.longest_need(row))
+            gains = [model.look(SEEDS[place], tokens[:t])[0] for t in range(length + 1)]
+            score = sum(gain[t] for gain, t in zip(gains, (*tokens, END), strict=True))
+            np.testing.assert_allclose(answer["scores"][place], score, atol=1e-4)
+
+
+ALPHABET = "_.abcdefghijklmnopqrstuvwxyz"
+
+
+def ids(word):
+    return [ALPHABET.index(letter) for letter in word]
+
+
+def spell(strategy, sentences, **words):
+    """Searches with a model that wants to say a sentence, whatever it has said before."""
+    longest = max(map(len, sentences))
+    table = tf.constant([[*ids(s), *[END] * (longest + 30 - len(s))] for s in sentences])
+
+    def step(tokens, place, table):
+        letters = tf.repeat(table, tf.shape(tokens)[0] // tf.shape(table)[0], axis=0)
+        wanted = tf.gather(letters, place, batch_dims=1)
+        return 4.0 * tf.one_hot(wanted, len(ALPHABET)), place + 1
+
+    rows = {name: [[ids(p) for p in row] for row in given] for name, given in words.items()}
+    if "prefixes" in words:
+        rows["prefixes"] = [ids(prefix) for prefix in words["prefixes"]]
+    if "allowed" in words:
+        rows["allowed"] = [ids(letters) for letters in words["allowed"]]
+    found = strategy(
+        step,
+        tf.zeros([len(sentences)], tf.int32),
+        tf.constant([len(s) for s in sentences]),
+        ALPHABET.index("_"),
+        END,
+        memory=table,
+        constraints=constrain(len(sentences), len(ALPHABET), END, **rows),
+    )
+    tokens, lengths = found.tokens.numpy(), found.lengths.numpy()
+    return ["".join(ALPHABET[t] for t in row[:n]) for row, n in zip(tokens, lengths, strict=True)]
+
+
+def test_a_sentence_begins_as_it_is_told():
+    assert spell(Greedy(), ["hello", "world"], prefixes=["ma", ""]) == ["mallo", "world"]
+
+
+def test_what_is_missing_is_said_where_the_model_would_have_ended():
+    assert spell(Greedy(), ["hello", "world"], required=[["you"], []]) == ["helloyou", "world"]
+
+
+def test_what_has_been_said_is_not_said_again():
+    assert spell(Greedy(), ["hello"], required=[["ell", "lo", "h"]]) == ["hello"]
+
+
+def test_words_are_avoided():
+    (spelt,) = spell(Greedy(), ["hello"], forbidden=[["ll", "o"]])
+    assert spelt.startswith("hel")
+    assert "ll" not in spelt
+    assert "o" not in spelt
+
+
+def test_only_allowed_letters_are_used():
+    assert spell(Greedy(), ["hello", "pool"], allowed=["ehl", ""]) == ["hell", "pool"]
+
+
+def test_a_beam_says_a_missing_word_where_it_costs_least():
+    """Each letter beside the model's costs the same, so the fewest are said beside."""
+    (spelt,) = spell(BeamSearch(beam_size=8), ["hello"], required=[["lob"]])
+    assert spelt == "hellob"
+
+
+def test_limits_grow_to_what_must_be_said():
+    strategy = Greedy(maximum_length_ratio=0.0, maximum_length_extra=2)
+    assert spell(strategy, ["hello"], required=[["abcdef"]]) == ["abcdef"]
+
+
+@pytest.mark.parametrize(
+    ("given_", "words"),
+    [
+        ({"required": [[[2]]]}, "required: 2 rows need as many entries"),
+        ({"required": [[[END]], []]}, "required: row 0 has"),
+        ({"forbidden": [[], [[]]]}, "forbidden: row 1 has"),
+        ({"prefixes": [[7], []]}, "prefixes: row 0 has"),
+        ({"allowed": [[-1], []]}, "allowed: row 0 has"),
+        ({"required": [[], [[2, 3]]], "forbidden": [[], [[3]]]}, "of row 1 contradict"),
+        ({"prefixes": [[3, 2], []], "forbidden": [[[3, 2]], []]}, "of row 0 contradict"),
+        ({"required": [[[3]], []], "allowed": [[2], []]}, "of row 0 contradict"),
+        ({"required": [[[a, b] for a in (2, 3, 4) for b in (2, 3, 4, 0)], []]}, "at most 10"),
+    ],
+)
+def test_impossible_constraints_are_refused(given_, words):
+    with pytest.raises(ValueError, match=words):
+        constrain(2, 5, END, **given_)
