@@ -12,12 +12,12 @@ IDLE = "idle: no thread at work"
 BETWEEN = "between steps: Python"
 ELSE = "everything else"
 
-_PRODUCTS = r":\w*(MatMul|Einsum)\w*$"
 _GROUPS = {
     "recurrent loops": r"(^|/)while(_\d+)?/|:Seq2seq(Lstm|Gru)\w*$",
     "loss": r"(^|/)loss/|CrossEntropy|:Seq2seqLogit\w*$",
-    "dropout": r"dropout\w*/",
-    "matrix products": _PRODUCTS,
+    "dropout": r"dropout\w*/|:Seq2seqDropout\w*$",
+    "optimizer": r":(Seq2seqClip|Resource(Sparse)?Apply)\w*$",
+    "matrix products": r":\w*(MatMul|Einsum)\w*$|:Seq2seqDense\w*$",
     "embedding lookups": r"embedding\w*/.*:\w*Gather\w*$|:UnsortedSegmentSum$",
 }
 """Group to what the ops of it look like, as `name:Type`; the first that fits is it."""
