@@ -1,4 +1,4 @@
-"""What an attention remembers of the steps before, and the loss that keeps it from repeating."""
+"""What an attention remembers of the steps before, and the loss for attending twice."""
 
 from typing import Any
 
@@ -88,17 +88,22 @@ class Location(History):
         return self.projection(self.convolution(carried[..., tf.newaxis]))
 
 
-def repeated_attention(alignments: tf.Tensor) -> tf.Tensor:
-    """Says how much of each step's attention goes where attention went before.
+@keras.saving.register_keras_serializable(package="seq2seq")
+class CoverageLoss(keras.layers.Layer):
+    """The loss of each step's attention that goes where attention went before.
 
-    It is the coverage loss of See et al., 2017 (https://arxiv.org/abs/1704.04368): the sum over
-    the source of `min(weight, coverage)`.
+    It is the sum over the source of `min(weight, coverage)` (See et al., 2017,
+    https://arxiv.org/abs/1704.04368).
 
     Args:
-        alignments: Float tensor `(batch, steps, source_length)`.
-
-    Returns:
-        `(batch, steps)`, each in [0, 1].
+        weight: What it is multiplied with.
     """
-    coverage = tf.cumsum(alignments, axis=1, exclusive=True)
-    return tf.reduce_sum(tf.minimum(alignments, coverage), axis=-1)
+
+    def __init__(self, weight: float, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.weight = weight
+
+    def call(self, alignments: tf.Tensor) -> tf.Tensor:
+        """Maps weights, `(batch, steps, source_length)`, to losses, `(batch, steps)`."""
+        coverage = tf.cumsum(alignments, axis=1, exclusive=True)
+        return self.weight * tf.reduce_sum(tf.minimum(alignments, coverage), axis=-1)

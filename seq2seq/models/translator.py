@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from seq2seq.layers.bridge import Bridge, StateSpec
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.copying import CopyGate, CopyMixture
+from seq2seq.layers.coverage import CoverageLoss
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.logit_factors import LogitFactors
@@ -47,6 +49,10 @@ class Translator:
         output_dropout: Share of decoder outputs dropped before the output layer.
         reverse_source: Whether the encoder reads the source from its end (Sutskever et al., 2014,
             https://arxiv.org/abs/1409.3215).
+        copy: Whether the output may also point to a token of the source, see `CopyMixture`. Logits
+            are then log-probabilities.
+        coverage_loss: Weight of the loss for attending to what has been attended to before, see
+            `CoverageLoss`.
 
     Attributes:
         training_model: `{source, source_length, target}` -> logits
@@ -95,6 +101,8 @@ class Translator:
         embeddings: Embeddings = "separate",
         output_dropout: float = 0.0,
         reverse_source: bool = False,
+        copy: bool = False,
+        coverage_loss: float = 0.0,
     ) -> None:
         positive("embedding_dim", embedding_dim)
         fraction("output_dropout", output_dropout)
@@ -104,6 +112,12 @@ class Translator:
         self.reverse_source = ReverseSource(name="reverse_source") if reverse_source else None
         self.dropout = Dropout(output_dropout, name="output_dropout")
         self._embed(embeddings, source_vocabulary_size, target_vocabulary_size, embedding_dim)
+        self._check_use_of_attention(copy, coverage_loss)
+        self.copy_gate = CopyGate(name="copy_gate") if copy else None
+        self.copy_mixture = CopyMixture(name="copy_mixture")
+        self.coverage_loss = (
+            CoverageLoss(coverage_loss, name="coverage_loss") if coverage_loss else None
+        )
         self._connect()
 
     def _embed(self, embeddings: str, source_size: int, target_size: int, dim: int) -> None:
@@ -145,6 +159,19 @@ class Translator:
         )
         self.output_layer = None if tied else keras.layers.Dense(target_size, name="logits")
 
+    def _check_use_of_attention(self, copy: bool, coverage_loss: float) -> None:
+        sizes = self.source_embedding.input_dim, self.target_embedding.input_dim
+        if coverage_loss < 0:
+            raise ValueError(f"coverage_loss: must be at least 0, got {coverage_loss!r}")
+        if self.decoder.attention is None and (copy or coverage_loss):
+            name = "copy" if copy else "coverage_loss"
+            raise ValueError(f"{name}: needs an attention, such as model/attention=luong")
+        if copy and sizes[0] != sizes[1]:
+            raise ValueError(
+                "copy: needs one vocabulary for source and target (tokenizer.joint=true); they "
+                f"have {sizes[0]} and {sizes[1]} ids"
+            )
+
     def _connect(self) -> None:
         source = keras.Input((None,), dtype="int32", name="source")
         source_length = keras.Input((), dtype="int32", name="source_length")
@@ -165,13 +192,14 @@ class Translator:
             for name, tensor in memory.items()
         }
         stepped = self._decode(target, given, given_memory)
-        del stepped["features"]
+        del stepped["loss"]
 
         read = {"source": source, "source_length": source_length}
         both = {**read, "target": target}
         self.training_model = keras.Model(both, decoded["logits"], name="training")
         factors = LogitFactors(self.output_layer or self.target_embedding, name="logit_factors")
-        self.loss_model = keras.Model(both, factors(decoded["features"]), name="loss")
+        terms = {**factors(decoded["loss"].pop("features")), **decoded["loss"]}
+        self.loss_model = keras.Model(both, terms, name="loss")
         encoded = {"outputs": outputs, "states": start}
         step = {"target": target, "states": given}
         self.alignment_model = None
@@ -182,9 +210,10 @@ class Translator:
         self.decoder_model = keras.Model(step, stepped, name="decoder")
 
     def _encode(self, source: Any, source_length: Any) -> tuple[Any, Any, Any]:
+        read = source
         if self.reverse_source is not None:
-            source = self.reverse_source(source, source_length)
-        vectors = self.source_embedding(source)
+            read = self.reverse_source(source, source_length)
+        vectors = self.source_embedding(read)
         if self.scale is not None and self.source_embedding is self.target_embedding:
             vectors = self.scale(vectors)
         outputs, states = self.encoder(vectors, source_length)
@@ -194,6 +223,8 @@ class Translator:
         if self.reverse_source is not None:  # alignments are over the source as it was given
             outputs = self.reverse_source(outputs, source_length)
         memory = self.decoder.attention.prepare(outputs, source_length)
+        if self.copy_gate is not None:
+            memory["tokens"] = source
         return outputs, self.decoder.start(start, memory), memory
 
     def _decode(self, target: Any, states: Any, memory: Any) -> dict[str, Any]:
@@ -201,10 +232,20 @@ class Translator:
         if self.scale is not None:
             vectors = self.scale(vectors)
         decoded = self.decoder(vectors, states, memory)
-        features = self.dropout(decoded.pop("outputs"))
+        outputs = decoded.pop("outputs")
+        features = self.dropout(outputs)
         if self.projection is not None:
             features = self.projection(features)
-        return {"logits": self._logits(features), "features": features, **decoded}
+        logits, loss = self._logits(features), {"features": features}
+        if self.coverage_loss is not None:
+            loss["penalty"] = self.coverage_loss(decoded["alignments"])
+        if self.copy_gate is not None:
+            alignments = decoded["alignments"]
+            generated, copied = self.copy_gate(outputs, vectors, alignments)
+            logits = self.copy_mixture(logits, (generated, copied), alignments, memory)
+            loss.update(generated=generated, copied=copied)
+            loss.update(alignments=alignments, tokens=memory["tokens"])
+        return {"logits": logits, "loss": loss, **decoded}
 
     def _logits(self, features: Any) -> Any:
         if self.output_layer is not None:

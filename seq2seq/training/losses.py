@@ -1,14 +1,18 @@
 """Losses per element; averaging over real elements is the model's business."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 
 from seq2seq.kernels.logits import LogitStatistics, logit_statistics
 
-Logits = tf.Tensor | Mapping[str, tf.Tensor]
-"""Logits, `(..., classes)`; or what `LogitFactors` returns: the factors they are a product of."""
+Logits: TypeAlias = tf.Tensor | Mapping[str, tf.Tensor]
+"""Logits, `(..., classes)`; or what `LogitFactors` returns: the factors they are a product of.
+
+Beside the factors there may be a `penalty` of each element, which is added to the objective; and
+where tokens are copied from the source, what `_with_copies` reads.
+"""
 
 
 class ElementLoss(NamedTuple):
@@ -58,6 +62,8 @@ class TokenCrossEntropy:
             normalizer, label_logit, mean = _measured(tf.where(weights > 0, labels, -1), logits)
             nll = normalizer - label_logit
             uniform = normalizer - mean  # -mean(log p)
+            if "copied" in logits:
+                nll, uniform = _with_copies(labels, nll, uniform, logits)
         else:
             logits = tf.cast(logits, tf.float32)
             nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
@@ -65,7 +71,34 @@ class TokenCrossEntropy:
                 return ElementLoss(nll, nll)
             label_logit = tf.gather(logits, labels, batch_dims=labels.shape.rank)
             uniform = nll + label_logit - tf.reduce_mean(logits, axis=-1)
-        return ElementLoss(nll + self.label_smoothing * (uniform - nll), nll)
+        objective = nll + self.label_smoothing * (uniform - nll)
+        if isinstance(logits, Mapping) and "penalty" in logits:
+            objective += logits["penalty"]
+        return ElementLoss(objective, nll)
+
+
+def _with_copies(
+    labels: tf.Tensor, nll: tf.Tensor, uniform: tf.Tensor, parts: Mapping[str, tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the losses of a mixture of generated and copied tokens.
+
+    Args:
+        labels: Integers `(batch, steps)`.
+        nll: What generating alone loses, `(batch, steps)`.
+        uniform: The same for the mean over all classes.
+        parts: The logarithms of the shares that are `generated` and `copied`, `(batch, steps)`; the
+            `alignments`, `(batch, steps, source_length)`; the source's `tokens`, `(batch,
+            source_length)`.
+
+    Returns:
+        Both losses. The mean over all classes leaves out what is copied, a few classes of all.
+    """
+    tokens = tf.cast(parts["tokens"], labels.dtype)
+    here = tf.equal(tokens[:, tf.newaxis], labels[..., tf.newaxis])
+    weight = tf.reduce_sum(tf.where(here, parts["alignments"], 0.0), axis=-1)
+    copied = parts["copied"] + tf.math.log(tf.maximum(weight, 1e-30))
+    generated = parts["generated"] - nll
+    return -generated - tf.nn.softplus(copied - generated), uniform - parts["generated"]
 
 
 def _measured(labels: tf.Tensor, factors: Mapping[str, tf.Tensor]) -> LogitStatistics:

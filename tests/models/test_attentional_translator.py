@@ -13,8 +13,9 @@ from seq2seq.layers.multi_head_attention import MultiHeadAttention
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.translator import Translator
+from seq2seq.training.losses import TokenCrossEntropy
 
-SOURCE_VOCABULARY, TARGET_VOCABULARY = 23, 17
+VOCABULARY = 17
 
 VARIANTS = {
     "general": dict(attention=LuongAttention),
@@ -40,6 +41,8 @@ VARIANTS = {
         attention_layer="first",
         input_feeding=True,
     ),
+    "copy": dict(attention=LuongAttention, copy=True),
+    "copy in a window": dict(attention=partial(LuongAttention, window=1), copy=True),
 }
 
 variants = pytest.mark.parametrize("variant", VARIANTS)
@@ -47,14 +50,10 @@ variants = pytest.mark.parametrize("variant", VARIANTS)
 
 def make(variant, **options) -> Translator:
     keras.utils.set_random_seed(3)
+    decoder = {"units": 10, **VARIANTS[variant]}
+    options["copy"] = decoder.pop("copy", False)
     return Translator(
-        SOURCE_VOCABULARY,
-        TARGET_VOCABULARY,
-        Encoder(units=6),
-        Decoder(**{"units": 10, **VARIANTS[variant]}),
-        DenseBridge,
-        embedding_dim=8,
-        **options,
+        VOCABULARY, VOCABULARY, Encoder(units=6), Decoder(**decoder), DenseBridge, 8, **options
     )
 
 
@@ -62,9 +61,9 @@ def batch(seed=0, rows=4, source_length=7, target_length=5):
     generator = np.random.default_rng(seed)
     lengths = generator.integers(1, source_length + 1, rows)
     lengths[0] = source_length
-    source = generator.integers(4, SOURCE_VOCABULARY, (rows, source_length))
+    source = generator.integers(4, VOCABULARY, (rows, source_length))
     source *= np.arange(source_length) < lengths[:, None]
-    target = generator.integers(4, TARGET_VOCABULARY, (rows, target_length))
+    target = generator.integers(4, VOCABULARY, (rows, target_length))
     return {
         "source": tf.constant(source, tf.int32),
         "source_length": tf.constant(lengths, tf.int32),
@@ -110,7 +109,7 @@ def test_hypotheses_of_one_source_share_its_memory(variant):
     model, inputs = make(variant), batch()
     start = model.encoder_model({name: inputs[name] for name in ("source", "source_length")})
     repeated = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, 3, axis=0), start)
-    token = tf.random.uniform((12, 1), 0, TARGET_VOCABULARY, tf.int32)
+    token = tf.random.uniform((12, 1), 0, VOCABULARY, tf.int32)
     step = {"target": token, "states": repeated["states"]}
     shared = model.decoder_model({**step, "memory": start["memory"]})
     copied = model.decoder_model({**step, "memory": repeated["memory"]})
@@ -146,6 +145,32 @@ def test_weights_survive_saving(variant, policy, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("variant", ["copy", "copy in a window"])
+def test_copying_mixes_one_distribution_for_logits_and_loss(variant):
+    model, inputs = make(variant), batch()
+    logits = model.training_model(inputs)
+    np.testing.assert_allclose(np.exp(logits).sum(axis=-1), 1.0, atol=1e-5)
+    labels = np.random.default_rng(1).integers(0, VOCABULARY, (4, 5))
+    labels[:, 1] = inputs["source"][:, 0]  # is in the source
+    terms, weights = model.loss_model(inputs), tf.ones((4, 5))
+    losses = TokenCrossEntropy()(tf.constant(labels), terms, weights)
+    expected = TokenCrossEntropy()(tf.constant(labels), logits, weights)
+    np.testing.assert_allclose(losses.objective, expected.objective, atol=1e-5)
+
+
+def test_coverage_loss_is_part_of_the_objective_alone():
+    plain, covering, inputs = make("general"), make("general", coverage_loss=0.5), batch()
+    covering.training_model.set_weights(plain.training_model.get_weights())
+    labels, weights = tf.zeros((4, 5), tf.int32), tf.ones((4, 5))
+    expected = TokenCrossEntropy(0.1)(labels, plain.loss_model(inputs), weights)
+    losses = TokenCrossEntropy(0.1)(labels, covering.loss_model(inputs), weights)
+    alignments = plain.alignment_model(inputs).numpy()
+    before = np.cumsum(alignments, axis=1) - alignments
+    penalty = 0.5 * np.minimum(alignments, before).sum(axis=-1)
+    np.testing.assert_allclose(losses.objective, expected.objective + penalty, atol=1e-5)
+    np.testing.assert_array_equal(losses.reported, expected.reported)
+
+
 def test_mixed_precision_steps_are_what_is_trained():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -172,3 +197,18 @@ def test_mixed_precision_steps_are_what_is_trained():
 def test_what_does_not_fit_is_refused_with_a_reason(options, message):
     with pytest.raises(ValueError, match=message):
         Decoder(units=10, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(copy=True), "copy: needs an attention"),
+        (dict(coverage_loss=1.0), "coverage_loss: needs an attention"),
+        (dict(coverage_loss=-1.0, attention=LuongAttention), "coverage_loss: must be at least 0"),
+        (dict(copy=True, attention=LuongAttention), "copy: needs one vocabulary .* 9 and 17 ids"),
+    ],
+)
+def test_uses_of_attention_that_do_not_fit_are_refused_with_a_reason(options, message):
+    decoder = Decoder(units=10, attention=options.pop("attention", None))
+    with pytest.raises(ValueError, match=message):
+        Translator(9, VOCABULARY, Encoder(units=6), decoder, DenseBridge, **options)
