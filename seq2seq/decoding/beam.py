@@ -86,11 +86,11 @@ class BeamSearch(Strategy):
         places = give_places(candidates, self.beam_size, self.groups, self.strength)
 
         def pick(part: tf.Tensor) -> tf.Tensor:
-            every = tf.reshape(part, [-1, part.shape[1] * part.shape[2]])
+            every = tf.reshape(part, [tf.shape(part)[0], -1])
             return tf.gather(every, places.indices, batch_dims=1)
 
         tokens, ranking = pick(candidates.tokens), pick(candidates.gains)
-        parents = places.indices // candidates.tokens.shape[2]
+        parents = places.indices // tf.shape(candidates.tokens)[2]
         gains = ranking
         if self.rules.change_probabilities:
             gains = self._model_gains(view, parents, tokens)

@@ -88,7 +88,7 @@ def give_places(
         groups: Number of groups; divides `count`.
         strength: What a candidate loses for each earlier group's hypothesis with the same token.
     """
-    width, each = candidates.tokens.shape[1], candidates.tokens.shape[2]
+    width, each = candidates.tokens.shape[1], tf.shape(candidates.tokens)[2]
     chosen: list[Places] = []
     for group in range(groups):
         first = 0 if width == 1 else group * (width // groups)
@@ -114,7 +114,7 @@ def _flat(part: tf.Tensor | None, first: int, last: int) -> tf.Tensor | None:
     """Returns the candidates of some hypotheses, `(batch, candidates)`."""
     if part is None:
         return None
-    return tf.reshape(part[:, first:last], [-1, (last - first) * part.shape[2]])
+    return tf.reshape(part[:, first:last], [-1, (last - first) * tf.shape(part)[2]])
 
 
 def _best(candidates: Candidates, count: int) -> Places:
@@ -122,8 +122,8 @@ def _best(candidates: Candidates, count: int) -> Places:
     order = candidates.order
     if candidates.remaining is not None:
         order = in_turn(order, candidates.remaining)
-    size = order.shape[1]
-    order = tf.pad(order, [[0, 0], [0, max(0, count - size)]], constant_values=NEVER)
+    size = tf.shape(order)[1]
+    order = tf.pad(order, [[0, 0], [0, tf.maximum(0, count - size)]], constant_values=NEVER)
     best, indices = tf.math.top_k(order, count)
     indices = tf.minimum(indices, size - 1)
     tokens = tf.gather(candidates.tokens, indices, batch_dims=1)

@@ -11,7 +11,7 @@ from random_models import END, Options, RandomModel, contains
 from test_beam import assert_equals, beam_search
 
 from seq2seq.decoding.beam import BeamSearch
-from seq2seq.decoding.constraints import constrain
+from seq2seq.decoding.constraints import Constraints, constrain
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
 
@@ -123,6 +123,32 @@ def test_greedy_search_and_sampling_satisfy_them_too(seed, options, rows):
             gains = [model.look(SEEDS[place], tokens[:t])[0] for t in range(length + 1)]
             score = sum(gain[t] for gain, t in zip(gains, (*tokens, END), strict=True))
             np.testing.assert_allclose(answer["scores"][place], score, atol=1e-4)
+
+
+@pytest.mark.parametrize("strategy", [Greedy(), BeamSearch(beam_size=3, n_best=2)])
+def test_one_graph_serves_all_constraints(strategy):
+    model = RandomModel(4, vocabulary=5)
+    none = Options(maximum=8)
+    batches = [
+        [replace(none, required=((2, 3, 4),)), none, none, replace(none, forbidden=((2,), (4, 4)))],
+        [none] * 4,
+        [replace(none, prefix=(3,), required=((0,), (2, 4))), replace(none, allowed=(3, 4))],
+    ]
+    signature = [tf.TensorSpec([None] * part.ndim, tf.int32) for part in compiled([none])]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)] * 2 + [signature])
+    def search(state, lengths, parts):
+        memory = tf.sequence_mask(lengths, 3, tf.float32)
+        given_ = Constraints(*parts)
+        return strategy(model.step, state, lengths, 0, END, memory=memory, constraints=given_)
+
+    for rows in batches:
+        seeds, lengths = SEEDS[: len(rows)], SOURCE_LENGTHS[: len(rows)]
+        found = search(tf.constant(seeds), tf.constant(lengths), list(compiled(rows)))
+        expected = model.run(strategy, seeds, lengths, constraints=compiled(rows))
+        for name, value in expected.items():
+            np.testing.assert_allclose(getattr(found, name), value, atol=1e-5)
+    assert search.experimental_get_tracing_count() == 1
 
 
 ALPHABET = "_.abcdefghijklmnopqrstuvwxyz"
