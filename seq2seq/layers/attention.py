@@ -101,15 +101,13 @@ class Attention(keras.layers.Layer):
 
 def side_by_side(rows: tf.Tensor, memory: Memory) -> tf.Tensor:
     """Returns one step of all hypotheses, `(rows, 1, ...)`, as `(batch, width, ...)`."""
-    batch, shape = tf.shape(memory["mask"])[0], tf.shape(rows)
-    width = shape[0] // tf.maximum(batch, 1)
-    return tf.reshape(rows, tf.concat([[batch, width], shape[2:]], axis=0))
+    batch = tf.shape(memory["mask"])[0]
+    return tf.reshape(rows, (batch, -1, *keras.ops.shape(rows)[2:]))
 
 
 def row_by_row(hypotheses: tf.Tensor) -> tf.Tensor:
     """Returns `(batch, width, ...)` as one step, `(rows, 1, ...)`."""
-    shape = tf.shape(hypotheses)
-    return tf.reshape(hypotheses, tf.concat([[shape[0] * shape[1], 1], shape[2:]], axis=0))
+    return tf.reshape(hypotheses, (-1, 1, *keras.ops.shape(hypotheses)[2:]))
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -124,9 +122,9 @@ def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         of it is true.
     """
     dtype = state_dtype(scores.dtype)
-    real = tf.cast(mask, dtype)
     # Far below any score, but finite: a row that is all padding must not give NaN.
-    return tf.nn.softmax(tf.cast(scores, dtype) + 1e9 * (real - 1)) * real
+    masked = tf.where(mask, tf.cast(scores, dtype), tf.constant(-1e9, dtype))
+    return tf.nn.softmax(masked) * tf.cast(mask, dtype)
 
 
 class ScoredAttention(Attention):
