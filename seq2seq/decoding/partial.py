@@ -64,26 +64,25 @@ class Choice(NamedTuple):
 
 def flat(nest: Any) -> Any:
     """Joins the first two axes of every tensor: `(batch, width, ...)` -> `(rows, ...)`."""
-
-    def join(tensor: tf.Tensor) -> tf.Tensor:
-        joined = tf.reshape(tensor, tf.concat([[-1], tf.shape(tensor)[2:]], 0))
-        joined.set_shape([None, *tensor.shape[2:]])
-        return joined
-
-    return tf.nest.map_structure(join, nest)
+    return tf.nest.map_structure(lambda tensor: _reshaped(tensor, (None,), 2), nest)
 
 
 def spread(nest: Any, width: int) -> Any:
     """Parts the first axis of every tensor: `(rows, ...)` -> `(batch, width, ...)`."""
+    return tf.nest.map_structure(
+        lambda tensor: None if tensor is None else _reshaped(tensor, (None, width), 1), nest
+    )
 
-    def part(tensor: tf.Tensor | None) -> tf.Tensor | None:
-        if tensor is None:
-            return None
-        parted = tf.reshape(tensor, tf.concat([[-1, width], tf.shape(tensor)[1:]], 0))
-        parted.set_shape([None, width, *tensor.shape[1:]])
-        return parted
 
-    return tf.nest.map_structure(part, nest)
+def _reshaped(tensor: tf.Tensor, front: tuple[int | None, ...], axis: int) -> tf.Tensor:
+    """Replaces the axes before `axis`; what is known of the shape stays known."""
+    rest = tensor.shape[axis:]
+    known = rest.is_fully_defined()
+    sizes = [-1 if size is None else size for size in front]
+    target = [*sizes, *rest] if known else tf.concat([sizes, tf.shape(tensor)[axis:]], 0)
+    reshaped = tf.reshape(tensor, target)
+    reshaped.set_shape([*front, *rest])
+    return reshaped
 
 
 def follow(nest: Any, parents: tf.Tensor) -> Any:

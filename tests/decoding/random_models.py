@@ -78,7 +78,7 @@ class RandomModel:
             memory = tf.sequence_mask(lengths, self.source_length, tf.float32)
             return strategy(self.step, state, lengths, START, END, memory=memory, **arguments)
 
-        search = tf.function(search) if compiled else search
+        search = tf.function(search, autograph=False) if compiled else search
         found = search(tf.constant(seeds, tf.int32), tf.constant(source_lengths, tf.int32))
         return {k: v.numpy() for k, v in found._asdict().items() if v is not None}
 
