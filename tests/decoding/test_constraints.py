@@ -198,6 +198,11 @@ def test_what_has_been_said_is_not_said_again():
     assert spell(Greedy(), ["hello"], required=[["ell", "lo", "h"]]) == ["hello"]
 
 
+def test_no_ngram_block_stands_against_a_word_that_must_appear():
+    strategy = Greedy(no_repeat_ngram_size=1)
+    assert spell(strategy, ["helo"], required=[["ll"]]) == ["hell"]
+
+
 def test_words_are_avoided():
     (spelt,) = spell(Greedy(), ["hello"], forbidden=[["ll", "o"]])
     assert spelt.startswith("hel")
@@ -231,6 +236,14 @@ def test_limits_grow_to_what_must_be_said():
         ({"required": [[], [[2, 3]]], "forbidden": [[], [[3]]]}, "of row 1 contradict"),
         ({"prefixes": [[3, 2], []], "forbidden": [[[3, 2]], []]}, "of row 0 contradict"),
         ({"required": [[[3]], []], "allowed": [[2], []]}, "of row 0 contradict"),
+        (
+            {
+                "required": [[], [[2], [3]]],
+                "allowed": [[], [2, 3]],
+                "forbidden": [[], [[2, 3], [3, 2]]],
+            },
+            "of row 1 contradict",
+        ),
         ({"required": [[[a, b] for a in (2, 3, 4) for b in (2, 3, 4, 0)], []]}, "at most 10"),
     ],
 )
