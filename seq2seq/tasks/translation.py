@@ -218,6 +218,14 @@ def compile_search(model: Translator, decoding: Greedy) -> Callable[..., Hypothe
         A function of source ids `(batch, source_length)` and lengths `(batch,)`.
     """
 
+    def step(tokens: tf.Tensor, states: Any, *memory: Any) -> tuple[tf.Tensor, ...]:
+        inputs = {"target": tokens[:, tf.newaxis], "states": states}
+        if not memory:
+            outputs = model.decoder_model(inputs)
+            return outputs["logits"][:, 0], outputs["states"]
+        outputs = model.decoder_model({**inputs, "memory": memory[0]})
+        return outputs["logits"][:, 0], outputs["states"], outputs["alignments"][:, 0]
+
     @tf.function(
         input_signature=[
             tf.TensorSpec((None, None), tf.int32),
@@ -226,14 +234,8 @@ def compile_search(model: Translator, decoding: Greedy) -> Callable[..., Hypothe
     )
     def search(source: tf.Tensor, source_length: tf.Tensor) -> Hypotheses:
         start = model.encoder_model({"source": source, "source_length": source_length})
-        memory = {"memory": start["memory"]} if "memory" in start else {}
-
-        def step(tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any]:
-            outputs = model.decoder_model(
-                {"target": tokens[:, tf.newaxis], "states": states, **memory}
-            )
-            return outputs["logits"][:, 0], outputs["states"]
-
-        return decoding(step, start["states"], source_length, START, END)
+        return decoding(
+            step, start["states"], source_length, START, END, memory=start.get("memory")
+        )
 
     return search
