@@ -169,10 +169,7 @@ class BeamSearch(Strategy):
             objectives = tf.where(_seen_before(partial.tokens), NEVER, objectives)
         objectives, places = tf.math.top_k(objectives, self.answers)
         partial, found = follow(partial, places), objectives > NEVER
-        return partial._replace(
-            lengths=tf.where(found, partial.lengths, 0),
-            scores=tf.where(found, partial.scores, NEVER),
-        ), objectives
+        return partial._replace(scores=tf.where(found, partial.scores, NEVER)), objectives
 
 
 def _seen_before(tokens: tf.Tensor) -> tf.Tensor:

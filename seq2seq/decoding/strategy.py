@@ -11,7 +11,7 @@ from seq2seq.decoding.lengths import LengthLimits
 from seq2seq.decoding.loop import until_finished
 from seq2seq.decoding.partial import Choice, Maybe, Partial, flat, follow, grown, spread
 from seq2seq.decoding.progress import moved
-from seq2seq.decoding.rules import Rules
+from seq2seq.decoding.rules import NEVER, Rules
 from seq2seq.decoding.view import Sources, View, view_of
 
 
@@ -136,7 +136,7 @@ class Strategy(ABC):
         partial = self._with_records(partial, output.attention, token_scores, alignments)
         partial, state = self._continued(tf.constant(0), partial, output, sources, end)
         partial = until_finished(advance, tf.constant(1), partial, state, sources, steps, end)
-        return self._answer(partial, sources)
+        return self._answer(partial, sources, end)
 
     def _beginning(self, batch: tf.Tensor, start: int, constrained: bool) -> Partial:
         places = [batch, self.first_width]
@@ -184,15 +184,28 @@ class Strategy(ABC):
             partial = partial._replace(progress=progress)
         return self.settle(partial, sources), state
 
-    def _answer(self, partial: Partial, sources: Sources) -> Hypotheses:
+    def _answer(self, partial: Partial, sources: Sources, end: int) -> Hypotheses:
         partial, objectives = self.ranked(partial, sources)
-        steps = tf.reduce_max(partial.lengths) + 1
-        records = [
-            None if isinstance(record, tuple) else record[:, :, :steps]
-            for record in (partial.token_scores, partial.alignments)
-        ]
-        tokens = partial.tokens[:, :, 1 : 1 + steps]
-        found = Hypotheses(tokens, partial.lengths, partial.scores, objectives, *records)
+        found = partial.scores > NEVER
+        lengths = tf.where(found, partial.lengths, 0)
+        steps = tf.reduce_max(lengths) + 1
+
+        def shown(record: Maybe, otherwise: int) -> tf.Tensor | None:
+            if isinstance(record, tuple):
+                return None
+            record = record[:, :, :steps]
+            axes = [1] * (record.shape.rank - 2)
+            there = tf.reshape(found, tf.concat([tf.shape(found), axes], 0))
+            return tf.where(there, record, tf.cast(otherwise, record.dtype))
+
+        answer = Hypotheses(
+            shown(partial.tokens[:, :, 1:], end),
+            lengths,
+            partial.scores,
+            objectives,
+            shown(partial.token_scores, 0),
+            shown(partial.alignments, 0),
+        )
         if self.several:
-            return found
-        return Hypotheses(*(None if part is None else part[:, 0] for part in found))
+            return answer
+        return Hypotheses(*(None if part is None else part[:, 0] for part in answer))

@@ -70,7 +70,7 @@ def cut(probabilities, temperature, top_k, top_p, min_p):
     return {t: p[t] / p[order].sum() for t in order}
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 10**6),
     temperature=st.sampled_from([1.0, 0.5, 2.0]),
