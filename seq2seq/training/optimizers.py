@@ -9,11 +9,16 @@ import tensorflow as tf
 from seq2seq.kernels.clipping import clip_by_global_norm
 
 
-class _OneUpdate:
-    """Replaces the update of Adam, and clipping by global norm, by fused operations.
+@keras.saving.register_keras_serializable(package="seq2seq")
+class Adam(keras.optimizers.Adam):
+    """`keras.optimizers.Adam`, faster: same arguments, state and results.
 
-    The numbers are Keras' to within rounding. Gradients of embeddings are made dense once: Adam
-    moves every row at every step, whether it has a gradient or not.
+    The update of a variable, and clipping by global norm, are one operation each. Gradients of
+    embeddings are made dense once: Adam moves every row at every step, whether it has a gradient
+    or not.
+
+    Example:
+        >>> Adam(learning_rate=1e-3, global_clipnorm=1.0)
     """
 
     def _clip_gradients(self, grads: Sequence[Any]) -> list[tf.Tensor | None]:
@@ -52,14 +57,5 @@ class _OneUpdate:
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class Adam(_OneUpdate, keras.optimizers.Adam):
-    """`keras.optimizers.Adam`, faster: same arguments, state and results.
-
-    Example:
-        >>> Adam(learning_rate=1e-3, global_clipnorm=1.0)
-    """
-
-
-@keras.saving.register_keras_serializable(package="seq2seq")
-class AdamW(_OneUpdate, keras.optimizers.AdamW):
+class AdamW(Adam, keras.optimizers.AdamW):
     """`keras.optimizers.AdamW`, faster: same arguments, state and results."""

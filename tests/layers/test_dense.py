@@ -1,0 +1,51 @@
+"""Dense is Keras' own, number for number."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq2seq.layers import dense
+from seq2seq.layers.dense import Dense
+
+
+@pytest.mark.parametrize("way", ["plain", pytest.param("kernel", marks=pytest.mark.compiled)])
+@pytest.mark.parametrize("shape", [(5,), (4, 7, 5), (2, 3, 2, 5), (0, 5)])
+@pytest.mark.parametrize("options", [{}, {"activation": "tanh"}, {"use_bias": False}])
+def test_results_and_gradients_are_those_of_keras(way, shape, options, monkeypatch):
+    monkeypatch.setattr(dense, "usable", lambda *_: way == "kernel")
+    shape = (3, *shape) if len(shape) == 1 else shape
+    inputs = tf.constant(np.random.default_rng(0).normal(size=shape), tf.float32)
+    found = []
+    for layer in (Dense(40, **options), keras.layers.Dense(40, **options)):
+        layer.build(shape)
+        layer.set_weights(
+            [np.random.default_rng(1).normal(size=v.shape) for v in layer.trainable_variables]
+        )
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, training=True)
+            loss = tf.reduce_sum(tf.sin(outputs))
+        weights = [v.value for v in layer.trainable_variables]
+        found.append([outputs, *tape.gradient(loss, [inputs, *weights])])
+    for mine, other in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.compiled
+def test_mixed_precision_keeps_its_types():
+    layer = Dense(8, dtype="mixed_bfloat16")
+    with tf.GradientTape() as tape:
+        outputs = layer(tf.ones((2, 3, 5)), training=True)
+        loss = tf.reduce_sum(tf.cast(outputs, tf.float32))
+    assert outputs.dtype == tf.bfloat16
+    assert {g.dtype for g in tape.gradient(loss, [v.value for v in layer.weights])} == {tf.float32}
+
+
+def test_saved_and_loaded(tmp_path):
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, Dense(3, activation="tanh")(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(np.ones((2, 5))), model(np.ones((2, 5))))
+    assert type(loaded.layers[1]) is Dense

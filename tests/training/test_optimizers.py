@@ -1,0 +1,88 @@
+"""Adam and AdamW are Keras' own, number for number."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq2seq.kernels import clipping
+from seq2seq.training import optimizers
+
+PAIRS = [
+    (optimizers.Adam, keras.optimizers.Adam, {}),
+    (optimizers.Adam, keras.optimizers.Adam, {"amsgrad": True, "beta_1": 0.8, "epsilon": 1e-3}),
+    (optimizers.Adam, keras.optimizers.Adam, {"global_clipnorm": 0.7}),
+    (optimizers.Adam, keras.optimizers.Adam, {"clipnorm": 0.3, "use_ema": True}),
+    (optimizers.Adam, keras.optimizers.Adam, {"clipvalue": 0.1, "gradient_accumulation_steps": 2}),
+    (optimizers.AdamW, keras.optimizers.AdamW, {"weight_decay": 0.1, "global_clipnorm": 5.0}),
+]
+
+
+@pytest.fixture(params=["plain", pytest.param("kernel", marks=pytest.mark.compiled)])
+def way(request, monkeypatch):
+    """Clips with TensorFlow's operations, and with the kernel."""
+    if request.param == "plain":
+        monkeypatch.setattr(clipping, "usable", lambda *_, **__: False)
+
+
+def sparse_and_dense_gradients(step):
+    generator = np.random.default_rng(step)
+    rows = tf.IndexedSlices(
+        values=tf.constant(generator.normal(size=(3, 2)), tf.float32),
+        indices=tf.constant([4, 1, 4]),  # a row may occur twice
+        dense_shape=tf.constant([6, 2]),
+    )
+    return [rows, tf.constant(generator.normal(size=(3, 50)), tf.float32)]
+
+
+def compiled_update(optimizer, variables):
+    return tf.function(lambda *gradients: optimizer.apply(gradients, variables))
+
+
+@pytest.mark.parametrize(("ours", "theirs", "options"), PAIRS)
+def test_updates_are_those_of_keras(way, ours, theirs, options):
+    weights = []
+    for optimizer in (ours(0.05, **options), theirs(0.05, **options)):
+        variables = [keras.Variable(tf.ones((6, 2))), keras.Variable(tf.ones((3, 50)))]
+        optimizer.build(variables)
+        update = compiled_update(optimizer, variables)
+        for step in range(4):
+            gradients = [tf.convert_to_tensor(g) for g in sparse_and_dense_gradients(step)]
+            if ours is type(optimizer):  # what Keras is given dense, ours also takes sparse
+                gradients = sparse_and_dense_gradients(step)
+            update(*gradients)
+        weights.append([np.array(v) for v in [*variables, *optimizer.variables]])
+    for mine, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [0.5, 1e6])
+def test_clipping_leaves_what_others_still_need(way, limit):
+    gradients = [tf.constant([3.0, 4.0]), tf.constant([[12.0]])]
+    clipped = clipping.clip_by_global_norm(gradients, limit)
+    factor = min(1, limit / 13)
+    np.testing.assert_allclose(clipped[0], np.array([3, 4]) * factor, rtol=1e-6)
+    np.testing.assert_allclose(clipped[1], [[12 * factor]], rtol=1e-6)
+    np.testing.assert_array_equal(gradients[0], [3, 4])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_norm_that_is_not_finite_makes_all_gradients_nan(way, bad):
+    clipped = clipping.clip_by_global_norm([tf.constant([bad, 1.0]), tf.constant([2.0])], 1.0)
+    assert all(np.isnan(each).all() for each in clipped)
+
+
+def test_an_unused_variable_is_left_alone(way):
+    variables = [keras.Variable([1.0]), keras.Variable([2.0])]
+    optimizer = optimizers.Adam(0.1, global_clipnorm=1.0)
+    optimizer.build(variables)
+    optimizer.apply([tf.constant([1.0]), None], variables)
+    assert float(variables[1].value[0]) == 2.0
+    assert float(variables[0].value[0]) < 1.0
+
+
+def test_configuration_is_kept():
+    optimizer = optimizers.Adam(0.1, beta_1=0.7, global_clipnorm=1.0)
+    restored = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert type(restored) is optimizers.Adam
+    assert restored.get_config() == optimizer.get_config()
