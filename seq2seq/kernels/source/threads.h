@@ -38,20 +38,12 @@ class FlushDenormals {
 
 // The loops of one kernel follow each other within microseconds, so that a worker looks out for the
 // next one for a while before it sleeps. A worker that comes too late for a loop leaves it to the
-// others: nobody waits for a thread that the system has not scheduled.
+// others: nobody waits for a thread that the system has not scheduled. The threads live as long as
+// the process.
 class Threads {
  public:
   explicit Threads(int count) {
     for (int i = 1; i < count; ++i) workers_.emplace_back([this] { work(); });
-  }
-
-  ~Threads() {
-    {
-      std::lock_guard<std::mutex> lock(sleep_mutex_);
-      stop_ = true;
-    }
-    wake_.notify_all();
-    for (auto& worker : workers_) worker.join();
   }
 
   int count() const { return static_cast<int>(workers_.size()) + 1; }
@@ -105,12 +97,12 @@ class Threads {
   void work() {
     const FlushDenormals flush;
     uint64_t seen = 0;
-    while (!stop_) {
+    for (;;) {
       for (int spins = 0; spins < kSpins && !news(seen); ++spins) pause();
       if (!news(seen)) {
         std::unique_lock<std::mutex> lock(sleep_mutex_);
         sleepers_.fetch_add(1);
-        wake_.wait(lock, [&] { return stop_ || news(seen); });
+        wake_.wait(lock, [&] { return news(seen); });
         sleepers_.fetch_sub(1);
       }
       uint64_t state = state_.load();
@@ -126,7 +118,6 @@ class Threads {
   std::atomic<int64_t> next_{0};
   std::atomic<uint64_t> state_{0};
   std::atomic<int> sleepers_{0};
-  std::atomic<bool> stop_{false};
   std::mutex sleep_mutex_, turn_;
   std::condition_variable wake_;
   std::vector<std::thread> workers_;
@@ -146,7 +137,7 @@ inline int available_processors() {
 
 // The pool that all kernels of this process share.
 inline Threads& threads() {
-  static Threads pool(available_processors());
+  static Threads& pool = *new Threads(available_processors());
   return pool;
 }
 
