@@ -2,7 +2,11 @@ import os
 
 import pytest
 
+from seq2seq.cache import cache_directory
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Tests have caches of their own, but need not compile the kernels each for itself.
+os.environ.setdefault("SEQ2SEQ_KERNELS", str(cache_directory() / "kernels"))
 
 
 def pytest_runtest_setup(item):

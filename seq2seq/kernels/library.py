@@ -2,7 +2,8 @@
 
 The code needs a C++ compiler and nothing else. Without one, and wherever a graph may leave this
 process, on a GPU and in XLA, TensorFlow's own operations do the same work more slowly.
-`SEQ2SEQ_KERNELS=0` turns the kernels off.
+The variable `SEQ2SEQ_KERNELS` names the folder where the compiled code is kept, by default one in
+the cache; 0 turns the kernels off.
 """
 
 import ctypes
@@ -73,8 +74,10 @@ def library() -> Any:
 
 @functools.cache
 def _loaded() -> Any | None:
-    if os.environ.get("SEQ2SEQ_KERNELS") == "0":
+    asked = os.environ.get("SEQ2SEQ_KERNELS")
+    if asked == "0":
         return None
+    kept = Path(asked) if asked else cache_directory() / "kernels"
     compiler = _compiler()
     if compiler is None:
         log.warning(
@@ -84,7 +87,7 @@ def _loaded() -> Any | None:
         return None
     try:
         folder = ensure_directory(
-            cache_directory() / "kernels" / _fingerprint(compiler),
+            kept / _fingerprint(compiler),
             lambda folder: _compile(compiler, folder / "kernels.so"),
         )
         loaded = tf.load_op_library(str(folder / "kernels.so"))

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,8 @@ from seq2seq.data.batching import Batching, batch_dataset, padding_share
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers import END, START, UNKNOWN, TokenizerPair
-from seq2seq.decoding.greedy import Greedy, Hypotheses
+from seq2seq.decoding.hypotheses import Hypotheses
+from seq2seq.decoding.strategy import Strategy
 from seq2seq.evaluation.text import check_metrics, score_texts
 from seq2seq.models.translator import Translator
 from seq2seq.tasks.base import Evaluation, Row, Task
@@ -61,7 +63,7 @@ class Translation(Task):
         self,
         tokenizer: TokenizerPair,
         batching: Batching,
-        decoding: Greedy,
+        decoding: Strategy,
         label_smoothing: float = 0.0,
         metrics: Sequence[str] = ("bleu", "chrf", "exact_match"),
         bleu_tokenize: str = "13a",
@@ -159,7 +161,8 @@ class Translation(Task):
             batch_size: How many are translated at once; they are sorted by length before.
 
         Returns:
-            Rows with `source`, `prediction` and `score`, the log-probability.
+            Rows with `source`, `prediction` and `score`, its log-probability; and, where the search
+            was asked for several, all `hypotheses`, each with `prediction` and `score`.
         """
         search = self._compiled(model)
         rows: list[Row] = [{"source": t, "prediction": "", "score": 0.0} for t in texts]
@@ -171,14 +174,29 @@ class Translation(Task):
             source = np.zeros((len(chosen), lengths.max()), np.int32)
             for row, i in enumerate(chosen):
                 source[row, : lengths[row]] = ids[i]
-            found = search(source, lengths)
-            tokens, token_counts = found.tokens.numpy(), found.lengths.numpy()
-            decoded = self.tokenizer.target.decode(
-                row[:count].tolist() for row, count in zip(tokens, token_counts, strict=True)
-            )
-            for i, text, score in zip(chosen, decoded, found.scores.numpy(), strict=True):
-                rows[i].update(prediction=text, score=float(score))
+            found = search(source, lengths, np.array(chosen, np.int32))
+            for i, hypotheses in zip(chosen, self._texts(found), strict=True):
+                rows[i].update(hypotheses[0])
+                if found.scores.shape.rank > 1:
+                    rows[i]["hypotheses"] = hypotheses
         return rows
+
+    def _texts(self, found: Hypotheses) -> list[list[Row]]:
+        """Returns the `prediction` and `score` of all hypotheses of each source."""
+        sources = len(found.scores)
+        tokens = found.tokens.numpy()
+        tokens = tokens.reshape(-1, tokens.shape[-1])
+        counts, scores = found.lengths.numpy().ravel(), found.scores.numpy().ravel()
+        texts = self.tokenizer.target.decode(
+            row[:count].tolist() for row, count in zip(tokens, counts, strict=True)
+        )
+        width = len(texts) // sources
+        found_rows = zip(texts, scores.tolist(), strict=True)
+        several = [list(islice(found_rows, width)) for _ in range(sources)]
+        return [
+            [{"prediction": text, "score": score} for text, score in each if score > -np.inf]
+            for each in several
+        ]
 
     def _compiled(self, model: Translator) -> Callable[..., Hypotheses]:
         """Returns the search as one graph, traced once for each model."""
@@ -207,7 +225,7 @@ class Translation(Task):
         self.tokenizer = TokenizerPair.load(folder / "tokenizer")
 
 
-def compile_search(model: Translator, decoding: Greedy) -> Callable[..., Hypotheses]:
+def compile_search(model: Translator, decoding: Strategy) -> Callable[..., Hypotheses]:
     """Puts encoder, decoder and search into one graph, for any batch size and length.
 
     Args:
@@ -215,7 +233,8 @@ def compile_search(model: Translator, decoding: Greedy) -> Callable[..., Hypothe
         decoding: The search.
 
     Returns:
-        A function of source ids `(batch, source_length)` and lengths `(batch,)`.
+        A function of source ids `(batch, source_length)`, lengths `(batch,)` and keys `(batch,)`,
+        which tell sampling the rows apart.
     """
 
     def step(tokens: tf.Tensor, states: Any, *memory: Any) -> tuple[tf.Tensor, ...]:
@@ -230,12 +249,20 @@ def compile_search(model: Translator, decoding: Greedy) -> Callable[..., Hypothe
         input_signature=[
             tf.TensorSpec((None, None), tf.int32),
             tf.TensorSpec((None,), tf.int32),
-        ]
+            tf.TensorSpec((None,), tf.int32),
+        ],
+        autograph=False,
     )
-    def search(source: tf.Tensor, source_length: tf.Tensor) -> Hypotheses:
+    def search(source: tf.Tensor, source_length: tf.Tensor, keys: tf.Tensor) -> Hypotheses:
         start = model.encoder_model({"source": source, "source_length": source_length})
         return decoding(
-            step, start["states"], source_length, START, END, memory=start.get("memory")
+            step,
+            start["states"],
+            source_length,
+            START,
+            END,
+            memory=start.get("memory"),
+            keys=keys,
         )
 
     return search

@@ -36,10 +36,10 @@ def test_a_compiler_that_fails_is_no_obstacle(unloaded, caplog, tmp_path):
     )
     broken.chmod(0o755)
     unloaded.setenv("CXX", str(broken))
-    unloaded.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    unloaded.setenv("SEQ2SEQ_KERNELS", str(tmp_path / "kernels"))
     assert not usable(tf.float32, training=True)
     assert "oops" in caplog.text
-    assert not list((tmp_path / "cache").rglob("*.so"))
+    assert not list((tmp_path / "kernels").rglob("*.so"))
 
 
 def test_they_can_be_turned_off(unloaded):

@@ -172,3 +172,24 @@ def test_a_model_folder_that_cannot_be_written_is_left_out_whole(tmp_path, monke
         save_model_folder(tmp_path / "run" / "model", task, model, config)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["model"]
     load_model_folder(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("override", "count"),
+    [
+        ("decoding=beam", None),
+        ("decoding=beam decoding.n_best=3", 3),
+        ("decoding=sampling", None),
+        ("decoding=sampling decoding.samples=2", 2),
+    ],
+)
+def test_every_strategy_predicts(tmp_path, override, count):
+    _, task, model = prepared(write_pairs(tmp_path, dates(30)), *override.split())
+    texts = ["1 May 1999", "2 June 2001"]
+    rows = task.predict(model, texts)
+    assert rows == task.predict(model, texts)
+    for row in rows:
+        assert row["score"] < 0
+        assert len(row.get("hypotheses", [])) == (count or 0)
+        if count:
+            assert row["hypotheses"][0] == {name: row[name] for name in ("prediction", "score")}
