@@ -92,10 +92,14 @@ class AdditiveScore(Score):
 
     def build(self, *shapes: Any) -> None:
         """Makes `v` and, to normalise it, its length."""
-        self.v = self.add_weight(shape=(self.units,), initializer="glorot_uniform", name="v")
+        self.v = self.add_weight(
+            shape=(self.units,), initializer="glorot_uniform", autocast=False, name="v"
+        )
         if self.normalize:
             start = keras.initializers.Constant(self.units**-0.5)
-            self.length = self.add_weight(shape=(), initializer=start, name="length")
+            self.length = self.add_weight(
+                shape=(), initializer=start, autocast=False, name="length"
+            )
 
     def call(
         self, query: tf.Tensor, keys: tf.Tensor, features: tf.Tensor | None = None

@@ -29,7 +29,9 @@ class PredictedWindow(keras.layers.Layer):
 
     def build(self, *shapes: Any) -> None:
         """Makes `v`."""
-        self.v = self.add_weight(shape=(self.units,), initializer="glorot_uniform", name="v")
+        self.v = self.add_weight(
+            shape=(self.units,), initializer="glorot_uniform", autocast=False, name="v"
+        )
 
     def call(self, query: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Predicts a position for each query.

@@ -1,6 +1,6 @@
 """A translator that attends: its models agree with each other, whatever the padding."""
 
-from functools import partial
+from functools import cache, partial
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ from seq2seq.layers.multi_head_attention import MultiHeadAttention
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.translator import Translator
+from seq2seq.tasks.model_folder import precision
 from seq2seq.training.losses import TokenCrossEntropy
 
 VOCABULARY = 17
@@ -48,13 +49,20 @@ VARIANTS = {
 variants = pytest.mark.parametrize("variant", VARIANTS)
 
 
-def make(variant, **options) -> Translator:
+@cache
+def shared(variant, **options) -> Translator:
+    """Returns a model for tests that leave it as it is."""
+    return make(variant, **options)
+
+
+def make(variant, policy="float32", **options) -> Translator:
     keras.utils.set_random_seed(3)
     decoder = {"units": 10, **VARIANTS[variant]}
     options["copy"] = decoder.pop("copy", False)
-    return Translator(
-        VOCABULARY, VOCABULARY, Encoder(units=6), Decoder(**decoder), DenseBridge, 8, **options
-    )
+    with precision(policy):
+        return Translator(
+            VOCABULARY, VOCABULARY, Encoder(units=6), Decoder(**decoder), DenseBridge, 8, **options
+        )
 
 
 def batch(seed=0, rows=4, source_length=7, target_length=5):
@@ -89,7 +97,7 @@ def stepped(model, inputs):
 @variants
 def test_steps_and_rows_alone_are_what_is_trained(variant):
     """Step by step, and without padding: the same logits and alignments."""
-    model, inputs = make(variant, reverse_source=True), batch()
+    model, inputs = shared(variant, reverse_source=True), batch()
     logits, alignments = model.training_model(inputs), model.alignment_model(inputs)
     step_logits, step_alignments = stepped(model, inputs)
     np.testing.assert_allclose(step_logits, logits, atol=1e-5)
@@ -106,14 +114,15 @@ def test_steps_and_rows_alone_are_what_is_trained(variant):
 @variants
 def test_hypotheses_of_one_source_share_its_memory(variant):
     """As a beam steps: `width` rows a source, and one memory."""
-    model, inputs = make(variant), batch()
+    model, inputs = shared(variant, reverse_source=True), batch()
     start = model.encoder_model({name: inputs[name] for name in ("source", "source_length")})
     repeated = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, 3, axis=0), start)
     token = tf.random.uniform((12, 1), 0, VOCABULARY, tf.int32)
     step = {"target": token, "states": repeated["states"]}
-    shared = model.decoder_model({**step, "memory": start["memory"]})
-    copied = model.decoder_model({**step, "memory": repeated["memory"]})
-    tf.nest.map_structure(partial(np.testing.assert_allclose, atol=1e-6), shared, copied)
+    results = [
+        model.decoder_model({**step, "memory": nest["memory"]}) for nest in (start, repeated)
+    ]
+    tf.nest.map_structure(partial(np.testing.assert_allclose, atol=1e-6), *results)
 
 
 def test_reversing_the_source_turns_no_alignment():
@@ -129,25 +138,18 @@ def test_reversing_the_source_turns_no_alignment():
 @pytest.mark.parametrize("variant", ["coverage and fed", "heads, first and fed"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_weights_survive_saving(variant, policy, tmp_path):
-    keras.config.set_dtype_policy(policy)
-    try:
-        first, second = make(variant), make(variant)
-        first.training_model.save_weights(tmp_path / "model.weights.h5")
-        for weight in second.training_model.weights:
-            weight.assign(keras.ops.zeros_like(weight))
-        second.training_model.load_weights(tmp_path / "model.weights.h5")
-        inputs = batch()
-        np.testing.assert_array_equal(first.training_model(inputs), second.training_model(inputs))
-        assert first.alignment_model(inputs).dtype == tf.float32
-    finally:
-        keras.config.set_dtype_policy("float32")
+    first, second = make(variant, policy), make(variant, policy)
+    first.training_model.save_weights(tmp_path / "model.weights.h5")
+    for weight in second.training_model.weights:
+        weight.assign(keras.ops.zeros_like(weight))
+    second.training_model.load_weights(tmp_path / "model.weights.h5")
     for one, other in zip(first.training_model.weights, second.training_model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("variant", ["copy", "copy in a window"])
 def test_copying_mixes_one_distribution_for_logits_and_loss(variant):
-    model, inputs = make(variant), batch()
+    model, inputs = shared(variant, reverse_source=True), batch()
     logits = model.training_model(inputs)
     np.testing.assert_allclose(np.exp(logits).sum(axis=-1), 1.0, atol=1e-5)
     labels = np.random.default_rng(1).integers(0, VOCABULARY, (4, 5))
@@ -172,17 +174,34 @@ def test_coverage_loss_is_part_of_the_objective_alone():
 
 
 def test_mixed_precision_steps_are_what_is_trained():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model, inputs = make("coverage and fed"), batch()
-    finally:
-        keras.config.set_dtype_policy("float32")
+    model, inputs = make("coverage and fed", "mixed_bfloat16"), batch()
+    assert model.alignment_model(inputs).dtype == tf.float32
     for one, other in zip(
         stepped(model, inputs),
         (model.training_model(inputs), model.alignment_model(inputs)),
         strict=True,
     ):
         np.testing.assert_allclose(tf.cast(one, tf.float32), tf.cast(other, tf.float32), atol=0.02)
+
+
+def test_dropout_within_the_compiled_loop():
+    """It is drawn anew at each step, and not at all in inference."""
+    keras.utils.set_random_seed(3)
+    decoder = Decoder(units=10, dropout=0.5, attention=LuongAttention, input_feeding=True)
+    read, zeros = tf.random.normal((2, 4, 6)), tf.zeros((2, 10))
+
+    @tf.function
+    def decode(training):
+        memory = decoder.attention.prepare(read, tf.constant([4, 3]))
+        start = decoder.start([{"h": zeros, "c": zeros}], memory)
+        return decoder(tf.ones((2, 6, 8)), start, memory, training=training)["outputs"]
+
+    np.testing.assert_array_equal(decode(False), decode(False))
+    assert np.abs(decode(True) - decode(True)).max() > 1e-3
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(decode(True))
+    for gradient in tape.gradient(loss, decoder.trainable_variables):
+        assert np.isfinite(tf.convert_to_tensor(gradient)).all()
 
 
 @pytest.mark.parametrize(
