@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "threads.h"
@@ -19,7 +20,7 @@ constexpr int kTileRows = 14;              // 28 accumulators of the 32 register
 constexpr int kTileVectors = 2;
 constexpr int kTileColumns = kTileVectors * kLanes;
 constexpr int64_t kDepth = 512;            // a panel of B: 64 KiB, within the second cache
-constexpr int64_t kRows = 1024;            // a slab of A: 2 MiB at most
+constexpr int64_t kRows = 2048;            // a slab of A: 4 MiB at most
 
 // A matrix whose rows start at `data + offsets[row]`, or every `stride` elements.
 template <typename T>
@@ -37,10 +38,42 @@ struct Operand {
   bool transposed = false;
 };
 
+#ifdef SEQ2SEQ_TRANSPOSES
+// Does what `interleave` does to the first columns, as many as fill whole blocks, and returns how
+// many. What a block writes too much to the right the next one overwrites.
+inline int64_t interleave_blocks(const float* const* from, int lines, int64_t count, int64_t stride,
+                                 float* to) {
+  constexpr int kGroups = 2;
+  if (lines > kGroups * kLanes) return 0;
+  const int groups = lines > kLanes ? kGroups : 1;
+  int64_t k = 0;
+  for (; (k + kLanes - 1) * stride + groups * kLanes <= count * stride && k + kLanes <= count;
+       k += kLanes) {
+    Vector blocks[kGroups][kLanes];
+    for (int g = 0; g < groups; ++g) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        const int line = g * kLanes + i;
+        blocks[g][i] = line < lines ? load(from[line] + k) : Vector{};
+      }
+      transpose(blocks[g]);
+    }
+    for (int i = 0; i < kLanes; ++i) {
+      for (int g = 0; g < groups; ++g) store(to + (k + i) * stride + g * kLanes, blocks[g][i]);
+    }
+  }
+  return k;
+}
+#endif
+
 // Copies `lines` lines of `count` elements, so that the elements of one column lie side by side.
 template <typename T>
 void interleave(const T* const* from, int lines, int64_t count, int64_t stride, float* to) {
-  for (int64_t k = 0; k < count; ++k) {
+  int64_t first = 0;
+#ifdef SEQ2SEQ_TRANSPOSES
+  if constexpr (std::is_same_v<T, float>) first = interleave_blocks(from, lines, count, stride, to);
+#endif
+  for (int64_t k = first; k < count; ++k) {
     for (int i = 0; i < lines; ++i) to[k * stride + i] = to_float(from[i][k]);
   }
 }
@@ -49,7 +82,7 @@ template <typename T>
 void pack_rows(const Operand<T>& a, int64_t row, int rows, int64_t depth, int64_t count,
                float* packed) {
   if (!a.transposed) {
-    const T* from[kTileRows];
+    const T* from[kTileRows] = {};
     for (int i = 0; i < rows; ++i) from[i] = a.matrix.row(row + i) + depth;
     return interleave(from, rows, count, rows, packed);
   }
@@ -64,7 +97,7 @@ void pack_columns(const Operand<T>& b, int64_t depth, int64_t count, int64_t col
                   float* packed) {
   if (columns < kTileColumns) std::memset(packed, 0, count * kTileColumns * sizeof(float));
   if (b.transposed) {
-    const T* from[kTileColumns];
+    const T* from[kTileColumns] = {};
     for (int j = 0; j < columns; ++j) from[j] = b.matrix.row(column + j) + depth;
     return interleave(from, columns, count, kTileColumns, packed);
   }

@@ -19,13 +19,14 @@ constexpr int kLanes = 4;
 typedef float Vector __attribute__((vector_size(4 * kLanes)));
 typedef float UnalignedVector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 
+typedef int32_t Integers __attribute__((vector_size(4 * kLanes)));
+
 inline Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
 inline void store(float* to, Vector values) { *reinterpret_cast<UnalignedVector*>(to) = values; }
 inline Vector broadcast(float value) { return value - Vector{}; }
 
 // exp, tanh and sigmoid to within 2 units in the last place: range reduction and polynomials of
 // Cephes (Moshier, https://www.netlib.org/cephes).
-typedef int32_t Integers __attribute__((vector_size(4 * kLanes)));
 
 inline Vector select(Integers condition, Vector yes, Vector no) {
   return reinterpret_cast<Vector>((condition & reinterpret_cast<Integers>(yes)) |
@@ -62,6 +63,35 @@ inline Vector tanh(Vector x) {
   const Vector quotient = 1.f - 2.f / (exp(x + x) + 1.f);
   return select((x < 0.625f) & (x > -0.625f), p, quotient);
 }
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define SEQ2SEQ_TRANSPOSES
+
+// Swaps the off-diagonal blocks of `size` lanes of all pairs of rows.
+template <int size>
+inline void swap_blocks(Vector (&rows)[kLanes]) {
+  Integers low, high;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    low[lane] = lane & size ? kLanes + lane - size : lane;
+    high[lane] = lane & size ? kLanes + lane : lane + size;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    if (i & size) continue;
+    const Vector upper = rows[i], lower = rows[i + size];
+    rows[i] = __builtin_shuffle(upper, lower, low);
+    rows[i + size] = __builtin_shuffle(upper, lower, high);
+  }
+}
+
+// Turns rows into columns.
+inline void transpose(Vector (&rows)[kLanes]) {
+  swap_blocks<1>(rows);
+  swap_blocks<2>(rows);
+  if constexpr (kLanes > 4) swap_blocks<4>(rows);
+  if constexpr (kLanes > 8) swap_blocks<8>(rows);
+}
+#endif
 
 // bfloat16 as TensorFlow stores it: the upper half of a float32.
 struct BFloat16 {
