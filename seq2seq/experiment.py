@@ -20,7 +20,7 @@ from seq2seq.errors import UserError
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.files import save_figure
 from seq2seq.report import print_report
-from seq2seq.tasks.base import Evaluation
+from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.model_folder import build_task, precision, save_model_folder
 from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.training.checkpoints import Progress
@@ -89,6 +89,8 @@ def run(
                 )
             metrics = collect_metrics(evaluations, progress)
             write_results(run_folder, evaluations, metrics)
+            for name, figure in task.figures(evaluations["test"]).items():
+                save_figure(figure, run_folder / "plots" / f"{name}.png")
             log_results(tracker, run_folder, evaluations, metrics, progress)
     print_report(console, metrics, evaluations["test"].rows, run_folder, tracker.page_command())
     return metrics
@@ -184,14 +186,21 @@ def collect_metrics(evaluations: dict[str, Evaluation], progress: Progress) -> d
 def write_results(
     run_folder: Path, evaluations: dict[str, Evaluation], metrics: dict[str, Any]
 ) -> None:
-    """Writes `predictions/<split>.jsonl`, then `metrics.json`: who finds that finds all."""
-    (run_folder / "predictions").mkdir(exist_ok=True)
+    """Writes `predictions/`, `tables/`, then `metrics.json`: who finds that finds all."""
     for split, evaluation in evaluations.items():
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in evaluation.rows]
-        (run_folder / "predictions" / f"{split}.jsonl").write_text("".join(lines), "utf-8")
+        write_rows(run_folder / "predictions" / f"{split}.jsonl", evaluation.rows)
+        for name, rows in evaluation.tables.items():
+            write_rows(run_folder / "tables" / f"{split}_{name}.jsonl", rows)
     aside = run_folder / f"aside-{os.getpid()}-metrics.json"
     aside.write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
     aside.replace(run_folder / "metrics.json")
+
+
+def write_rows(path: Path, rows: list[Row]) -> None:
+    """Writes one JSON object a line."""
+    path.parent.mkdir(exist_ok=True)
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    path.write_text("".join(lines), "utf-8")
 
 
 def log_results(
@@ -211,6 +220,10 @@ def log_results(
     rows = evaluations["test"].rows
     sample = random.Random(0).sample(rows, min(20, len(rows)))
     tracker.log_table({key: [row[key] for row in sample] for key in sample[0]}, "samples.json")
+    for name, table in evaluations["test"].tables.items():
+        if table:
+            columns = {key: [row[key] for row in table] for key in table[0]}
+            tracker.log_table(columns, f"{name}.json")
     curves: dict[str, list[tuple[int, float]]] = {}
     for epoch in progress.history:
         for name, value in epoch.items():

@@ -1,7 +1,8 @@
 """Datasets: named splits of records, streamed from files.
 
-A record is a `dict[str, str]`, such as `{"source": "Run!", "target": "Cours !"}`. What the fields
-are called, and how many there are, is decided by the configuration and known to the task.
+A record is a dictionary, such as `{"source": "Run!", "target": "Cours !"}`; its values are texts,
+numbers or lists of them. What the fields are called, and how many there are, is decided by the
+configuration and known to the task.
 """
 
 import hashlib
@@ -10,14 +11,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from seq2seq.data.json_lines import read_objects, text_at
 from seq2seq.data.splits import Holdout
 from seq2seq.data.text_files import content_hash, find_file, read_lines
 from seq2seq.errors import UserError
 
-Record = dict[str, str]
+Record = dict[str, Any]
 
 # The files of each split: one name, several names, or nothing where there is no such split.
 FileNames = Mapping[str, str | Iterable[str] | None]

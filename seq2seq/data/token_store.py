@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,20 +13,20 @@ from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.chunks import chunks
 from seq2seq.errors import UserError
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _CHUNK = 8192
 _SHOWN_LINES = 5
 
 
 class Encoder(Protocol):
-    """What turns the texts of a column into ids; a `Tokenizer` is one."""
+    """What turns the values of a column into numbers; a `Tokenizer` is one."""
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides on the ids."""
+        """A hash of all that decides on the numbers."""
 
-    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Returns the ids of each text."""
+    def encode(self, values: Sequence[Any]) -> Sequence[np.ndarray]:
+        """Returns the numbers of each value, each `(length,)`."""
 
 
 class ColumnSpec(NamedTuple):
@@ -35,9 +35,13 @@ class ColumnSpec(NamedTuple):
     field: str
     """The field of the records."""
     encoder: Encoder
-    """Turns the field's text into ids."""
+    """Turns the field's value into numbers."""
     maximum_length: int | None = None
     """Longer rows are left out; `None` keeps all."""
+    dtype: type = np.int32
+    """Of the numbers: `np.int32` or `np.float32`."""
+    may_be_empty: bool = False
+    """Whether a row without any number is kept."""
 
 
 @dataclasses.dataclass
@@ -76,7 +80,7 @@ class RaggedColumn(NamedTuple):
     offsets: np.ndarray
     """int64 `(rows + 1,)`: row i is `tokens[offsets[i]:offsets[i + 1]]`."""
     tokens: np.ndarray
-    """int32 `(tokens,)`."""
+    """int32 or float32 `(tokens,)`."""
 
 
 class TokenStore:
@@ -106,9 +110,9 @@ class TokenStore:
             self.columns = {
                 name: RaggedColumn(
                     _mapped(directory / f"{name}.offsets", np.int64),
-                    _mapped(directory / f"{name}.tokens", np.int32),
+                    _mapped(directory / f"{name}.tokens", np.dtype(dtype)),
                 )
-                for name in content["columns"]
+                for name, dtype in content["columns"].items()
             }
             self.hashes = _mapped(directory / "hashes", np.uint64)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -130,14 +134,14 @@ class TokenStore:
             rows: Row indices, `(rows,)`.
 
         Returns:
-            The ids, int32 `(rows, longest)`, and the lengths, int32 `(rows,)`.
+            The numbers, `(rows, longest)`, and the lengths, int32 `(rows,)`.
         """
         offsets, tokens = self.columns[column]
         starts = offsets[rows]
         lengths = offsets[rows + 1] - starts
         steps = np.arange(lengths.max(initial=0))
         real = steps < lengths[:, None]
-        ids = np.zeros(real.shape, dtype=np.int32)
+        ids = np.zeros(real.shape, dtype=tokens.dtype)
         ids[real] = tokens[(starts[:, None] + steps)[real]]
         return ids, lengths.astype(np.int32)
 
@@ -145,7 +149,7 @@ class TokenStore:
     def cached(
         cls,
         fingerprint: str,
-        records: Callable[[], Iterable[Mapping[str, str]]],
+        records: Callable[[], Iterable[Mapping[str, Any]]],
         columns: Mapping[str, ColumnSpec],
         cache: Path | None = None,
     ) -> "TokenStore":
@@ -163,13 +167,14 @@ class TokenStore:
         parts = [_FORMAT_VERSION, fingerprint]
         for name, spec in columns.items():
             parts += [name, spec.field, spec.encoder.fingerprint, spec.maximum_length]
+            parts += [np.dtype(spec.dtype).name, spec.may_be_empty]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
         root = cache_directory() / "tokens" if cache is None else cache
         return cls(ensure_directory(root / key, lambda path: build(records(), columns, path)))
 
 
 def build(
-    records: Iterable[Mapping[str, str]], columns: Mapping[str, ColumnSpec], directory: Path
+    records: Iterable[Mapping[str, Any]], columns: Mapping[str, ColumnSpec], directory: Path
 ) -> StoreReport:
     """Writes the store of some records, in chunks, into an empty folder.
 
@@ -188,7 +193,7 @@ def build(
         )
     content = {
         "version": _FORMAT_VERSION,
-        "columns": list(columns),
+        "columns": {name: np.dtype(spec.dtype).name for name, spec in columns.items()},
         "report": dataclasses.asdict(report),
     }
     (directory / "store.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
@@ -216,10 +221,10 @@ class _Writer:
         for file in self._files.values():
             file.close()
 
-    def write(self, chunk: Sequence[Mapping[str, str]], report: StoreReport) -> None:
+    def write(self, chunk: Sequence[Mapping[str, Any]], report: StoreReport) -> None:
         """Tokenises records and appends those that are kept."""
         encoded = {
-            name: spec.encoder.encode([_text(record, name, spec) for record in chunk])
+            name: spec.encoder.encode([_value(record, name, spec) for record in chunk])
             for name, spec in self._columns.items()
         }
         kept = [
@@ -236,11 +241,13 @@ class _Writer:
         np.array(hashes, dtype=np.uint64).tofile(self._files["hashes"])
 
     def _accepts(
-        self, record: Mapping[str, str], lengths: Mapping[str, int], report: StoreReport
+        self, record: Mapping[str, Any], lengths: Mapping[str, int], report: StoreReport
     ) -> bool:
         report.records += 1
         for name, spec in self._columns.items():
-            if lengths[name] == 0 or not record[spec.field].strip():
+            value = record[spec.field]
+            blank = isinstance(value, str) and not value.strip()
+            if (lengths[name] == 0 or blank) and not spec.may_be_empty:
                 report.leave_out("empty", report.records)
                 return False
         for name, spec in self._columns.items():
@@ -253,13 +260,14 @@ class _Writer:
     def _append(self, name: str, rows: list[np.ndarray]) -> None:
         if not rows:
             return
-        np.concatenate(rows).astype(np.int32).tofile(self._files[f"{name}.tokens"])
+        dtype = self._columns[name].dtype
+        np.concatenate(rows).astype(dtype).tofile(self._files[f"{name}.tokens"])
         ends = self._ends[name] + np.cumsum([len(row) for row in rows], dtype=np.int64)
         ends.tofile(self._files[f"{name}.offsets"])
         self._ends[name] = int(ends[-1])
 
 
-def _text(record: Mapping[str, str], column: str, spec: ColumnSpec) -> str:
+def _value(record: Mapping[str, Any], column: str, spec: ColumnSpec) -> Any:
     try:
         return record[spec.field]
     except KeyError:
@@ -269,12 +277,14 @@ def _text(record: Mapping[str, str], column: str, spec: ColumnSpec) -> str:
         ) from None
 
 
-def _content_hash(record: Mapping[str, str], fields: Sequence[str]) -> int:
+def _content_hash(record: Mapping[str, Any], fields: Sequence[str]) -> int:
     """Returns 64 bits that depend on the content of a row alone, and not on its place."""
-    content = "\0".join(record[field] for field in fields).encode()
+    values = (record[field] for field in fields)
+    texts = (value if isinstance(value, str) else json.dumps(value) for value in values)
+    content = "\0".join(texts).encode()
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
 
 
-def _mapped(path: Path, dtype: type) -> np.ndarray:
+def _mapped(path: Path, dtype: type | np.dtype) -> np.ndarray:
     # As a plain array: each slice of a memmap costs more than a batch's whole row.
     return np.asarray(np.memmap(path, dtype=dtype, mode="r"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.training.feed import EpochFeed
@@ -24,11 +25,13 @@ class Evaluation:
         rows: One row a record, in the records' order.
         scores: Metric name to value.
         signatures: Metric name to how it was computed, for metrics that have a signature.
+        tables: Name to rows of plain values: what a score alone does not tell.
     """
 
     rows: list[Row]
     scores: dict[str, float]
     signatures: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, list[Row]] = field(default_factory=dict)
 
 
 class Task(ABC):
@@ -70,21 +73,25 @@ class Task(ABC):
         """Returns each record of a split once, as `(inputs, labels, weights)`."""
 
     @abstractmethod
-    def predict(self, model: Any, texts: Sequence[str], batch_size: int = 64) -> list[Row]:
-        """Predicts for each text, in order.
+    def predict(self, model: Any, inputs: Sequence[Any], batch_size: int = 64) -> list[Row]:
+        """Predicts for each input, in order.
 
         Args:
             model: The task's model.
-            texts: The inputs.
+            inputs: What the task reads: plain texts, or records without what is predicted.
             batch_size: How many are predicted at once.
 
         Returns:
-            One row a text.
+            One row an input, with at least `prediction`.
         """
 
     @abstractmethod
     def evaluate(self, model: Any, records: Iterable[Record]) -> Evaluation:
         """Predicts and scores records."""
+
+    def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
+        """Returns pictures of an evaluation, by file name: what a person would rather look at."""
+        return {}
 
     @abstractmethod
     def save(self, folder: Path) -> None:

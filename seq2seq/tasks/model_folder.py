@@ -19,7 +19,9 @@ from seq2seq.errors import UserError
 from seq2seq.tasks.base import Task
 
 FORMAT = 1
-PARTS = ("task", "tokenizer", "batching", "decoding", "model", "precision")
+TASK_PARTS = ("tokenizer", "batching", "decoding")
+"""What a task is made of, beside its own arguments; one without a search has no `decoding`."""
+PARTS = ("task", *TASK_PARTS, "model", "precision")
 PRECISIONS = ("float32", "mixed_bfloat16")
 WEIGHTS = "model.weights.h5"
 
@@ -47,7 +49,7 @@ def build_task(config: DictConfig) -> Task:
     Raises:
         UserError: If a value is impossible.
     """
-    parts = {part: build(config, part) for part in ("tokenizer", "batching", "decoding")}
+    parts = {part: build(config, part) for part in TASK_PARTS if config.get(part) is not None}
     return build(config, "task", **parts)
 
 
@@ -66,7 +68,7 @@ def save_model_folder(folder: Path, task: Task, model: Any, config: Mapping[str,
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix="aside-"))
     try:
-        saved = {part: config[part] for part in PARTS}
+        saved = {part: config[part] for part in PARTS if part in config}
         (aside / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(saved)))
         (aside / "format.json").write_text(json.dumps({"format": FORMAT, "seq2seq": __version__}))
         arguments = task.model_arguments()

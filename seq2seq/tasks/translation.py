@@ -1,6 +1,5 @@
 """Translation: a sequence in, another sequence out."""
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.data.batching import Batching, batch_dataset, padding_share
+from seq2seq.data.batching import Batching
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers import END, START, UNKNOWN, TokenizerPair
@@ -18,27 +17,16 @@ from seq2seq.decoding.hypotheses import Hypotheses
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.evaluation.text import check_metrics, score_texts
 from seq2seq.models.translator import Translator
-from seq2seq.tasks.base import Evaluation, Row, Task
-from seq2seq.training.feed import EpochFeed
+from seq2seq.tasks.base import Evaluation, Row
+from seq2seq.tasks.stored import StoredTask
 from seq2seq.training.losses import TokenCrossEntropy
 
 log = logging.getLogger(__name__)
 
 SIDES = ("source", "target")
-SPLITS = ("train", "validation", "test")
-
-SIGNATURE = (
-    {
-        "source": tf.TensorSpec((None, None), tf.int32),
-        "source_length": tf.TensorSpec((None,), tf.int32),
-        "target": tf.TensorSpec((None, None), tf.int32),
-    },
-    tf.TensorSpec((None, None), tf.int32),
-    tf.TensorSpec((None, None), tf.float32),
-)
 
 
-class Translation(Task):
+class Translation(StoredTask):
     """Learns from pairs of `source` and `target`, and predicts targets.
 
     Args:
@@ -59,6 +47,17 @@ class Translation(Task):
         "target_vocabulary_size": 5,
     }
 
+    sorted_by: ClassVar[tuple[str, ...]] = SIDES
+    signature: ClassVar[Any] = (
+        {
+            "source": tf.TensorSpec((None, None), tf.int32),
+            "source_length": tf.TensorSpec((None,), tf.int32),
+            "target": tf.TensorSpec((None, None), tf.int32),
+        },
+        tf.TensorSpec((None, None), tf.int32),
+        tf.TensorSpec((None, None), tf.float32),
+    )
+
     def __init__(
         self,
         tokenizer: TokenizerPair,
@@ -69,53 +68,55 @@ class Translation(Task):
         bleu_tokenize: str = "13a",
     ) -> None:
         check_metrics(metrics, bleu_tokenize)
-        self.tokenizer, self.batching, self.decoding = tokenizer, batching, decoding
+        super().__init__(batching)
+        self.tokenizer, self.decoding = tokenizer, decoding
         self.loss = TokenCrossEntropy(label_smoothing)
         self.metrics, self.bleu_tokenize = list(metrics), bleu_tokenize
-        self.stores: dict[str, TokenStore] = {}
         self._search: tuple[Translator, Callable[..., Hypotheses]] | None = None
 
-    def prepare(self, data: Dataset, seed: int) -> None:
-        """Fits the tokenizers on `train`, tokenises all splits and plans the batches."""
-        content = {split: data.fingerprint(split) for split in SPLITS}  # all must be there
+    def fit_encoders(self, data: Dataset) -> None:
+        """Fits the tokenizers of both sides."""
         self.tokenizer.fit(
             (record["source"] for record in data.records("train")),
             (record["target"] for record in data.records("train")),
         )
-        for split in SPLITS:
-            self.stores[split] = self._tokenised(data, split)
-        train = self.stores["train"]
-        tokenizers = [self.tokenizer.source.fingerprint, self.tokenizer.target.fingerprint]
-        self.identity = json.dumps([content["train"], *tokenizers, seed, vars(self.batching)])
+        sizes = self.tokenizer.source.size, self.tokenizer.target.size
+        log.info("vocabularies: %s source, %s target", *(f"{size:,}" for size in sizes))
 
-        def plan(epoch: int) -> list[np.ndarray]:
-            return self.batching.training_batches(train.lengths, train.hashes, seed, epoch)
-
-        def target_tokens(rows: np.ndarray) -> int:
-            return int(train.lengths[rows, 1].sum()) + len(rows)  # and the end tokens
-
-        self.feed = EpochFeed(plan, target_tokens)
-        self.feed.begin(epoch=0, first_step=0)
-        log.info(
-            "vocabularies: %s source, %s target; %d batches an epoch, %.1f %% padding",
-            f"{self.tokenizer.source.size:,}",
-            f"{self.tokenizer.target.size:,}",
-            len(self.feed),
-            100 * padding_share(train.lengths, self.feed),
-        )
-
-    def _tokenised(self, data: Dataset, split: str) -> TokenStore:
+    def columns(self, split: str) -> dict[str, ColumnSpec]:
+        """Returns both sides' token ids; what is too long is not trained on."""
         limits = self.batching.maximum_length if split == "train" else {}
-        columns = {
+        return {
             side: ColumnSpec(side, getattr(self.tokenizer, side), limits.get(side))
             for side in SIDES
         }
-        store = TokenStore.cached(data.fingerprint(split), lambda: data.records(split), columns)
+
+    def describe_store(self, store: TokenStore) -> str:
+        """Returns the share of unknown tokens of both sides."""
         unknown = [
             100 * np.mean(np.asarray(store.columns[side].tokens) == UNKNOWN) for side in SIDES
         ]
-        log.info("%s: %s; %.2f %% / %.2f %% unknown tokens", split, store.report, *unknown)
-        return store
+        return "; {:.2f} % / {:.2f} % unknown tokens".format(*unknown)
+
+    def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
+        """Returns the number of target tokens, end tokens included."""
+        return int(store.lengths[rows, 1].sum()) + len(rows)
+
+    def make_batch(
+        self, store: TokenStore, rows: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Returns the target twice: shifted by the start token to be read, and as labels."""
+        source, source_length = store.padded("source", rows)
+        target, target_length = store.padded("target", rows)
+        inputs = np.pad(target, ((0, 0), (1, 0)), constant_values=START)
+        labels = np.pad(target, ((0, 0), (0, 1)))
+        labels[np.arange(len(rows)), target_length] = END
+        weights = np.arange(labels.shape[1]) <= target_length[:, None]
+        return (
+            {"source": source, "source_length": source_length, "target": inputs},
+            labels,
+            weights.astype(np.float32),
+        )
 
     def model_arguments(self) -> dict[str, Any]:
         """Returns the sizes of both vocabularies."""
@@ -123,34 +124,6 @@ class Translation(Task):
             "source_vocabulary_size": self.tokenizer.source.size,
             "target_vocabulary_size": self.tokenizer.target.size,
         }
-
-    def training_data(self) -> tf.data.Dataset:
-        """Returns the rest of the feed's epoch."""
-        return self._dataset("train", list(self.feed))
-
-    def batches(self, split: str) -> tf.data.Dataset:
-        """Returns each record of a split once, sorted by length."""
-        store = self.stores[split]
-        return self._dataset(split, self.batching.evaluation_batches(store.lengths, store.hashes))
-
-    def _dataset(self, split: str, batches: list[np.ndarray]) -> tf.data.Dataset:
-        store = self.stores[split]
-
-        def make_batch(rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-            source, source_length = store.padded("source", rows)
-            target, target_length = store.padded("target", rows)
-            inputs = np.pad(target, ((0, 0), (1, 0)), constant_values=START)
-            labels = np.pad(target, ((0, 0), (0, 1)))
-            labels[np.arange(len(rows)), target_length] = END
-            weights = np.arange(labels.shape[1]) <= target_length[:, None]
-            return (
-                {"source": source, "source_length": source_length, "target": inputs},
-                labels,
-                weights.astype(np.float32),
-            )
-
-        dataset = batch_dataset(make_batch, batches, SIGNATURE)
-        return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
 
     def predict(self, model: Translator, texts: Sequence[str], batch_size: int = 64) -> list[Row]:
         """Translates texts; those without any token get an empty translation.
