@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from seq2seq.plots.confusion import OTHERS, confusion_matrix_figure, most_frequent
+from seq2seq.plots.files import save_figure
+
+COUNTS = np.array([[5, 0, 1], [2, 1500, 0], [0, 0, 0]])
+LABELS = ["VERB", "NOUN", "X"]
+
+
+def written(axes):
+    """The numbers in the cells, by reference and prediction."""
+    columns = [label.get_text() for label in axes.get_xticklabels()]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    return {
+        (rows[int(y)], columns[int(x)]): text.get_text()
+        for text in axes.texts
+        for x, y in [text.get_position()]
+    }
+
+
+def test_cells_hold_counts_and_colours_are_shares_of_the_row():
+    figure = confusion_matrix_figure(COUNTS, LABELS, title="UPOS")
+    axes = figure.axes[0]
+    assert written(axes) == {
+        ("NOUN", "NOUN"): "1.5k",
+        ("NOUN", "VERB"): "2",
+        ("VERB", "VERB"): "5",
+        ("VERB", "X"): "1",
+    }
+    shares = axes.images[0].get_array()
+    np.testing.assert_allclose(shares[1], [0, 5 / 6, 1 / 6])
+    np.testing.assert_allclose(shares[2], 0)
+    assert axes.get_title(loc="left") == "UPOS"
+
+
+def test_many_labels_are_put_together_and_no_count_is_lost():
+    random = np.random.default_rng(0)
+    counts = random.integers(1, 9, (50, 50))
+    labels = [f"label {number}" for number in range(50)]
+    merged, names = most_frequent(counts, labels, 10)
+    assert merged.shape == (10, 10)
+    assert names[-1] == OTHERS
+    assert merged.sum() == counts.sum()
+    order = [labels.index(name) for name in names[:-1]]
+    np.testing.assert_array_equal(merged[:-1, :-1], counts[np.ix_(order, order)])
+    assert counts.sum(axis=1)[order].min() >= np.sort(counts.sum(axis=1))[-9]
+    assert len(confusion_matrix_figure(counts, labels).axes[0].get_xticklabels()) == 30
+
+
+def test_labels_that_never_occur_are_left_out():
+    assert most_frequent(np.diag([0, 3, 0]), LABELS, 10)[1] == ["NOUN"]
+
+
+def test_it_can_be_written(tmp_path):
+    save_figure(confusion_matrix_figure(COUNTS, LABELS), tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("counts", [np.zeros((3, 3)), np.ones((2, 2)), np.ones(3)])
+def test_what_cannot_be_drawn_is_refused(counts):
+    with pytest.raises(ValueError, match="counts"):
+        confusion_matrix_figure(counts, LABELS)
