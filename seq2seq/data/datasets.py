@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from seq2seq.data.json_lines import read_objects, text_at
+from seq2seq.data.places import PlacedRecord
 from seq2seq.data.splits import Holdout
 from seq2seq.data.text_files import content_hash, find_file, read_lines
 from seq2seq.errors import UserError
@@ -155,8 +156,8 @@ class ParallelText(Dataset):
             UserError: If the two sides name different splits or different numbers of files.
         """
         self._directory = Path(directory).expanduser()
-        self._source = _files_by_split(source)
-        self._target = _files_by_split(target)
+        self._source = files_by_split(source)
+        self._target = files_by_split(target)
         for split in self._source | self._target:
             counts = [len(side.get(split, ())) for side in (self._source, self._target)]
             if counts[0] != counts[1]:
@@ -168,7 +169,7 @@ class ParallelText(Dataset):
 
     def describe(self) -> dict[str, str]:
         """Returns what the tracking shows: `name` and `source`."""
-        return _describe_directory(self._directory)
+        return describe_directory(self._directory)
 
     def _pairs(self, split: str) -> Iterator[tuple[Path, Path]]:
         for source, target in zip(self._source[split], self._target[split], strict=True):
@@ -221,7 +222,7 @@ class Tsv(Dataset):
             UserError: If the delimiter is empty, or there is no column, or a negative one.
         """
         self._directory = Path(directory).expanduser()
-        self._files = _files_by_split(files)
+        self._files = files_by_split(files)
         self._columns = dict(columns)
         self._delimiter = delimiter
         if not delimiter:
@@ -234,7 +235,7 @@ class Tsv(Dataset):
 
     def describe(self) -> dict[str, str]:
         """Returns what the tracking shows: `name` and `source`."""
-        return _describe_directory(self._directory)
+        return describe_directory(self._directory)
 
     def _read(self, split: str) -> Iterator[Record]:
         needed = max(self._columns.values()) + 1
@@ -246,7 +247,8 @@ class Tsv(Dataset):
                         f"{path}:{number}: {len(values)} column(s), but data.columns needs "
                         f"{needed} (data.delimiter={self._delimiter!r})."
                     )
-                yield {field: values[column] for field, column in self._columns.items()}
+                fields = {field: values[column] for field, column in self._columns.items()}
+                yield PlacedRecord(fields, f"{path}:{number}")
 
     def _content(self, split: str) -> list[str]:
         paths = [find_file(self._directory, name) for name in self._files[split]]
@@ -281,28 +283,33 @@ class Jsonl(Dataset):
             UserError: If a split is both given as files and held out.
         """
         self._directory = Path(directory).expanduser()
-        self._files = _files_by_split(files)
+        self._files = files_by_split(files)
         self._fields = dict(fields)
         super().__init__(self._files, holdout)
 
     def describe(self) -> dict[str, str]:
         """Returns what the tracking shows: `name` and `source`."""
-        return _describe_directory(self._directory)
+        return describe_directory(self._directory)
 
     def _read(self, split: str) -> Iterator[Record]:
         for path in [find_file(self._directory, name) for name in self._files[split]]:
             for place, values in read_objects(path):
-                yield {
-                    field: text_at(values, key, place, wanted_by=f"data.fields.{field}")
+                fields = {
+                    field: self._value(values, key, place, f"data.fields.{field}")
                     for field, key in self._fields.items()
                 }
+                yield PlacedRecord(fields, place)
+
+    def _value(self, values: dict[str, Any], key: str, place: str, wanted_by: str) -> Any:
+        return text_at(values, key, place, wanted_by)
 
     def _content(self, split: str) -> list[str]:
         paths = [find_file(self._directory, name) for name in self._files[split]]
         return [str(self._fields), *map(content_hash, paths)]
 
 
-def _files_by_split(files: FileNames) -> dict[str, tuple[str, ...]]:
+def files_by_split(files: FileNames) -> dict[str, tuple[str, ...]]:
+    """Returns the names of each split's files; splits without any are left out."""
     return {
         split: (names,) if isinstance(names, str) else tuple(names)
         for split, names in files.items()
@@ -310,6 +317,7 @@ def _files_by_split(files: FileNames) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _describe_directory(directory: Path) -> dict[str, str]:
+def describe_directory(directory: Path) -> dict[str, str]:
+    """Returns what the tracking shows of data in a folder: `name` and `source`."""
     path = directory.absolute()
     return {"name": "/".join(path.parts[-2:]), "source": str(path)}

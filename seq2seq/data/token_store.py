@@ -11,11 +11,12 @@ import numpy as np
 
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.chunks import chunks
+from seq2seq.data.places import place_of
 from seq2seq.errors import UserError
 
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 3
 _CHUNK = 8192
-_SHOWN_LINES = 5
+_SHOWN_PLACES = 5
 
 
 class Encoder(Protocol):
@@ -42,35 +43,39 @@ class ColumnSpec(NamedTuple):
     """Of the numbers: `np.int32` or `np.float32`."""
     may_be_empty: bool = False
     """Whether a row without any number is kept."""
+    empty: str = "empty"
+    """What a row without any number is, in words."""
 
 
 @dataclasses.dataclass
 class StoreReport:
-    """What became of the records: counts, and the numbers (from 1) of the first few concerned."""
+    """What became of the records.
+
+    Attributes:
+        records: How many there were.
+        rows: How many were kept.
+        left_out: How many were left out, by reason.
+        places: Where the first few of them stand, by reason.
+    """
 
     records: int = 0
     rows: int = 0
-    empty: int = 0
-    empty_first: list[int] = dataclasses.field(default_factory=list)
-    too_long: int = 0
-    too_long_first: list[int] = dataclasses.field(default_factory=list)
+    left_out: dict[str, int] = dataclasses.field(default_factory=dict)
+    places: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
-    def leave_out(self, reason: str, number: int) -> None:
-        """Counts a record that is left out because it is `empty` or `too_long`."""
-        setattr(self, reason, getattr(self, reason) + 1)
-        first = getattr(self, f"{reason}_first")
-        if len(first) < _SHOWN_LINES:
-            first.append(number)
+    def leave_out(self, reason: str, place: str) -> None:
+        """Counts a record that is left out."""
+        self.left_out[reason] = self.left_out.get(reason, 0) + 1
+        first = self.places.setdefault(reason, [])
+        if len(first) < _SHOWN_PLACES:
+            first.append(place)
 
     def __str__(self) -> str:
         parts = [f"{self.rows:,} of {self.records:,} records kept"]
-        for reason, count, first in (
-            ("empty", self.empty, self.empty_first),
-            ("too long", self.too_long, self.too_long_first),
-        ):
-            if count:
-                more = ", ..." if count > len(first) else ""
-                parts.append(f"{count:,} {reason} (records {', '.join(map(str, first))}{more})")
+        for reason, count in sorted(self.left_out.items()):
+            first = self.places[reason]
+            more = ", ..." if count > len(first) else ""
+            parts.append(f"{count:,} {reason} ({', '.join(first)}{more})")
         return "; ".join(parts)
 
 
@@ -167,7 +172,7 @@ class TokenStore:
         parts = [_FORMAT_VERSION, fingerprint]
         for name, spec in columns.items():
             parts += [name, spec.field, spec.encoder.fingerprint, spec.maximum_length]
-            parts += [np.dtype(spec.dtype).name, spec.may_be_empty]
+            parts += [np.dtype(spec.dtype).name, spec.may_be_empty, spec.empty]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
         root = cache_directory() / "tokens" if cache is None else cache
         return cls(ensure_directory(root / key, lambda path: build(records(), columns, path)))
@@ -244,15 +249,16 @@ class _Writer:
         self, record: Mapping[str, Any], lengths: Mapping[str, int], report: StoreReport
     ) -> bool:
         report.records += 1
+        place = place_of(record, report.records)
         for name, spec in self._columns.items():
             value = record[spec.field]
             blank = isinstance(value, str) and not value.strip()
             if (lengths[name] == 0 or blank) and not spec.may_be_empty:
-                report.leave_out("empty", report.records)
+                report.leave_out(spec.empty, place)
                 return False
         for name, spec in self._columns.items():
             if spec.maximum_length is not None and lengths[name] > spec.maximum_length:
-                report.leave_out("too_long", report.records)
+                report.leave_out("too long", place)
                 return False
         report.rows += 1
         return True

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2seq.data import token_store
+from seq2seq.data.places import PlacedRecord
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers import Tokenizer
 from seq2seq.errors import UserError
@@ -79,9 +80,27 @@ def test_records_left_out_are_reported(tmp_path):
     assert len(store) == 2
     report = store.report
     assert (report.records, report.rows) == (6, 2)
-    assert (report.empty, report.empty_first) == (3, [2, 4, 5])
-    assert (report.too_long, report.too_long_first) == (1, [3])
-    assert str(report) == ("2 of 6 records kept; 3 empty (records 2, 4, 5); 1 too long (records 3)")
+    assert report.left_out == {"empty": 3, "too long": 1}
+    assert report.places == {
+        "empty": ["record 2", "record 4", "record 5"],
+        "too long": ["record 3"],
+    }
+    assert str(report) == (
+        "2 of 6 records kept; 3 empty (record 2, record 4, record 5); 1 too long (record 3)"
+    )
+
+
+def test_the_first_places_of_records_left_out_are_shown(tmp_path):
+    records = [
+        PlacedRecord({"en": text, "de": "x"}, f"f.tsv:{n}") for n, text in enumerate("a" * 9)
+    ]
+    for record in records[1:]:
+        record["en"] = ""
+    columns = {"source": ColumnSpec("en", Letters(), empty="without English")}
+    report = _store(tmp_path, records, columns).report
+    assert str(report) == (
+        "1 of 9 records kept; 8 without English (f.tsv:1, f.tsv:2, f.tsv:3, f.tsv:4, f.tsv:5, ...)"
+    )
 
 
 def test_nothing_left(tmp_path):
