@@ -89,6 +89,7 @@ def run(
                 )
             metrics = collect_metrics(evaluations, progress)
             write_results(run_folder, evaluations, metrics)
+            write_history(run_folder, progress)
             for name, figure in task.figures(evaluations["test"]).items():
                 save_figure(figure, run_folder / "plots" / f"{name}.png")
             log_results(tracker, run_folder, evaluations, metrics, progress)
@@ -194,6 +195,13 @@ def write_results(
     aside = run_folder / f"aside-{os.getpid()}-metrics.json"
     aside.write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
     aside.replace(run_folder / "metrics.json")
+
+
+def write_history(run_folder: Path, progress: Progress) -> None:
+    """Writes `history.jsonl`: what each epoch scored, and what had been spent by then."""
+    costs = progress.costs or [{}] * len(progress.history)
+    epochs = [{**epoch, **cost} for epoch, cost in zip(progress.history, costs, strict=False)]
+    write_rows(run_folder / "history.jsonl", epochs)
 
 
 def write_rows(path: Path, rows: list[Row]) -> None:

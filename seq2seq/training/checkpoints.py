@@ -32,6 +32,7 @@ class Progress:
         learning_rate: The optimizer's learning rate as it was configured.
         identity: What the order of the batches depends on.
         history: Metrics by epoch.
+        costs: What had been spent at the end of each epoch: `seconds` and `target_tokens`.
     """
 
     epoch: int = 0
@@ -48,6 +49,7 @@ class Progress:
     learning_rate: float | None = None
     identity: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
+    costs: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def waiting_share(self) -> float:
