@@ -66,7 +66,7 @@ class Strategy(ABC):
         step: Step,
         state: Any,
         source_lengths: tf.Tensor,
-        start: int,
+        start: int | tf.Tensor,
         end: int,
         memory: Any = None,
         keys: tf.Tensor | None = None,
@@ -80,7 +80,7 @@ class Strategy(ABC):
             step: The model's step.
             state: The state before the first step, any nest of tensors with `batch` rows.
             source_lengths: int32 `(batch,)`, for limits and coverage.
-            start: Id of the token that the first step reads.
+            start: Id of the token that the first step reads, or one for each row, int32 `(batch,)`.
             end: Id of the token that ends a row.
             memory: What stays the same for a source, any nest of tensors with `batch` rows; if
                 given, the step gets it as its third argument.
@@ -138,10 +138,10 @@ class Strategy(ABC):
         partial = until_finished(advance, tf.constant(1), partial, state, sources, steps, end)
         return self._answer(partial, sources, end)
 
-    def _beginning(self, batch: tf.Tensor, start: int, constrained: bool) -> Partial:
+    def _beginning(self, batch: tf.Tensor, start: int | tf.Tensor, constrained: bool) -> Partial:
         places = [batch, self.first_width]
         return Partial(
-            tokens=tf.fill([*places, 1], start),
+            tokens=tf.broadcast_to(tf.reshape(start, (-1, 1, 1)), [*places, 1]),
             lengths=tf.zeros(places, tf.int32),
             finished=tf.zeros(places, tf.bool),
             scores=tf.zeros(places),
