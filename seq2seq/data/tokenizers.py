@@ -12,6 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer as Backend
 
 from seq2seq.data import tokenizer_models
+from seq2seq.data.subword_dropout import DroppedMerges, SubwordSampler
 from seq2seq.errors import UserError
 
 PAD, UNKNOWN, START, END = range(4)
@@ -48,6 +49,7 @@ class Tokenizer:
         lowercase: bool = False,
         normalization: str | None = None,
         minimum_frequency: int = 1,
+        dropout: float = 0.0,
     ) -> None:
         """Checks the settings; `fit` learns the vocabulary.
 
@@ -59,6 +61,7 @@ class Tokenizer:
             normalization: `NFC`, `NFD`, `NFKC`, `NFKD` or `None`.
             minimum_frequency: How often a word or character must occur to be kept, or two pieces
                 beside each other to be merged; not for `unigram`.
+            dropout: The share of merges that training leaves out, see `DroppedMerges`; for `bpe`.
 
         Raises:
             UserError: If a value is impossible.
@@ -69,10 +72,12 @@ class Tokenizer:
             "lowercase": lowercase,
             "normalization": normalization,
             "minimum_frequency": minimum_frequency,
+            "dropout": dropout,
         }
         _check_settings(self.settings)
         self._normalizer = tokenizer_models.normalizer(lowercase, normalization)
         self._fitted: Backend | None = None
+        self._sampler: SubwordSampler | None = None
         self._piece_bytes: list[bytes] = []
 
     def fit(self, texts: Iterable[str]) -> "Tokenizer":
@@ -127,6 +132,14 @@ class Tokenizer:
         else:
             encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
+
+    def for_training(self, seed: int, epoch: int) -> "Tokenizer | DroppedMerges":
+        """Returns what encodes the training texts of an epoch: itself, if nothing is random."""
+        if not self.settings["dropout"]:
+            return self
+        if self._sampler is None or self._sampler.seed != seed:
+            self._sampler = SubwordSampler(self._backend, self.settings["dropout"], seed)
+        return DroppedMerges(self._sampler, self.fingerprint, epoch)
 
     def decode(self, sequences: Iterable[Iterable[int]]) -> list[str]:
         """Returns the text of each sequence of ids.
@@ -200,6 +213,7 @@ class Tokenizer:
         learned = [to_bytes(name) for name, _ in names[len(_SPECIAL_TEXTS) :]]
         self._piece_bytes = [*_SPECIAL_TEXTS, *learned]
         self._fitted = fitted
+        self._sampler = None
 
     def _decode_one(self, ids: Iterable[int]) -> str:
         pieces = self._pieces_or_fail
@@ -294,6 +308,10 @@ def _check_settings(settings: dict[str, Any]) -> None:
         raise UserError(f"tokenizer.minimum_frequency={settings['minimum_frequency']} is below 1.")
     if kind == "unigram" and settings["minimum_frequency"] != 1:
         raise UserError("tokenizer.minimum_frequency cannot be set for the kind unigram.")
+    if not 0 <= settings["dropout"] < 1:
+        raise UserError(f"tokenizer.dropout={settings['dropout']} is not from 0 to below 1.")
+    if settings["dropout"] and kind != "bpe":
+        raise UserError(f"tokenizer.dropout leaves out merges of bpe; the kind {kind} has none.")
 
 
 def _reserved(kind: str) -> int:

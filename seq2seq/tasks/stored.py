@@ -4,6 +4,8 @@ import json
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +13,7 @@ import tensorflow as tf
 
 from seq2seq.data.batching import Batching, batch_dataset, padding_share
 from seq2seq.data.datasets import Dataset
-from seq2seq.data.token_store import ColumnSpec, TokenStore
+from seq2seq.data.token_store import ColumnSpec, TokenStore, build
 from seq2seq.tasks.base import Task
 from seq2seq.training.feed import EpochFeed
 
@@ -37,6 +39,7 @@ class StoredTask(Task):
     def __init__(self, batching: Batching) -> None:
         self.batching = batching
         self.stores: dict[str, TokenStore] = {}
+        self._encoded_epoch: int | None = None
 
     @abstractmethod
     def fit_encoders(self, data: Dataset) -> None:
@@ -45,6 +48,10 @@ class StoredTask(Task):
     @abstractmethod
     def columns(self, split: str) -> Mapping[str, ColumnSpec]:
         """Returns how the columns of a split's store are made from its records."""
+
+    def epoch_columns(self, seed: int, epoch: int) -> Mapping[str, ColumnSpec] | None:
+        """Returns the columns of `train` in an epoch, where they differ from epoch to epoch."""
+        return None
 
     @abstractmethod
     def make_batch(self, store: TokenStore, rows: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -60,18 +67,28 @@ class StoredTask(Task):
         self.fit_encoders(data)
         for split in SPLITS:
             self.stores[split] = self._stored(data, split)
-        train = self.stores["train"]
         encoders = [spec.encoder.fingerprint for spec in self.columns("train").values()]
         self.identity = json.dumps([content["train"], *encoders, seed, vars(self.batching)])
-        lengths = self._lengths(train)
 
         def plan(epoch: int) -> list[np.ndarray]:
-            return self.batching.training_batches(lengths, train.hashes, seed, epoch)
+            self._begin_epoch(data, seed, epoch)
+            train = self.stores["train"]
+            return self.batching.training_batches(self._lengths(train), train.hashes, seed, epoch)
 
-        self.feed = EpochFeed(plan, lambda rows: self.count_targets(train, rows))
+        self.feed = EpochFeed(plan, lambda rows: self.count_targets(self.stores["train"], rows))
         self.feed.begin(epoch=0, first_step=0)
-        padding = 100 * padding_share(lengths, self.feed)
+        padding = 100 * padding_share(self._lengths(self.stores["train"]), self.feed)
         log.info("%d batches an epoch, %.1f %% padding", len(self.feed), padding)
+
+    def _begin_epoch(self, data: Dataset, seed: int, epoch: int) -> None:
+        """Encodes the training split anew where each epoch sees it otherwise."""
+        columns = self.epoch_columns(seed, epoch)
+        if columns is None or epoch == self._encoded_epoch:
+            return
+        with TemporaryDirectory(prefix="seq2seq-epoch-") as folder:
+            build(data.records("train"), columns, Path(folder))
+            self.stores["train"] = TokenStore(Path(folder))  # its files stay open
+        self._encoded_epoch = epoch
 
     def _stored(self, data: Dataset, split: str) -> TokenStore:
         columns = self.columns(split)

@@ -2,15 +2,18 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
+import tensorflow as tf
 
 from seq2seq.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -62,12 +65,15 @@ def random_states(model: keras.Model) -> list[keras.Variable]:
     return [v for v in model.variables if v.path.endswith("seed_generator_state")]
 
 
-def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
+def save_checkpoint(
+    path: Path, model: keras.Model, averages: Sequence[tf.Variable], progress: Progress
+) -> None:
     """Writes aside, then renames: a crash or a full disk leaves the previous checkpoint whole.
 
     Args:
         path: A file ending in `.weights.h5`.
         model: A compiled model; its optimizer and dropout states are saved too.
+        averages: The moving averages of its weights, if there are any.
         progress: Where the training stands.
 
     Raises:
@@ -78,9 +84,10 @@ def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
     try:
         model.save_weights(aside)
         with h5py.File(aside, "a") as file:
-            file.create_group("random_states")
-            for number, state in enumerate(random_states(model)):
-                file[f"random_states/{number}"] = state.numpy()
+            for name, states in _beside(model, averages).items():
+                group = file.create_group(name)
+                for number, state in enumerate(states):
+                    group[str(number)] = state.numpy()
             file.attrs["seq2seq"] = json.dumps({"format": FORMAT, **asdict(progress)})
         with open(aside, "rb") as file:
             os.fsync(file.fileno())
@@ -94,8 +101,13 @@ def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
         aside.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path, model: keras.Model) -> Progress:
-    """Restores a model saved with `save_checkpoint`.
+def _beside(model: keras.Model, averages: Sequence[tf.Variable]) -> dict[str, Sequence[Any]]:
+    """Returns the variables that Keras leaves out of its weights files, by group."""
+    return {"random_states": random_states(model), "averages": averages}
+
+
+def load_checkpoint(path: Path, model: keras.Model, averages: Sequence[tf.Variable]) -> Progress:
+    """Restores what `save_checkpoint` has saved, into the same places.
 
     Raises:
         UserError: If the file is damaged, from a newer version, or of another model.
@@ -103,12 +115,16 @@ def load_checkpoint(path: Path, model: keras.Model) -> Progress:
     try:
         with h5py.File(path) as file:
             state = json.loads(file.attrs["seq2seq"])
-            states = [file[f"random_states/{n}"][()] for n in range(len(file["random_states"]))]
+            saved = {
+                name: [file[f"{name}/{number}"][()] for number in range(len(file[name]))]
+                for name in _beside(model, averages)
+            }
         if state.pop("format") > FORMAT:
             raise UserError(f"{path}: written by a newer seq2seq; upgrade seq2seq to go on from it")
         model.load_weights(path)
-        for variable, value in zip(random_states(model), states, strict=True):
-            variable.assign(value)
+        for name, variables in _beside(model, averages).items():
+            for variable, value in zip(variables, saved[name], strict=True):
+                variable.assign(value)
         return Progress(**state)
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise UserError(

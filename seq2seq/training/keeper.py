@@ -9,6 +9,7 @@ from typing import Any, Literal
 import keras
 
 from seq2seq.errors import UserError
+from seq2seq.training.averaging import WeightAverage
 from seq2seq.training.checkpoints import Progress, save_checkpoint
 from seq2seq.training.feed import EpochFeed
 
@@ -24,14 +25,16 @@ Logs = dict[str, Any] | None
 class AddScores(keras.callbacks.Callback):
     """Adds the scores of validation predictions to the epoch's metrics, as `val_...`."""
 
-    def __init__(self, score: Callable[[], dict[str, float]]) -> None:
+    def __init__(self, score: Callable[[], dict[str, float]], average: WeightAverage) -> None:
         super().__init__()
-        self.score = score
+        self.score, self.average = score, average
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Predicts and scores."""
         if logs is not None:
-            logs.update({f"val_{name}": value for name, value in self.score().items()})
+            with self.average.in_place():
+                scores = self.score()
+            logs.update({f"val_{name}": value for name, value in scores.items()})
 
 
 class Keeper(keras.callbacks.Callback):
@@ -41,6 +44,7 @@ class Keeper(keras.callbacks.Callback):
         progress: Where the training stands; kept up to date.
         feed: The order of the batches.
         folder: Where the checkpoints go.
+        average: The moving average of the weights: what is best.
         others: Callbacks whose counters belong into a checkpoint.
         log_metrics: Takes metrics by step.
         monitor: The metric that decides which epoch is best.
@@ -54,6 +58,7 @@ class Keeper(keras.callbacks.Callback):
         progress: Progress,
         feed: EpochFeed,
         folder: Path,
+        average: WeightAverage,
         others: Mapping[str, keras.callbacks.Callback],
         log_metrics: LogMetrics,
         monitor: str,
@@ -62,7 +67,8 @@ class Keeper(keras.callbacks.Callback):
         checkpoint_seconds: float,
     ) -> None:
         super().__init__()
-        self.progress, self.feed, self.folder, self.others = progress, feed, folder, others
+        self.progress, self.feed, self.folder = progress, feed, folder
+        self.average, self.others = average, others
         self.log_metrics = log_metrics
         self.monitor, self.mode = monitor, mode
         self.log_every, self.checkpoint_seconds = log_every, checkpoint_seconds
@@ -93,6 +99,7 @@ class Keeper(keras.callbacks.Callback):
         progress.target_tokens += self.feed.step_tokens(progress.step)
         progress.step += 1
         progress.total_steps += 1
+        self.average.after_step(progress.total_steps)
         if progress.total_steps % self.log_every == 0:
             self._log_loss(float((logs or {})["loss"]))
         # The last step's checkpoint is the epoch's, after validation.
@@ -122,7 +129,8 @@ class Keeper(keras.callbacks.Callback):
         self.log_metrics({**named, "epoch": epoch + 1}, progress.total_steps)
         if self._is_best(values[self.monitor]):
             progress.best, progress.best_epoch = values[self.monitor], epoch + 1
-            self.save("best")
+            with self.average.in_place():
+                self.save("best")
         self.save("last")
 
     def _is_best(self, value: float) -> bool:
@@ -148,4 +156,5 @@ class Keeper(keras.callbacks.Callback):
             for name, callback in self.others.items()
         }
         self.progress.metrics = [float(v.numpy()) for v in self.model.metrics_variables]
-        save_checkpoint(self.folder / f"{name}.weights.h5", self.model, self.progress)
+        path = self.folder / f"{name}.weights.h5"
+        save_checkpoint(path, self.model, self.average.averages, self.progress)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from seq2seq.errors import UserError
+from seq2seq.training.averaging import WeightAverage
 from seq2seq.training.checkpoints import Progress, load_checkpoint
 from seq2seq.training.feed import EpochFeed
 from seq2seq.training.interrupt import StopBetweenSteps, TrainingInterrupted
@@ -52,6 +53,8 @@ class Trainer:
         mode: Whether less (`min`) or more (`max`) of it is better.
         patience: Epochs without improvement after which training stops; null never stops early.
         validation_scores: Whether to predict the validation split after each epoch and score it.
+        averaging: Decay of the moving average of the weights that is validated and kept, see
+            `WeightAverage`; 0 keeps the weights of the last step.
         log_every: Steps between two logged training losses.
         checkpoint_minutes: Minutes after which the last checkpoint is written again within an
             epoch.
@@ -70,6 +73,7 @@ class Trainer:
         mode: Literal["min", "max"] = "min",
         patience: int | None = None,
         validation_scores: bool = False,
+        averaging: float = 0.0,
         log_every: int = 20,
         checkpoint_minutes: float = 10.0,
         profile: bool = False,
@@ -87,9 +91,12 @@ class Trainer:
             )
         if patience is not None and patience < 1:
             raise ValueError(f"patience: must be at least 1 or null, got {patience!r}")
+        if not 0 <= averaging < 1:
+            raise ValueError(f"averaging: must be at least 0 and below 1, got {averaging!r}")
         self.epochs = epochs
         self.monitor, self.mode, self.patience = monitor, mode, patience
         self.validation_scores = validation_scores
+        self.averaging = averaging
         self.log_every = log_every
         self.checkpoint_minutes = checkpoint_minutes
         self.profile = profile
@@ -126,10 +133,11 @@ class Trainer:
         """
         model = compiled(training_model, source.loss, optimizer)
         checkpoints = run_folder / "checkpoints"
+        average = WeightAverage(model.trainable_variables, self.averaging)
         last, best = checkpoints / "last.weights.h5", checkpoints / "best.weights.h5"
         progress = Progress(learning_rate=configured_rate(optimizer), identity=source.identity)
         if self.resume and last.exists():
-            progress = self._restored(last, model, progress)
+            progress = self._restored(last, model, average, progress)
         others = dict(self.callbacks)
         if self.patience is not None:
             others["early_stopping"] = keras.callbacks.EarlyStopping(
@@ -139,6 +147,7 @@ class Trainer:
             progress,
             source.feed,
             checkpoints,
+            average,
             others,
             log_metrics,
             self.monitor,
@@ -147,16 +156,17 @@ class Trainer:
             60 * self.checkpoint_minutes,
         )
         report = ProgressReport(source.feed, self.epochs, console)
-        scores = [AddScores(score_validation)] if self.validation_scores else []
+        scores = [AddScores(score_validation, average)] if self.validation_scores else []
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
         with StopBetweenSteps() as stop:
             callbacks = OneTraining(
-                [*profile, *scores, *others.values(), report, keeper, stop], model
+                [average, *profile, *scores, *others.values(), report, keeper, stop], model
             )
             try:
                 self._epochs(model, source, progress, callbacks)
             except TrainingInterrupted:
                 keeper.save("last")
+                average.take_over()
                 raise
             finally:
                 report.close()
@@ -166,9 +176,11 @@ class Trainer:
             model.load_weights(best)
         return progress
 
-    def _restored(self, path: Path, model: TimedModel, fresh: Progress) -> Progress:
+    def _restored(
+        self, path: Path, model: TimedModel, average: WeightAverage, fresh: Progress
+    ) -> Progress:
         """Loads a checkpoint; a learning rate that the user has changed since is the new one."""
-        progress = load_checkpoint(path, model)
+        progress = load_checkpoint(path, model, average.averages)
         if progress.identity != fresh.identity:
             raise UserError(
                 f"{path}: the training data, tokenizer, batching or seed are not those of this "

@@ -269,7 +269,14 @@ def test_who_did_nothing_waited_for_nothing():
 
 @pytest.mark.parametrize(
     "options",
-    [{"epochs": 0}, {"log_every": -1}, {"mode": "best"}, {"patience": 0}, {"monitor": "val_bleu"}],
+    [
+        {"epochs": 0},
+        {"log_every": -1},
+        {"mode": "best"},
+        {"patience": 0},
+        {"averaging": 1.0},
+        {"monitor": "val_bleu"},
+    ],
 )
 def test_impossible_settings_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
@@ -279,7 +286,7 @@ def test_impossible_settings_are_refused(options):
 def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, monkeypatch):
     path = tmp_path / "last.weights.h5"
     model = compiled(regression_model(), squared, keras.optimizers.Adam())
-    save_checkpoint(path, model, Progress(epoch=1))
+    save_checkpoint(path, model, [], Progress(epoch=1))
     content = path.read_bytes()
 
     def full(*_):
@@ -287,7 +294,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, monkeypatch
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="No space left"):
-        save_checkpoint(path, model, Progress(epoch=2))
+        save_checkpoint(path, model, [], Progress(epoch=2))
     assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
@@ -295,16 +302,16 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, monkeypatch
 def test_checkpoints_that_cannot_be_used_are_refused(tmp_path):
     path = tmp_path / "last.weights.h5"
     model = compiled(regression_model(), squared, keras.optimizers.Adam())
-    save_checkpoint(path, model, Progress())
+    save_checkpoint(path, model, [], Progress())
     inputs = keras.Input((2,))
     other = compiled(
         keras.Model(inputs, keras.layers.Dense(4)(inputs)), squared, keras.optimizers.Adam()
     )
     with pytest.raises(UserError, match="not a checkpoint of this model"):
-        load_checkpoint(path, other)
+        load_checkpoint(path, other, [])
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(UserError, match="damaged"):
-        load_checkpoint(path, model)
+        load_checkpoint(path, model, [])
 
 
 def cosine():

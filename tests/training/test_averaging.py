@@ -1,0 +1,76 @@
+"""The moving average of the weights: what it is, and that it is what a training keeps."""
+
+import keras
+import numpy as np
+import pytest
+from test_trainer import InterruptAt, assert_same, fit, regression_model, weights
+
+from seq2seq.training.averaging import EVERY, WeightAverage
+from seq2seq.training.interrupt import TrainingInterrupted
+
+
+def test_the_average_forgets_slowly_what_was_long_ago():
+    weight = keras.Variable([1.0, -2.0])
+    average = WeightAverage([weight], decay=0.99)
+    expected, kept = np.array([1.0, -2.0]), 0.99**EVERY
+    for step in range(1, 2000):
+        weight.assign([np.sin(step), step % 7])
+        average.after_step(step)
+        if step % EVERY == 0:
+            decay = min(kept, step / (step + 10 * EVERY))
+            expected = decay * expected + (1 - decay) * np.array([np.sin(step), step % 7])
+    np.testing.assert_allclose(average.averages[0], expected, rtol=1e-5)
+
+
+def test_in_place_of_the_weights_for_a_while():
+    weight = keras.Variable([1.0])
+    average = WeightAverage([weight], decay=0.9)
+    weight.assign([5.0])
+    with average.in_place():
+        assert weight.numpy() == [1.0]
+    assert weight.numpy() == [5.0]
+    average.take_over()
+    assert weight.numpy() == [1.0]
+
+
+class Follow(keras.callbacks.Callback):
+    """Keeps the weights of every `EVERY`th step."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps.append(weights(self.model)[:4])
+
+
+def test_the_average_is_validated_scored_and_kept(tmp_path):
+    follow, scored = Follow(), []
+    options = {"epochs": 10, "validation_scores": True, "monitor": "val_seen", "mode": "max"}
+    model = regression_model()
+    start = weights(model)[:4]
+    fit(
+        tmp_path,
+        model,
+        score=lambda: scored.append(1) or {"seen": len(scored)},
+        averaging=0.9,
+        callbacks={"follow": follow},
+        **options,
+    )
+    expected = None
+    for number, values in enumerate(follow.steps, 1):
+        if number % EVERY == 0:
+            decay = min(0.9**EVERY, number / (number + 10 * EVERY))
+            before = start if expected is None else expected
+            expected = [decay * b + (1 - decay) * v for b, v in zip(before, values, strict=True)]
+    for kept, average, last in zip(weights(model)[:4], expected, follow.steps[-1], strict=True):
+        np.testing.assert_allclose(kept, average, rtol=1e-4, atol=1e-6)
+        assert not np.allclose(kept, last)
+
+
+def test_resuming_goes_on_with_the_average(tmp_path):
+    _, whole = fit(tmp_path / "whole", epochs=6, averaging=0.9)
+    with pytest.raises(TrainingInterrupted):
+        fit(tmp_path / "parts", epochs=6, averaging=0.9, callbacks={"stop": InterruptAt(14)})
+    _, parts = fit(tmp_path / "parts", epochs=6, averaging=0.9, resume=True)
+    assert_same(weights(parts), weights(whole))
