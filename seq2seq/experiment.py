@@ -88,8 +88,8 @@ def run(
                     trainer.measure(model.loss_model, task.loss, task.batches(split))
                 )
             metrics = collect_metrics(evaluations, progress)
-            write_results(run_folder, evaluations, metrics)
             write_history(run_folder, progress)
+            write_results(run_folder, evaluations, metrics)
             for name, figure in task.figures(evaluations["test"]).items():
                 save_figure(figure, run_folder / "plots" / f"{name}.png")
             log_results(tracker, run_folder, evaluations, metrics, progress)
@@ -199,8 +199,8 @@ def write_results(
 
 def write_history(run_folder: Path, progress: Progress) -> None:
     """Writes `history.jsonl`: what each epoch scored, and what had been spent by then."""
-    costs = progress.costs or [{}] * len(progress.history)
-    epochs = [{**epoch, **cost} for epoch, cost in zip(progress.history, costs, strict=False)]
+    costs = [{}] * (len(progress.history) - len(progress.costs)) + progress.costs
+    epochs = [{**epoch, **cost} for epoch, cost in zip(progress.history, costs, strict=True)]
     write_rows(run_folder / "history.jsonl", epochs)
 
 
