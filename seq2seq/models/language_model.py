@@ -1,0 +1,163 @@
+"""The language model: each token is predicted from all before it."""
+
+import math
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from seq2seq.layers.bridge import DecoderStates
+from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.dense import Dense
+from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.logit_factors import LogitFactors
+from seq2seq.models.stack import CarriedStack, RecurrentStack
+
+
+class LanguageModel:
+    """Embedding -> recurrent layers -> logits of the next token.
+
+    The Keras models are built from the same layer objects, so that there is one set of weights.
+
+    Args:
+        vocabulary_size: Number of token ids.
+        batch_size: The most rows of a training batch, whose states are carried.
+        stack: The recurrent layers.
+        embedding_dim: Width of the token embeddings.
+        embeddings: `separate`; or `tied`: the output layer is the embedding, transposed (Press &
+            Wolf, 2017, https://arxiv.org/abs/1608.05859).
+        output_dropout: Share of the last layer's outputs dropped before the output layer.
+
+    Attributes:
+        training_model: `{tokens}` -> logits `(batch, steps, vocabulary_size)`, from a state of
+            zeros.
+        loss_model: `{tokens, reset}` -> the factors of the logits: what the loss takes, see
+            `LogitFactors`. The state of row i goes on in row i of the next batch, unless `reset`,
+            booleans `(batch,)`, says that it starts anew.
+        step_model: `{tokens, length, states}` -> `{logits, states}`: goes on from given states over
+            `length` `(batch,)` tokens of each row of `tokens` `(batch, steps)`. States are a list
+            over layers of field -> `(batch, units)`.
+
+    Raises:
+        ValueError: If an argument has an impossible value.
+
+    Example:
+        >>> model = LanguageModel(100, batch_size=32, stack=RecurrentStack(units=64))
+        >>> logits = model.training_model({"tokens": np.array([[2, 5, 6]])})
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        batch_size: int,
+        stack: RecurrentStack,
+        embedding_dim: int = 256,
+        embeddings: Literal["separate", "tied"] = "separate",
+        output_dropout: float = 0.0,
+    ) -> None:
+        positive("embedding_dim", embedding_dim)
+        fraction("output_dropout", output_dropout)
+        if embeddings not in ("separate", "tied"):
+            raise ValueError(f"embeddings: must be separate or tied, got {embeddings!r}")
+        self.stack = stack
+        self.carried_stack = CarriedStack(stack, batch_size, name="carried_stack")
+        self.dropout = Dropout(output_dropout, name="output_dropout")
+        self._embed(embeddings == "tied", vocabulary_size, embedding_dim)
+        self._connect()
+
+    def _embed(self, tied: bool, size: int, dim: int) -> None:
+        # Inputs of unit variance, as in Translator; what is tied has rows of unit length instead.
+        self.scale = keras.layers.Rescaling(math.sqrt(dim), name="scale") if tied else None
+        embedding = keras.layers.ReversibleEmbedding if tied else keras.layers.Embedding
+        deviation = dim**-0.5 if tied else 1.0
+        self.embedding = embedding(
+            size,
+            dim,
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=deviation),
+            name="embedding",
+        )
+        self.projection = (
+            Dense(dim, use_bias=False, name="projection")
+            if tied and dim != self.stack.spec.units
+            else None
+        )
+        self.output_layer = None if tied else keras.layers.Dense(size, name="logits")
+
+    def _connect(self) -> None:
+        spec = self.stack.spec
+        tokens = keras.Input((None,), dtype="int32", name="tokens")
+        reset = keras.Input((), dtype="bool", name="reset")
+        length = keras.Input((), dtype="int32", name="length")
+        states = [
+            {
+                field: keras.Input((spec.units,), dtype="float32", name=f"state_{layer}_{field}")
+                for field in spec.fields
+            }
+            for layer in range(spec.layers)
+        ]
+        vectors = self._vectors(tokens)
+        outputs, _ = self.stack(vectors)
+        self.training_model = keras.Model(
+            {"tokens": tokens}, self._logits(self._features(outputs)), name="training"
+        )
+        factors = LogitFactors(self.output_layer or self.embedding, name="logit_factors")
+        features = self._features(self.carried_stack(vectors, reset))
+        self.loss_model = keras.Model(
+            {"tokens": tokens, "reset": reset}, factors(features), name="loss"
+        )
+        outputs, after = self.stack(vectors, states, length)
+        self.step_model = keras.Model(
+            {"tokens": tokens, "length": length, "states": states},
+            {"logits": self._logits(self._features(outputs)), "states": after},
+            name="step",
+        )
+
+    def initial_states(self, rows: tf.Tensor | int) -> DecoderStates:
+        """Returns the zeros that a text starts from, `(rows, units)` each."""
+        spec = self.stack.spec
+        return [
+            {field: tf.zeros((rows, spec.units)) for field in spec.fields}
+            for _ in range(spec.layers)
+        ]
+
+    def read(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, DecoderStates]:
+        """Reads the beginnings of texts, all but their last tokens, which `step` goes on from.
+
+        Args:
+            tokens: int32 `(batch, steps)`, each row with the start token first.
+            lengths: int32 `(batch,)`, the real tokens of each row, at least 1.
+
+        Returns:
+            The last tokens, `(batch,)`, and the states before they are read.
+        """
+        states = self.initial_states(tf.shape(tokens)[0])
+        before = {"tokens": tokens, "length": lengths - 1, "states": states}
+        last = tf.gather(tokens, lengths - 1, batch_dims=1)
+        return last, self.step_model(before)["states"]
+
+    def step(self, tokens: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates]:
+        """Goes one token on: the step that `seq2seq.decoding` takes.
+
+        Args:
+            tokens: int32 `(rows,)`.
+            states: The states of each row.
+
+        Returns:
+            Logits `(rows, vocabulary_size)`, and the next states.
+        """
+        inputs = {"tokens": tokens[:, tf.newaxis], "length": tf.ones_like(tokens)}
+        outputs = self.step_model({**inputs, "states": states})
+        return outputs["logits"][:, 0], outputs["states"]
+
+    def _vectors(self, tokens: Any) -> Any:
+        vectors = self.embedding(tokens)
+        return vectors if self.scale is None else self.scale(vectors)
+
+    def _features(self, outputs: Any) -> Any:
+        features = self.dropout(outputs)
+        return features if self.projection is None else self.projection(features)
+
+    def _logits(self, features: Any) -> Any:
+        if self.output_layer is not None:
+            return self.output_layer(features)
+        return self.embedding(features, reverse=True)

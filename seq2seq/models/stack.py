@@ -1,0 +1,141 @@
+"""Stacks of recurrent layers that read from left to right, from any state on."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from seq2seq.layers.bridge import DecoderStates, StateSpec
+from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.dropout import Dropout
+from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class RecurrentStack(keras.layers.Layer):
+    """Recurrent layers one on top of the other; the state is a value that goes in and out.
+
+    Args:
+        cell: `lstm` or `gru`.
+        units: Units of each layer.
+        layers: Number of stacked layers.
+        dropout: Share of inputs dropped before each layer.
+
+    Attributes:
+        spec: What its states look like.
+
+    Raises:
+        ValueError: If an argument has an impossible value.
+
+    Example:
+        >>> stack = RecurrentStack(units=512, layers=2)
+        >>> outputs, states = stack(first_half)
+        >>> outputs, states = stack(second_half, states)
+    """
+
+    def __init__(
+        self,
+        cell: str = "lstm",
+        units: int = 512,
+        layers: int = 1,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)  # states stay float32
+        positive("layers", layers)
+        fraction("dropout", dropout)
+        self.dropout = Dropout(dropout)
+        self.stack = [
+            recurrent_layer(cell, units, name=f"layer_{layer}") for layer in range(layers)
+        ]
+        self.spec = StateSpec(layers=layers, fields=STATE_FIELDS[cell], units=units)
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        states: DecoderStates | None = None,
+        lengths: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tuple[tf.Tensor, DecoderStates]:
+        """Goes on from some states over any number of steps.
+
+        Args:
+            inputs: Float tensor `(batch, steps, features)`.
+            states: A list over layers of field -> `(batch, units)`; None for zeros.
+            lengths: Integer tensor `(batch,)`, the real steps of each row, which may be none: what
+                follows them leaves the row's states as they are. None if all steps are real.
+            training: Whether dropout is active.
+
+        Returns:
+            Outputs `(batch, steps, units)`, and the states after each row's last real step.
+        """
+        mask = None if lengths is None else tf.sequence_mask(lengths, tf.shape(inputs)[1])
+        outputs, finals = inputs, []
+        for layer, recurrent in enumerate(self.stack):
+            outputs = self.dropout(outputs, training=training)
+            initial = None if states is None else [states[layer][f] for f in self.spec.fields]
+            outputs, *final = recurrent(
+                outputs, initial_state=initial, mask=mask, training=training
+            )
+            finals.append(dict(zip(self.spec.fields, final, strict=True)))
+        return outputs, finals
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        """Lengths are passed explicitly: no mask travels with the tensors."""
+        return
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class CarriedStack(keras.layers.Layer):
+    """A stack whose states go on in the next batch: row i continues row i of the batch before.
+
+    As a layer with `stateful=True`, but rows are set back one by one, a batch may have fewer rows
+    than the one before, and setting back is part of the step: it costs the same however many layers
+    there are. The states are weights that are not trained, so that a checkpoint holds them; their
+    gradient ends where the batch begins (truncated backpropagation through time).
+
+    Args:
+        stack: The layers, shared with who else uses them.
+        batch_size: The most rows that a batch has.
+    """
+
+    def __init__(self, stack: RecurrentStack, batch_size: int, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        positive("batch_size", batch_size)
+        self.stack = stack
+        shape = (batch_size, stack.spec.units)
+        self.carried = [
+            self.add_weight(
+                shape, "zeros", dtype="float32", trainable=False, name=f"layer_{layer}_{field}"
+            )
+            for layer in range(stack.spec.layers)
+            for field in stack.spec.fields
+        ]
+
+    def call(self, inputs: tf.Tensor, reset: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Goes on from where the batch before has ended.
+
+        Args:
+            inputs: Float tensor `(batch, steps, features)`, of at most `batch_size` rows.
+            reset: Booleans `(batch,)`: the rows that start from zeros instead.
+            training: Whether dropout is active.
+
+        Returns:
+            Outputs `(batch, steps, units)`.
+        """
+        batch = tf.shape(inputs)[0]
+        fields = self.stack.spec.fields
+        values = [
+            tf.where(reset[:, tf.newaxis], 0.0, tf.convert_to_tensor(variable)[:batch])
+            for variable in self.carried
+        ]
+        states = [
+            dict(zip(fields, values[first : first + len(fields)], strict=True))
+            for first in range(0, len(values), len(fields))
+        ]
+        outputs, finals = self.stack(inputs, states, training=training)
+        after = [final[field] for final in finals for field in fields]
+        for variable, value in zip(self.carried, after, strict=True):
+            others = tf.convert_to_tensor(variable)[batch:]
+            variable.assign(tf.concat([tf.cast(value, tf.float32), others], axis=0))
+        return outputs
