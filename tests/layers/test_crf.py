@@ -34,16 +34,15 @@ def sequences(logits, transitions, length):
     """All label sequences of a row, and their scores as tensors in float64."""
     logits, transitions = tf.cast(logits, tf.float64), tf.cast(transitions, tf.float64)
     paths = list(itertools.product(range(LABELS), repeat=length))
-    found = []
-    for path in paths:
-        score = tf.zeros((), tf.float64)
-        for step, label in enumerate(path):
-            score += logits[step, label]
-        if path:
-            for one, other in itertools.pairwise((LABELS, *path, LABELS)):
-                score += transitions[one, other]
-        found.append(score)
-    return paths, tf.stack(found)
+    if length == 0:
+        return paths, tf.zeros(1, tf.float64)
+    found = tf.zeros(len(paths), tf.float64)
+    edges = np.pad(paths, ((0, 0), (1, 1)), constant_values=LABELS)
+    for step, labels in enumerate(np.transpose(paths)):
+        found += tf.gather(logits[step], labels)
+    for one, other in itertools.pairwise(edges.T):
+        found += tf.gather_nd(transitions, np.stack([one, other], axis=1))
+    return paths, found
 
 
 def enumerated_loss(logits, transitions, labels):
@@ -134,9 +133,9 @@ def test_padding_changes_nothing():
 def test_long_rows_neither_overflow_nor_vanish():
     """What a long row costs is what its halves cost, where transitions say nothing."""
     random = np.random.default_rng(3)
-    logits = tf.constant(50 * random.normal(size=(1, 1000, 4)), tf.float32)
-    lengths = np.array([1000])
-    labels = random.integers(0, 4, (1, 1000))
+    logits = tf.constant(50 * random.normal(size=(1, 300, 4)), tf.float32)
+    lengths = np.array([300])
+    labels = random.integers(0, 4, (1, 300))
     zeros = tf.zeros((5, 5))
     plain = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     loss = negative_log_likelihood(logits, zeros, labels, lengths)
