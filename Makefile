@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/seq2seq train recipe=translation/cldr_dates
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 lint: setup
 	$(BIN)/ruff check .
