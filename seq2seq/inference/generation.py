@@ -1,0 +1,120 @@
+"""A language model as a function that goes on with texts."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from seq2seq.data.tokenizers import END, START
+from seq2seq.decoding.strategy import Strategy
+from seq2seq.decoding.streaming import Streaming
+from seq2seq.errors import UserError
+from seq2seq.inference.text_stream import TextStream
+from seq2seq.models.language_model import LanguageModel
+from seq2seq.tasks.generation import Generation, padded
+from seq2seq.tasks.model_folder import load_model_folder
+
+
+class Generator:
+    r"""Goes on with texts, token by token; load it once, call it often.
+
+    Args:
+        task: A task that is ready to predict.
+        model: Its model.
+
+    Example:
+        >>> generate = Generator.load("outputs/generation/tiny_shakespeare/2026-11-22_09-00-00")
+        >>> decoding = Sampling(temperature=0.8, maximum_length_ratio=0.0, maximum_length_extra=200)
+        >>> generate(["ROMEO:", "O "], decoding, stop=["\n\n"])
+        ['\nWhat is your will?', 'my lord, I know not.']
+    """
+
+    def __init__(self, task: Generation, model: LanguageModel) -> None:
+        self.task, self.model = task, model
+        self._read = tf.function(
+            model.read,
+            input_signature=[
+                tf.TensorSpec((None, None), tf.int32),
+                tf.TensorSpec((None,), tf.int32),
+            ],
+            autograph=False,
+        )
+        self._streaming: Streaming | None = None
+
+    @classmethod
+    def load(cls, run_folder: str | Path) -> "Generator":
+        """Loads a run folder, or the `model` folder of one.
+
+        Raises:
+            UserError: If there is no model, or one of another task.
+        """
+        task, model = load_model_folder(Path(run_folder))
+        if not isinstance(task, Generation):
+            raise UserError(
+                f"{run_folder}: was trained for {type(task).__name__.lower()}, not generation; "
+                "`seq2seq predict` is the command for it"
+            )
+        return cls(task, model)
+
+    def __call__(
+        self,
+        prompts: Sequence[str],
+        decoding: Strategy | None = None,
+        stop: Sequence[str] = (),
+        first_key: int = 0,
+    ) -> list[str]:
+        """Returns what follows each prompt; see `stream`."""
+        texts = [""] * len(prompts)
+        for pieces in self.stream(prompts, decoding, stop, first_key):
+            texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
+        return texts
+
+    def stream(
+        self,
+        prompts: Sequence[str],
+        decoding: Strategy | None = None,
+        stop: Sequence[str] = (),
+        first_key: int = 0,
+    ) -> Iterator[list[str]]:
+        """Goes on with all prompts at once, and hands out the text as it comes.
+
+        Args:
+            prompts: Texts of any lengths, which may be empty.
+            decoding: Greedy search or sampling, with its limits; by default the run's own.
+            stop: Strings that end a text, and are no part of it.
+            first_key: The number of the first prompt: what is sampled depends on the seed and a
+                prompt's number, not on the prompts beside it.
+
+        Yields:
+            The next piece of each text, often an empty one.
+
+        Raises:
+            ValueError: If the search keeps several hypotheses.
+        """
+        if not prompts:
+            return
+        ids = [np.append(START, each) for each in self.task.tokenizer.encode(prompts)]
+        tokens, lengths = padded(ids)
+        keys = np.arange(first_key, first_key + len(prompts), dtype=np.int32)
+        last, states = self._read(tokens, lengths)
+        texts = [TextStream(self.task.tokenizer, row[-4:].tolist(), stop) for row in ids]
+        ended = [False] * len(texts)
+        for column in self._compiled(decoding)(states, last, tf.constant(lengths), keys):
+            pieces = [""] * len(texts)
+            for row, token in enumerate(column.tolist()):
+                if ended[row]:
+                    continue
+                pieces[row] = texts[row].close() if token == END else texts[row].push(token)
+                ended[row] = token == END or texts[row].stopped
+            yield pieces
+            if all(ended):
+                return
+        yield ["" if end else text.close() for end, text in zip(ended, texts, strict=True)]
+
+    def _compiled(self, decoding: Strategy | None) -> Streaming:
+        """Returns the search, traced once as long as the strategy is the same object."""
+        decoding = decoding or self.task.decoding
+        if self._streaming is None or self._streaming.strategy is not decoding:
+            self._streaming = Streaming(decoding, self.model.step, END)
+        return self._streaming

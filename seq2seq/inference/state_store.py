@@ -1,0 +1,96 @@
+"""States on disk: one SQLite file, which a crash in the middle of a write leaves whole."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from seq2seq.errors import UserError
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS about (model TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS states (source TEXT PRIMARY KEY, state BLOB NOT NULL)",
+)
+
+
+class StateStore:
+    """Keeps the states of one model's sources.
+
+    Each `write` is a transaction: whenever the process is killed, the file holds all of it or
+    nothing. Several processes may use one file.
+
+    Args:
+        path: The file, made where there is none.
+
+    Raises:
+        UserError: If the file cannot be opened, or is no such store.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        with self._transaction() as connection:
+            for table in _TABLES:
+                connection.execute(table)
+
+    def write(self, states: Mapping[str, bytes | None], model: str) -> None:
+        """Writes states by source; None removes one.
+
+        Args:
+            states: By source, the state.
+            model: What tells the model from others.
+
+        Raises:
+            UserError: If the store belongs to another model, or cannot be written.
+        """
+        with self._transaction() as connection:
+            self._check(connection, model)
+            connection.execute(
+                "INSERT INTO about SELECT ? WHERE NOT EXISTS (SELECT * FROM about)", (model,)
+            )
+            connection.executemany(
+                "REPLACE INTO states VALUES (?, ?)",
+                ((source, state) for source, state in states.items() if state is not None),
+            )
+            connection.executemany(
+                "DELETE FROM states WHERE source = ?",
+                ((source,) for source, state in states.items() if state is None),
+            )
+
+    def read(self, sources: Iterable[str] | None, model: str) -> dict[str, bytes]:
+        """Returns the states of those sources, or of all, that are stored.
+
+        Raises:
+            UserError: If the store belongs to another model, or cannot be read.
+        """
+        with self._transaction() as connection:
+            self._check(connection, model)
+            if sources is None:
+                return dict(connection.execute("SELECT source, state FROM states"))
+            found = {}
+            for source in sources:
+                row = connection.execute(
+                    "SELECT state FROM states WHERE source = ?", (source,)
+                ).fetchone()
+                if row is not None:
+                    found[source] = row[0]
+            return found
+
+    def _check(self, connection: sqlite3.Connection, model: str) -> None:
+        row = connection.execute("SELECT model FROM about").fetchone()
+        if row is not None and row[0] != model:
+            raise UserError(
+                f"{self.path}: holds states of another model, or of other weights; choose another "
+                "file"
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")  # what is not committed is undone
+        except sqlite3.Error as error:
+            raise UserError(
+                f"{self.path}: cannot be used as a store of states ({error})"
+            ) from error
