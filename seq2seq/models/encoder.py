@@ -9,6 +9,19 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.dropout import Dropout
 from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
 
+States = list[dict[str, dict[str, tf.Tensor]]]
+"""Final states: a list over layers of direction -> field -> `(batch, units)`."""
+
+
+def named_states(states: States) -> dict[str, tf.Tensor]:
+    """Returns each final state by a name such as `layer_0.forward.h`."""
+    return {
+        f"layer_{number}.{direction}.{field}": state
+        for number, directions in enumerate(states)
+        for direction, fields in directions.items()
+        for field, state in fields.items()
+    }
+
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class Encoder(keras.layers.Layer):
@@ -56,7 +69,7 @@ class Encoder(keras.layers.Layer):
 
     def call(
         self, inputs: tf.Tensor, lengths: tf.Tensor, training: bool | None = None
-    ) -> tuple[tf.Tensor, list[dict[str, dict[str, tf.Tensor]]]]:
+    ) -> tuple[tf.Tensor, States]:
         """Encodes a padded batch.
 
         Args:

@@ -1,0 +1,273 @@
+"""Labelled texts from files: tables, JSON lines, lines that begin with a label, and folders."""
+
+import csv
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from seq2seq.data.datasets import Dataset, FileNames, Jsonl, describe_directory, files_by_split
+from seq2seq.data.json_lines import text_at
+from seq2seq.data.places import PlacedRecord
+from seq2seq.data.splits import Holdout
+from seq2seq.data.text_files import content_hash, find_file, read_lines
+from seq2seq.errors import UserError
+
+
+class FilesBySplit(Dataset):
+    """Splits that are read from one file after the other.
+
+    Args:
+        directory: The folder that the file names are relative to.
+        files: The file, or files, of each split.
+        holdout: Takes further splits out of `train`.
+    """
+
+    split_keys: ClassVar[tuple[str, ...]] = ("files",)
+
+    def __init__(self, directory: str, files: FileNames, holdout: Holdout | None) -> None:
+        self._directory = Path(directory).expanduser()
+        self._files = files_by_split(files)
+        super().__init__(self._files, holdout)
+
+    def describe(self) -> dict[str, str]:
+        """Returns what the tracking shows: `name` and `source`."""
+        return describe_directory(self._directory)
+
+    def _paths(self, split: str) -> list[Path]:
+        return [find_file(self._directory, name) for name in self._files[split]]
+
+    def _read(self, split: str) -> Iterator[PlacedRecord]:
+        for path in self._paths(split):
+            yield from self._read_file(path)
+
+    def _content(self, split: str) -> list[str]:
+        return [self._settings(), *map(content_hash, self._paths(split))]
+
+    @abstractmethod
+    def _read_file(self, path: Path) -> Iterator[PlacedRecord]:
+        """Yields the records of a file."""
+
+    @abstractmethod
+    def _settings(self) -> str:
+        """Returns what decides on the records beside the files."""
+
+
+class Csv(FilesBySplit):
+    """Tables with a header or without, of values that may be quoted.
+
+    Args:
+        directory: The folder that the file names are relative to.
+        files: The file, or files, of each split.
+        columns: The column of each field: its name in the header, or its number, from 0.
+        delimiter: The character between two columns.
+        header: Whether the first line names the columns.
+        quoting: Whether a value may stand in `"`, and then hold delimiters and line breaks.
+        holdout: Takes further splits out of `train`.
+
+    Raises:
+        UserError: If an argument is impossible.
+
+    Example:
+        >>> dataset = Csv("ag_news", {"train": "train.csv"}, {"text": "content", "label": 0})
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        files: FileNames,
+        columns: Mapping[str, str | int],
+        delimiter: str = ",",
+        header: bool = True,
+        quoting: bool = True,
+        holdout: Holdout | None = None,
+    ) -> None:
+        super().__init__(directory, files, holdout)
+        if len(delimiter) != 1:
+            raise UserError(f"data.delimiter={delimiter!r}: must be one character.")
+        for field, column in columns.items():
+            if isinstance(column, str) and not header:
+                raise UserError(
+                    f"data.columns.{field}={column}: a column is known by its name only with "
+                    "data.header=true; else by its number, from 0."
+                )
+        self._columns = dict(columns)
+        self._delimiter, self._header, self._quoting = delimiter, header, quoting
+
+    def _settings(self) -> str:
+        return f"{self._columns} {self._delimiter!r} {self._header} {self._quoting}"
+
+    def _read_file(self, path: Path) -> Iterator[PlacedRecord]:
+        rows = self._rows(path)
+        names: list[str] = next(rows, ("", []))[1] if self._header else []
+        numbers = {
+            field: self._number(field, column, names, path)
+            for field, column in self._columns.items()
+        }
+        needed = max(numbers.values(), default=0) + 1
+        for place, values in rows:
+            if len(values) < needed:
+                raise UserError(
+                    f"{place}: {len(values)} column(s), but data.columns needs {needed} "
+                    f"(data.delimiter={self._delimiter!r})."
+                )
+            yield PlacedRecord({field: values[n] for field, n in numbers.items()}, place)
+
+    def _rows(self, path: Path) -> Iterator[tuple[str, list[str]]]:
+        """Yields the values of each row that is not blank, with its place."""
+        lines = (line + "\n" for line in read_lines(path))
+        reader = csv.reader(
+            lines,
+            delimiter=self._delimiter,
+            quoting=csv.QUOTE_MINIMAL if self._quoting else csv.QUOTE_NONE,
+            strict=True,
+        )
+        begun = 1
+        try:
+            for values in reader:
+                if values:
+                    yield f"{path}:{begun}", values
+                begun = reader.line_num + 1
+        except csv.Error as error:
+            raise UserError(
+                f"{path}:{begun}: cannot be read as CSV ({error}). data.quoting=false takes "
+                "quotes as they are."
+            ) from None
+
+    def _number(self, field: str, column: str | int, names: list[str], path: Path) -> int:
+        if isinstance(column, int):
+            return column
+        if column not in names:
+            raise UserError(
+                f"data.columns.{field}={column}: {path}:1 has no such column; it has "
+                f"{', '.join(names)}."
+            )
+        return names.index(column)
+
+
+class LabelLines(FilesBySplit):
+    """Lines that begin with their label, as TREC's `NUM:dist How far is it ?`.
+
+    Also lines of fastText, `__label__pos __label__short great !`, whose labels have a prefix; the
+    field `label` is then a list.
+
+    Args:
+        directory: The folder that the file names are relative to.
+        files: The file, or files, of each split.
+        depth: How many levels of the label are kept, of those that `:` divides; null for all.
+        prefix: What each label begins with, such as `__label__`; null where a line's first word
+            is its one label.
+        holdout: Takes further splits out of `train`.
+
+    Raises:
+        UserError: If an argument is impossible.
+
+    Example:
+        >>> dataset = LabelLines("trec", {"train": "train_5500.label"}, depth=1)
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        files: FileNames,
+        depth: int | None = None,
+        prefix: str | None = None,
+        holdout: Holdout | None = None,
+    ) -> None:
+        super().__init__(directory, files, holdout)
+        if depth is not None and depth < 1:
+            raise UserError(f"data.depth={depth}: must be at least 1, or null.")
+        self._depth, self._prefix = depth, prefix
+
+    def _settings(self) -> str:
+        return f"{self._depth} {self._prefix!r}"
+
+    def _read_file(self, path: Path) -> Iterator[PlacedRecord]:
+        for number, line in enumerate(read_lines(path), start=1):
+            if line and not line.isspace():
+                place = f"{path}:{number}"
+                label, text = self._parted(line)
+                if not label:
+                    raise UserError(f"{place}: does not begin with {self._prefix!r} and a label.")
+                yield PlacedRecord({"text": text, "label": label}, place)
+
+    def _parted(self, line: str) -> tuple[str | list[str], str]:
+        if self._prefix is None:
+            label, _, text = line.lstrip().partition(" ")
+            return self._kept(label), text
+        labels: list[str] = []
+        rest = line.lstrip()
+        while rest.startswith(self._prefix):
+            label, _, rest = rest.removeprefix(self._prefix).partition(" ")
+            labels.append(self._kept(label))
+        return labels, rest
+
+    def _kept(self, label: str) -> str:
+        return label if self._depth is None else ":".join(label.split(":")[: self._depth])
+
+
+class LabelFolders(Dataset):
+    """A folder a class, and in it a file a text, as `train/pos/0_9.txt`.
+
+    Args:
+        directory: The folder that holds the folders of the splits.
+        folders: The folder of each split; it holds a folder for each class.
+        pattern: Which files are read.
+        labels: The classes, where other folders stand beside theirs; null for all folders.
+        holdout: Takes further splits out of `train`.
+
+    Example:
+        >>> dataset = LabelFolders("aclImdb", {"train": "train"}, labels=["pos", "neg"])
+    """
+
+    split_keys: ClassVar[tuple[str, ...]] = ("folders",)
+
+    def __init__(
+        self,
+        directory: str,
+        folders: Mapping[str, str | None],
+        pattern: str = "*.txt",
+        labels: list[str] | None = None,
+        holdout: Holdout | None = None,
+    ) -> None:
+        self._directory = Path(directory).expanduser()
+        self._folders = {split: name for split, name in folders.items() if name is not None}
+        self._pattern, self._labels = pattern, labels
+        super().__init__(self._folders, holdout)
+
+    def describe(self) -> dict[str, str]:
+        """Returns what the tracking shows: `name` and `source`."""
+        return describe_directory(self._directory)
+
+    def _paths(self, split: str) -> list[Path]:
+        top = self._directory / self._folders[split]
+        if not top.is_dir():
+            raise UserError(f"data.folders.{split}: there is no folder {top.absolute()}.")
+        there = sorted(path.name for path in top.iterdir() if path.is_dir())
+        names = there if self._labels is None else list(self._labels)
+        for name in set(names) - set(there):
+            raise UserError(
+                f"data.labels: {top.absolute()} has no folder {name!r}; it has {', '.join(there)}."
+            )
+        return [path for name in names for path in sorted((top / name).glob(self._pattern))]
+
+    def _read(self, split: str) -> Iterator[PlacedRecord]:
+        for path in self._paths(split):
+            text = "\n".join(read_lines(path))
+            yield PlacedRecord({"text": text, "label": path.parent.name}, str(path))
+
+    def _content(self, split: str) -> list[str]:
+        return [f"{path.parent.name} {content_hash(path)}" for path in self._paths(split)]
+
+
+class LabelledJsonl(Jsonl):
+    """As `Jsonl`, but a value may also be a number or a list of texts, as labels are."""
+
+    def _value(self, values: dict[str, Any], key: str, place: str, wanted_by: str) -> Any:
+        value = values.get(key)
+        if isinstance(value, int | float) or (value is None and key in values):
+            return value
+        if isinstance(value, list):
+            items = {str(number): each for number, each in enumerate(value)}
+            return [text_at(items, number, f"{place} ({key})", wanted_by) for number in items]
+        return text_at(values, key, place, wanted_by)

@@ -1,0 +1,83 @@
+"""Columns of numbers, standardised by what the training records hold."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seq2seq.errors import UserError
+
+
+class NumberColumn:
+    """One number of each record, less the mean of training and divided by its deviation.
+
+    Args:
+        field: The field of the records.
+        mean: The mean of the training records.
+        deviation: Their standard deviation.
+
+    Example:
+        >>> column = NumberColumn("price").fit([{"price": 1}, {"price": "3"}])
+        >>> column.encode(["4", "unknown"])
+        [array([2.], dtype=float32), array([], dtype=float32)]
+    """
+
+    def __init__(self, field: str, mean: float = 0.0, deviation: float = 1.0) -> None:
+        self.field, self.mean, self.deviation = field, mean, deviation
+
+    def fit(self, records: Iterable[Mapping[str, Any]]) -> "NumberColumn":
+        """Measures mean and deviation, leaving out what is no finite number, and returns itself.
+
+        Raises:
+            UserError: If no record has a number.
+        """
+        found = (number_in(record.get(self.field)) for record in records)
+        values = np.array([value for value in found if value is not None])
+        if not len(values):
+            raise UserError(f"No training record has a number in the field {self.field!r}.")
+        self.mean = float(values.mean())
+        self.deviation = float(values.std()) or 1.0
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that decides on the numbers, in hexadecimal."""
+        return hashlib.sha256(json.dumps(vars(self)).encode()).hexdigest()
+
+    def encode(self, values: Sequence[Any]) -> list[np.ndarray]:
+        """Returns one float32 array `(1,)` a value, or `(0,)` where it is no finite number."""
+        numbers = map(number_in, values)
+        return [
+            np.array([] if x is None else [(x - self.mean) / self.deviation], np.float32)
+            for x in numbers
+        ]
+
+
+def number_in(value: Any) -> float | None:
+    """Returns the finite number that a value is, or is written as; `None` where it is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def save_columns(columns: Iterable[NumberColumn], path: Path) -> None:
+    """Writes columns as one JSON file."""
+    path.write_text(json.dumps([vars(column) for column in columns], indent=1), encoding="utf-8")
+
+
+def load_columns(path: Path) -> list[NumberColumn]:
+    """Reads what `save_columns` wrote.
+
+    Raises:
+        UserError: If the file is missing or damaged.
+    """
+    try:
+        return [NumberColumn(**values) for values in json.loads(path.read_text("utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read as columns of numbers ({error}).") from error
