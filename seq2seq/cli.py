@@ -17,6 +17,8 @@ COMMANDS = {
     "recipes": "list the recipes, one line each",
     "evaluate": "score a run on its test split or on files",
     "predict": "predict with a run: a file or stdin in and out",
+    "runs": "list runs with their scores, newest first",
+    "compare": "put runs side by side: config, scores, significance",
     "generate": "go on with texts, shown as they come",
 }
 """Each command's module in `seq2seq.commands`, and what it does."""
