@@ -10,7 +10,7 @@ from pathlib import Path
 from seq2seq.errors import UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 def find_file(directory: Path, name: str) -> Path:
@@ -42,15 +42,24 @@ def read_lines(path: Path) -> Iterator[str]:
         UserError: If the file cannot be read, is not valid UTF-8 (naming the line), or is a
             damaged gzip file.
     """
+    for number, line in enumerate(read_whole_lines(path), start=1):
+        text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+        yield text.removesuffix("\n").removesuffix("\r")
+
+
+def read_whole_lines(path: Path) -> Iterator[str]:
+    """Yields the lines of a UTF-8 file with their ends: together they are the whole file.
+
+    Raises:
+        UserError: As `read_lines`.
+    """
     number = 0
     try:
         with path.open("rb") as raw:
             compressed = raw.peek(2).startswith(_GZIP_MAGIC)
             with gzip.GzipFile(fileobj=raw) if compressed else raw as stream:
-                for number, line in enumerate(stream, start=1):
-                    if number == 1:
-                        line = line.removeprefix(_BYTE_ORDER_MARK)  # noqa: PLW2901
-                    yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+                for number, line in enumerate(stream, start=1):  # noqa: B007
+                    yield line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}:{number}: invalid UTF-8 ({error.reason} at byte {error.start + 1} of the "
