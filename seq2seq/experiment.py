@@ -199,7 +199,7 @@ def write_results(
 
 def write_history(run_folder: Path, progress: Progress) -> None:
     """Writes `history.jsonl`: what each epoch scored, and what had been spent by then."""
-    costs = [{}] * (len(progress.history) - len(progress.costs)) + progress.costs
+    costs: list[dict[str, float]] = [{}] * (len(progress.history) - len(progress.costs)) + progress.costs
     epochs = [{**epoch, **cost} for epoch, cost in zip(progress.history, costs, strict=True)]
     write_rows(run_folder / "history.jsonl", epochs)
 
