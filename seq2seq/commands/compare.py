@@ -1,0 +1,61 @@
+"""`seq2seq compare`: runs side by side."""
+
+import argparse
+from pathlib import Path
+
+from seq2seq.commands.tensorflow import start_tensorflow
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        help="a run folder, a folder of runs, an MLflow run id, an experiment, or a filter such as "
+        "\"tags.recipe = 'translation/multi30k_en_de'\"; the first is the baseline",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("table", "markdown", "json", "html"),
+        default="table",
+        help="what is printed",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="writes all of these, and pictures"
+    )
+    parser.add_argument("--tracking-uri", help="the MLflow store (default as for training)")
+    parser.add_argument(
+        "--log", action="store_true", help="log the comparison to MLflow, as a run of its own"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compares, prints and writes."""
+    start_tensorflow()
+    import tempfile
+
+    from rich.console import Console
+
+    from seq2seq.comparison.compare import compare
+    from seq2seq.comparison.page import page, write_comparison
+    from seq2seq.comparison.report import as_json, markdown, print_comparison
+    from seq2seq.comparison.selection import select_runs
+    from seq2seq.tracking.mlflow_tracker import MlflowTracker
+
+    comparison = compare(select_runs(options.runs, options.tracking_uri))
+    if options.format == "table":
+        print_comparison(comparison, Console(width=None if Console().is_terminal else 200))
+    else:
+        make = {"markdown": markdown, "json": as_json, "html": page}[options.format]
+        print(make(comparison), end="")
+    if options.output is not None:
+        write_comparison(comparison, options.output)
+    if options.log:
+        with tempfile.TemporaryDirectory() as folder:
+            tracker = MlflowTracker(options.tracking_uri, "comparisons", run_name="comparison")
+            tracker.start(Path(folder), {"runs": options.runs}, {"comparison": "true"})
+            write_comparison(comparison, Path(folder))
+            tracker.log_folder(Path(folder))
+            tracker.finish()
+    return 0

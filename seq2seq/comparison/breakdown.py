@@ -1,0 +1,261 @@
+"""Where runs differ: by sentence length, by word frequency, and sentence by sentence."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from omegaconf import OmegaConf
+from sacrebleu.metrics import CHRF
+
+from seq2seq.comparison.runs import FinishedRun, Row
+from seq2seq.config import build
+from seq2seq.errors import UserError
+from seq2seq.evaluation.text import score_texts
+from seq2seq.tasks.model_folder import check_trusted
+
+LENGTH_BUCKETS = 6
+FREQUENCIES = ((0, 0), (1, 4), (5, 19), (20, 99), (100, 999), (1000, None))
+TRAINING_RECORDS = 200_000
+SMALLEST_BUCKET = 5
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """A score in parts of the test set.
+
+    Attributes:
+        title: What the parts are.
+        metric: What is scored.
+        parts: The name of each part.
+        sizes: How many items each part has.
+        scores: Variant to its score in each part; not a number where it has none.
+        note: What else has to be known.
+    """
+
+    title: str
+    metric: str
+    parts: list[str]
+    sizes: list[int]
+    scores: dict[str, list[float]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One sentence that two runs predict differently.
+
+    Attributes:
+        source: What was given.
+        reference: What is right.
+        predictions: Baseline's and system's.
+        scores: Their scores, 0 to 100.
+    """
+
+    source: str
+    reference: str
+    predictions: tuple[str, str]
+    scores: tuple[float, float]
+
+
+def text_of(value: object) -> str:
+    """A text, or the tokens or tags of a row as one."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def is_text_task(run: FinishedRun) -> bool:
+    """Whether texts were predicted, not labels."""
+    return any(name in run.metrics["test"] for name in ("bleu", "chrf", "chrf++", "ter"))
+
+
+def words(value: object) -> list[str]:
+    """The words of a text; the characters where it is not parted by spaces."""
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    text = str(value)
+    return text.split() if " " in text.strip() else list(text)
+
+
+def by_length(runs: dict[str, FinishedRun]) -> Breakdown | None:
+    """The main score by the length of the source.
+
+    Args:
+        runs: Variant to the run that stands for it; all have the same test set.
+
+    Returns:
+        None where the sources all have one length.
+    """
+    first = next(iter(runs.values()))
+    lengths = np.array([len(words(row.get("source", ""))) for row in first.rows])
+    borders = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTH_BUCKETS + 1)).astype(int))
+    if len(borders) < 3:
+        return None
+    # A length belongs to the bucket that it opens; the last bucket holds the longest as well.
+    bucket = np.clip(np.searchsorted(borders, lengths, side="right") - 1, 0, len(borders) - 2)
+    chosen = [np.flatnonzero(bucket == number) for number in range(len(borders) - 1)]
+    metric, score = _main_score(first)
+    names = [f"{lengths[rows].min()}-{lengths[rows].max()}" for rows in chosen]
+    return Breakdown(
+        "source length",
+        metric,
+        names,
+        [len(rows) for rows in chosen],
+        {
+            variant: [score([run.rows[i] for i in rows]) for rows in chosen]
+            for variant, run in runs.items()
+        },
+    )
+
+
+def _main_score(run: FinishedRun) -> tuple[str, Callable[[Sequence[Row]], float]]:
+    """The name of what parts of the test set are scored by, and the function."""
+    if is_text_task(run):
+        metric = next(m for m in ("bleu", "chrf", "chrf++", "ter") if m in run.metrics["test"])
+        tokenize = run.config.get("task.bleu_tokenize", "13a")
+
+        def score(rows: Sequence[Row]) -> float:
+            predictions = [str(row["prediction"]) for row in rows]
+            references = [str(row["reference"]) for row in rows]
+            return score_texts(predictions, references, [metric], tokenize).values[metric]
+
+        return metric, score
+    return "accuracy", lambda rows: float(np.mean([hit for row in rows for hit in _hits(row)]))
+
+
+def _hits(row: Row) -> list[bool]:
+    true, guess = row["reference"], row["prediction"]
+    if isinstance(true, list):
+        return [one == other for one, other in zip(true, guess, strict=False)]
+    return [text_of(true).strip() == text_of(guess).strip()]
+
+
+def by_frequency(runs: dict[str, FinishedRun]) -> Breakdown:
+    """How well words are predicted, by how often training has seen them.
+
+    Texts: the F1 of the target's words, each counted as often as it occurs in both prediction and
+    reference. Tags: the accuracy on source words. Labels: the accuracy on items of a label.
+    """
+    first = next(iter(runs.values()))
+    texts = is_text_task(first)
+    tagged = not texts and isinstance(first.rows[0]["reference"], list)
+    counts, note = _training_counts(first, "source" if tagged else "target")
+    score = _word_f1 if texts else _accuracy_by_key
+    key = "source" if tagged else "reference"
+    sizes = [0] * len(FREQUENCIES)
+    for row in first.rows:
+        for word in _keys(row[key], texts or tagged):
+            sizes[_bin(counts[word])] += 1
+    kept = [number for number, size in enumerate(sizes) if size >= SMALLEST_BUCKET]
+    scores = {
+        variant: score(run.rows, counts, key, texts or tagged) for variant, run in runs.items()
+    }
+    return Breakdown(
+        "frequency of the source word"
+        if tagged
+        else "frequency of the word"
+        if texts
+        else "frequency of the label",
+        "word F1" if texts else "accuracy",
+        [_range(*FREQUENCIES[number]) for number in kept],
+        [sizes[number] for number in kept],
+        {variant: [values[number] for number in kept] for variant, values in scores.items()},
+        note,
+    )
+
+
+def _keys(value: object, parted: bool) -> list[str]:
+    return words(value) if parted else [text_of(value)]
+
+
+def _range(low: int, high: int | None) -> str:
+    return f"{low:,}+" if high is None else str(low) if low == high else f"{low}-{high}"
+
+
+def _bin(count: int) -> int:
+    return max(number for number, (low, _) in enumerate(FREQUENCIES) if count >= low)
+
+
+def _training_counts(run: FinishedRun, field: str) -> tuple[Counter[str], str]:
+    """Counts words in the run's training data, or in the test set where those cannot be read."""
+    parted = is_text_task(run) or field == "source"
+    try:
+        check_trusted(OmegaConf.create({"data": run.tree.data}), run.folder)
+        records = build(run.tree, "data").records("train")
+        names = ("target", "label") if field == "target" else ("source", "tokens", "text")
+        counts = Counter(
+            word
+            for record in islice(records, TRAINING_RECORDS)
+            for word in _keys(next(record[n] for n in names if n in record), parted)
+        )
+        return counts, "Frequencies are those in the training data."
+    except (UserError, OSError, KeyError, StopIteration, RuntimeError):
+        key = "source" if field == "source" else "reference"
+        counted = Counter(word for row in run.rows for word in _keys(row[key], parted))
+        return counted, "The training data cannot be read: frequencies are those in the test set."
+
+
+def _word_f1(rows: Sequence[Row], counts: Counter[str], key: str, parted: bool) -> list[float]:
+    found = np.zeros((3, len(FREQUENCIES)))
+    for row in rows:
+        true, guess = Counter(words(row["reference"])), Counter(words(row["prediction"]))
+        for number, counter in enumerate((true & guess, true, guess)):
+            for word, count in counter.items():
+                found[number, _bin(counts[word])] += count
+    with np.errstate(invalid="ignore"):
+        return (2 * found[0] / (found[1] + found[2])).tolist()
+
+
+def _accuracy_by_key(
+    rows: Sequence[Row], counts: Counter[str], key: str, parted: bool
+) -> list[float]:
+    found = np.zeros((2, len(FREQUENCIES)))
+    for row in rows:
+        for word, hit in zip(_keys(row[key], parted), _hits(row), strict=False):
+            found[:, _bin(counts[word])] += (hit, 1)
+    with np.errstate(invalid="ignore"):
+        return (found[0] / found[1]).tolist()
+
+
+def largest_differences(
+    baseline: FinishedRun, system: FinishedRun
+) -> tuple[list[Difference], list[Difference]]:
+    """The sentences on which two runs differ most: where the system is better, and where worse.
+
+    Texts are scored by sacreBLEU's sentence chrF, labels by the share that is right.
+    """
+    scores = [_sentence_scores(run) for run in (baseline, system)]
+    change = np.array(scores[1]) - np.array(scores[0])
+    order = np.argsort(change, kind="stable")
+    return (
+        _examples((i for i in order[::-1] if change[i] > 0), baseline, system, scores),
+        _examples((i for i in order if change[i] < 0), baseline, system, scores),
+    )
+
+
+def _sentence_scores(run: FinishedRun) -> list[float]:
+    if not is_text_task(run):
+        return [100.0 * float(np.mean(_hits(row) or [True])) for row in run.rows]
+    chrf = CHRF()
+    return [
+        chrf.sentence_score(str(row["prediction"]), [str(row["reference"])]).score
+        for row in run.rows
+    ]
+
+
+def _examples(
+    positions: Iterable[int],
+    baseline: FinishedRun,
+    system: FinishedRun,
+    scores: list[list[float]],
+) -> list[Difference]:
+    return [
+        Difference(
+            text_of(baseline.rows[i].get("source", "")),
+            text_of(baseline.rows[i]["reference"]),
+            (text_of(baseline.rows[i]["prediction"]), text_of(system.rows[i]["prediction"])),
+            (scores[0][i], scores[1][i]),
+        )
+        for i in islice(positions, EXAMPLES)
+    ]

@@ -1,0 +1,153 @@
+"""Compares finished runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from seq2seq.comparison.breakdown import (
+    Breakdown,
+    Difference,
+    by_frequency,
+    by_length,
+    largest_differences,
+)
+from seq2seq.comparison.groups import Variant, config_differences, grouped
+from seq2seq.comparison.measures import test_metric
+from seq2seq.comparison.runs import FinishedRun
+from seq2seq.errors import UserError
+from seq2seq.evaluation.significance import PairedResult, holm, welch_p_value
+
+
+@dataclass(frozen=True)
+class Test:
+    """One variant against the baseline in one score.
+
+    Attributes:
+        variant: The variant's label.
+        result: The tests on the sentences of the two representative runs.
+        corrected: Name of the test to p-value after Holm's correction for all comparisons here.
+        seeds: Welch's p-value between the scores of the seeds; None without several seeds.
+    """
+
+    variant: str
+    result: PairedResult
+    corrected: dict[str, float]
+    seeds: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What comparing runs has found.
+
+    Attributes:
+        variants: Runs grouped by config; the first is the baseline.
+        differences: Config key to the value of each variant.
+        metrics: The test scores that all variants have.
+        tests: The significance tests.
+        breakdowns: Scores of parts of the test set.
+        examples: Variant to the sentences where it is better, and worse, than the baseline.
+        notes: What was left out, and why.
+    """
+
+    variants: list[Variant]
+    differences: dict[str, list[str]]
+    metrics: list[str]
+    tests: list[Test] = field(default_factory=list)
+    breakdowns: list[Breakdown] = field(default_factory=list)
+    examples: dict[str, tuple[list[Difference], list[Difference]]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def baseline(self) -> Variant:
+        """What the others are compared to."""
+        return self.variants[0]
+
+
+def compare(runs: Sequence[FinishedRun]) -> Comparison:
+    """Compares runs; what differs by the seed only is one variant, the first is the baseline.
+
+    Args:
+        runs: Finished runs.
+
+    Raises:
+        UserError: If there are fewer than two runs, or they have no score in common.
+    """
+    if len(runs) < 2:
+        raise UserError(f"compare takes at least two finished runs, got {len(runs)}")
+    variants = grouped(runs)
+    metrics = _common_metrics(variants)
+    comparison = Comparison(variants, config_differences([v.runs[0] for v in variants]), metrics)
+    notes = comparison.notes
+    reason = _why_not_paired(variants)
+    if reason:
+        notes.append(f"Tests, parts of the test set and examples are left out: {reason}.")
+    elif len(variants) > 1:
+        comparison.tests.extend(_tests(variants, metrics, notes))
+        comparison.breakdowns.extend(_breakdowns(variants, notes))
+        for variant in variants[1:]:
+            pair = comparison.baseline.representative, variant.representative
+            comparison.examples[variant.label] = largest_differences(*pair)
+    if len(variants) == 1:
+        notes.append("All runs differ by their seed only: there is nothing to test.")
+    without = [run.name for run in runs if not run.history]
+    if without:
+        notes.append(f"No learning curve of {', '.join(without)}: no history.jsonl was kept.")
+    return comparison
+
+
+def _common_metrics(variants: Sequence[Variant]) -> list[str]:
+    runs = [run for variant in variants for run in variant.runs]
+    metrics = [m for m in runs[0].metrics["test"] if all(m in r.metrics["test"] for r in runs)]
+    if not metrics:
+        scores = "; ".join(f"{run.name}: {', '.join(run.metrics['test'])}" for run in runs[:4])
+        raise UserError(f"The runs have no test score in common ({scores}); compare runs of a task")
+    return metrics
+
+
+def _why_not_paired(variants: Sequence[Variant]) -> str:
+    """Why the sentences of the runs cannot be paired; empty if they can be."""
+    first = variants[0].representative
+    if not first.rows:
+        return f"{first.name} has no predictions/test.jsonl"
+    if any("reference" not in row or "prediction" not in row for row in first.rows[:1]):
+        return "the predictions of this task have no references"
+    for variant in variants[1:]:
+        run = variant.representative
+        if not run.rows:
+            return f"{run.name} has no predictions/test.jsonl"
+        if run.test_set != first.test_set:
+            same = sum(a == b for a, b in zip(run.test_set, first.test_set, strict=False))
+            return (
+                f"{run.name} was tested on other data than {first.name} ({len(run.rows):,} and "
+                f"{len(first.rows):,} items, {same:,} of them the same), so that their scores "
+                "cannot be compared either"
+            )
+    return ""
+
+
+def _tests(variants: Sequence[Variant], metrics: Sequence[str], notes: list[str]) -> list[Test]:
+    baseline, found = variants[0], []
+    for metric in metrics:
+        results = []
+        for variant in variants[1:]:
+            pair = baseline.representative, variant.representative
+            result, reason = test_metric(metric, *pair)
+            if result is not None:
+                results.append((variant, result))
+            elif metric not in ("loss", "perplexity"):
+                notes.append(f"No test of {metric} for {variant.label}: it {reason}.")
+        names = results[0][1].p_values if results else {}
+        corrected = {name: holm([r.p_values[name] for _, r in results]) for name in names}
+        for number, (variant, result) in enumerate(results):
+            seeds = welch_p_value(baseline.values(metric), variant.values(metric))
+            p_values = {name: values[number] for name, values in corrected.items()}
+            found.append(Test(variant.label, result, p_values, seeds))
+    return found
+
+
+def _breakdowns(variants: Sequence[Variant], notes: list[str]) -> list[Breakdown]:
+    runs = {variant.label: variant.representative for variant in variants}
+    lengths = by_length(runs)
+    if lengths is None:
+        notes.append("No scores by length: all sources have about one length.")
+    found = [by_frequency(runs)]
+    return [lengths, *found] if lengths is not None else found

@@ -1,0 +1,113 @@
+"""A comparison as pictures and as one page that needs no other file."""
+
+import base64
+import io
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from seq2seq import __version__
+from seq2seq.comparison.compare import Comparison
+from seq2seq.comparison.report import as_json, breakdown_title, examples, letter, markdown, tables
+from seq2seq.plots.comparison import curves_together, difference_intervals, score_parts
+from seq2seq.plots.files import save_figure
+
+TEXT_TABLES = ("Variants", "What differs in the config")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture inside the page.
+
+    Attributes:
+        name: What it shows.
+        data: The PNG, in base 64.
+        width: How wide it is shown, in pixels; letters are then as large in all pictures.
+    """
+
+    name: str
+    data: str
+    width: int
+
+
+def figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
+    """The pictures of a comparison: file name to the table it belongs to and the figure."""
+    names = {v.label: f"{letter(i)} {v.label}" for i, v in enumerate(comparison.variants)}
+    made: dict[str, tuple[str, Figure]] = {}
+    histories = {
+        names[variant.label]: [run.history for run in variant.runs if run.history]
+        for variant in comparison.variants
+    }
+    for metric in dict.fromkeys([comparison.baseline.runs[0].monitor, "val_loss"]):
+        if all(any(metric in e for h in each for e in h) for each in histories.values()):
+            made[f"curves_{metric}"] = ("Test scores", curves_together(histories, metric))
+    for metric in dict.fromkeys(test.result.metric for test in comparison.tests):
+        tests = [test for test in comparison.tests if test.result.metric == metric]
+        made[f"difference_{metric}"] = (
+            "Is it chance?",
+            difference_intervals(
+                f"{metric}: difference to A, 95 % interval",
+                [names[test.variant] for test in tests],
+                [test.result.difference for test in tests],
+                np.array([[test.result.low, test.result.high] for test in tests]),
+            ),
+        )
+    for breakdown in comparison.breakdowns:
+        made[f"by_{breakdown.title.replace(' ', '_')}"] = (
+            breakdown_title(breakdown),
+            score_parts(
+                breakdown.title,
+                breakdown.metric,
+                breakdown.parts,
+                breakdown.sizes,
+                {names[label]: scores for label, scores in breakdown.scores.items()},
+            ),
+        )
+    return made
+
+
+def page(comparison: Comparison) -> str:
+    """One HTML page with the pictures inside."""
+    pictures: dict[str, list[Picture]] = {}
+    for name, (table, figure) in figures(comparison).items():
+        pictures.setdefault(table, []).append(_picture(name, figure))
+    source = resources.files("seq2seq.comparison").joinpath("page.html").read_text("utf-8")
+    template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(source)
+    made = tables(comparison)
+    return template.render(
+        notes=comparison.notes,
+        tables=made,
+        numeric=[table.title for table in made if table.title not in TEXT_TABLES],
+        pictures=pictures,
+        examples=examples(comparison),
+        version=__version__,
+    )
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Writes `comparison.html`, `.md` and `.json`, and the pictures as PNG.
+
+    Args:
+        comparison: What was found.
+        folder: Where to; it is made if need be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for ending, text in (
+        ("html", page(comparison)),
+        ("md", markdown(comparison)),
+        ("json", as_json(comparison)),
+    ):
+        (folder / f"comparison.{ending}").write_text(text, "utf-8")
+    for name, (_, figure) in figures(comparison).items():
+        save_figure(figure, folder / "plots" / f"{name}.png")
+
+
+def _picture(name: str, figure: Figure) -> Picture:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=150, facecolor="white")
+    data = base64.b64encode(stream.getvalue()).decode("ascii")
+    return Picture(name.replace("_", " "), data, round(82 * figure.get_figwidth()))

@@ -1,0 +1,268 @@
+"""A comparison as tables for a terminal, Markdown and JSON."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from seq2seq.comparison.breakdown import Breakdown
+from seq2seq.comparison.compare import Comparison, Test
+from seq2seq.plots.curves import TITLES
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table of texts.
+
+    Attributes:
+        title: What it shows.
+        head: The names of the columns; the first column names the rows.
+        rows: The cells.
+        note: What has to be known to read it.
+    """
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+    note: str = ""
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """All of a comparison but its examples and pictures."""
+    made = [_runs_table(comparison), _config_table(comparison), _scores_table(comparison)]
+    if comparison.tests:
+        made.append(_tests_table(comparison))
+    made += [_breakdown_table(each) for each in comparison.breakdowns]
+    return [table for table in made if table.rows]
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number in a few digits; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:.{digits}g}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value as sacreBLEU prints it, to four places; smaller ones say so."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if value >= 0.00005 else "<0.0001"
+
+
+def breakdown_title(breakdown: Breakdown) -> str:
+    """Such as `BLEU by source length`."""
+    return f"{TITLES.get(breakdown.metric, breakdown.metric)} by {breakdown.title}"
+
+
+def letter(position: int) -> str:
+    """A, B, ..., Z, A1, B1, ...: what stands for a variant in narrow tables."""
+    return chr(ord("A") + position % 26) + (str(position // 26) if position >= 26 else "")
+
+
+def _names(comparison: Comparison) -> dict[str, str]:
+    return {v.label: f"{letter(i)} {v.label}" for i, v in enumerate(comparison.variants)}
+
+
+def _runs_table(comparison: Comparison) -> Table:
+    rows = [
+        [
+            letter(position),
+            variant.label,
+            ", ".join(run.seed for run in variant.runs),
+            ", ".join(str(run.folder) for run in variant.runs),
+        ]
+        for position, variant in enumerate(comparison.variants)
+    ]
+    return Table("Variants", ["", "variant", "seeds", "runs"], rows, "A is the baseline.")
+
+
+def _config_table(comparison: Comparison) -> Table:
+    letters = [letter(position) for position in range(len(comparison.variants))]
+    rows = [
+        [key, *(value or "-" for value in values)] for key, values in comparison.differences.items()
+    ]
+    return Table("What differs in the config", ["key", *letters], rows)
+
+
+def _scores_table(comparison: Comparison) -> Table:
+    def cell(summary: tuple[float, float | None] | None) -> str:
+        if summary is None:
+            return "-"
+        mean, deviation = summary
+        return number(mean) if deviation is None else f"{number(mean)} ± {number(deviation, 2)}"
+
+    names = _names(comparison).values()
+    rows = [
+        [metric, *(cell(variant.summary(metric)) for variant in comparison.variants)]
+        for metric in comparison.metrics
+    ]
+    for name in ("seconds", "steps", "target_tokens_per_second"):
+        summaries = [variant.summary(name, "training") for variant in comparison.variants]
+        rows.append([f"training: {name.replace('_', ' ')}", *map(cell, summaries)])
+    note = "Mean and standard deviation over the seeds of a variant."
+    return Table("Test scores", ["score", *names], rows, note)
+
+
+def _tests_table(comparison: Comparison) -> Table:
+    letters = {v.label: letter(i) for i, v in enumerate(comparison.variants)}
+    kinds = list(dict.fromkeys(kind for test in comparison.tests for kind in test.corrected))
+    several = len(comparison.variants) > 2  # else there is nothing to correct
+    with_seeds = any(test.seeds is not None for test in comparison.tests)
+    head = ["score", "", "A", "variant", "difference", "95 % interval"]
+    for kind in kinds:
+        head += [f"p {kind}", "Holm"] if several else [f"p {kind}"]
+    head += ["p seeds"] * with_seeds
+
+    def row(test: Test) -> list[str]:
+        result = test.result
+        cells = [result.metric, letters[test.variant], number(result.baseline, 5)]
+        cells += [number(result.system, 5), f"{result.difference:+.4g}"]
+        cells.append(f"[{result.low:+.4g}, {result.high:+.4g}]")
+        for kind in kinds:
+            cells.append(p_value(result.p_values.get(kind)))
+            cells += [p_value(test.corrected.get(kind))] * several
+        return cells + [p_value(test.seeds)] * with_seeds
+
+    note = (
+        "Paired tests on the sentences of each variant's median run (by validation) against the "
+        "baseline's. Text: sacreBLEU's paired bootstrap and approximate randomisation, with its "
+        "seed and numbers of samples."
+        + " Holm: corrected for the number of variants." * several
+        + " p seeds: Welch's t-test between the scores of the seeds." * with_seeds
+    )
+    return Table("Is it chance?", head, [row(test) for test in comparison.tests], note)
+
+
+def _breakdown_table(breakdown: Breakdown) -> Table:
+    rows = [
+        [part, f"{size:,}", *(number(scores[i]) for scores in breakdown.scores.values())]
+        for i, (part, size) in enumerate(zip(breakdown.parts, breakdown.sizes, strict=True))
+    ]
+    title = breakdown_title(breakdown)
+    letters = [letter(position) for position in range(len(breakdown.scores))]
+    return Table(title, ["part", "items", *letters], rows, breakdown.note)
+
+
+def examples(comparison: Comparison) -> list[tuple[str, list[Table]]]:
+    """The sentences on which each variant differs most from the baseline."""
+    found = []
+    names = _names(comparison)
+    for label, (better, worse) in comparison.examples.items():
+        made = []
+        for word, differences in (("better", better), ("worse", worse)):
+            for each in differences:
+                rows = [
+                    ["source", each.source],
+                    ["reference", each.reference],
+                    [f"A ({each.scores[0]:.0f})", each.predictions[0]],
+                    [f"{names[label][0]} ({each.scores[1]:.0f})", each.predictions[1]],
+                ]
+                made.append(Table(word, [], rows))
+        if made:
+            found.append((f"{names[label]} against A", made))
+    return found
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Prints tables for a person."""
+    for table in tables(comparison):
+        shown = RichTable(title=table.title, title_justify="left", title_style="bold", box=None)
+        for position, name in enumerate(table.head):
+            shown.add_column(Text(name), justify="left" if position < 2 else "right")
+        for row in table.rows:
+            shown.add_row(*map(Text, row))
+        console.print(shown)
+        console.print(Text(table.note + "\n" if table.note else "", style="dim"))
+    for title, made in examples(comparison):
+        console.print(Text(f"Sentences that differ most: {title}", style="bold"))
+        for table in made:
+            grid = RichTable.grid(padding=(0, 2))
+            for name, text in table.rows:
+                grid.add_row(Text(name, style="dim"), Text(text))
+            console.print(Text(table.title, style="italic"))
+            console.print(grid)
+    for note in comparison.notes:
+        console.print(Text(f"Note: {note}"))
+
+
+def markdown(comparison: Comparison) -> str:
+    """The comparison as GitHub's Markdown."""
+    parts = ["# Comparison of runs"]
+    for table in tables(comparison):
+        parts += [f"## {table.title}", _markdown_table(table.head, table.rows)]
+        parts += [table.note] if table.note else []
+    for title, made in examples(comparison):
+        parts.append(f"## Sentences that differ most: {title}")
+        for table in made:
+            parts.append(_markdown_table([table.title, ""], table.rows))
+    parts += [f"> {note}" for note in comparison.notes]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join([line(head), line(["---"] * len(head)), *map(line, rows)])
+
+
+def as_json(comparison: Comparison) -> str:
+    """The comparison as JSON, for programs."""
+    content: dict[str, Any] = {
+        "variants": [
+            {
+                "label": variant.label,
+                "runs": [
+                    {
+                        "folder": str(run.folder),
+                        "run_id": run.run_id,
+                        "seed": run.seed,
+                        "metrics": run.metrics,
+                    }
+                    for run in variant.runs
+                ],
+                "test": {
+                    metric: dict(zip(("mean", "deviation"), summary, strict=True))
+                    for metric in comparison.metrics
+                    if (summary := variant.summary(metric)) is not None
+                },
+            }
+            for variant in comparison.variants
+        ],
+        "differences": comparison.differences,
+        "tests": [
+            {
+                "variant": test.variant,
+                **asdict(test.result),
+                "difference": test.result.difference,
+                "p_values_holm": test.corrected,
+                "p_value_seeds": test.seeds,
+            }
+            for test in comparison.tests
+        ],
+        "breakdowns": [asdict(each) for each in comparison.breakdowns],
+        "examples": {
+            label: {
+                word: [asdict(each) for each in differences]
+                for word, differences in zip(("better", "worse"), both, strict=True)
+            }
+            for label, both in comparison.examples.items()
+        },
+        "notes": comparison.notes,
+    }
+    return json.dumps(_finite(content), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for what JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
