@@ -57,11 +57,13 @@ def run(
         data: Dataset = build(config, "data")
         task = build_task(config)
         trainer, optimizer = build(config, "trainer"), build(config, "optimizer")
-        build(config, "model", **task.example_arguments)  # an impossible model fails here, at once
+        # An impossible model fails here, at once.
+        task.check_model(build(config, "model", **task.example_arguments))
         task.prepare(data, config.seed)
         seed_everything(config.seed)  # what was drawn so far does not count
         model = build(config, "model", **task.model_arguments())
         log.info("model: %s parameters", f"{model.training_model.count_params():,}")
+        trainer.callbacks |= build(config, "initial_encoder").give(task, model)
 
         def score_validation() -> dict[str, float]:
             return task.evaluate(model, data.records("validation")).scores
@@ -81,6 +83,7 @@ def run(
             except TrainingInterrupted:  # what was learned can predict
                 save_model_folder(run_folder / "model", task, model, plain)
                 raise
+            task.calibrate(model)
             save_model_folder(run_folder / "model", task, model, plain)
             evaluations = {split: task.evaluate(model, data.records(split)) for split in EVALUATED}
             for split, evaluation in evaluations.items():

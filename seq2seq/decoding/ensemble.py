@@ -72,13 +72,20 @@ class Ensemble:
             raise ValueError(f"steps: models need one vocabulary, got sizes {sorted(sizes)}")
         attentions = [output.attention for output in outputs if output.attention is not None]
         return StepOutput(
-            self._averaged([output.logits for output in outputs]),
+            averaged([output.logits for output in outputs], self.average),
             tuple(output.state for output in outputs),
             tf.add_n(attentions) / len(attentions) if attentions else None,
         )
 
-    def _averaged(self, logits: list[tf.Tensor]) -> tf.Tensor:
-        each = tf.stack([tf.nn.log_softmax(tf.cast(part, tf.float32)) for part in logits])
-        if self.average == "log_probabilities":
-            return tf.reduce_mean(each, axis=0)
-        return tf.reduce_logsumexp(each, axis=0) - math.log(len(logits))
+
+def averaged(logits: Sequence[tf.Tensor], average: str = "probabilities") -> tf.Tensor:
+    """Returns logits of the mean of several distributions, float32.
+
+    Args:
+        logits: One tensor `(..., vocabulary_size)` for each model, any float dtype.
+        average: As in `Ensemble`.
+    """
+    each = tf.stack([tf.nn.log_softmax(tf.cast(part, tf.float32)) for part in logits])
+    if average == "log_probabilities":
+        return tf.reduce_mean(each, axis=0)
+    return tf.reduce_logsumexp(each, axis=0) - math.log(len(logits))

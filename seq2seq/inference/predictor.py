@@ -1,11 +1,20 @@
 """A saved run as a function: texts in, predictions out."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
+from seq2seq.decoding.strategy import Strategy
+from seq2seq.errors import UserError
+from seq2seq.inference.searches import changed_search
 from seq2seq.tasks.base import Row, Task
-from seq2seq.tasks.model_folder import load_model_folder
+from seq2seq.tasks.model_folder import load_model_folder, saved_search
+
+SEARCHES_KEPT = 8
 
 
 class Predictor:
@@ -14,33 +23,93 @@ class Predictor:
     Args:
         task: A task that is ready to predict.
         model: Its model.
+        search: The `decoding` config of the run, if its task searches: what another search starts
+            from.
 
     Example:
         >>> predictor = Predictor.load("outputs/translation/cldr_dates/2026-11-22_09-00-00")
         >>> predictor(["<fr> 07/08/2051"])[0]["prediction"]
         '2051-08-07'
+        >>> rows = predictor(["<fr> 07/08/2051"], decoding="beam", n_best=5, alignments=True)
     """
 
-    def __init__(self, task: Task, model: Any) -> None:
-        self.task, self.model = task, model
+    def __init__(self, task: Task, model: Any, search: DictConfig | None = None) -> None:
+        self.task, self.model, self.search = task, model, search
+        self._searches = lru_cache(SEARCHES_KEPT)(self._search)
 
     @classmethod
-    def load(cls, run_folder: str | Path) -> "Predictor":
+    def load(cls, run_folder: str | Path, *others: str | Path) -> "Predictor":
         """Loads a run folder, or the `model` folder of one, wherever it was moved.
 
-        Raises:
-            UserError: If there is no model, or it is damaged or from a newer version.
-        """
-        return cls(*load_model_folder(Path(run_folder)))
+        Args:
+            run_folder: The run.
+            others: Further runs with the same vocabularies: an ensemble, whose predictions come
+                from the mean of their distributions.
 
-    def __call__(self, texts: Sequence[str], batch_size: int = 64) -> list[Row]:
-        """Predicts for each text, in order.
+        Raises:
+            UserError: If there is no model, it is damaged or from a newer version, or the runs
+                cannot speak as one.
+        """
+        folders = [Path(folder) for folder in (run_folder, *others)]
+        tasks, models = zip(*map(load_model_folder, folders), strict=True)
+        if others:
+            tasks[0].check_ensemble(tasks[1:])
+        return cls(tasks[0], models if others else models[0], saved_search(folders[0]))
+
+    def __call__(
+        self,
+        inputs: Sequence[Any],
+        batch_size: int = 64,
+        *,
+        decoding: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        n_best: int | None = None,
+        **options: Any,
+    ) -> list[Row]:
+        """Predicts for each input, in order.
+
+        A search is compiled at the first call that asks for it, and kept for the next ones.
 
         Args:
-            texts: The inputs.
+            inputs: What the task reads: texts, or records, which may hold more than a text. Those
+                of a translation may constrain it, see `Translation.predict`.
             batch_size: How many are predicted at once.
+            decoding: Another search than the run's: a choice of `conf/decoding`, such as `beam`.
+            settings: Values of the search that are to be other, by their keys in its config:
+                `{"beam_size": 10, "length_penalty.alpha": 1.0}`.
+            n_best: How many `hypotheses` each row has.
+            options: What else the task's `predict` takes: for translations `alignments`,
+                `token_scores` and `replace_unknown`.
 
         Returns:
-            One row a text: `source`, `prediction`, `score` (the log-probability).
+            One row an input: `source`, `prediction`, `score` (the log-probability), and what was
+            asked for.
+
+        Raises:
+            UserError: If the task or its model cannot do what is asked for.
         """
-        return self.task.predict(self.model, texts, batch_size)
+        if decoding is not None or settings or n_best is not None:
+            asked = tuple(sorted((settings or {}).items()))
+            options["decoding"] = self._searches(decoding, asked, n_best)
+        self.check(options)
+        return self.task.predict(self.model, inputs, batch_size, **options)
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Refuses options that the task does not take.
+
+        Raises:
+            UserError: If there is one.
+        """
+        known = inspect.signature(self.task.predict).parameters
+        for name in options:
+            if name not in known:
+                raise UserError(f"{name}: has no meaning for {type(self.task).__name__} runs.")
+
+    def _search(
+        self, name: str | None, settings: tuple[tuple[str, Any], ...], n_best: int | None
+    ) -> Strategy:
+        if self.search is None:
+            raise UserError(
+                f"decoding, settings and n_best: {type(self.task).__name__} runs do not search."
+            )
+        return changed_search(self.search, name, dict(settings), n_best)

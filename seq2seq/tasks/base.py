@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 from seq2seq.data.datasets import Dataset, Record
+from seq2seq.errors import UserError
 from seq2seq.training.feed import EpochFeed
 from seq2seq.training.weighted_model import Loss
 
@@ -88,6 +90,44 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self, model: Any, records: Iterable[Record]) -> Evaluation:
         """Predicts and scores records."""
+
+    def check_model(self, model: Any) -> None:
+        """Refuses a model that cannot do what the task's settings ask for; none, by default.
+
+        Raises:
+            UserError: If it cannot.
+        """
+        return
+
+    def check_ensemble(self, others: Sequence["Task"]) -> None:
+        """Refuses runs that cannot predict together with this one; all, by default.
+
+        Raises:
+            UserError: If they cannot.
+        """
+        raise UserError(f"Ensembles: {type(self).__name__} predicts with one run only.")
+
+    def calibrate(self, model: Any) -> None:
+        """Fits what tells how sure predictions are, on the validation split of a trained model."""
+        return
+
+    def features(
+        self, model: Any, inputs: Sequence[Any], batch_size: int = 64
+    ) -> dict[str, np.ndarray]:
+        """Returns the vectors that the model's encoder makes of inputs, by name.
+
+        Args:
+            model: The task's model.
+            inputs: As `predict` takes them.
+            batch_size: How many are encoded at once.
+
+        Returns:
+            Float32 `(inputs, width)` each.
+
+        Raises:
+            UserError: If the task has no encoder.
+        """
+        raise UserError(f"{type(self).__name__} runs have no encoder to take features from.")
 
     def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
         """Returns pictures of an evaluation, by file name: what a person would rather look at."""

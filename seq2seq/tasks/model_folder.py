@@ -14,7 +14,7 @@ import keras
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import __version__
-from seq2seq.config import build, check_nodes, locate, nodes
+from seq2seq.config import build, check_nodes, load, locate, nodes
 from seq2seq.errors import UserError
 from seq2seq.tasks.base import Task
 
@@ -99,7 +99,7 @@ def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
         UserError: If there is no model, it is damaged, from a newer version, or names code that
             is not part of seq2seq.
     """
-    folder = run_folder / "model" if (run_folder / "model").is_dir() else run_folder
+    folder = model_folder(run_folder)
     if not (folder / "format.json").is_file():
         raise UserError(
             f"{run_folder}: holds no trained model (no model/format.json). Give the folder of a "
@@ -131,6 +131,21 @@ def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
             f"{(str(error) or 'no message').splitlines()[0]}). Copy it again, or train anew."
         ) from error
     return task, model
+
+
+def model_folder(run_folder: Path) -> Path:
+    """Returns the model folder of a run folder, which it may itself be."""
+    return run_folder / "model" if (run_folder / "model").is_dir() else run_folder
+
+
+def saved_search(run_folder: Path) -> DictConfig | None:
+    """Returns the `decoding` config of a run; None if its task does not search.
+
+    Raises:
+        UserError: If the config cannot be read.
+    """
+    search: DictConfig | None = load(model_folder(run_folder) / "config.yaml").get("decoding")
+    return search
 
 
 def check_trusted(config: DictConfig, place: Path) -> None:

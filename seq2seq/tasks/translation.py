@@ -1,29 +1,38 @@
 """Translation: a sequence in, another sequence out."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from seq2seq.data.batching import Batching
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.data.token_store import ColumnSpec, TokenStore
-from seq2seq.data.tokenizers import END, START, UNKNOWN, TokenizerPair
-from seq2seq.decoding.hypotheses import Hypotheses
+from seq2seq.data.tokenizers import UNKNOWN, TokenizerPair
 from seq2seq.decoding.strategy import Strategy
+from seq2seq.errors import UserError
 from seq2seq.evaluation.text import check_metrics, score_texts
 from seq2seq.models.translator import Translator
-from seq2seq.tasks.base import Evaluation, Row
+from seq2seq.plots.alignments import alignment_heatmap
+from seq2seq.tasks.answers import Details, hypotheses, source_tokens
+from seq2seq.tasks.base import Evaluation, Row, Task
+from seq2seq.tasks.padding import by_length, padded, teacher_forced
+from seq2seq.tasks.phrases import constrained, constraints_of
+from seq2seq.tasks.search import Scorer, Search, attends
 from seq2seq.tasks.stored import StoredTask
 from seq2seq.training.losses import TokenCrossEntropy
 
 log = logging.getLogger(__name__)
 
 SIDES = ("source", "target")
+GRAPHS_KEPT = 8
+PICTURES, PICTURED_LENGTH = 4, 240
 
 
 class Translation(StoredTask):
@@ -36,6 +45,8 @@ class Translation(StoredTask):
         label_smoothing: Share of probability given to the uniform distribution in training.
         metrics: Names of the scores of predictions.
         bleu_tokenize: sacreBLEU's tokenizer; `none` for text that is tokenised already.
+        replace_unknown: Whether an unknown word becomes the source word that it attends to; needs
+            words as tokens, and an attention.
 
     Raises:
         UserError: If a metric or tokenizer is unknown.
@@ -66,13 +77,17 @@ class Translation(StoredTask):
         label_smoothing: float = 0.0,
         metrics: Sequence[str] = ("bleu", "chrf", "exact_match"),
         bleu_tokenize: str = "13a",
+        replace_unknown: bool = False,
     ) -> None:
         check_metrics(metrics, bleu_tokenize)
         super().__init__(batching)
         self.tokenizer, self.decoding = tokenizer, decoding
         self.loss = TokenCrossEntropy(label_smoothing)
         self.metrics, self.bleu_tokenize = list(metrics), bleu_tokenize
-        self._search: tuple[Translator, Callable[..., Hypotheses]] | None = None
+        self.replace_unknown = replace_unknown
+        # Graphs are made once; a server must not keep those of every search it was asked for.
+        self._search = lru_cache(GRAPHS_KEPT)(Search)
+        self._scorer = lru_cache(GRAPHS_KEPT)(Scorer)
 
     def fit_encoders(self, data: Dataset) -> None:
         """Fits the tokenizers of both sides."""
@@ -91,6 +106,14 @@ class Translation(StoredTask):
             for side in SIDES
         }
 
+    def epoch_columns(self, seed: int, epoch: int) -> dict[str, ColumnSpec] | None:
+        """Returns both sides with merges left out at random, if the tokenizer is to do so."""
+        columns = {
+            side: spec._replace(encoder=getattr(self.tokenizer, side).for_training(seed, epoch))
+            for side, spec in self.columns("train").items()
+        }
+        return None if columns == self.columns("train") else columns
+
     def describe_store(self, store: TokenStore) -> str:
         """Returns the share of unknown tokens of both sides."""
         unknown = [
@@ -108,15 +131,9 @@ class Translation(StoredTask):
         """Returns the target twice: shifted by the start token to be read, and as labels."""
         source, source_length = store.padded("source", rows)
         target, target_length = store.padded("target", rows)
-        inputs = np.pad(target, ((0, 0), (1, 0)), constant_values=START)
-        labels = np.pad(target, ((0, 0), (0, 1)))
-        labels[np.arange(len(rows)), target_length] = END
-        weights = np.arange(labels.shape[1]) <= target_length[:, None]
-        return (
-            {"source": source, "source_length": source_length, "target": inputs},
-            labels,
-            weights.astype(np.float32),
-        )
+        inputs, labels, weights = teacher_forced(target, target_length)
+        read = {"source": source, "source_length": source_length, "target": inputs}
+        return read, labels, weights
 
     def model_arguments(self) -> dict[str, Any]:
         """Returns the sizes of both vocabularies."""
@@ -125,57 +142,153 @@ class Translation(StoredTask):
             "target_vocabulary_size": self.tokenizer.target.size,
         }
 
-    def predict(self, model: Translator, texts: Sequence[str], batch_size: int = 64) -> list[Row]:
-        """Translates texts; those without any token get an empty translation.
+    def predict(
+        self,
+        model: Translator | Sequence[Translator],
+        inputs: Sequence[str | Mapping[str, Any]],
+        batch_size: int = 64,
+        decoding: Strategy | None = None,
+        alignments: bool = False,
+        token_scores: bool = False,
+        replace_unknown: bool | None = None,
+    ) -> list[Row]:
+        """Translates sources; those without any token get an empty translation.
 
         Args:
-            model: The model.
-            texts: The sources.
+            model: The model, or several with the same vocabularies, which speak as one.
+            inputs: Texts, or records with a `source` and with what constrains its translation:
+                `prefix`, a text that it begins with; `required` and `forbidden`, lists of words or
+                phrases; and `allowed`, the only words.
             batch_size: How many are translated at once; they are sorted by length before.
+            decoding: Another search than the task's.
+            alignments: Whether rows tell what each token attends to.
+            token_scores: Whether rows tell the log-probability of each token.
+            replace_unknown: Whether an unknown word becomes the source word that it attends to;
+                None for what the task says.
 
         Returns:
-            Rows with `source`, `prediction` and `score`, its log-probability; and, where the search
-            was asked for several, all `hypotheses`, each with `prediction` and `score`.
-        """
-        search = self._compiled(model)
-        rows: list[Row] = [{"source": t, "prediction": "", "score": 0.0} for t in texts]
-        ids = self.tokenizer.source.encode(texts)
-        order = sorted((i for i in range(len(ids)) if len(ids[i])), key=lambda i: len(ids[i]))
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            lengths = np.array([len(ids[i]) for i in chosen], np.int32)
-            source = np.zeros((len(chosen), lengths.max()), np.int32)
-            for row, i in enumerate(chosen):
-                source[row, : lengths[row]] = ids[i]
-            found = search(source, lengths, np.array(chosen, np.int32))
-            for i, hypotheses in zip(chosen, self._texts(found), strict=True):
-                rows[i].update(hypotheses[0])
-                if found.scores.shape.rank > 1:
-                    rows[i]["hypotheses"] = hypotheses
-        return rows
+            Rows with `source`, `prediction` and `score`, its log-probability; `target_tokens`,
+            `token_scores`, `source_tokens` and `alignments` where asked for; and, where the search
+            answers several, all `hypotheses`, each with the same but `source`.
 
-    def _texts(self, found: Hypotheses) -> list[list[Row]]:
-        """Returns the `prediction` and `score` of all hypotheses of each source."""
-        sources = len(found.scores)
-        tokens = found.tokens.numpy()
-        tokens = tokens.reshape(-1, tokens.shape[-1])
-        counts, scores = found.lengths.numpy().ravel(), found.scores.numpy().ravel()
-        texts = self.tokenizer.target.decode(
-            row[:count].tolist() for row, count in zip(tokens, counts, strict=True)
-        )
-        width = len(texts) // sources
-        found_rows = zip(texts, scores.tolist(), strict=True)
-        several = [list(islice(found_rows, width)) for _ in range(sources)]
+        Raises:
+            UserError: If the model cannot give what is asked for, or a record is wrong.
+        """
+        models = (model,) if isinstance(model, Translator) else tuple(model)
+        decoding = decoding or self.decoding
+        replace = self.replace_unknown if replace_unknown is None else replace_unknown
+        self._check_attention(models, decoding, replace, alignments)
+        details = Details(alignments, token_scores, replace)
+        search = self._search(models, decoding, alignments or replace, token_scores)
+        records = [{"source": each} if isinstance(each, str) else each for each in inputs]
+        ids = self.tokenizer.source.encode([record["source"] for record in records])
+        empty = details.of(np.zeros(0, np.int32), [], self.tokenizer.target, np.zeros(1), None)
+        found: list[list[Row]] = [[{"prediction": "", "score": 0.0, **empty}] for _ in records]
+        free = [i for i, record in enumerate(records) if not constrained(record)]
+        bound = [i for i, record in enumerate(records) if constrained(record)]
+        for chosen in (*by_length(free, ids, batch_size), *by_length(bound, ids, batch_size)):
+            some = [records[i] for i in chosen]
+            hold = constraints_of(some, self.tokenizer.target) if constrained(some[0]) else None
+            source, lengths = padded([ids[i] for i in chosen])
+            answer = search(source, lengths, np.array(chosen, np.int32), hold)
+            sources = [
+                source_tokens(records[i]["source"], ids[i], self.tokenizer.source) for i in chosen
+            ]
+            answers = hypotheses(answer, sources, self.tokenizer.target, details)
+            for i, rows in zip(chosen, answers, strict=True):
+                found[i] = rows
         return [
-            [{"prediction": text, "score": score} for text, score in each if score > -np.inf]
-            for each in several
+            {"source": record["source"], **rows[0]}
+            | ({"hypotheses": rows} if decoding.several else {})
+            for record, rows in zip(records, found, strict=True)
         ]
 
-    def _compiled(self, model: Translator) -> Callable[..., Hypotheses]:
-        """Returns the search as one graph, traced once for each model."""
-        if self._search is None or self._search[0] is not model:
-            self._search = (model, compile_search(model, self.decoding))
-        return self._search[1]
+    def score(
+        self,
+        model: Translator | Sequence[Translator],
+        pairs: Sequence[Record],
+        batch_size: int = 64,
+        alignments: bool = False,
+    ) -> list[Row]:
+        """Returns how probable the model finds given targets.
+
+        Args:
+            model: As in `predict`.
+            pairs: Records with `source` and `target`.
+            batch_size: How many are scored at once; they are sorted by length before.
+            alignments: Whether rows tell what each token attends to.
+
+        Returns:
+            Rows with `source`, `target`, `score` (the log-probability of all tokens and the end
+            token), `target_tokens` and `token_scores`; and `source_tokens` and `alignments` where
+            asked for.
+
+        Raises:
+            UserError: If the model has no attention to tell of.
+        """
+        models = (model,) if isinstance(model, Translator) else tuple(model)
+        self._check_attention(models, None, False, alignments)
+        scorer = self._scorer(models, alignments)
+        details = Details(alignments, token_scores=True)
+        sources = self.tokenizer.source.encode([pair["source"] for pair in pairs])
+        targets = self.tokenizer.target.encode([pair["target"] for pair in pairs])
+        rows: list[Row] = [{"source": p["source"], "target": p["target"]} for p in pairs]
+        for chosen in by_length(range(len(pairs)), targets, batch_size, least=0):
+            source, source_length = padded([sources[i] for i in chosen])
+            target, target_length = padded([targets[i] for i in chosen])
+            inputs, labels, weights = teacher_forced(target, target_length)
+            scored = scorer(source, source_length, inputs, labels)
+            scores = scored.token_scores.numpy() * weights
+            weighed = None if scored.alignments is None else scored.alignments.numpy()
+            for row, i in enumerate(chosen):
+                tokens = source_tokens(pairs[i]["source"], sources[i], self.tokenizer.source)
+                attended = None if weighed is None else weighed[row]
+                rows[i]["score"] = float(scores[row].sum())
+                rows[i].update(
+                    details.of(targets[i], tokens, self.tokenizer.target, scores[row], attended)
+                )
+        return rows
+
+    def check_model(self, model: Translator) -> None:
+        """Refuses settings that need an attention, where there is none."""
+        self._check_attention((model,), self.decoding, self.replace_unknown, alignments=False)
+
+    def _check_attention(
+        self,
+        models: Sequence[Translator],
+        decoding: Strategy | None,
+        replace_unknown: bool,
+        alignments: bool,
+    ) -> None:
+        sides = self.tokenizer.source, self.tokenizer.target
+        if replace_unknown and any(side.settings["kind"] != "word" for side in sides):
+            raise UserError(
+                "replace_unknown: needs tokenizer=word; what other tokenizers write has no unknown "
+                "words."
+            )
+        wanted = {
+            "replace_unknown": replace_unknown,
+            "coverage_penalty": decoding is not None and decoding.needs_coverage,
+            "alignments": alignments,
+        }
+        for name, needed in wanted.items():
+            if needed and not attends(models):
+                raise UserError(
+                    f"{name}: the model has no attention; train one with model/attention=luong."
+                )
+
+    def check_ensemble(self, others: Sequence[Task]) -> None:
+        """Refuses runs whose vocabularies are not this one's."""
+        own = self.tokenizer.source.fingerprint, self.tokenizer.target.fingerprint
+        for other in others:
+            if not isinstance(other, Translation) or own != (
+                other.tokenizer.source.fingerprint,
+                other.tokenizer.target.fingerprint,
+            ):
+                raise UserError(
+                    "The runs of an ensemble need the same vocabularies: train them on the same "
+                    "data with the same tokenizer, and other seeds or models."
+                )
 
     def evaluate(self, model: Translator, records: Iterable[Record]) -> Evaluation:
         """Translates the sources of records and scores them against their targets."""
@@ -186,7 +299,26 @@ class Translation(StoredTask):
         scores = score_texts(predictions, references, self.metrics, self.bleu_tokenize)
         for row, reference in zip(rows, references, strict=True):
             row["reference"] = reference
-        return Evaluation(rows, scores.values, scores.signatures)
+        tables = {"alignments": self._to_picture(model, rows)} if attends((model,)) else {}
+        return Evaluation(rows, scores.values, scores.signatures, tables)
+
+    def _to_picture(self, model: Translator, rows: Sequence[Row]) -> list[Row]:
+        """Returns the alignments of a few predictions that fit on a picture."""
+        short = (
+            {"source": row["source"], "target": row["prediction"]}
+            for row in rows
+            if row["prediction"] and len(row["source"]) + len(row["prediction"]) <= PICTURED_LENGTH
+        )
+        return self.score(model, list(islice(short, PICTURES)), alignments=True)
+
+    def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
+        """Returns what some predictions attend to, as heat maps."""
+        return {
+            f"alignment_{number}": alignment_heatmap(
+                row["alignments"], row["source_tokens"], row["target_tokens"]
+            )
+            for number, row in enumerate(evaluation.tables.get("alignments", []), start=1)
+        }
 
     def save(self, folder: Path) -> None:
         """Writes the tokenizers."""
@@ -196,46 +328,3 @@ class Translation(StoredTask):
     def load(self, folder: Path) -> None:
         """Reads the tokenizers."""
         self.tokenizer = TokenizerPair.load(folder / "tokenizer")
-
-
-def compile_search(model: Translator, decoding: Strategy) -> Callable[..., Hypotheses]:
-    """Puts encoder, decoder and search into one graph, for any batch size and length.
-
-    Args:
-        model: The translator.
-        decoding: The search.
-
-    Returns:
-        A function of source ids `(batch, source_length)`, lengths `(batch,)` and keys `(batch,)`,
-        which tell sampling the rows apart.
-    """
-
-    def step(tokens: tf.Tensor, states: Any, *memory: Any) -> tuple[tf.Tensor, ...]:
-        inputs = {"target": tokens[:, tf.newaxis], "states": states}
-        if not memory:
-            outputs = model.decoder_model(inputs)
-            return outputs["logits"][:, 0], outputs["states"]
-        outputs = model.decoder_model({**inputs, "memory": memory[0]})
-        return outputs["logits"][:, 0], outputs["states"], outputs["alignments"][:, 0]
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec((None, None), tf.int32),
-            tf.TensorSpec((None,), tf.int32),
-            tf.TensorSpec((None,), tf.int32),
-        ],
-        autograph=False,
-    )
-    def search(source: tf.Tensor, source_length: tf.Tensor, keys: tf.Tensor) -> Hypotheses:
-        start = model.encoder_model({"source": source, "source_length": source_length})
-        return decoding(
-            step,
-            start["states"],
-            source_length,
-            START,
-            END,
-            memory=start.get("memory"),
-            keys=keys,
-        )
-
-    return search

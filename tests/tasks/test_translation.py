@@ -77,13 +77,27 @@ def test_the_search_is_traced_once(tmp_path):
     _, task, model = prepared(write_pairs(tmp_path, pairs))
     for batch_size in (1, 3, 7):
         task.predict(model, [source for source, _ in pairs], batch_size)
-    assert task._compiled(model).experimental_get_tracing_count() == 1
+    assert task._search((model,), task.decoding, False, False).tracing_count == 1
 
 
 def test_texts_without_tokens_get_an_empty_prediction(tmp_path):
     _, task, model = prepared(write_pairs(tmp_path, dates(5)))
     rows = task.predict(model, ["", dates(1)[0][0], ""])
     assert [row["prediction"] == "" for row in rows] == [True, False, True]
+
+
+def test_subword_dropout_cuts_the_training_texts_anew_in_each_epoch(tmp_path):
+    _, task, _ = prepared(write_pairs(tmp_path, dates(20)), *DROPOUT)
+
+    def epoch(number):
+        task.feed.begin(number, first_step=0)
+        [(inputs, _, _)] = task.training_data().as_numpy_iterator()
+        return sorted(task.tokenizer.source.decode(inputs["source"])), inputs["source"].tolist()
+
+    (texts, first), (again, second) = epoch(0), epoch(1)
+    assert texts == again
+    assert first != second
+    assert epoch(0) == (texts, first)
 
 
 def test_empty_and_too_long_rows_are_left_out_of_training(tmp_path, caplog):
@@ -93,8 +107,8 @@ def test_empty_and_too_long_rows_are_left_out_of_training(tmp_path, caplog):
         _, task, _ = prepared(data, "batching.maximum_length.source=100")
     assert len(task.stores["train"]) == 6
     assert len(task.stores["test"]) == 7  # what is too long to train on is still evaluated
-    assert "1 empty (records 7" in caplog.text
-    assert "1 too long (records 8" in caplog.text
+    assert "1 empty (record 7)" in caplog.text
+    assert "1 too long (record 8)" in caplog.text
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -112,14 +126,22 @@ def test_a_saved_model_predicts_the_same(tmp_path, policy):
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_a_shuffled_order_of_the_records_trains_on_the_same_batches(tmp_path):
+DROPOUT = (
+    "tokenizer=bpe",
+    "tokenizer.source.vocabulary_size=400",
+    "tokenizer.source.dropout=0.3",
+)
+
+
+@pytest.mark.parametrize("tokenizer", [(), DROPOUT])
+def test_a_shuffled_order_of_the_records_trains_on_the_same_batches(tmp_path, tokenizer):
     """Files and a TFDS folder of one data set hold it in different orders."""
     pairs = dates(50)
     batches = []
     for number, order in enumerate((pairs, np.random.default_rng(0).permutation(pairs).tolist())):
         folder = tmp_path / str(number)
         folder.mkdir()
-        _, task, _ = prepared(write_pairs(folder, order), "batching.batch_size=8")
+        _, task, _ = prepared(write_pairs(folder, order), "batching.batch_size=8", *tokenizer)
         task.feed.begin(epoch=3, first_step=0)
         batches.append(list(task.training_data().as_numpy_iterator()))
     for one, other in zip(*batches, strict=True):

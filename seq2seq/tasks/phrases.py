@@ -1,0 +1,99 @@
+"""Constraints as a user writes them, in words, and as a search takes them, in token ids."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seq2seq.data.tokenizers import END, UNKNOWN, Tokenizer
+from seq2seq.decoding.constraints import MOST_REQUIRED, Constraints, constrain
+from seq2seq.errors import UserError
+
+FIELDS = ("prefix", "required", "forbidden", "allowed")
+"""The fields of a record that constrain its translation: a text, and three lists of texts."""
+
+
+def constrained(record: Mapping[str, Any]) -> bool:
+    """Returns whether a record constrains its translation."""
+    return any(record.get(field) for field in FIELDS)
+
+
+def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -> Constraints:
+    """Compiles the constraints of a batch.
+
+    Args:
+        records: Each with a `source`, and any of `prefix` (a text), `required`, `forbidden` and
+            `allowed` (lists of words or phrases).
+        tokenizer: Of the target.
+
+    Raises:
+        UserError: If a value is no text, a word cannot be written, or constraints contradict each
+            other.
+    """
+    rows = [_encoded(record, tokenizer) for record in records]
+
+    def compiled(rows: Sequence[Mapping[str, Any]]) -> Constraints:
+        return constrain(
+            len(rows),
+            tokenizer.size,
+            END,
+            prefixes=[row["prefix"] for row in rows],
+            required=[row["required"] for row in rows],
+            forbidden=[row["forbidden"] for row in rows],
+            allowed=[row["allowed"] for row in rows],
+        )
+
+    try:
+        return compiled(rows)
+    except ValueError:
+        for record, row in zip(records, rows, strict=True):
+            try:
+                compiled([row])
+            except ValueError as error:
+                raise UserError(
+                    f"{_place(record)}: its prefix, required, forbidden and allowed words "
+                    "contradict each other. Loosen one of them."
+                ) from error
+        raise
+
+
+def _encoded(record: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
+    """Returns the token ids of each field."""
+    texts = {field: _texts(record, field) for field in FIELDS}
+    if len(texts["required"]) > MOST_REQUIRED:
+        raise UserError(
+            f"{_place(record)}: required: at most {MOST_REQUIRED} phrases can be asked for, there "
+            f"are {len(texts['required'])}."
+        )
+    ids = {field: [each.tolist() for each in tokenizer.encode(texts[field])] for field in FIELDS}
+    for field in ("prefix", "required"):
+        for text, tokens in zip(texts[field], ids[field], strict=True):
+            if UNKNOWN in tokens or not tokens:
+                raise UserError(
+                    f"{_place(record)}: {field}: {text!r} cannot be written with the run's target "
+                    "vocabulary."
+                )
+    # What the model cannot write need not be forbidden, and cannot be allowed.
+    known = [token for tokens in ids["allowed"] for token in tokens if token != UNKNOWN]
+    if ids["allowed"] and not known:
+        raise UserError(f"{_place(record)}: allowed: holds no word of the target vocabulary.")
+    extra = [t for field in ("prefix", "required") for tokens in ids[field] for t in tokens]
+    return {
+        "prefix": [token for tokens in ids["prefix"] for token in tokens],
+        "required": ids["required"],
+        "forbidden": [tokens for tokens in ids["forbidden"] if tokens and UNKNOWN not in tokens],
+        "allowed": sorted({*known, *extra}) if known else [],
+    }
+
+
+def _texts(record: Mapping[str, Any], field: str) -> list[str]:
+    value: Any = record.get(field) or []
+    if field == "prefix" and value:
+        if not isinstance(value, str):
+            raise UserError(f"{_place(record)}: prefix: must be a text, got {value!r}.")
+        return [] if value.isspace() else [value]
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise UserError(f"{_place(record)}: {field}: must be a list of texts, got {value!r}.")
+    return list(value)
+
+
+def _place(record: Mapping[str, Any]) -> str:
+    return str(record.get("place") or repr(record["source"]))

@@ -1,0 +1,185 @@
+"""Translators put to work: one graph that searches, and one that scores given targets."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from seq2seq.data.tokenizers import END, START
+from seq2seq.decoding.constraints import Constraints
+from seq2seq.decoding.ensemble import Ensemble, averaged
+from seq2seq.decoding.hypotheses import Hypotheses
+from seq2seq.decoding.scores import token_log_probabilities
+from seq2seq.decoding.strategy import Strategy
+from seq2seq.kernels.library import graphs_stay_here
+from seq2seq.models.translator import Translator
+
+SOURCES = (
+    tf.TensorSpec((None, None), tf.int32, name="source"),
+    tf.TensorSpec((None,), tf.int32, name="source_length"),
+    tf.TensorSpec((None,), tf.int32, name="keys"),
+)
+CONSTRAINTS = Constraints(
+    prefixes=tf.TensorSpec((None, None), tf.int32),
+    classes=tf.TensorSpec((None, None), tf.int32),
+    transitions=tf.TensorSpec((None, None, None), tf.int32),
+    completes=tf.TensorSpec((None, None), tf.int32),
+    distances=tf.TensorSpec((None, None, None), tf.int32),
+    tokens=tf.TensorSpec((None, None), tf.int32),
+    needed=tf.TensorSpec((None,), tf.int32),
+)
+
+
+def attends(models: Sequence[Translator]) -> bool:
+    """Returns whether any of the models tells what it attends to."""
+    return any(model.alignment_model is not None for model in models)
+
+
+class Search:
+    """Encoder, decoder and search as one graph, traced once for any batch size and length.
+
+    With constraints there is a second graph, which is traced when it is first needed.
+
+    Args:
+        models: One translator, or several with the same vocabularies, which speak as one.
+        decoding: The search.
+        alignments: Whether to return each token's attention.
+        token_scores: Whether to return each token's log-probability.
+    """
+
+    def __init__(
+        self,
+        models: tuple[Translator, ...],
+        decoding: Strategy,
+        alignments: bool = False,
+        token_scores: bool = False,
+    ) -> None:
+        self.models, self.decoding = models, decoding
+        self.records = {"alignments": alignments, "token_scores": token_scores}
+        self.free = tf.function(self._search, input_signature=SOURCES, autograph=False)
+        self.constrained = tf.function(
+            self._search, input_signature=(*SOURCES, CONSTRAINTS), autograph=False
+        )
+
+    def __call__(
+        self, source: Any, source_length: Any, keys: Any, constraints: Constraints | None = None
+    ) -> Hypotheses:
+        """Searches for a batch.
+
+        Args:
+            source: int32 `(batch, source_length)`.
+            source_length: int32 `(batch,)`.
+            keys: int32 `(batch,)`, numbers that tell sampling the rows apart.
+            constraints: What the words of each row must obey.
+        """
+        if constraints is None:
+            return self.free(source, source_length, keys)
+        return self.constrained(source, source_length, keys, constraints)
+
+    @property
+    def tracing_count(self) -> int:
+        """How many graphs were traced: at most one, and one more with constraints."""
+        graphs = self.free, self.constrained
+        return sum(graph.experimental_get_tracing_count() for graph in graphs)
+
+    def _search(
+        self,
+        source: tf.Tensor,
+        source_length: tf.Tensor,
+        keys: tf.Tensor,
+        constraints: Constraints | None = None,
+    ) -> Hypotheses:
+        with graphs_stay_here():
+            read = {"source": source, "source_length": source_length}
+            starts = [model.encoder_model(read) for model in self.models]
+            steps = [_Step(model) for model in self.models]
+            state, memory = starts[0]["states"], starts[0].get("memory")
+            if len(self.models) > 1:
+                state = tuple(start["states"] for start in starts)
+                memory = tuple(start.get("memory", ()) for start in starts)
+            return self.decoding(
+                Ensemble(steps) if len(steps) > 1 else steps[0],
+                state,
+                source_length,
+                START,
+                END,
+                memory=memory,
+                keys=keys,
+                constraints=constraints,
+                **self.records,
+            )
+
+
+class _Step:
+    """A translator's decoder as a search calls it."""
+
+    def __init__(self, model: Translator) -> None:
+        self.model = model.decoder_model
+
+    def __call__(self, tokens: tf.Tensor, states: Any, *memory: Any) -> tuple[tf.Tensor, ...]:
+        inputs = {"target": tokens[:, tf.newaxis], "states": states}
+        if not memory:
+            outputs = self.model(inputs)
+            return outputs["logits"][:, 0], outputs["states"]
+        outputs = self.model({**inputs, "memory": memory[0]})
+        return outputs["logits"][:, 0], outputs["states"], outputs["alignments"][:, 0]
+
+
+class Scored(NamedTuple):
+    """What given targets are worth.
+
+    Attributes:
+        token_scores: float32 `(batch, target_length)`, the log-probability of each label.
+        alignments: float32 `(batch, target_length, source_length)`, or None.
+    """
+
+    token_scores: tf.Tensor
+    alignments: tf.Tensor | None
+
+
+class Scorer:
+    """Log-probabilities of given targets as one graph, traced once for any batch size and length.
+
+    Args:
+        models: One translator, or several with the same vocabularies, which speak as one.
+        alignments: Whether to return each token's attention.
+    """
+
+    def __init__(self, models: tuple[Translator, ...], alignments: bool = False) -> None:
+        self.models, self.alignments = models, alignments
+        self.graph = tf.function(
+            self._score,
+            input_signature=(
+                *SOURCES[:2],
+                tf.TensorSpec((None, None), tf.int32, name="target"),
+                tf.TensorSpec((None, None), tf.int32, name="labels"),
+            ),
+            autograph=False,
+        )
+
+    def __call__(self, source: Any, source_length: Any, target: Any, labels: Any) -> Scored:
+        """Scores a batch.
+
+        Args:
+            source: int32 `(batch, source_length)`.
+            source_length: int32 `(batch,)`.
+            target: int32 `(batch, target_length)`, what is read: from the start token on.
+            labels: int32 `(batch, target_length)`, what is to be said: the end token included.
+        """
+        return self.graph(source, source_length, target, labels)
+
+    def _score(
+        self, source: tf.Tensor, source_length: tf.Tensor, target: tf.Tensor, labels: tf.Tensor
+    ) -> Scored:
+        outputs = []
+        with graphs_stay_here():
+            for model in self.models:
+                start = model.encoder_model({"source": source, "source_length": source_length})
+                del start["outputs"]
+                outputs.append(model.decoder_model({"target": target, **start}))
+        logits = [output["logits"] for output in outputs]
+        attention = [output["alignments"] for output in outputs if "alignments" in output]
+        return Scored(
+            token_log_probabilities(logits[0] if len(logits) == 1 else averaged(logits), labels),
+            tf.add_n(attention) / len(attention) if self.alignments else None,
+        )

@@ -1,0 +1,65 @@
+"""Heat maps of alignments: what is drawn, where, and in what letters."""
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from seq2seq.plots.alignments import FIRST_CHOICE, alignment_heatmap, fonts_for
+from seq2seq.plots.files import save_figure
+
+WEIGHTS = [[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]]
+
+
+def labels(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def test_rows_are_target_tokens_and_columns_source_tokens():
+    figure = alignment_heatmap(WEIGHTS, ["a", "$b$", "c_d"], ["x", "</s>"])
+    [axes] = figure.axes
+    np.testing.assert_array_equal(axes.images[0].get_array(), WEIGHTS)
+    assert labels(axes.xaxis) == ["a", "$b$", "c_d"]
+    assert labels(axes.yaxis) == ["x", "</s>"]
+    FigureCanvasAgg(figure).draw()
+    tops = [label.get_window_extent().y0 for label in axes.get_yticklabels()]
+    assert tops[0] > tops[1]  # read downwards
+
+
+def test_nothing_is_cut_off():
+    figure = alignment_heatmap(WEIGHTS, ["w" * 60, "b", "c"], ["m" * 60, "</s>"], title="t")
+    FigureCanvasAgg(figure).draw()
+    for label in (*figure.axes[0].get_xticklabels(), *figure.axes[0].get_yticklabels()):
+        box = label.get_window_extent()
+        assert box.x0 >= 0
+        assert box.y1 <= figure.bbox.y1
+
+
+def test_characters_without_a_font_are_named(monkeypatch, recwarn, tmp_path):
+    monkeypatch.setattr("seq2seq.plots.alignments._families", only_first_choice())
+    fonts_for.cache_clear()
+    figure = alignment_heatmap([[1, 0], [0, 1]], ["か本", "ß"], ["a\u200b", "привет"])
+    save_figure(figure, tmp_path / "a.png")
+    fonts_for.cache_clear()
+    assert labels(figure.axes[0].xaxis) == ["<ka><672C>", "ß"]
+    assert labels(figure.axes[0].yaxis) == ["a<space>", "привет"]
+    assert not [w for w in recwarn if "missing from font" in str(w.message)]
+
+
+def only_first_choice():
+    from seq2seq.plots.alignments import _families
+
+    entry = {FIRST_CHOICE: _families()[FIRST_CHOICE]}
+    return lambda: entry
+
+
+def test_a_font_is_found_for_what_the_first_choice_lacks():
+    """STIX comes with matplotlib and has symbols that DejaVu Sans has not."""
+    assert fonts_for("abc") == []
+    [family] = fonts_for("\u2340")
+    assert family.startswith("STIX")
+
+
+@pytest.mark.parametrize(("source", "target"), [(["a"], ["x", "y"]), ([], [])])
+def test_what_does_not_fit_is_refused(source, target):
+    with pytest.raises(ValueError, match="weights"):
+        alignment_heatmap(WEIGHTS if target else [], source, target)
