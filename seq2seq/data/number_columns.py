@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from seq2seq.data.places import place_of
 from seq2seq.errors import UserError
 
 
@@ -55,6 +56,25 @@ class NumberColumn:
             np.array([] if x is None else [(x - self.mean) / self.deviation], np.float32)
             for x in numbers
         ]
+
+
+def numbers_of(columns: Sequence[NumberColumn], records: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Returns the standardised numbers of records, float32 `(records, columns)`.
+
+    Raises:
+        UserError: If a record has no number, naming its place.
+    """
+    numbers = np.zeros((len(records), len(columns)), np.float32)
+    for n, column in enumerate(columns):
+        for i, found in enumerate(column.encode([r.get(column.field) for r in records])):
+            if not len(found):
+                value = records[i].get(column.field, "nothing")
+                raise UserError(
+                    f"{place_of(records[i], i + 1)}: the field {column.field!r} needs a number, "
+                    f"not {value!r}."
+                )
+            numbers[i, n] = found[0]
+    return numbers
 
 
 def number_in(value: Any) -> float | None:

@@ -14,8 +14,23 @@ def step_mask(outputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     return tf.sequence_mask(lengths, tf.shape(outputs)[1])[..., tf.newaxis]
 
 
+class Pooling(keras.layers.Layer):
+    """Maps outputs and lengths to one vector a row.
+
+    Lengths are passed explicitly: no mask travels with the tensors.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        """A vector needs no mask."""
+        return
+
+
 @keras.saving.register_keras_serializable(package="seq2seq")
-class LastPooling(keras.layers.Layer):
+class LastPooling(Pooling):
     """The last output of each direction: what it knows after all real steps.
 
     Args:
@@ -42,7 +57,7 @@ class LastPooling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class MeanPooling(keras.layers.Layer):
+class MeanPooling(Pooling):
     """The mean of the outputs of all real steps."""
 
     def call(self, outputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -56,7 +71,7 @@ class MeanPooling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class MaxPooling(keras.layers.Layer):
+class MaxPooling(Pooling):
     """The largest output of all real steps, unit by unit."""
 
     def call(self, outputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -70,7 +85,7 @@ class MaxPooling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(Pooling):
     """A mean of the real steps' outputs, weighted by how well each fits a learnt query.
 
     The weights are `softmax(u . tanh(W outputs + b))` (Yang et al., 2016,

@@ -13,7 +13,7 @@ from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, Me
 from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.encoder import Encoder, named_states
 
-Pooling = Literal["last", "mean", "max", "attention"]
+PoolingName = Literal["last", "mean", "max", "attention"]
 Combination = Literal["tanh", "concatenate", "difference"]
 
 POOLINGS = ("last", "mean", "max", "attention")
@@ -39,8 +39,8 @@ class Combine(keras.layers.Layer):
     def __init__(self, kind: Combination = "difference", units: int = 256, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if kind not in COMBINATIONS:
-            raise ValueError(f"combination: must be one of {', '.join(COMBINATIONS)}, got {kind!r}")
-        positive("combination_units", units)
+            raise ValueError(f"kind: must be one of {', '.join(COMBINATIONS)}, got {kind!r}")
+        positive("units", units)
         self.kind, self.units = kind, units
         if kind == "tanh":
             self.first = Dense(units, name="first")
@@ -100,7 +100,7 @@ class Classifier:
         encoder: Encoder,
         texts: int = 1,
         numbers: int = 0,
-        pooling: Sequence[Pooling] = ("last",),
+        pooling: Sequence[PoolingName] = ("last",),
         embedding_dim: int = 256,
         embedding_scale: float = 1.0,
         embedding_dropout: float = 0.0,
@@ -148,7 +148,7 @@ class Classifier:
             if name not in POOLINGS:
                 raise ValueError(f"pooling: must be some of {known}, got {name!r}")
 
-    def _pooling(self, name: Pooling, attention_units: int) -> keras.layers.Layer:
+    def _pooling(self, name: PoolingName, attention_units: int) -> keras.layers.Layer:
         if name == "attention":
             return AttentionPooling(attention_units, name="attention_pooling")
         if name == "last":

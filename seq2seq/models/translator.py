@@ -15,7 +15,7 @@ from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.models.decoder import Decoder
-from seq2seq.models.encoder import Encoder
+from seq2seq.models.encoder import Encoder, named_states
 
 Embeddings = Literal["separate", "tied", "shared"]
 
@@ -67,6 +67,8 @@ class Translator:
             `(batch, units)`. With attention it takes `memory`, too, and also gives `alignments`,
             float32 `(batch, 1, source_length)`; what the attention carries from step to step, if
             anything, is one more entry of `states`.
+        feature_model: `{source, source_length}` -> every final state of the encoder by name, such
+            as `source.layer_0.forward.h`, `(batch, units)` each.
         alignment_model: `{source, source_length, target}` -> alignments, float32 `(batch,
             target_length, source_length)`; `None` without attention.
 
@@ -176,7 +178,7 @@ class Translator:
         source = keras.Input((None,), dtype="int32", name="source")
         source_length = keras.Input((), dtype="int32", name="source_length")
         target = keras.Input((None,), dtype="int32", name="target")
-        outputs, start, memory = self._encode(source, source_length)
+        outputs, states, start, memory = self._encode(source, source_length)
         decoded = self._decode(target, start, memory)
         given = [
             {
@@ -200,6 +202,8 @@ class Translator:
         factors = LogitFactors(self.output_layer or self.target_embedding, name="logit_factors")
         terms = {**factors(decoded["loss"].pop("features")), **decoded["loss"]}
         self.loss_model = keras.Model(both, terms, name="loss")
+        features = {f"source.{name}": state for name, state in named_states(states).items()}
+        self.feature_model = keras.Model(read, features, name="features")
         encoded = {"outputs": outputs, "states": start}
         step = {"target": target, "states": given}
         self.alignment_model = None
@@ -209,7 +213,7 @@ class Translator:
         self.encoder_model = keras.Model(read, encoded, name="encoder")
         self.decoder_model = keras.Model(step, stepped, name="decoder")
 
-    def _encode(self, source: Any, source_length: Any) -> tuple[Any, Any, Any]:
+    def _encode(self, source: Any, source_length: Any) -> tuple[Any, Any, Any, Any]:
         read = source
         if self.reverse_source is not None:
             read = self.reverse_source(source, source_length)
@@ -219,13 +223,13 @@ class Translator:
         outputs, states = self.encoder(vectors, source_length)
         start = self.bridge(states)
         if self.decoder.attention is None:
-            return outputs, start, {}
+            return outputs, states, start, {}
         if self.reverse_source is not None:  # alignments are over the source as it was given
             outputs = self.reverse_source(outputs, source_length)
         memory = self.decoder.attention.prepare(outputs, source_length)
         if self.copy_gate is not None:
             memory["tokens"] = source
-        return outputs, self.decoder.start(start, memory), memory
+        return outputs, states, self.decoder.start(start, memory), memory
 
     def _decode(self, target: Any, states: Any, memory: Any) -> dict[str, Any]:
         vectors = self.target_embedding(target)

@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 from seq2seq.data.batching import Batching
 from seq2seq.data.class_labels import ClassLabels
 from seq2seq.data.datasets import Dataset, Record
-from seq2seq.data.number_columns import NumberColumn, load_columns, save_columns
+from seq2seq.data.number_columns import (
+    NumberColumn,
+    load_columns,
+    number_in,
+    numbers_of,
+    save_columns,
+)
 from seq2seq.data.places import place_of
 from seq2seq.data.token_store import ColumnSpec, Encoder, TokenStore
 from seq2seq.data.tokenizers import UNKNOWN, Tokenizer
@@ -23,6 +29,7 @@ from seq2seq.evaluation.classification import class_probabilities, fit_temperatu
 from seq2seq.models.classifier import Classifier
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.class_evaluation import evaluate_rows, figures_of
+from seq2seq.tasks.features import encoded_features
 from seq2seq.tasks.padding import by_length, padded
 from seq2seq.tasks.stored import StoredTask
 from seq2seq.training.classification_losses import (
@@ -57,7 +64,6 @@ class Classification(StoredTask):
         focal_gamma: How much less what is classified well counts in training, see
             `ClassCrossEntropy`.
         threshold: How probable a label is at least that is predicted, with `multi_label`.
-        explain: Whether predictions say which tokens attention pooling looked at.
 
     Raises:
         UserError: If the batching leaves out long texts, which are cut instead.
@@ -80,7 +86,6 @@ class Classification(StoredTask):
         class_weights: str | Mapping[str, float] | None = None,
         focal_gamma: float = 0.0,
         threshold: float = 0.5,
-        explain: bool = False,
     ) -> None:
         super().__init__(batching)
         if any(limit is not None for limit in batching.maximum_length.values()):
@@ -100,7 +105,7 @@ class Classification(StoredTask):
         self.class_weights = class_weights
         self._loss_settings = {"label_smoothing": label_smoothing, "focal_gamma": focal_gamma}
         self.loss = self._loss(None)
-        self.threshold, self.explain = threshold, explain
+        self.threshold = threshold
         self.temperature = 1.0
         self._compiled: tuple[Classifier, Callable[..., dict[str, tf.Tensor]]] | None = None
 
@@ -219,11 +224,6 @@ class Classification(StoredTask):
             "numbers": len(self.numbers),
         }
 
-    def check_model(self, model: Classifier) -> None:
-        """Refuses `explain` without attention pooling."""
-        if self.explain and len(model.prediction_model.output) == 1:
-            raise UserError("task.explain: needs attention among model.pooling")
-
     def calibrate(self, model: Classifier) -> None:
         """Fits the temperature of the probabilities on the validation split."""
         logits, labels = [], []
@@ -234,7 +234,12 @@ class Classification(StoredTask):
         log.info("temperature: %.3f", self.temperature)
 
     def predict(
-        self, model: Classifier, inputs: Sequence[str | Record], batch_size: int = 64
+        self,
+        model: Classifier,
+        inputs: Sequence[str | Record],
+        batch_size: int = 64,
+        *,
+        attention: bool = False,
     ) -> list[Row]:
         """Classifies texts, or records with the fields of `input_fields`.
 
@@ -242,24 +247,28 @@ class Classification(StoredTask):
             model: The model.
             inputs: The texts or records.
             batch_size: How many are classified at once; they are sorted by length before.
+            attention: Whether to say which tokens attention pooling looked at.
 
         Returns:
             Rows with `source` (and `source2`), `prediction`, `score` (the logarithm of its
-            probability) and `probabilities` by label; with `explain` also `attention`, the
-            tokens of each text with their weights.
+            probability) and `probabilities` by label; if asked for also `attention`: the tokens of
+            each text with their weights.
 
         Raises:
-            UserError: If a record lacks a field.
+            UserError: If a record lacks a field, or there is no attention pooling.
         """
-        ids, numbers = self._encoded(inputs)
+        if attention and "text_weights" not in model.prediction_model.output:
+            raise UserError("attention: this model pools without attention (model.pooling).")
+        records, ids = self._ids(inputs)
+        numbers = numbers_of(self.numbers, records)
         rows: list[Row] = [{} for _ in inputs]
         for chosen, batch in self._batches(ids, numbers, batch_size):
             outputs = {k: v.numpy() for k, v in self._forward(model)(batch).items()}
             logits = outputs["logits"].astype(np.float32)
             probabilities = class_probabilities(logits, self.temperature, self.labels.several)
             for place, i in enumerate(chosen):
-                rows[i] = self._row(self._record(inputs[i], i + 1), probabilities[place])
-                if self.explain:
+                rows[i] = self._row(records[i], probabilities[place])
+                if attention:
                     weights = {text: outputs[f"{text}_weights"][place] for text in self.texts}
                     tokens = {text: ids[text][i] for text in self.texts}
                     rows[i]["attention"] = self._attention(tokens, weights)
@@ -273,14 +282,7 @@ class Classification(StoredTask):
         Returns:
             Float32 `(inputs, width)` each.
         """
-        ids, numbers = self._encoded(inputs)
-        vectors: dict[str, np.ndarray] = {}
-        for chosen, batch in self._batches(ids, numbers, batch_size):
-            batch.pop("numbers", None)
-            for name, values in model.feature_model(batch).items():
-                shape = (len(inputs), values.shape[-1])
-                vectors.setdefault(name, np.zeros(shape, np.float32))[chosen] = values
-        return vectors
+        return encoded_features(model.feature_model, self._ids(inputs)[1], batch_size)
 
     def _record(self, given: str | Record, number: int) -> Record:
         if isinstance(given, str):
@@ -292,29 +294,19 @@ class Classification(StoredTask):
             return {"text": given}
         return given
 
-    def _encoded(
+    def _ids(
         self, inputs: Sequence[str | Record]
-    ) -> tuple[dict[str, Sequence[np.ndarray]], np.ndarray]:
-        """Returns the token ids by text, and the numbers, float32 `(inputs, numbers)`."""
+    ) -> tuple[list[Record], dict[str, Sequence[np.ndarray]]]:
+        """Returns the inputs as records, and their token ids by text."""
         records = [self._record(given, i) for i, given in enumerate(inputs, start=1)]
-        places = [place_of(record, i) for i, record in enumerate(records, start=1)]
-        for record, place in zip(records, places, strict=True):
-            self._texts_of(record, place)
+        for i, record in enumerate(records, start=1):
+            self._texts_of(record, place_of(record, i))
         columns = self._columns(self.tokenizer)
         ids = {
             text: columns[text].encoder.encode([record[text] for record in records])
             for text in self.texts
         }
-        numbers = np.zeros((len(records), len(self.numbers)), np.float32)
-        for n, column in enumerate(self.numbers):
-            for i, value in enumerate(column.encode([r.get(column.field) for r in records])):
-                if not len(value):
-                    found = records[i].get(column.field, "nothing")
-                    raise UserError(
-                        f"{places[i]}: the field {column.field!r} needs a number, not {found!r}."
-                    )
-                numbers[i, n] = value[0]
-        return ids, numbers
+        return records, ids
 
     def _batches(
         self, ids: Mapping[str, Sequence[np.ndarray]], numbers: np.ndarray, batch_size: int
@@ -397,7 +389,7 @@ class Classification(StoredTask):
         if not self.labels.several and len(labels) != 1:
             return f"{len(labels)} labels"
         for column in self.numbers:
-            if not len(column.encode([record.get(column.field)])[0]):
+            if number_in(record.get(column.field)) is None:
                 return f"no number in {column.field}, but {record.get(column.field)!r}"
         return ""
 
