@@ -39,13 +39,13 @@ class FilesBySplit(Dataset):
 
     def _read(self, split: str) -> Iterator[PlacedRecord]:
         for path in self._paths(split):
-            yield from self._read_file(path)
+            yield from self.read_file(path)
 
     def _content(self, split: str) -> list[str]:
         return [self._settings(), *map(content_hash, self._paths(split))]
 
     @abstractmethod
-    def _read_file(self, path: Path) -> Iterator[PlacedRecord]:
+    def read_file(self, path: Path) -> Iterator[PlacedRecord]:
         """Yields the records of a file."""
 
     @abstractmethod
@@ -97,7 +97,7 @@ class Csv(FilesBySplit):
     def _settings(self) -> str:
         return f"{self._columns} {self._delimiter!r} {self._header} {self._quoting}"
 
-    def _read_file(self, path: Path) -> Iterator[PlacedRecord]:
+    def read_file(self, path: Path) -> Iterator[PlacedRecord]:
         rows = self._rows(path)
         names: list[str] = next(rows, ("", []))[1] if self._header else []
         numbers = {
@@ -182,7 +182,7 @@ class LabelLines(FilesBySplit):
     def _settings(self) -> str:
         return f"{self._depth} {self._prefix!r}"
 
-    def _read_file(self, path: Path) -> Iterator[PlacedRecord]:
+    def read_file(self, path: Path) -> Iterator[PlacedRecord]:
         for number, line in enumerate(read_lines(path), start=1):
             if line and not line.isspace():
                 place = f"{path}:{number}"

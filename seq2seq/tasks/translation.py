@@ -22,6 +22,7 @@ from seq2seq.models.translator import Translator
 from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.tasks.answers import Details, hypotheses, source_tokens
 from seq2seq.tasks.base import Evaluation, Row, Task
+from seq2seq.tasks.features import encoded_features
 from seq2seq.tasks.padding import by_length, padded, teacher_forced
 from seq2seq.tasks.phrases import constrained, constraints_of
 from seq2seq.tasks.search import Scorer, Search, attends
@@ -289,6 +290,14 @@ class Translation(StoredTask):
                     "The runs of an ensemble need the same vocabularies: train them on the same "
                     "data with the same tokenizer, and other seeds or models."
                 )
+
+    def features(
+        self, model: Translator, inputs: Sequence[str | Record], batch_size: int = 64
+    ) -> dict[str, np.ndarray]:
+        """Returns the final states of the encoder by name, see `Translator.feature_model`."""
+        texts = [each if isinstance(each, str) else each["source"] for each in inputs]
+        ids = {"source": self.tokenizer.source.encode(texts)}
+        return encoded_features(model.feature_model, ids, batch_size)
 
     def evaluate(self, model: Translator, records: Iterable[Record]) -> Evaluation:
         """Translates the sources of records and scores them against their targets."""

@@ -1,0 +1,125 @@
+"""`seq2seq predict --features`: what the encoder makes of texts, for use elsewhere."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seq2seq.config import nearest
+from seq2seq.data.chunks import chunks
+from seq2seq.errors import UserError
+from seq2seq.inference.predictor import Predictor
+
+CHUNK = 64
+"""Batches read before they are encoded: sorted by length together."""
+
+
+def write_features(
+    predictor: Predictor, inputs: Iterable[Any], names: str, target: str, batch_size: int
+) -> dict[str, int]:
+    """Encodes inputs and writes their vectors, one row an input, in order.
+
+    The file's ending tells its format: `.npy` holds one float32 matrix `(inputs, width)`, the
+    vectors side by side; `.npz` a matrix for each name; `.parquet` a column for each name, beside
+    the text.
+
+    Args:
+        predictor: The run.
+        inputs: Texts or records.
+        names: Which vectors, such as `source.layer_0.forward.h,source.layer_0.backward.h`; `all`
+            for all.
+        target: The file.
+        batch_size: How many inputs are encoded at once.
+
+    Returns:
+        The width of each vector, in their order.
+
+    Raises:
+        UserError: If the run has no encoder, a name is unknown, or the file cannot be written.
+    """
+    path = Path(target)
+    write = writer_for(path)
+    texts: list[str] = []
+    parts: list[dict[str, np.ndarray]] = []
+    for chunk in chunks(inputs, CHUNK * batch_size):
+        found = predictor.features(chunk, batch_size)
+        parts.append({name: found[name] for name in chosen(names, list(found))})
+        texts += [each if isinstance(each, str) else next(iter(each.values())) for each in chunk]
+    if not parts:
+        raise UserError("--features: there is nothing to encode; the input is empty.")
+    vectors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    aside = path.with_name(f"aside-{os.getpid()}-{path.name}")
+    try:
+        write(aside, texts, vectors)
+        aside.replace(path)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error})") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return {name: values.shape[1] for name, values in vectors.items()}
+
+
+def chosen(names: str, known: Sequence[str]) -> list[str]:
+    """Returns the names that are asked for.
+
+    Raises:
+        UserError: If there is no such vector.
+    """
+    if names == "all":
+        return list(known)
+    asked = names.split(",")
+    for name in asked:
+        if name not in known:
+            raise UserError(
+                f"--features {name}: no such vector{nearest(name, list(known))}. There are "
+                f"{', '.join(known)}."
+            )
+    return asked
+
+
+Writer = Callable[[Path, Sequence[str], dict[str, np.ndarray]], None]
+
+
+def writer_for(path: Path) -> Writer:
+    """Returns what writes a file of this name.
+
+    Raises:
+        UserError: If its ending is not known, or there is no such folder.
+    """
+    if path.suffix not in WRITERS:
+        raise UserError(
+            f"-o {path}: --features writes a file whose name ends in {', '.join(WRITERS)}."
+        )
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.absolute().parent}; make it first.")
+    return WRITERS[path.suffix]
+
+
+def _write_npy(path: Path, texts: Sequence[str], vectors: dict[str, np.ndarray]) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, np.concatenate(list(vectors.values()), axis=1))
+
+
+def _write_npz(path: Path, texts: Sequence[str], vectors: dict[str, np.ndarray]) -> None:
+    with path.open("wb") as stream:
+        np.savez(stream, **vectors)  # type: ignore[arg-type]
+
+
+def _write_parquet(path: Path, texts: Sequence[str], vectors: dict[str, np.ndarray]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {
+        name: pyarrow.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1])
+        for name, values in vectors.items()
+    }
+    parquet.write_table(pyarrow.table({"source": pyarrow.array(texts), **columns}), path)
+
+
+WRITERS: dict[str, Writer] = {
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".parquet": _write_parquet,
+}
