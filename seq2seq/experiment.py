@@ -63,6 +63,7 @@ def run(
         seed_everything(config.seed)  # what was drawn so far does not count
         model = build(config, "model", **task.model_arguments())
         log.info("model: %s parameters", f"{model.training_model.count_params():,}")
+        task.initialize(model)
         trainer.callbacks |= build(config, "initial_encoder").give(task, model)
 
         def score_validation() -> dict[str, float]:

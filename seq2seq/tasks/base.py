@@ -99,6 +99,10 @@ class Task(ABC):
         """
         return
 
+    def initialize(self, model: Any) -> None:
+        """Puts what the data bring, such as pretrained vectors, into a new model; by default none."""
+        return
+
     def check_ensemble(self, others: Sequence["Task"]) -> None:
         """Refuses runs that cannot predict together with this one; all, by default.
 
