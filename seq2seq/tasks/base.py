@@ -100,7 +100,7 @@ class Task(ABC):
         return
 
     def initialize(self, model: Any) -> None:
-        """Puts what the data bring, such as pretrained vectors, into a new model; by default none."""
+        """Puts what the data bring into a new model, such as pretrained vectors; none by default."""
         return
 
     def check_ensemble(self, others: Sequence["Task"]) -> None:
