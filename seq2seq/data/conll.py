@@ -213,7 +213,8 @@ class Conll(FilesBySplit):
     def _settings(self) -> str:
         return str(asdict(self.format))
 
-    def _read_file(self, path: Path) -> Iterator[PlacedRecord]:
+    def read_file(self, path: Path) -> Iterator[PlacedRecord]:
+        """Yields the sentences of a file."""
         return read_sentences(path, self.format)
 
 

@@ -171,7 +171,9 @@ def negative_log_likelihood(
     return run(tf.cast(logits, tf.float32), tf.cast(transitions, tf.float32))
 
 
-def marginals(logits: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+def marginals(
+    logits: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the probability of each label at each step, over all labels of the other steps.
 
     Args:
@@ -180,25 +182,13 @@ def marginals(logits: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor) -> 
         lengths: Integers `(batch,)`.
 
     Returns:
-        Float32 `(batch, steps, labels)`; 0 at padding. No gradient flows through it.
+        Float32 `(batch, steps, labels)`, 0 at padding; and what the scores of label sequences are
+        normalised by, the logarithm of the sum of their exponentials, `(batch,)`, 0 for a row of
+        length 0. No gradient flows through either.
     """
     chain = _chain(tf.stop_gradient(logits), tf.stop_gradient(transitions), lengths)
-    return tf.cast(_batch_first(chain.marginals), tf.float32)[:, : tf.shape(logits)[1]]
-
-
-def log_normalizer(logits: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-    """Returns the logarithm of the sum of the exponentials of all sequences' scores.
-
-    Args:
-        logits: `(batch, steps, labels)`.
-        transitions: `(labels + 1, labels + 1)`, see `CRF`.
-        lengths: Integers `(batch,)`.
-
-    Returns:
-        Float32 `(batch,)`; 0 for a row of length 0. No gradient flows through it.
-    """
-    chain = _chain(tf.stop_gradient(logits), tf.stop_gradient(transitions), lengths)
-    return tf.cast(chain.log_normalizer, tf.float32)
+    found = tf.cast(_batch_first(chain.marginals), tf.float32)[:, : tf.shape(logits)[1]]
+    return found, tf.cast(chain.log_normalizer, tf.float32)
 
 
 def _chain(logits: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor) -> _Chain:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2seq.layers.crf import CRF, FORBIDDEN, log_normalizer, marginals, negative_log_likelihood
+from seq2seq.layers.crf import CRF, FORBIDDEN, marginals, negative_log_likelihood
 from seq2seq.layers.crf_search import n_best, viterbi
 
 LABELS = 3
@@ -88,8 +88,7 @@ def test_loss_and_gradients_are_those_of_the_enumeration(allowed, scale):
 @pytest.mark.parametrize("scale", [1, 30])
 def test_marginals_normalizer_and_best_sequences_are_those_of_the_enumeration(allowed, scale):
     logits, transitions = scores(scale, allowed, seed=2)
-    probabilities = marginals(logits, transitions, LENGTHS)
-    normalizers = log_normalizer(logits, transitions, LENGTHS)
+    probabilities, normalizers = marginals(logits, transitions, LENGTHS)
     best, best_scores = viterbi(logits, transitions, LENGTHS)
     several, several_scores = n_best(logits, transitions, LENGTHS, 5)
     for row, length in enumerate(LENGTHS):
@@ -140,7 +139,9 @@ def test_long_rows_neither_overflow_nor_vanish():
     plain = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     loss = negative_log_likelihood(logits, zeros, labels, lengths)
     np.testing.assert_allclose(loss, tf.reduce_sum(plain, axis=1), rtol=1e-5)
-    np.testing.assert_allclose(marginals(logits, zeros, lengths), tf.nn.softmax(logits), atol=1e-5)
+    np.testing.assert_allclose(
+        marginals(logits, zeros, lengths)[0], tf.nn.softmax(logits), atol=1e-5
+    )
     best, _ = viterbi(logits, zeros, lengths)
     np.testing.assert_array_equal(best, tf.argmax(logits, axis=-1))
 
@@ -152,7 +153,7 @@ def test_the_one_allowed_way_is_found_against_all_logits():
     labels, score = viterbi(logits, transitions, np.array([3]))
     assert labels.numpy().tolist() == [[1, 2, 2]]
     assert score.numpy() == [600]
-    probabilities = marginals(logits, transitions, np.array([3]))
+    probabilities, _ = marginals(logits, transitions, np.array([3]))
     np.testing.assert_allclose(probabilities[0], np.eye(3)[[1, 2, 2]], atol=1e-6)
     loss = negative_log_likelihood(logits, transitions, labels, np.array([3]))
     np.testing.assert_allclose(loss, 0, atol=1e-4)
@@ -168,7 +169,7 @@ def test_rows_without_steps(steps):
     assert loss == 0
     for gradient in tape.gradient(loss, [logits, transitions]):
         assert not gradient.numpy().any()
-    assert marginals(logits, transitions, lengths).shape == (2, steps, 3)
+    assert marginals(logits, transitions, lengths)[0].shape == (2, steps, 3)
     best, score = viterbi(logits, transitions, lengths)
     assert best.shape == (2, steps)
     assert score.numpy().tolist() == [0, 0]

@@ -1,0 +1,51 @@
+"""Words, characters or values as numbers."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+PADDING, UNKNOWN = range(2)
+RESERVED = 2
+
+
+class Vocabulary:
+    """Numbers items from 2 on; 0 is padding and 1 what is unknown.
+
+    Args:
+        items: The items, in the order of their numbers.
+
+    Example:
+        >>> vocabulary = Vocabulary.of(Counter(["b", "a", "b"]))
+        >>> vocabulary.numbers(["a", "b", "c"])
+        array([3, 2, 1], dtype=int32)
+    """
+
+    def __init__(self, items: Iterable[str] = ()) -> None:
+        self.items = list(items)
+        self._number = {item: number for number, item in enumerate(self.items, start=RESERVED)}
+
+    @classmethod
+    def of(
+        cls, counts: Counter[str], minimum_frequency: int = 1, maximum_size: int | None = None
+    ) -> "Vocabulary":
+        """Numbers what occurs often enough, the most frequent first.
+
+        Args:
+            counts: How often each item occurs.
+            minimum_frequency: How often an item must occur.
+            maximum_size: How many items there may be; `None` keeps all.
+        """
+        counted = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return cls(item for item, count in counted[:maximum_size] if count >= minimum_frequency)
+
+    def __len__(self) -> int:
+        """Returns how many numbers there are, with the reserved ones."""
+        return RESERVED + len(self.items)
+
+    def __contains__(self, item: str) -> bool:
+        return item in self._number
+
+    def numbers(self, items: Sequence[str]) -> np.ndarray:
+        """Returns the numbers of items, int32 `(items,)`."""
+        return np.array([self._number.get(item, UNKNOWN) for item in items], np.int32)

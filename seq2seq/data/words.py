@@ -1,0 +1,41 @@
+"""Raw sentences as tokens."""
+
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Split
+
+from seq2seq.errors import UserError
+
+WORDS = r"[\p{L}\p{M}\p{N}_]+|[^\s]"
+"""A run of letters, marks, digits and underscores; any other character stands by itself."""
+
+
+class WordSplitter:
+    r"""Cuts raw text into tokens, by a rule that can be said in one line.
+
+    Args:
+        pattern: A regular expression (Oniguruma's, with `\p{L}` for letters) of what a token is;
+            what stands between tokens is dropped.
+
+    Raises:
+        UserError: If the pattern cannot be read.
+
+    Example:
+        >>> WordSplitter()("It's 3 p.m.")
+        [('It', 0), ("'", 2), ('s', 3), ('3', 5), ('p', 7), ('.', 8), ('m', 9), ('.', 10)]
+    """
+
+    def __init__(self, pattern: str = WORDS) -> None:
+        try:
+            self._split = Split(Regex(pattern), "removed", invert=True)
+        except Exception as error:  # the library raises plain Exception
+            raise UserError(
+                f"pattern {pattern!r}: cannot be read as a regular expression ({error})"
+            ) from error
+
+    def __call__(self, text: str) -> list[tuple[str, int]]:
+        """Returns each token with the place of its first character."""
+        return [(piece, start) for piece, (start, _) in self._split.pre_tokenize_str(text)]
+
+    def tokens(self, text: str) -> list[str]:
+        """Returns the tokens."""
+        return [piece for piece, _ in self(text)]

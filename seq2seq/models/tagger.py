@@ -1,0 +1,194 @@
+"""The tagger: a label for each token of a sequence."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.crf import CRF, constrained
+from seq2seq.layers.dense import Dense
+from seq2seq.layers.embedding_dropout import EmbeddingDropout
+from seq2seq.layers.word_dropout import WordDropout
+from seq2seq.models.encoder import Encoder
+
+Output = Literal["softmax", "constrained_softmax", "crf"]
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class Respelled(keras.layers.Layer):
+    """Gives each token the vector of its spelling."""
+
+    def call(self, vectors: tf.Tensor, spelling: tf.Tensor) -> tf.Tensor:
+        """Maps `(spellings, features)` and `(batch, steps)` to `(batch, steps, features)`."""
+        return tf.gather(vectors, spelling)
+
+
+class Tagger:
+    """Reads words, their characters and further columns; an encoder sees them in their sentence.
+
+    Args:
+        sizes: What is read: the number of ids of `words` (0 is padding, 1 what is unknown), of
+            `characters` (0 if none are read) and, by name, of further `columns`; and rows and width
+            of the pretrained `vectors`, or `None`.
+        labels: Number of labels.
+        allowed: Which label may follow which, see `CRF`; `None` allows all.
+        encoder: The encoder.
+        character_features: Makes the layer that reads characters from their number; `None` if none
+            are to be read.
+        embedding_dim: Width of the word embeddings that are learned here; 0 for none, where there
+            are pretrained vectors.
+        column_dim: Width of the embeddings of each further column.
+        tune_vectors: Whether pretrained vectors are trained further.
+        word_dropout: Share of the words read as unknown in training.
+        embedding_dropout: Share of the vocabulary whose embeddings are dropped, wherever a word
+            stands in the batch (Gal & Ghahramani, 2016, https://arxiv.org/abs/1512.05287).
+        locked_dropout: Share of the features dropped before and behind the encoder, the same ones
+            at every step of a sequence (as above, also called variational).
+        output: `softmax`, a label by itself; `constrained_softmax`, trained the same way, whose
+            predictions are the best sequence that is allowed; or `crf`.
+
+    Attributes:
+        training_model: What the task makes of a sentence -> `logits`, `(batch, steps, labels)`, and
+            with a CRF `transitions`, `(labels + 1, labels + 1)`.
+        loss_model: The same.
+        prediction_model: The same -> `logits` and `transitions` to be searched; with `softmax` only
+            `logits`.
+
+    Raises:
+        ValueError: If an argument has an impossible value.
+
+    Example:
+        >>> sizes = {"words": 9, "characters": 0, "columns": {}, "vectors": None}
+        >>> tagger = Tagger(sizes, labels=3, encoder=Encoder(units=8))
+        >>> tagger.loss_model({"words": np.array([[4, 5]]), "length": np.array([2])})
+    """
+
+    def __init__(
+        self,
+        sizes: Mapping[str, Any],
+        labels: int,
+        encoder: Encoder,
+        allowed: Sequence[Sequence[bool]] | None = None,
+        character_features: Callable[[int], keras.layers.Layer] | None = None,
+        embedding_dim: int = 100,
+        column_dim: int = 16,
+        tune_vectors: bool = False,
+        word_dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
+        locked_dropout: float = 0.0,
+        output: Output = "crf",
+    ) -> None:
+        if output not in ("softmax", "constrained_softmax", "crf"):
+            raise ValueError(f"output: must be softmax, constrained_softmax or crf, got {output!r}")
+        words, characters, columns, vectors = (
+            sizes[name] for name in ("words", "characters", "columns", "vectors")
+        )
+        if embedding_dim == 0 and vectors is None:
+            raise ValueError("embedding_dim: 0 needs pretrained vectors (tokenizer.vectors)")
+        if bool(characters) != (character_features is not None):
+            raise ValueError(
+                "character_features: the tokenizer reads characters (tokenizer.characters) if and "
+                "only if the model does; one of them does not"
+            )
+        self.encoder, self.output, self.allowed = encoder, output, allowed
+        self._make_inputs(columns, vectors, characters)
+        features = self._words(words, embedding_dim, word_dropout, embedding_dropout)
+        features += self._vectors(vectors, tune_vectors)
+        features += self._columns(columns, column_dim)
+        if character_features is not None:
+            layer = character_features(characters)
+            spelled = layer(self.inputs["characters"], self.inputs["character_length"])
+            features.append(Respelled(name="respelled")(spelled, self.inputs["spelling"]))
+        fraction("locked_dropout", locked_dropout)
+        sequence = keras.layers.Concatenate(name="features")(features)
+        sequence = keras.layers.SpatialDropout1D(locked_dropout, name="before")(sequence)
+        sequence, _ = encoder(sequence, self.inputs["length"])
+        sequence = keras.layers.SpatialDropout1D(locked_dropout, name="behind")(sequence)
+        logits = Dense(labels, name="logits")(sequence)
+        self._connect(logits, labels)
+
+    def set_vectors(self, vectors: np.ndarray) -> None:
+        """Puts pretrained vectors, `(rows, width)`, in their place."""
+        self.vector_embedding.set_weights([vectors])
+
+    def _make_inputs(
+        self, columns: Mapping[str, int], vectors: Sequence[int] | None, characters: int
+    ) -> None:
+        sequences = ["words", *columns, *(["vectors"] if vectors else [])]
+        sequences += ["spelling", "characters"] if characters else []
+        lengths = ["length", *(["character_length"] if characters else [])]
+        self.inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in sequences}
+        self.inputs |= {name: keras.Input((), dtype="int32", name=name) for name in lengths}
+
+    def _words(
+        self, size: int, dim: int, word_dropout: float, embedding_dropout: float
+    ) -> list[Any]:
+        fraction("word_dropout", word_dropout)
+        fraction("embedding_dropout", embedding_dropout)
+        if dim == 0:
+            return []
+        words = WordDropout(word_dropout, name="word_dropout")(self.inputs["words"])
+        vectors = embedding(size, dim, "embedding")(words)
+        return [EmbeddingDropout(size, embedding_dropout, name="embedding_dropout")(vectors, words)]
+
+    def _vectors(self, shape: Sequence[int] | None, tuned: bool) -> list[Any]:
+        if shape is None:
+            return []
+        self.vector_embedding = keras.layers.Embedding(
+            *shape, embeddings_initializer="zeros", trainable=tuned, name="pretrained"
+        )
+        return [self.vector_embedding(self.inputs["vectors"])]
+
+    def _columns(self, sizes: Mapping[str, int], dim: int) -> list[Any]:
+        return [
+            embedding(size, dim, f"column_{name}")(self.inputs[name])
+            for name, size in sizes.items()
+        ]
+
+    def _connect(self, logits: Any, labels: int) -> None:
+        found = {"logits": logits}
+        if self.output == "crf":
+            found = CRF(labels, self.allowed, name="crf")(logits)
+        self.training_model = self.loss_model = keras.Model(self.inputs, found, name="training")
+        searched = found
+        if self.output == "constrained_softmax":
+            searched = LegalPaths(labels, self.allowed, name="legal")(logits)
+        self.prediction_model = keras.Model(self.inputs, searched, name="prediction")
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class LegalPaths(keras.layers.Layer):
+    """Turns logits into log-probabilities, beside transitions that only forbid.
+
+    Args:
+        labels: The number of labels.
+        allowed: Which label may follow which, see `CRF`.
+    """
+
+    def __init__(
+        self, labels: int, allowed: Sequence[Sequence[bool]] | None, **kwargs: Any
+    ) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.labels, self.allowed = labels, allowed
+
+    def call(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Maps `(batch, steps, labels)` to what `CRF` returns."""
+        free = tf.zeros((self.labels + 1, self.labels + 1))
+        return {
+            "logits": tf.nn.log_softmax(tf.cast(logits, tf.float32)),
+            "transitions": constrained(free, self.allowed),
+        }
+
+
+def embedding(size: int, dim: int, name: str) -> keras.layers.Embedding:
+    """Makes embeddings of unit variance, from which an LSTM learns fast.
+
+    Raises:
+        ValueError: If the width is impossible.
+    """
+    positive("embedding_dim" if name == "embedding" else "column_dim", dim)
+    initializer = keras.initializers.RandomNormal(stddev=1.0)
+    return keras.layers.Embedding(size, dim, embeddings_initializer=initializer, name=name)

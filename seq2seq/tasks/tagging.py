@@ -1,0 +1,458 @@
+"""Tagging: a label for each token of a sentence."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from seq2seq.data.batching import Batching
+from seq2seq.data.conll import CONLLU, ColumnFormat, Conll
+from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.label_columns import TokenLabels
+from seq2seq.data.places import place_of
+from seq2seq.data.token_features import TokenFeatures
+from seq2seq.data.token_store import ColumnSpec, TokenStore
+from seq2seq.data.vocabulary import UNKNOWN
+from seq2seq.errors import UserError
+from seq2seq.evaluation.tagging import (
+    accuracies,
+    confusion_counts,
+    entity_scores,
+    frequent_errors,
+    signature,
+)
+from seq2seq.kernels.library import graphs_stay_here
+from seq2seq.layers.crf import marginals, negative_log_likelihood
+from seq2seq.layers.crf_search import n_best, viterbi
+from seq2seq.models.tagger import Tagger
+from seq2seq.plots.confusion import confusion_matrix_figure
+from seq2seq.tasks.base import Evaluation, Row
+from seq2seq.tasks.padding import by_length, padded
+from seq2seq.tasks.stored import StoredTask
+from seq2seq.training.losses import ElementLoss, TokenCrossEntropy
+
+log = logging.getLogger(__name__)
+
+_SHOWN_PLACES = 5
+_DECIMALS = 6
+
+
+class TaggingLoss:
+    """Cross-entropy of each label; of a CRF's labels, the sentence's divided among its tokens.
+
+    So both are means over tokens, and comparable.
+    """
+
+    def __init__(self) -> None:
+        self._softmax = TokenCrossEntropy()
+
+    def __call__(
+        self, labels: tf.Tensor, outputs: Mapping[str, tf.Tensor], weights: tf.Tensor
+    ) -> ElementLoss:
+        """Compares labels with what a tagger's `loss_model` returns.
+
+        Args:
+            labels: Integers `(batch, steps)`.
+            outputs: `logits`, and with a CRF `transitions`.
+            weights: `(batch, steps)`; of a row, all real tokens have weight 1, or none has.
+
+        Returns:
+            The losses, float32 `(batch, steps)`.
+        """
+        if "transitions" not in outputs:
+            return self._softmax(tf.maximum(labels, 0), outputs["logits"], weights)
+        lengths = tf.cast(tf.reduce_sum(weights, axis=1), tf.int32)
+        losses = negative_log_likelihood(**outputs, labels=labels, lengths=lengths)
+        shares = losses / tf.cast(tf.maximum(lengths, 1), tf.float32)
+        divided = shares[:, tf.newaxis] * weights
+        return ElementLoss(divided, divided)
+
+
+class Tagging(StoredTask):
+    """Learns from records with `tokens` and a label for each of them, `labels`.
+
+    Records without tokens are left out, counted and reported. A label of validation or test that
+    training does not have counts as an error; its sentence does not count in the loss.
+
+    Args:
+        tokenizer: What is read of a token.
+        batching: How rows become batches.
+        scheme: How the data write spans: `IOB1`, `IOB2`, `BIOES`; null where a label stands for its
+            token alone.
+        train_scheme: The scheme that the model learns, null for that of the data; predictions are
+            written in that of the data.
+        n_best: How many label sequences are predicted.
+        probabilities: Whether predictions tell how probable each label is.
+
+    Raises:
+        ValueError: If an argument is impossible.
+    """
+
+    example_arguments: ClassVar[dict[str, Any]]  # they depend on what is read
+
+    sorted_by: ClassVar[tuple[str, ...]] = ("labels",)
+
+    def __init__(
+        self,
+        tokenizer: TokenFeatures,
+        batching: Batching,
+        scheme: str | None = None,
+        train_scheme: str | None = None,
+        n_best: int = 1,
+        probabilities: bool = False,
+    ) -> None:
+        super().__init__(batching)
+        if n_best < 1:
+            raise ValueError(f"n_best: must be a whole number of at least 1, got {n_best!r}")
+        self.tokenizer = tokenizer
+        self.labels = TokenLabels(scheme, train_scheme)
+        self.n_best, self.probabilities = n_best, probabilities
+        self.loss = TaggingLoss()
+        self.format: ColumnFormat | None = None
+        self._vectors: np.ndarray | None = None
+        self._compiled: tuple[Tagger, Callable[..., dict[str, tf.Tensor]]] | None = None
+        characters = 5 if tokenizer.settings["characters"] else 0
+        vectors = None if tokenizer.settings["vectors"] is None else [3, 2]
+        sizes = {"words": 5, "characters": characters, "columns": {}, "vectors": vectors}
+        self.example_arguments = {"sizes": sizes, "labels": 3}  # type: ignore[misc]
+
+    @property
+    def signature(self) -> Any:  # type: ignore[override]
+        """The `tf.TensorSpec` of each part of a batch `(inputs, labels, weights)`."""
+        ranks = self.tokenizer.ranks
+        inputs = {name: tf.TensorSpec((None,) * rank, tf.int32) for name, rank in ranks.items()}
+        sentences = (None, None)
+        return inputs, tf.TensorSpec(sentences, tf.int32), tf.TensorSpec(sentences, tf.float32)
+
+    def check_model(self, model: Tagger) -> None:
+        """Refuses constraints where there are none.
+
+        Raises:
+            UserError: If the output is constrained and there is no scheme.
+        """
+        if model.output == "constrained_softmax" and self.labels.scheme is None:
+            raise UserError(
+                "model.output=constrained_softmax: without task.scheme there is no constraint. "
+                "Give task.scheme, or model.output=softmax."
+            )
+
+    def fit_encoders(self, data: Dataset) -> None:
+        """Fits the vocabularies; checks the labels of all splits."""
+        self.format = data.format if isinstance(data, Conll) else None
+        counts: Counter[str] = Counter()
+
+        def training_records() -> Iterator[Record]:
+            for record, labels in self._checked(data.records("train")):
+                counts.update(labels)
+                yield record
+
+        self._vectors = self.tokenizer.fit(training_records())
+        self.labels.use(counts)
+        sizes = self.tokenizer.sizes
+        log.info("%d labels: %s", len(counts), ", ".join(self.labels.names))
+        log.info(
+            "vocabulary: %s words, %s characters, %s pretrained vectors",
+            f"{sizes['words']:,}",
+            f"{sizes['characters']:,}",
+            f"{sizes['vectors'][0]:,}" if sizes["vectors"] else "no",
+        )
+        for split in ("validation", "test"):
+            self._report_unseen(split, data.records(split))
+
+    def _checked(self, records: Iterable[Record]) -> Iterator[tuple[Record, list[str]]]:
+        """Yields records with their labels as the model learns them.
+
+        Raises:
+            UserError: If a label is none of the scheme, or there is not one for each token.
+        """
+        for number, record in enumerate(records, start=1):
+            place = place_of(record, number)
+            check_record(record, ("tokens", "labels", *self.tokenizer.settings["columns"]), place)
+            try:
+                yield record, self.labels.trained(record["labels"])
+            except ValueError as error:
+                raise UserError(f"{place}: task.scheme: {error}.") from error
+
+    def _report_unseen(self, split: str, records: Iterable[Record]) -> None:
+        unseen: Counter[str] = Counter()
+        places: dict[str, str] = {}
+        for number, (record, labels) in enumerate(self._checked(records), start=1):
+            for label in labels:
+                if label not in self.labels:
+                    unseen[label] += 1
+                    places.setdefault(label, place_of(record, number))
+        if unseen:
+            shown = ", ".join(
+                f"{label} ({places[label]})" for label in list(unseen)[:_SHOWN_PLACES]
+            )
+            log.warning(
+                "%s: %d token(s) of %d label(s) that training does not have: they count as errors "
+                "and not in the loss: %s%s",
+                split, unseen.total(), len(unseen), shown,
+                ", ..." if len(unseen) > _SHOWN_PLACES else "",
+            )  # fmt: skip
+
+    def columns(self, split: str) -> dict[str, ColumnSpec]:
+        """Returns what is read of the tokens, and the labels; training leaves out what is long."""
+        limits = self.batching.maximum_length if split == "train" else {}
+        columns = self.tokenizer.columns_of_store()
+        words = columns["words"]._replace(maximum_length=limits.get("tokens"))
+        return {
+            **columns,
+            "words": words._replace(empty="without tokens"),
+            "labels": ColumnSpec("labels", self.labels),
+        }
+
+    def describe_store(self, store: TokenStore) -> str:
+        """Returns the share of unknown words."""
+        share = np.mean(np.asarray(store.columns["words"].tokens) == UNKNOWN)
+        return f"; {100 * share:.2f} % unknown words"
+
+    def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
+        """Returns the number of tokens."""
+        return int(self._lengths(store)[rows].sum())
+
+    def make_batch(
+        self, store: TokenStore, rows: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Returns what is read, the labels, and the weights of real tokens."""
+        inputs = self.tokenizer.inputs(lambda column: store.padded(column, rows))
+        labels, lengths = store.padded("labels", rows)
+        real = np.arange(labels.shape[1]) < lengths[:, None]
+        real &= (labels >= 0).all(axis=1, keepdims=True)
+        return inputs, labels, real.astype(np.float32)
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Returns the sizes of the vocabularies, and what the scheme allows."""
+        return {
+            "sizes": self.tokenizer.sizes,
+            "labels": len(self.labels.names),
+            "allowed": self.labels.allowed,
+        }
+
+    def initialize(self, model: Tagger) -> None:
+        """Puts the pretrained vectors into the model."""
+        if self._vectors is not None:
+            model.set_vectors(self._vectors)
+
+    def predict(
+        self, model: Tagger, inputs: Sequence[str | Record], batch_size: int = 64
+    ) -> list[Row]:
+        """Labels sentences.
+
+        Args:
+            model: The model.
+            inputs: Records with `tokens` and the further columns that are read; or raw sentences,
+                which are cut into tokens, see `WordSplitter`.
+            batch_size: How many are labelled at once; they are sorted by length before.
+
+        Returns:
+            Rows with `source` and `prediction` (tokens and labels, a blank between them), `score`
+            (the logarithm of the probability of all labels together), `tokens` and `labels`; if
+            the task was asked for them, `probabilities` of the labels, and all `hypotheses`, each
+            with `prediction`, `score` and `labels`.
+
+        Raises:
+            UserError: If a record lacks a column.
+        """
+        records = [self._record(given, number) for number, given in enumerate(inputs, start=1)]
+        rows = [self._row(record, [], 0.0) for record in records]
+        columns = self.tokenizer.columns_of_store()
+        encoded = {
+            name: spec.encoder.encode([record[spec.field] for record in records])
+            for name, spec in columns.items()
+        }
+        forward = self._forward(model)
+        for chosen in by_length(range(len(records)), encoded["words"], batch_size):
+            batch = self.tokenizer.inputs(partial(padded_column, encoded, chosen))
+            found = {name: value.numpy() for name, value in forward(batch).items()}
+            for place, i in enumerate(chosen):
+                rows[i] = self._labelled(records[i], place, found)
+        return rows
+
+    def _record(self, given: str | Record, number: int) -> Record:
+        needed = self.tokenizer.settings["columns"]
+        if not isinstance(given, str):
+            check_record(given, ("tokens", *needed), place_of(given, number))
+            return given
+        if needed:
+            raise UserError(
+                f"record {number}: a text alone is not enough; the model reads tokens, "
+                f"{', '.join(needed)}. Give a file in columns, or JSONL."
+            )
+        return {"tokens": self.tokenizer.split.tokens(given), "source": given}
+
+    def _labelled(self, record: Record, place: int, found: Mapping[str, np.ndarray]) -> Row:
+        count = len(record["tokens"])
+        several = [
+            self._row(record, self.labels.decode(labels[:count].tolist()), float(score))
+            for labels, score in zip(found["labels"][place], found["scores"][place], strict=True)
+            if score > -np.inf
+        ]
+        row = several[0]
+        if self.probabilities:
+            probabilities = found["probabilities"][place, :count]
+            row["probabilities"] = probabilities.astype(float).round(_DECIMALS).tolist()
+        if self.n_best > 1:
+            kept = ("prediction", "score", "labels")
+            row["hypotheses"] = [{name: each[name] for name in kept} for each in several]
+        return row
+
+    @staticmethod
+    def _row(record: Record, labels: list[str], score: float) -> Row:
+        tokens = record["tokens"]
+        return {
+            "source": record.get("source", " ".join(tokens)),
+            "prediction": " ".join(labels),
+            "score": score,
+            "tokens": list(tokens),
+            "labels": labels,
+        }
+
+    def _forward(self, model: Tagger) -> Callable[..., dict[str, tf.Tensor]]:
+        """Returns model and search as one graph, traced once for each model."""
+        if self._compiled is None or self._compiled[0] is not model:
+            search = tf.function(
+                lambda inputs: labelled(model, inputs, self.n_best),
+                input_signature=[self.signature[0]],
+                autograph=False,
+            )
+            self._compiled = (model, search)
+        return self._compiled[1]
+
+    def evaluate(self, model: Tagger, records: Iterable[Record]) -> Evaluation:
+        """Labels the tokens of records and scores the labels.
+
+        Raises:
+            UserError: If a label is none of the scheme, or there is not one for each token.
+        """
+        kept = [record for record, _ in self._checked(records)]
+        rows = self.predict(model, kept)
+        for row, record in zip(rows, kept, strict=True):
+            row["reference"] = " ".join(record["labels"])
+            row["reference_labels"] = list(record["labels"])
+        tokens = [row["tokens"] for row in rows]
+        labels = references_of(rows), [row["labels"] for row in rows]
+        known = [[self.tokenizer.is_known(token) for token in each] for each in tokens]
+        scores = accuracies(*labels, known)
+        tables = {"errors": frequent_errors(tokens, *labels)}
+        signatures = {}
+        if self.labels.scheme is not None:
+            entities, tables["entities"] = entity_scores(*labels, self.labels.scheme)
+            scores |= entities
+            signatures["f1"] = signature(self.labels.scheme)
+        return Evaluation(rows, scores, signatures, tables)
+
+    def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
+        """Returns the confusion matrix of the labels."""
+        counts, names = confusion_counts(
+            references_of(evaluation.rows), [row["labels"] for row in evaluation.rows]
+        )
+        return {"confusion": confusion_matrix_figure(counts, names)}
+
+    def column_format(self, file_name: str) -> ColumnFormat:
+        """Returns the layout of a file to be labelled: that of the training data, if they had one.
+
+        Args:
+            file_name: Its name, whose ending tells CoNLL-U.
+        """
+        is_conllu = file_name.removesuffix(".gz").endswith(".conllu")
+        if self.format is not None and self.format.word_ids == is_conllu:
+            return self.format
+        return CONLLU if is_conllu else ColumnFormat({"tokens": 0, "labels": -1})
+
+    def save(self, folder: Path) -> None:
+        """Writes the vocabularies, the labels and the layout of the data's files."""
+        (folder / "tokenizer").mkdir()
+        self.tokenizer.save(folder / "tokenizer" / "features.json")
+        self.labels.save(folder / "labels.json")
+        layout = None if self.format is None else asdict(self.format)
+        (folder / "columns.json").write_text(json.dumps(layout), encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        """Reads what `save` wrote."""
+        self.tokenizer = TokenFeatures.load(folder / "tokenizer" / "features.json")
+        self.labels.load(folder / "labels.json")
+        try:
+            layout = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"{folder / 'columns.json'} cannot be read: {error}.") from error
+        self.format = None if layout is None else ColumnFormat(**layout)
+
+
+def labelled(model: Tagger, inputs: Mapping[str, tf.Tensor], count: int) -> dict[str, tf.Tensor]:
+    """Finds the best labels of some sentences.
+
+    Args:
+        model: The tagger.
+        inputs: What its models read.
+        count: How many label sequences of each.
+
+    Returns:
+        `labels`, int32 `(batch, count, steps)`; `scores`, their log-probabilities `(batch, count)`,
+        minus infinity where there are fewer; and `probabilities` `(batch, steps)`, of each label of
+        the best sequence.
+    """
+    with graphs_stay_here():
+        found = model.prediction_model(inputs, training=False)
+    logits, lengths = tf.cast(found["logits"], tf.float32), inputs["length"]
+    size = logits.shape[-1]
+    if "transitions" not in found and count == 1:
+        labels = tf.argmax(logits, axis=-1, output_type=tf.int32)[:, tf.newaxis]
+        logs = tf.reduce_max(tf.nn.log_softmax(logits), axis=-1)
+        real = tf.sequence_mask(lengths, tf.shape(logits)[1], tf.float32)
+        scores = tf.reduce_sum(logs * real, axis=1, keepdims=True)
+        return {"labels": labels, "scores": scores, "probabilities": tf.exp(logs)}
+    transitions = found.get("transitions", tf.zeros((size + 1, size + 1)))
+    if count == 1:
+        best, score = viterbi(logits, transitions, lengths)
+        labels, scores = best[:, tf.newaxis], score[:, tf.newaxis]
+    else:
+        labels, scores = n_best(logits, transitions, lengths, count)
+    each, normalizer = marginals(logits, transitions, lengths)
+    probabilities = tf.gather(each, labels[:, 0], batch_dims=2)
+    return {
+        "labels": labels,
+        "scores": scores - normalizer[:, tf.newaxis],
+        "probabilities": probabilities,
+    }
+
+
+def padded_column(
+    encoded: Mapping[str, Sequence[np.ndarray]], chosen: Sequence[int], column: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns some rows of an encoded column, padded, and their lengths."""
+    return padded([encoded[column][i] for i in chosen])
+
+
+def references_of(rows: Sequence[Row]) -> list[list[str]]:
+    """Returns the right labels of rows."""
+    return [row["reference_labels"] for row in rows]
+
+
+def check_record(record: Record, fields: Sequence[str], place: str) -> None:
+    """Checks that a record has lists of texts of one length.
+
+    Raises:
+        UserError: If it does not.
+    """
+    for field in fields:
+        value = record.get(field)
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise UserError(
+                f"{place}: needs a list of texts in the field {field!r}; the record has "
+                f"{', '.join(record)}."
+            )
+        if len(value) != len(record["tokens"]):
+            raise UserError(
+                f"{place}: {len(record['tokens'])} tokens, but {len(value)} {field}: each token "
+                "needs one."
+            )
