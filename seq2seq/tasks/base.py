@@ -100,7 +100,7 @@ class Task(ABC):
         return
 
     def initialize(self, model: Any) -> None:
-        """Puts what the data bring into a new model, such as pretrained vectors; none by default."""
+        """Puts what the data bring into a new model, such as pretrained vectors."""
         return
 
     def check_ensemble(self, others: Sequence["Task"]) -> None:
