@@ -1,6 +1,7 @@
 """`seq2seq train`: from the command line through Hydra to one run or a sweep of runs."""
 
 import argparse
+import functools
 import shlex
 import shutil
 import signal
@@ -12,9 +13,9 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from seq2seq.config import (
@@ -26,6 +27,10 @@ from seq2seq.config import (
     store_config,
 )
 from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
+from seq2seq.tracking.base import RUN_ID_FILE
+
+CRASHED = 1
+"""The exit code of a sweep with a trial that failed by no mistake of the user."""
 
 
 def launch(arguments: Sequence[str], debug: bool) -> int:
@@ -46,7 +51,11 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     resumed = [a.removeprefix("resume=") for a in overrides if a.startswith("resume=")]
     if resumed:
         rest = [a for a in overrides if not a.startswith("resume=")]
+        if (Path(resumed[-1]) / "sweep.json").is_file():
+            return _resume_sweep(Path(resumed[-1]), flags, rest, debug)
         return _resume(Path(resumed[-1]), flags, rest, debug)
+    if "--multirun" in flags:
+        return _sweep(overrides, debug)
     overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in overrides]
     parsed = _checked(overrides)
     folders = [str(o.value()) for o in parsed if o.key_or_group == "hydra.run.dir"]
@@ -59,8 +68,6 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
         runtime = HydraConfig.get().runtime
         run_folder = Path(runtime.output_dir)
         codes.append(_run(config, run_folder, tags_of(runtime.choices), debug, resumed=False))
-        if codes[-1] == INTERRUPTED:  # the rest of a sweep is not wanted either
-            sys.exit(INTERRUPTED)
 
     before = sys.argv
     sys.argv = ["seq2seq train", *flags, *overrides]
@@ -71,18 +78,70 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     return max(codes, default=0)
 
 
+def _sweep(arguments: list[str], debug: bool, sweep_folder: Path | None = None) -> int:
+    """Runs the trials of a sweep, or those that are left of one."""
+    from seq2seq.sweeps.run import run_sweep
+
+    if not any(argument.startswith("sweep=") for argument in arguments):
+        arguments = ["sweep=grid", *arguments]
+    overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in arguments]
+    job = functools.partial(_trial, debug=debug)
+    parsed = _checked(overrides)
+    return run_sweep(arguments, overrides, parsed, job, Console(stderr=True), sweep_folder)
+
+
+def _resume_sweep(sweep_folder: Path, flags: list[str], overrides: list[str], debug: bool) -> int:
+    """Goes on with a sweep; another process may be at work on it."""
+    from seq2seq.sweeps.study import read_sweep
+
+    for override in overrides:
+        if not override.startswith(("sweep.", "hydra/launcher=", "hydra.launcher.")):
+            raise UserError(
+                f"resume={sweep_folder}: goes on with a sweep as it was begun; {override} does not "
+                "fit, only sweep.trials=..., sweep.at_once=... and hydra/launcher=... do"
+            )
+    if flags:
+        raise UserError(f"resume={sweep_folder}: goes on with a sweep; leave out {flags[0]}")
+    keys = {override.partition("=")[0] for override in overrides}
+    begun = read_sweep(sweep_folder)["arguments"]
+    kept = [argument for argument in begun if argument.partition("=")[0] not in keys]
+    return _sweep([*kept, *overrides], debug, sweep_folder)
+
+
+def _trial(config: DictConfig, debug: bool) -> int:
+    """Runs one trial of a sweep, or goes on with it; launchers call it wherever they like."""
+    runtime, sweep = HydraConfig.get().runtime, HydraConfig.get().sweep
+    run_folder, sweep_folder = Path(runtime.output_dir), Path(sweep.dir)
+    tags = {**tags_of(runtime.choices), "trial": str(sweep.subdir)}
+    parent = sweep_folder / RUN_ID_FILE
+    if parent.is_file():
+        tags["mlflow.parentRunId"] = parent.read_text(encoding="utf-8").strip()
+    with open_dict(config):
+        config.trainer.resume = True
+        if config.sweep.pruner is not None:
+            config.trainer.callbacks.pruning = {
+                "_target_": "seq2seq.sweeps.pruning.StopHopeless",
+                "folder": str(sweep_folder),
+                "trial": int(sweep.subdir),
+                "monitor": config.trainer.monitor,
+                "pruner": config.sweep.pruner,
+            }
+    try:
+        return _run(config, run_folder, tags, debug, resumed=True, go_on=sweep_folder)
+    except Exception as error:  # one trial that fails does not end the sweep
+        (run_folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        message = f"seq2seq: error: {type(error).__name__}: {error} (see {run_folder}/error.txt)"
+        Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+        return CRASHED
+
+
 def _checked(overrides: list[str]) -> list[Override]:
     """Composes every choice of every override once, so that mistakes are found before any run."""
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException as error:
         raise UserError(" ".join(str(error).split())) from error
-    choices = [
-        [f"{override.get_key_element()}={choice}" for choice in override.sweep_string_iterator()]
-        if override.is_sweep_override()
-        else [text]
-        for override, text in zip(parsed, overrides, strict=True)
-    ]
+    choices = [_examples(each, text) for each, text in zip(parsed, overrides, strict=True)]
     firsts = [texts[0] for texts in choices]
     for number, texts in enumerate(choices):
         for text in texts[number > 0 :]:  # the first of all is checked once
@@ -90,6 +149,16 @@ def _checked(overrides: list[str]) -> list[Override]:
     if not choices:
         composed([])
     return parsed
+
+
+def _examples(override: Override, text: str) -> list[str]:
+    """Overrides for single runs that show whether all that one sweeps over is possible."""
+    if not override.is_sweep_override():
+        return [text]
+    value, key = override.value(), override.get_key_element()
+    if isinstance(value, IntervalSweep):
+        return [f"{key}={value.start}", f"{key}={value.end}"]
+    return [f"{key}={choice}" for choice in override.sweep_string_iterator()]
 
 
 def _refuse_unusable(run_folder: Path) -> None:
@@ -157,9 +226,14 @@ def tags_of(choices: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _run(
-    config: DictConfig, run_folder: Path, tags: dict[str, str], debug: bool, resumed: bool
+    config: DictConfig,
+    run_folder: Path,
+    tags: dict[str, str],
+    debug: bool,
+    resumed: bool,
+    go_on: Path | None = None,
 ) -> int:
-    """Runs one experiment and says in words how it ended."""
+    """Runs one experiment and says in words how it ended, and which folder to go on with."""
     from seq2seq.experiment import run
     from seq2seq.training.interrupt import TrainingInterrupted
 
@@ -183,7 +257,8 @@ def _run(
         say("Stopped.")
         code = INTERRUPTED
     if (run_folder / "checkpoints" / "last.weights.h5").exists():
-        say(f"What was learned is saved; go on with\n  seq2seq train resume={_quoted(run_folder)}")
+        place = _quoted(go_on or run_folder)
+        say(f"What was learned is saved; go on with\n  seq2seq train resume={place}")
     elif not resumed:
         _remove_if_empty(run_folder)
     return code

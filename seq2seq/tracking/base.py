@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+RUN_ID_FILE = "mlflow_run_id"
+"""Where a run folder names its tracked run."""
+
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 

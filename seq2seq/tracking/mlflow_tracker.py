@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from seq2seq import __version__
 from seq2seq.errors import UserError
 from seq2seq.tracking.background import BackgroundSender
-from seq2seq.tracking.base import RunStatus, Tracker
+from seq2seq.tracking.base import RUN_ID_FILE, RunStatus, Tracker
 from seq2seq.tracking.environment import (
     describe_environment,
     git_state,
@@ -36,7 +36,6 @@ from seq2seq.tracking.mlflow_store import (
 )
 from seq2seq.tracking.parameters import MAX_TAG_LENGTH, flatten, shorten, valid_name
 
-RUN_ID_FILE = "mlflow_run_id"
 MAX_PER_BATCH = 100
 # What a store answers to metrics that it will never take, however often they are sent.
 REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
@@ -111,6 +110,8 @@ class MlflowTracker(Tracker):
                 run = self._client.create_run(
                     self._experiment_id(), run_name=self._run_name or run_folder.resolve().name
                 )
+                # At once: a process that is killed here leaves no run that nobody finds again.
+                (run_folder / RUN_ID_FILE).write_text(f"{run.info.run_id}\n", encoding="utf-8")
             else:
                 self._client.update_run(run.info.run_id, status="RUNNING")
             self._run = run
@@ -118,7 +119,6 @@ class MlflowTracker(Tracker):
             self._log_config(config, already=run.data.params)
             self._log_tags({**standard_tags(run_folder, environment), **self._tags, **tags})
             self._client.log_dict(self.run_id, environment, "environment.json")
-        (run_folder / RUN_ID_FILE).write_text(f"{self.run_id}\n", encoding="utf-8")
         self._sender = BackgroundSender(self._send_metrics, on_failure=self._warn)
 
     @property

@@ -1,0 +1,213 @@
+"""The trials of a sweep, in a study that outlives every process that works on it."""
+
+import fcntl
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from seq2seq.errors import UserError
+from seq2seq.sweeps.settings import Sweep
+from seq2seq.sweeps.space import combinations
+
+SWEEP_FILE = "sweep.json"
+WORKERS = ".workers"
+PRUNED, WORKER = "pruned", "worker"
+
+Direction = Literal["minimize", "maximize"]
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class TrialStudy:
+    """An Optuna study and the folder of its sweep; several processes may work on one.
+
+    A trial belongs to the worker that has begun it, as long as that lives: every worker holds a
+    lock that the system takes from it when it dies.
+
+    Args:
+        folder: The sweep's folder.
+        study: The study.
+    """
+
+    def __init__(self, folder: Path, study: optuna.Study) -> None:
+        self.folder, self.study = folder, study
+        self.worker = ""
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        settings: Sweep,
+        direction: Direction,
+        arguments: Sequence[str],
+        space: Mapping[str, BaseDistribution],
+    ) -> "TrialStudy":
+        """Makes a study, with all trials if it is a grid, or opens it where it is there.
+
+        Raises:
+            UserError: If the storage cannot be used.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / ".lock"):
+            sweep_file = folder / SWEEP_FILE
+            if not sweep_file.exists():
+                storage = settings.storage or f"sqlite:///{(folder / 'study.db').resolve()}"
+                name = f"{folder.name} {uuid.uuid4().hex[:8]}"
+                study = optuna.create_study(
+                    storage=_storage(storage), study_name=name, direction=direction
+                )
+                for values in combinations(space) if settings.is_grid else ():
+                    study.enqueue_trial(values)
+                own = settings.storage is None  # a sweep's folder may be moved
+                content = {"study": name, "storage": None if own else storage}
+                sweep_file.write_text(
+                    json.dumps({**content, "arguments": list(arguments)}, indent=2), "utf-8"
+                )
+        return cls.read(folder, settings.pruner)
+
+    @classmethod
+    def read(cls, folder: Path, pruner: optuna.pruners.BasePruner | None = None) -> "TrialStudy":
+        """Opens the study of a sweep's folder.
+
+        Raises:
+            UserError: If there is none, or it cannot be read.
+        """
+        content = read_sweep(folder)
+        storage = content["storage"] or f"sqlite:///{(folder / 'study.db').resolve()}"
+        try:
+            study = optuna.load_study(
+                storage=_storage(storage), study_name=content["study"], pruner=pruner
+            )
+        except KeyError as error:
+            raise UserError(f"{folder}: its study is not in {storage}") from error
+        return cls(folder, study)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Makes this process a worker: what it begins is its own until the block ends."""
+        self.worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        (self.folder / WORKERS).mkdir(exist_ok=True)
+        path = self.folder / WORKERS / self.worker
+        with _locked(path):
+            yield
+            path.unlink(missing_ok=True)
+
+    def claim(
+        self, settings: Sweep, space: Mapping[str, BaseDistribution], count: int
+    ) -> list[FrozenTrial]:
+        """Takes trials to run: first those that a dead worker has left, then new ones.
+
+        Args:
+            settings: How many trials there may be, and how their values are chosen.
+            space: What is varied.
+            count: The most trials to take.
+        """
+        with _locked(self.folder / ".lock"):
+            trials = self.study.get_trials(deepcopy=False)
+            left = [t for t in trials if t.state == TrialState.RUNNING and not self._is_alive(t)]
+            numbers = [trial.number for trial in left[:count]]
+            waiting = sum(trial.state == TrialState.WAITING for trial in trials)
+            begun = len(trials) - waiting
+            limit = len(trials) if settings.is_grid else settings.trials or 0
+            limit = min(limit, settings.trials or limit)
+            while len(numbers) < count and begun < limit:
+                self.study.sampler = settings.sampler(begun)
+                numbers.append(self.study.ask(dict(space)).number)
+                begun += 1
+            for number in numbers:
+                self._trial(number).set_user_attr(WORKER, self.worker)
+            trials = self.study.get_trials(deepcopy=False)
+        return [trials[number] for number in numbers]
+
+    def _is_alive(self, trial: FrozenTrial) -> bool:
+        worker = trial.user_attrs.get(WORKER, "")
+        path = self.folder / WORKERS / worker
+        if worker == self.worker:
+            return True
+        if not worker or not path.exists():
+            return False
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        path.unlink(missing_ok=True)
+        return False
+
+    def tell(self, number: int, value: float | None) -> None:
+        """Ends a trial; one without a value has failed."""
+        if value is None:
+            self.study.tell(number, state=TrialState.FAIL)
+        elif self._trial(number).user_attrs.get(PRUNED):
+            # Optuna takes the last value that was reported for a pruned trial.
+            self.study.tell(number, state=TrialState.PRUNED)
+        else:
+            self.study.tell(number, value)
+
+    def is_hopeless(self, number: int, epoch: int, value: float) -> bool:
+        """Reports a trial's value after an epoch, and asks whether it should end."""
+        trial = self._trial(number)
+        trial.report(value, epoch)
+        hopeless = trial.should_prune()
+        if hopeless:
+            trial.set_user_attr(PRUNED, epoch)
+        return hopeless
+
+    def _trial(self, number: int) -> Trial:
+        trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
+        return Trial(self.study, trial_id)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, by number."""
+        return self.study.get_trials(deepcopy=False)
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The finished trial with the best value; None before there is one."""
+        done = [t for t in self.trials if t.state == TrialState.COMPLETE and t.value is not None]
+        sign = 1 if self.study.direction == optuna.study.StudyDirection.MINIMIZE else -1
+        return min(done, key=lambda trial: sign * (trial.value or 0.0), default=None)
+
+
+def read_sweep(folder: Path) -> dict[str, Any]:
+    """What a sweep's folder says of it: `study`, `storage`, `arguments`.
+
+    Raises:
+        UserError: If it is not the folder of a sweep.
+    """
+    try:
+        content = json.loads((folder / SWEEP_FILE).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: is not the folder of a sweep ({error})") from error
+    assert isinstance(content, dict)
+    return content
+
+
+def _storage(url: str) -> RDBStorage:
+    try:
+        return RDBStorage(url, engine_kwargs={"connect_args": _patience(url)})
+    except Exception as error:  # each database has its own
+        raise UserError(f"sweep.storage: cannot be used ({error})") from error
+
+
+def _patience(url: str) -> dict[str, Any]:
+    """SQLite makes others wait while one writes: long enough for many workers."""
+    return {"timeout": 60} if url.startswith("sqlite") else {}
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds a lock on a file; the system takes it away if this process dies."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
