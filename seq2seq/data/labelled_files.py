@@ -98,6 +98,7 @@ class Csv(FilesBySplit):
         return f"{self._columns} {self._delimiter!r} {self._header} {self._quoting}"
 
     def read_file(self, path: Path) -> Iterator[PlacedRecord]:
+        """Yields the records of a file."""
         rows = self._rows(path)
         names: list[str] = next(rows, ("", []))[1] if self._header else []
         numbers = {
@@ -183,6 +184,7 @@ class LabelLines(FilesBySplit):
         return f"{self._depth} {self._prefix!r}"
 
     def read_file(self, path: Path) -> Iterator[PlacedRecord]:
+        """Yields the records of a file."""
         for number, line in enumerate(read_lines(path), start=1):
             if line and not line.isspace():
                 place = f"{path}:{number}"

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.data.splits import Holdout
 from seq2seq.data.text_files import content_hash
@@ -40,7 +42,8 @@ class Tfds(Dataset):
             name: `dataset`, `dataset/config` or `dataset/config:version`; `None` where
                 `directory` is itself a prepared dataset, or a folder for `tfds.TranslateFolder`.
             features: The feature of each field, nested ones with `/`, such as
-                `translation/en`. Texts and class labels (read as their names) are possible.
+                `translation/en`. Texts, class labels (read as their names) and numbers are
+                possible.
             splits: The TFDS split of each split, sliced if wanted, such as `train[:90%]`.
             directory: Where TFDS keeps its datasets, or one prepared dataset; `None` stands for
                 the default of TFDS.
@@ -87,7 +90,7 @@ class Tfds(Dataset):
         chosen = examples.map(self._choose).batch(_READ_AT_ONCE).prefetch(1)
         for batch in tfds.as_numpy(chosen):
             columns = [
-                self._texts(field, kind, batch[field].tolist()) for field, kind in kinds.items()
+                self._values(field, kind, batch[field].tolist()) for field, kind in kinds.items()
             ]
             for values in zip(*columns, strict=True):
                 yield dict(zip(kinds, values, strict=True))
@@ -111,10 +114,13 @@ class Tfds(Dataset):
                     f"there is {', '.join(known) or 'nothing inside'}."
                 )
             feature = feature[name]
-        if not isinstance(feature, tfds.features.Text | tfds.features.ClassLabel):
+        if isinstance(feature, tfds.features.Text | tfds.features.ClassLabel):
+            return feature
+        kind = getattr(feature, "np_dtype", None)
+        if feature.shape != () or kind is None or not np.issubdtype(kind, np.number):
             raise UserError(
-                f"data.features.{field}={'/'.join(path)} is neither a text nor a class label "
-                f"but {feature}."
+                f"data.features.{field}={'/'.join(path)} is neither a text nor a class label nor "
+                f"a number but {feature}."
             )
         return feature
 
@@ -127,11 +133,13 @@ class Tfds(Dataset):
             chosen[field] = value
         return chosen
 
-    def _texts(self, field: str, kind: Any, values: list[Any]) -> list[str]:
+    def _values(self, field: str, kind: Any, values: list[Any]) -> list[Any]:
         import tensorflow_datasets as tfds
 
-        if isinstance(kind, tfds.features.ClassLabel):
-            return [kind.int2str(value) for value in values]
+        if isinstance(kind, tfds.features.ClassLabel):  # -1 stands for a label that is not told
+            return [kind.int2str(value) if value >= 0 else "" for value in values]
+        if not isinstance(kind, tfds.features.Text):
+            return values
         try:
             return [value.decode("utf-8") for value in values]
         except UnicodeDecodeError as error:

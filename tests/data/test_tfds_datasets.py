@@ -33,6 +33,7 @@ class Nested(tfds.core.GeneratorBasedBuilder):
                     "translation": {"en": text, "de": text},
                     "parity": tfds.features.ClassLabel(names=["odd", "even"]),
                     "number": np.int64,
+                    "vector": tfds.features.Tensor(shape=(2,), dtype=np.float32),
                 }
             ),
             disable_shuffling=True,
@@ -47,8 +48,9 @@ class Nested(tfds.core.GeneratorBasedBuilder):
                 number,
                 {
                     "translation": {"en": english, "de": german},
-                    "parity": number % 2,
+                    "parity": number % 2 if number < 3 else -1,
                     "number": number,
+                    "vector": [0.0, 1.0],
                 },
             )
 
@@ -77,7 +79,11 @@ def test_nested_texts(nested):
 
 def test_class_labels_are_read_as_names(nested):
     records = _read(nested, {"text": "translation/en", "label": "parity"})
-    assert [record["label"] for record in records] == ["odd", "even", "odd", "even"]
+    assert [record["label"] for record in records] == ["odd", "even", "odd", ""]
+
+
+def test_numbers(nested):
+    assert [record["x"] for record in _read(nested, {"x": "number"})] == [0, 1, 2, 3]
 
 
 def test_slices(nested):
@@ -100,7 +106,7 @@ def test_holdout(nested):
         ({"source": "text"}, "there is no 'text'; there is .*translation"),
         ({"source": "translation/fr"}, "there is no 'fr'; there is (de, en|en, de)"),
         ({"source": "translation/en/x"}, "there is nothing inside"),
-        ({"source": "number"}, "neither a text nor a class label"),
+        ({"source": "vector"}, "neither a text nor a class label nor a number"),
     ],
 )
 def test_wrong_features(nested, features, message):
