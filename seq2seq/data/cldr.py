@@ -107,12 +107,22 @@ def date_examples(split: str) -> Iterator[DateExample]:
     Raises:
         UserError: If the installed Babel has no format for some language.
     """
+    for date, date_format in dates_with_formats(split):
+        text = write_date(date, date_format)
+        yield DateExample(text, date.isoformat(), date_format.language)
+
+
+def dates_with_formats(split: str) -> Iterator[tuple[datetime.date, DateFormat]]:
+    """Yields the date of each example of a split, and the format it is written in.
+
+    Raises:
+        UserError: If the installed Babel has no format for some language.
+    """
     formats = _unambiguous_formats()
     for date in _split_dates()[split]:
         language = LANGUAGES[_draw(f"language {date}", len(LANGUAGES))]
         choices = formats[language]
-        date_format = choices[_draw(f"format {date}", len(choices))]
-        yield DateExample(write_date(date, date_format), date.isoformat(), language)
+        yield date, choices[_draw(f"format {date}", len(choices))]
 
 
 @functools.cache
