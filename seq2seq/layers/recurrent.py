@@ -105,7 +105,10 @@ class _CompiledLoop(keras.layers.Layer):
             return_sequences=self.return_sequences,
             training=training,
         )
-        return (None if hidden is None else tf.transpose(hidden, (1, 0, 2))), states
+        if hidden is not None:
+            hidden = tf.transpose(hidden, (1, 0, 2))
+            hidden.set_shape((None, sequences.shape[1], None))  # arrays forget how many they are
+        return hidden, states
 
     def _needs_keras_loop(self, training: bool) -> bool:
         """Returns whether Keras' own loop is the faster one, or the only one."""

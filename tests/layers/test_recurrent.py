@@ -173,6 +173,21 @@ def test_compiled_by_xla(cell, training):
 
 
 @cells
+@pytest.mark.parametrize("training", [False, True])
+def test_graphs_know_the_number_of_steps(way, cell, training):
+    layer, _ = pair(cell)
+    layer.return_sequences = True
+    shapes = []
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 7, FEATURES))])
+    def run(sequences):
+        shapes.append(layer(sequences, training=training).shape.as_list())
+
+    run(random_sequences(2, 7))
+    assert shapes == [[None, 7, UNITS]]
+
+
+@cells
 def test_one_step_has_no_loop(cell):
     ours, _ = pair(cell, return_sequences=True, return_state=True)
     states = [tf.TensorSpec((None, UNITS)) for _ in ours.state_size]
