@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "predict with a run: a file or stdin in and out",
     "runs": "list runs with their scores, newest first",
     "compare": "put runs side by side: config, scores, significance",
+    "register": "put a run's model into the registry of MLflow",
     "generate": "go on with texts, shown as they come",
 }
 """Each command's module in `seq2seq.commands`, and what it does."""

@@ -230,6 +230,9 @@ def log_results(
     }
     tracker.log_metrics(finals, progress.total_steps)
     rows = evaluations["test"].rows
+    if "source" in rows[0]:
+        source, steps = rows[0]["source"], progress.total_steps
+        tracker.log_model(run_folder / "model", source, rows[0], finals, steps)
     sample = random.Random(0).sample(rows, min(20, len(rows)))
     tracker.log_table({key: [row[key] for row in sample] for key in sample[0]}, "samples.json")
     for name, table in evaluations["test"].tables.items():
