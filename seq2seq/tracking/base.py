@@ -78,6 +78,25 @@ class Tracker(ABC):
         """
 
     @abstractmethod
+    def log_model(
+        self,
+        folder: Path,
+        example: Any,
+        row: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        step: int,
+    ) -> None:
+        """Keeps the trained model as one that can be loaded, served and registered.
+
+        Args:
+            folder: The run's `model` folder.
+            example: A source.
+            row: Its prediction.
+            metrics: The run's final metrics.
+            step: The training step they belong to.
+        """
+
+    @abstractmethod
     def finish(self, status: RunStatus = "FINISHED") -> None:
         """Sends what is left and closes the run.
 
@@ -112,6 +131,16 @@ class NoTracker(Tracker):
         """Does nothing."""
 
     def log_table(self, columns: Mapping[str, Sequence[Any]], artifact_file: str) -> None:
+        """Does nothing."""
+
+    def log_model(
+        self,
+        folder: Path,
+        example: Any,
+        row: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        step: int,
+    ) -> None:
         """Does nothing."""
 
     def finish(self, status: RunStatus = "FINISHED") -> None:

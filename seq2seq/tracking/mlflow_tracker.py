@@ -26,6 +26,7 @@ from seq2seq.tracking.environment import (
     own_git_state,
     user_name,
 )
+from seq2seq.tracking.logged_models import log_model
 from seq2seq.tracking.mlflow_store import (
     open_store,
     reason,
@@ -67,6 +68,7 @@ class MlflowTracker(Tracker):
         artifact_location: Where a new experiment keeps its files; if null, `mlartifacts` beside a
             SQLite store, and what the server decides for all others.
         tags: Further tags of the run.
+        models: Whether the trained model is logged as an MLflow model, to load, serve or register.
     """
 
     def __init__(
@@ -76,12 +78,14 @@ class MlflowTracker(Tracker):
         run_name: str | None = None,
         artifact_location: str | None = None,
         tags: Mapping[str, str] | None = None,
+        models: bool = True,
     ) -> None:
         self._uri = resolve_uri(tracking_uri)
         self._experiment = experiment
         self._run_name = run_name
         self._artifact_location = artifact_location
         self._tags = dict(tags or {})
+        self._models = models
         self._warned = False
 
     def start(
@@ -184,6 +188,27 @@ class MlflowTracker(Tracker):
         with self._never_fatal():
             table = {name: list(values) for name, values in columns.items()}
             self._client.log_table(self.run_id, table, artifact_file)
+
+    def log_model(
+        self,
+        folder: Path,
+        example: Any,
+        row: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        step: int,
+    ) -> None:
+        """Logs the trained model as a pyfunc whose code is seq2seq's: nothing is pickled.
+
+        Args:
+            folder: The run's `model` folder.
+            example: A source, for the signature and as an example of the input.
+            row: Its prediction.
+            metrics: The run's final metrics.
+            step: The training step they belong to.
+        """
+        if self._models:
+            with self._never_fatal():
+                log_model(self._client, self.run_id, folder, example, row, metrics, step)
 
     def finish(self, status: RunStatus = "FINISHED") -> None:
         """Sends what is left and closes the run.

@@ -1,0 +1,44 @@
+"""`seq2seq register`: a run's model under a name."""
+
+import argparse
+import json
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        help="a run folder, a sweep's folder (its best trial), or an MLflow run id",
+    )
+    parser.add_argument("--name", required=True, help="the name in MLflow's model registry")
+    parser.add_argument("--alias", help="what this version is called from now on: champion")
+    parser.add_argument("--tracking-uri", help="the MLflow store (default as for training)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Registers, and prints the model's address."""
+    from seq2seq.tracking.logged_models import Registry
+
+    registry = Registry(options.tracking_uri)
+    version = registry.register(_run_id(options.run), options.name, options.alias)
+    address = f"models:/{options.name}/{version}"
+    also = f" models:/{options.name}@{options.alias}" if options.alias else ""
+    print(address + also)
+    return 0
+
+
+def _run_id(run: str) -> str:
+    from seq2seq.errors import UserError
+
+    folder = Path(run)
+    if not folder.is_dir():
+        return run
+    best = folder / "best.json"
+    if best.is_file():
+        folder = folder / str(json.loads(best.read_text("utf-8"))["trial"])
+    written = folder / "mlflow_run_id"
+    if not written.is_file():
+        raise UserError(f"{folder}: was not tracked by MLflow (it has no mlflow_run_id)")
+    return written.read_text("utf-8").strip()

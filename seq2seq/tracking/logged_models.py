@@ -1,0 +1,209 @@
+"""Putting a run's model into MLflow, finding it by its registered name, and registering it."""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import mlflow.artifacts
+from mlflow import MlflowClient, pyfunc
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from seq2seq import __version__
+from seq2seq.errors import UserError
+from seq2seq.tracking.mlflow_store import open_store, resolve_uri, store_errors, without_password
+from seq2seq.tracking.parameters import valid_name
+from seq2seq.tracking.served_model import MODEL, signature_of
+
+CODE = Path(__file__).parents[1] / "inference" / "served_code.py"
+NAME = re.compile(r"models:/(?P<name>[^@/]+)(@(?P<alias>[^/]+)|/(?P<version>\d+))?")
+PINNED = ("tensorflow", "keras", "mlflow", "tokenizers", "numpy")
+
+
+def log_model(
+    client: MlflowClient,
+    run_id: str,
+    model_folder: Path,
+    example: Any,
+    row: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    step: int,
+) -> str:
+    """Logs a model folder as the MLflow model of a run.
+
+    MLflow's own `log_model` goes by its global state; this addresses store and run by hand.
+
+    Args:
+        client: The store.
+        run_id: The run.
+        model_folder: The run's `model` folder.
+        example: A source, for the signature and as an example of the input.
+        row: Its prediction.
+        metrics: The run's final metrics.
+        step: The training step they belong to.
+
+    Returns:
+        The id of the model.
+    """
+    run = client.get_run(run_id)
+    logged = client.create_logged_model(
+        run.info.experiment_id,
+        name=MODEL,
+        source_run_id=run_id,
+        tags={k: v for k, v in run.data.tags.items() if k in ("recipe", "task", "data")},
+        params=run.data.params,
+        model_type=run.data.tags.get("task"),
+    )
+    described = Model(
+        artifact_path=logged.artifact_location,
+        model_uuid=logged.model_id,
+        run_id=run_id,
+        model_id=logged.model_id,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        pyfunc.save_model(
+            path=f"{folder}/saved",
+            mlflow_model=described,
+            python_model=str(CODE),
+            artifacts={MODEL: str(model_folder)},
+            signature=signature_of(example, row),
+            input_example=[example],
+            pip_requirements=requirements(),
+        )
+        client.log_model_artifacts(logged.model_id, f"{folder}/saved")
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step)])
+    now = int(run.info.start_time)
+    values = [
+        Metric(valid_name(name), value, now, step, model_id=logged.model_id)
+        for name, value in metrics.items()
+    ]
+    client.log_batch(run_id, metrics=values)
+    return str(logged.model_id)
+
+
+def requirements() -> list[str]:
+    """What an environment needs to load a model: this package, and what its numbers depend on."""
+    pinned = [f"{name}=={metadata.version(name)}" for name in PINNED]
+    return [f"seq2seq=={__version__}", *pinned]
+
+
+class Registry:
+    """The model registry of an MLflow store.
+
+    Args:
+        tracking_uri: As `tracking.tracking_uri` of a config; if null, the same default.
+
+    Raises:
+        UserError: If the store does not answer.
+    """
+
+    def __init__(self, tracking_uri: str | None = None) -> None:
+        self.uri = resolve_uri(tracking_uri)
+        self.client: MlflowClient = open_store(self.uri)
+
+    def register(self, run_id: str, name: str, alias: str | None = None) -> int:
+        """Registers the model of a run as a new version of a name.
+
+        Args:
+            run_id: The run.
+            name: The name; it is made if need be.
+            alias: What the version is called from now on, such as `champion`.
+
+        Returns:
+            The number of the version; that of before if the run is registered by the name already.
+
+        Raises:
+            UserError: If the run has no model, or the name is impossible.
+        """
+        with store_errors(self.uri):
+            run = self.client.get_run(run_id)
+            outputs = run.outputs.model_outputs if run.outputs else []
+        if not outputs:
+            raise UserError(
+                f"run {run_id} has logged no model (tracking.models was false, or it did not end)"
+            )
+        model_id = outputs[-1].model_id
+        try:
+            try:
+                self.client.create_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            known = self.client.search_model_versions(f"name = '{name}'")
+            version = next((v for v in known if v.run_id == run_id), None)
+            if version is None:
+                source = self.client.get_logged_model(model_id).artifact_location
+                version = self.client.create_model_version(
+                    name, source, run_id=run_id, model_id=model_id
+                )
+            if alias is not None:
+                self.client.set_registered_model_alias(name, alias, version.version)
+        except MlflowException as error:
+            raise UserError(f"--name {name}: {str(error).splitlines()[0]}") from error
+        return int(version.version)
+
+    def find(self, address: str) -> tuple[str, str]:
+        """What an address such as `models:/dates@champion` stands for.
+
+        Args:
+            address: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or `models:/NAME` for the newest.
+
+        Returns:
+            The run's id, and the address of the files.
+
+        Raises:
+            UserError: If there is no such model.
+        """
+        match = NAME.fullmatch(address)
+        if match is None:
+            raise UserError(f"{address}: must be models:/NAME@ALIAS or models:/NAME/VERSION")
+        name, alias, number = match["name"], match["alias"], match["version"]
+        try:
+            if alias is not None:
+                version = self.client.get_model_version_by_alias(name, alias)
+            elif number is not None:
+                version = self.client.get_model_version(name, number)
+            else:
+                found = self.client.search_model_versions(f"name = '{name}'")
+                version = max(found, key=lambda each: int(each.version), default=None)
+        except MlflowException as error:
+            reason = str(error).partition(": ")[2].splitlines()[0]
+            raise UserError(
+                f"{address}: not in the registry of {without_password(self.uri)} ({reason})"
+            ) from error
+        if version is None:
+            raise UserError(f"{address}: not in the registry of {without_password(self.uri)}")
+        return str(version.run_id), str(version.source)
+
+    def download(self, address: str) -> Path:
+        """Copies the model folder of a registered model to a temporary folder.
+
+        Raises:
+            UserError: If there is no such model, or its files cannot be had.
+        """
+        _, source = self.find(address)
+        folder = tempfile.mkdtemp(prefix="seq2seq-model-")
+        with store_errors(self.uri):
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=source, dst_path=folder, tracking_uri=self.uri
+            )
+        found = sorted(Path(folder).rglob("format.json"))
+        if not found:
+            raise UserError(f"{address}: holds no model of seq2seq")
+        return found[0].parent
+
+
+def local_model(model: str | Path, tracking_uri: str | None = None) -> Path:
+    """A run folder as it is, or a registered model (`models:/...`) as a local folder.
+
+    Raises:
+        UserError: If there is no such model.
+    """
+    text = str(model)
+    # A Path has made one slash of two.
+    return Registry(tracking_uri).download(text) if text.startswith("models:") else Path(text)
