@@ -42,8 +42,8 @@ class Tfds(Dataset):
             name: `dataset`, `dataset/config` or `dataset/config:version`; `None` where
                 `directory` is itself a prepared dataset, or a folder for `tfds.TranslateFolder`.
             features: The feature of each field, nested ones with `/`, such as
-                `translation/en`. Texts, class labels (read as their names) and numbers are
-                possible.
+                `translation/en`. Texts, class labels (read as their names), numbers,
+                and sequences of texts or labels (read as lists) are possible.
             splits: The TFDS split of each split, sliced if wanted, such as `train[:90%]`.
             directory: Where TFDS keeps its datasets, or one prepared dataset; `None` stands for
                 the default of TFDS.
@@ -87,10 +87,10 @@ class Tfds(Dataset):
         examples = self._builder.as_dataset(
             split=self._checked_split(split), shuffle_files=False, read_config=config
         )
-        chosen = examples.map(self._choose).batch(_READ_AT_ONCE).prefetch(1)
-        for batch in tfds.as_numpy(chosen):
+        chosen = examples.map(self._choose).ragged_batch(_READ_AT_ONCE).prefetch(1)
+        for batch in chosen:
             columns = [
-                self._values(field, kind, batch[field].tolist()) for field, kind in kinds.items()
+                self._values(field, kind, _as_list(batch[field])) for field, kind in kinds.items()
             ]
             for values in zip(*columns, strict=True):
                 yield dict(zip(kinds, values, strict=True))
@@ -114,13 +114,14 @@ class Tfds(Dataset):
                     f"there is {', '.join(known) or 'nothing inside'}."
                 )
             feature = feature[name]
-        if isinstance(feature, tfds.features.Text | tfds.features.ClassLabel):
+        inner = feature.feature if isinstance(feature, tfds.features.Sequence) else feature
+        if isinstance(inner, tfds.features.Text | tfds.features.ClassLabel):
             return feature
         kind = getattr(feature, "np_dtype", None)
         if feature.shape != () or kind is None or not np.issubdtype(kind, np.number):
             raise UserError(
                 f"data.features.{field}={'/'.join(path)} is neither a text nor a class label nor "
-                f"a number but {feature}."
+                f"a number, nor a sequence of texts or labels, but {feature}."
             )
         return feature
 
@@ -136,6 +137,8 @@ class Tfds(Dataset):
     def _values(self, field: str, kind: Any, values: list[Any]) -> list[Any]:
         import tensorflow_datasets as tfds
 
+        if isinstance(kind, tfds.features.Sequence):
+            return [self._values(field, kind.feature, each) for each in values]
         if isinstance(kind, tfds.features.ClassLabel):  # -1 stands for a label that is not told
             return [kind.int2str(value) if value >= 0 else "" for value in values]
         if not isinstance(kind, tfds.features.Text):
@@ -281,3 +284,9 @@ def _translate_folder(directory: Path | None) -> Any:
             f"data.directory={directory} cannot be read as a folder of <language>.<split>.txt "
             f"files: {error}. It must hold nothing else, and the files of a split as many lines."
         ) from None
+
+
+def _as_list(values: Any) -> list[Any]:
+    """Returns a batch of values, or of sequences of different lengths, as plain lists."""
+    ragged = hasattr(values, "to_list")
+    return values.to_list() if ragged else values.numpy().tolist()
