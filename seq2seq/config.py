@@ -122,7 +122,7 @@ def explain(error: Exception, overrides: list[str], name: str) -> str:
 def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
     """Yields every dotted key of a config."""
     if isinstance(node, DictConfig):
-        for key in map(str, node):
+        for key in node:
             yield f"{prefix}{key}"
             if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
                 yield from keys_of(node[key], f"{prefix}{key}.")
@@ -169,8 +169,8 @@ def nodes(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
     if isinstance(node, DictConfig) and "_target_" in node:
         yield path, node
     if isinstance(node, DictConfig):
-        for key in map(str, node):
-            yield from nodes(node[key], f"{path}.{key}" if path else key)
+        for key in node:
+            yield from nodes(node[key], f"{path}.{key}" if path else str(key))
     elif isinstance(node, ListConfig):
         for number, item in enumerate(node):
             yield from nodes(item, f"{path}[{number}]")

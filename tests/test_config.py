@@ -1,8 +1,9 @@
 """Composing and checking configs: every mistake is named, with the nearest valid key."""
 
 import pytest
+from omegaconf import OmegaConf
 
-from seq2seq.config import composed, folder, recipe_files, register_recipe
+from seq2seq.config import composed, folder, keys_of, nodes, recipe_files, register_recipe
 from seq2seq.errors import UserError
 
 RECIPES = sorted(recipe_files())
@@ -95,3 +96,9 @@ def test_every_choice_of_every_group_composes(path):
 @pytest.mark.parametrize("name", ["copy", "concatenate", "dense", "zero"])
 def test_every_bridge_composes(name):
     assert composed([f"model/bridge={name}", "model/attention=none"]).model.bridge._partial_
+
+
+def test_keys_may_be_numbers():
+    config = OmegaConf.create({"names": {0: {"_target_": "x"}, 1: "b"}})
+    assert list(keys_of(config)) == ["names", "names.0", "names.0._target_", "names.1"]
+    assert [path for path, _ in nodes(config)] == ["names.0"]

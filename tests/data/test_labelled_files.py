@@ -96,7 +96,7 @@ class TestLabelLines:
         folder = files(a="__label__x yes\nno label\n")
         with pytest.raises(UserError, match=r"a:2: does not begin with '__label__'"):
             read(LabelLines(str(folder), {"train": "a"}, prefix="__label__"))
-        with pytest.raises(UserError, match="data.depth=0"):
+        with pytest.raises(UserError, match=r"data.depth=0"):
             LabelLines(str(folder), {"train": "a"}, depth=0)
 
 
@@ -131,7 +131,7 @@ class TestLabelFolders:
     def test_faults(self, folder):
         with pytest.raises(UserError, match="has no folder 'bad'; it has neg, pos, unsup"):
             read(LabelFolders(str(folder), {"train": "train"}, labels=["bad"]))
-        with pytest.raises(UserError, match="data.folders.test: there is no folder"):
+        with pytest.raises(UserError, match=r"data.folders.test: there is no folder"):
             read(LabelFolders(str(folder), {"test": "test"}), "test")
 
 
