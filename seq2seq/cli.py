@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from seq2seq import __version__
 from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
@@ -17,6 +17,7 @@ COMMANDS = {
     "recipes": "list the recipes, one line each",
     "evaluate": "score a run on its test split or on files",
     "predict": "predict with a run: a file or stdin in and out",
+    "score": "how probable a run finds given targets",
     "runs": "list runs with their scores, newest first",
     "compare": "put runs side by side: config, scores, significance",
     "register": "put a run's model into the registry of MLflow",
@@ -53,6 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 class Parser(argparse.ArgumentParser):
     """Keeps argparse's exit code 2, with a message in the words of the other errors."""
+
+    intermixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Lets options stand between positional arguments, also before one that may be left out."""
+        if self.intermixing or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self.intermixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.intermixing = False
 
     def error(self, message: str) -> NoReturn:
         """Prints the message and how to get help."""

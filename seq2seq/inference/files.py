@@ -3,17 +3,20 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from seq2seq.data.chunks import chunks
 from seq2seq.data.json_lines import read_objects, text_at
 from seq2seq.data.text_files import read_lines
 from seq2seq.errors import UserError
 from seq2seq.inference.predictor import Predictor
+from seq2seq.plots.alignments import alignment_heatmap
+from seq2seq.plots.files import save_figure
 from seq2seq.tasks.base import Row
+from seq2seq.tasks.phrases import FIELDS
 
 Format = Literal["text", "tsv", "jsonl"]
 
@@ -22,7 +25,15 @@ CHUNK = 64
 
 
 def predict_file(
-    run_folder: Path, source: str, target: str, output_format: Format, batch_size: int
+    run_folder: Path,
+    source: str,
+    target: str,
+    output_format: Format | None = None,
+    batch_size: int = 64,
+    ensemble: Sequence[Path] = (),
+    common: Mapping[str, Any] | None = None,
+    pictures: Path | None = None,
+    **asked: Any,
 ) -> None:
     """Predicts line by line.
 
@@ -31,44 +42,91 @@ def predict_file(
         source: A text file (gzip works), TSV (first column) or JSONL (key `source`), told by its
             ending; `-` reads plain lines from stdin.
         target: A file, or `-` for stdout.
-        output_format: `text` writes predictions, `tsv` and `jsonl` also source and score. In
-            `text` and `tsv`, line breaks and tabs inside a text become spaces.
+        output_format: `text` writes predictions, `tsv` and `jsonl` also source and score, a line
+            for each of several hypotheses in `tsv`, and what else was asked for in `jsonl`; None
+            for what holds all that was asked for. In `text` and `tsv`, line breaks and tabs inside
+            a text become spaces.
         batch_size: How many lines are predicted at once.
+        ensemble: Further runs.
+        common: Fields that every record gets, unless it has its own, such as `required`.
+        pictures: A folder for a heat map of each prediction's alignment.
+        asked: What else `Predictor` is asked for, such as `n_best`.
 
     Raises:
         UserError: If the model or the input cannot be used.
     """
     if batch_size < 1:
         raise UserError(f"--batch-size: must be at least 1, got {batch_size}")
-    lines = input_texts(source)
-    write = WRITERS[output_format]
+    write = WRITERS[_format_for(output_format, asked)]
+    inputs = with_fields(input_texts(source), common or {})
+    if pictures is not None:
+        asked["alignments"] = True
     with output(target) as stream:
-        predictor = Predictor.load(run_folder)
-        for chunk in chunks(lines, CHUNK * batch_size):
-            for row in predictor(chunk, batch_size):
+        predictor = Predictor.load(run_folder, *ensemble)
+        number = 0
+        for chunk in chunks(inputs, CHUNK * batch_size):
+            for row in predictor(chunk, batch_size, **asked):
+                number += 1
+                if pictures is not None and row["prediction"]:
+                    save_figure(
+                        alignment_heatmap(
+                            row["alignments"], row["source_tokens"], row["target_tokens"]
+                        ),
+                        pictures / f"{number:06}.png",
+                    )
                 stream.write(write(row) + "\n")
             stream.flush()
 
 
-def input_texts(source: str) -> Iterator[str]:
-    """Yields the texts of a file or of stdin.
+def _format_for(given: Format | None, asked: Mapping[str, Any]) -> Format:
+    """Returns a format that holds what was asked for."""
+    holders: dict[str, tuple[Format, ...]] = {
+        "n_best": ("jsonl", "tsv"),
+        "alignments": ("jsonl",),
+        "token_scores": ("jsonl",),
+    }
+    for name, formats in holders.items():
+        if name in asked and given not in (None, *formats):
+            option = name.replace("_", "-")
+            raise UserError(
+                f"--{option}: cannot be told with --format {given}; use {' or '.join(formats)}."
+            )
+    return given or ("jsonl" if set(holders) & set(asked) else "text")
+
+
+def with_fields(inputs: Iterable[Any], common: Mapping[str, Any]) -> Iterator[Any]:
+    """Yields inputs as records that have the common fields, too; their own stay."""
+    for each in inputs:
+        own = {"source": each} if isinstance(each, str) else each
+        yield {**common, **own} if common else each
+
+
+def input_texts(source: str) -> Iterator[Any]:
+    """Yields the texts of a file or of stdin; records, where JSONL constrains them.
 
     Raises:
         UserError: If it is missing, not UTF-8, or a line is not as its format says.
     """
-    if source == "-":
-        return read_lines(Path("/dev/stdin"))
-    path = Path(source)
+    path = standing_for(source)
     check_readable(path)
     ending = path.name.removesuffix(".gz").rpartition(".")[2]
     if ending == "tsv":
         return (line.split("\t")[0] for line in read_lines(path))
     if ending == "jsonl":
-        return (
-            text_at(values, "source", place, wanted_by="the text to predict from")
-            for place, values in read_objects(path)
-        )
+        return (_record(values, place) for place, values in read_objects(path))
     return read_lines(path)
+
+
+def standing_for(source: str) -> Path:
+    """Returns the path of an input, where `-` stands for stdin."""
+    return Path("/dev/stdin" if source == "-" else source)
+
+
+def _record(values: Mapping[str, Any], place: str) -> str | dict[str, Any]:
+    """Returns the source of a JSON object, or more of it where it constrains its prediction."""
+    text = text_at(values, "source", place, wanted_by="the text to predict from")
+    fields = {field: values[field] for field in FIELDS if field in values}
+    return {"source": text, "place": place, **fields} if fields else text
 
 
 def check_readable(path: Path, option: str = "") -> None:
@@ -120,7 +178,7 @@ def output(target: str) -> Iterator[TextIO]:
         aside.unlink(missing_ok=True)
 
 
-def _cell(text: str) -> str:
+def one_cell(text: str) -> str:
     """Returns the text without what would break its line or column."""
     return text.translate(_BREAKS)
 
@@ -128,9 +186,10 @@ def _cell(text: str) -> str:
 _BREAKS = str.maketrans("\n\r\t", "   ")
 
 WRITERS: dict[str, Callable[[Row], str]] = {
-    "text": lambda row: _cell(row["prediction"]),
-    "tsv": lambda row: "\t".join(
-        [_cell(row["source"]), _cell(row["prediction"]), f"{row['score']:.6f}"]
+    "text": lambda row: one_cell(row["prediction"]),
+    "tsv": lambda row: "\n".join(
+        "\t".join([one_cell(row["source"]), one_cell(each["prediction"]), f"{each['score']:.6f}"])
+        for each in row.get("hypotheses", [row])
     ),
     "jsonl": lambda row: json.dumps(row, ensure_ascii=False),
 }

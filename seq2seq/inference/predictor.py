@@ -94,6 +94,29 @@ class Predictor:
         self.check(options)
         return self.task.predict(self.model, inputs, batch_size, **options)
 
+    def score(
+        self, pairs: Sequence[Mapping[str, str]], batch_size: int = 64, alignments: bool = False
+    ) -> list[Row]:
+        """Returns how probable the model finds given targets.
+
+        Args:
+            pairs: Records with `source` and `target`.
+            batch_size: How many are scored at once.
+            alignments: Whether to tell what each token attends to.
+
+        Returns:
+            Rows with `source`, `target`, `score` (the log-probability), `target_tokens`,
+            `token_scores`, and, where asked for, `source_tokens` and `alignments`.
+
+        Raises:
+            UserError: If the task has no such scores, or its model no attention.
+        """
+        score = getattr(self.task, "score", None)
+        if score is None:
+            raise UserError(f"score: has no meaning for {type(self.task).__name__} runs.")
+        rows: list[Row] = score(self.model, pairs, batch_size, alignments)
+        return rows
+
     def check(self, options: Mapping[str, Any]) -> None:
         """Refuses options that the task does not take.
 

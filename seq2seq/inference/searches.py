@@ -1,7 +1,7 @@
 """Another search than the one that a run was trained with."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -12,6 +12,27 @@ from seq2seq.config import build, check_nodes, folder, load, locate, nearest
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.tasks.model_folder import check_trusted
+
+
+def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """Reads settings as they stand on a command line.
+
+    Args:
+        pairs: `KEY=VALUE` each, the value in YAML.
+
+    Raises:
+        UserError: If there is no `=`, or the value cannot be read.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise UserError(f"--set {pair}: must be KEY=VALUE, such as beam_size=10.")
+        try:
+            settings[key] = OmegaConf.from_dotlist([f"value={value}"])["value"]
+        except Exception as error:  # YAML's
+            raise UserError(f"--set {pair}: {value!r} cannot be read as YAML.") from error
+    return settings
 
 
 def changed_search(

@@ -1,0 +1,47 @@
+"""`seq2seq score`: how probable a run finds given targets."""
+
+import argparse
+from pathlib import Path
+
+from seq2seq.commands.predict import several_models
+from seq2seq.commands.tensorflow import start_tensorflow
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.add_argument("model", metavar="RUN", type=Path, help="a run folder")
+    parser.add_argument(
+        "input",
+        nargs="?",
+        help="sources and targets: TSV (two columns) or JSONL (source, target); - for TSV on stdin",
+    )
+    parser.add_argument("--source", type=Path, help="a file of sources, instead")
+    parser.add_argument("--target", type=Path, help="its targets, line by line")
+    parser.add_argument("-o", "--output", default="-", help="a file, or - for stdout")
+    parser.add_argument(
+        "--format",
+        choices=("text", "tsv", "jsonl"),
+        help="text: log-probabilities (the default); tsv: source, target, log-probability; jsonl: "
+        "the same by name, and that of each token",
+    )
+    parser.add_argument("--alignments", action="store_true", help="what each token attends to")
+    parser.add_argument("--batch-size", type=int, default=64, help="sentences at once")
+    several_models(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Scores pair by pair."""
+    start_tensorflow()
+    from seq2seq.inference.scoring import score_file
+
+    score_file(
+        options.model,
+        options.input,
+        (options.source, options.target),
+        options.output,
+        options.format,
+        options.batch_size,
+        options.ensemble,
+        options.alignments,
+    )
+    return 0
