@@ -1,5 +1,6 @@
 """Sequences of texts and labels from TFDS, prepared by its own CoNLL builder from local files."""
 
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from hydra.utils import instantiate
@@ -76,7 +77,7 @@ def test_other_sequences_are_refused(prepared, tmp_path):
         VERSION = tfds.core.Version("1.0.0")
 
         def _info(self):
-            features = tfds.features.FeaturesDict({"heights": tfds.features.Sequence(float)})
+            features = tfds.features.FeaturesDict({"heights": tfds.features.Sequence(np.float32)})
             return tfds.core.DatasetInfo(builder=self, features=features)
 
         def _split_generators(self, dl_manager):
