@@ -1,0 +1,183 @@
+"""Sessions: pieces against the whole, and states that outlive their process."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from language_run import saved_run
+
+from seq2seq.data.tokenizers import START
+from seq2seq.errors import UserError
+from seq2seq.inference.sessions import Session
+from seq2seq.inference.state_store import StateStore
+from seq2seq.models.language_model import LanguageModel
+from seq2seq.models.stack import RecurrentStack
+
+VOCABULARY = 13
+
+
+@pytest.fixture(scope="module", params=["lstm", "gru"])
+def model(request):
+    keras.utils.set_random_seed(3)
+    stack = RecurrentStack(request.param, units=8, layers=2)
+    return LanguageModel(VOCABULARY, 1, stack, embedding_dim=4)
+
+
+def opened(model, **options):
+    return Session(model.step_model, beginning=(START,), **options)
+
+
+def whole(model, tokens):
+    logits = model.training_model({"tokens": np.array([[START, *tokens]], np.int32)})
+    return logits.numpy()[0, 1:]
+
+
+def draw(seed, count):
+    return np.random.default_rng(seed).integers(1, VOCABULARY, count).tolist()
+
+
+def test_pieces_of_many_sources_equal_the_whole(model):
+    generator = np.random.default_rng(1)
+    texts = {f"source {n}": draw(n, 20) for n in range(150)}  # more than there was room for
+    session, done = opened(model, batch_size=40), dict.fromkeys(texts, 0)
+    found = {source: [] for source in texts}
+    while any(done[source] < 20 for source in texts):
+        chosen = [source for source in texts if generator.random() < 0.7]
+        pieces = {}
+        for source in chosen:
+            count = int(generator.integers(0, 6))
+            pieces[source] = texts[source][done[source] : done[source] + count]
+            done[source] += count
+        outputs = session.feed(pieces)
+        assert list(outputs) == chosen
+        for source, output in outputs.items():
+            assert len(output) == len(pieces[source])
+            found[source].extend(output)
+    assert set(session.sources) == set(texts)
+    for source, tokens in texts.items():
+        np.testing.assert_allclose(found[source], whole(model, tokens), atol=1e-5)
+
+
+def test_sources_start_anew_and_are_forgotten(model):
+    session = opened(model)
+    tokens = draw(0, 6)
+    session.feed({"a": tokens, "b": tokens})
+    session.reset(["a"])
+    outputs = session.feed({"a": tokens, "b": tokens})
+    np.testing.assert_allclose(outputs["a"], whole(model, tokens), atol=1e-5)
+    np.testing.assert_allclose(outputs["b"], whole(model, tokens + tokens)[6:], atol=1e-5)
+    session.close(["b"])
+    assert session.sources == ["a"]
+    again = session.feed({"c": tokens})  # takes the place of b
+    np.testing.assert_allclose(again["c"], whole(model, tokens), atol=1e-5)
+    with pytest.raises(KeyError, match="'b' is not open"):
+        session.reset(["b"])
+
+
+def test_a_state_is_a_value(model):
+    session = opened(model)
+    first, second = draw(1, 5), draw(2, 5)
+    session.feed({"a": first})
+    state = session.state("a")
+    assert [set(layer) for layer in state] == [set(model.stack.spec.fields)] * 2
+    session.set_state("copy", state)
+    outputs = session.feed({"a": second, "copy": second})
+    np.testing.assert_array_equal(outputs["a"], outputs["copy"])
+    np.testing.assert_allclose(outputs["a"], whole(model, first + second)[5:], atol=1e-5)
+    session.reset(["a"])
+    assert all(not value.any() for layer in session.state("a") for value in layer.values())
+
+
+def test_another_session_goes_on_from_the_store_bit_identically(model, tmp_path):
+    texts = {f"{n}": draw(n, 10) for n in range(5)}
+    session = opened(model)
+    session.feed({source: tokens[:4] for source, tokens in texts.items()})
+    session.reset(["4"])
+    store = StateStore(tmp_path / "states.sqlite")
+    session.save(store)
+    other = opened(model)
+    assert other.restore(store) == ["0", "1", "2", "3"]  # one that begins has nothing to keep
+    rest = {source: tokens[4:] for source, tokens in texts.items()}
+    mine, theirs = session.feed(rest), other.feed(rest)
+    for source in texts:
+        np.testing.assert_array_equal(mine[source], theirs[source])
+    assert opened(model).restore(store, ["2", "none"]) == ["2"]
+    session.reset(["2"])
+    session.save(store, ["2"])
+    assert opened(model).restore(store, ["2"]) == []
+
+
+def test_states_of_other_weights_are_refused(model, tmp_path):
+    store = StateStore(tmp_path / "states.sqlite")
+    session = opened(model)
+    session.feed({"a": [5]})
+    session.save(store)
+    other = LanguageModel(VOCABULARY, 1, RecurrentStack(units=8), embedding_dim=4)
+    for use in (opened(other).save, opened(other).restore):
+        with pytest.raises(UserError, match="another model"):
+            use(store)
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path):
+    (tmp_path / "text").write_text("To be, or not to be, that is the question. " * 50)
+    with pytest.raises(UserError, match="text: cannot be used as a store"):
+        StateStore(tmp_path / "text")
+
+
+SOURCES = [str(number) for number in range(3000)]
+WIDE = ("model.stack.units=128",)  # more than SQLite keeps in memory before it commits
+
+
+def tokens_at(time):
+    return {source: [260 + (int(source) + time) % 15] for source in SOURCES}
+
+
+CHILD = """
+    import sys, time
+    from test_sessions import Session, StateStore, tokens_at
+
+    class Slow(dict):
+        def items(self):
+            for number, item in enumerate(super().items()):
+                if number == 2900:
+                    print("in the middle", flush=True)
+                    time.sleep(600)
+                yield item
+
+    session, store = Session.load(sys.argv[1]), StateStore(sys.argv[2])
+    for step in range(2):
+        session.feed(tokens_at(step))
+        session.save(store)
+    session.feed(tokens_at(2))
+    write = store.write
+    store.write = lambda states, model: write(Slow(states), model)
+    session.save(store)
+"""
+
+
+def test_a_process_that_is_killed_while_it_writes_goes_on_in_another(tmp_path, monkeypatch):
+    """The store holds what was saved last as a whole, and all sources go on bit-identically."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    run, path = saved_run(tmp_path, *WIDE), tmp_path / "states.sqlite"
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(CHILD), str(run), str(path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"in the middle\n"
+        child.send_signal(signal.SIGKILL)
+    assert path.with_name("states.sqlite-journal").exists()
+    session, never_killed = Session.load(run), Session.load(run)
+    assert sorted(session.restore(StateStore(path))) == sorted(SOURCES)
+    for time in range(2):
+        never_killed.feed(tokens_at(time))
+    mine, theirs = session.feed(tokens_at(2)), never_killed.feed(tokens_at(2))
+    for source in SOURCES:
+        np.testing.assert_array_equal(mine[source], theirs[source])
