@@ -1,24 +1,49 @@
 """`seq2seq evaluate`: a run's scores."""
 
 import argparse
+import sys
 from pathlib import Path
 
+from seq2seq.commands.models import local_run
 from seq2seq.commands.tensorflow import start_tensorflow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Describes the arguments."""
-    parser.add_argument("model", metavar="RUN", type=Path, help="a run folder")
+    parser.add_argument("model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS")
     parser.add_argument("--split", default="test", help="a split of the run's data (default test)")
     parser.add_argument("--source", type=Path, help="a file of sources, instead of a split")
     parser.add_argument("--target", type=Path, help="its references, line by line")
     parser.add_argument("--output", type=Path, help="where to write the predictions as JSONL")
+    parser.add_argument(
+        "--gate",
+        help="exit with 1 unless this holds: \"bleu >= 24.5\", or \"bleu >= champion - 0.3\"",
+    )
+    parser.add_argument(
+        "--champion",
+        metavar="RUN",
+        help="what `champion` in --gate is, scored on the same data: a run folder, or "
+        "models:/NAME@champion",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Predicts, scores and prints."""
     start_tensorflow()
-    from seq2seq.inference.evaluation import evaluate
+    from seq2seq.errors import UserError
+    from seq2seq.inference.evaluation import data_of, evaluate, scores_on
+    from seq2seq.inference.gate import Gate
 
-    evaluate(options.model, options.split, options.source, options.target, options.output)
-    return 0
+    gate = Gate.parse(options.gate) if options.gate else None
+    if gate is not None and gate.champion and options.champion is None:
+        raise UserError("--gate: say what the champion is: --champion models:/NAME@champion")
+    model, asked = local_run(options.model), (options.split, options.source, options.target)
+    scores = evaluate(model, *asked, options.output)
+    if gate is None:
+        return 0
+    champion = None
+    if gate.champion:
+        champion = scores_on(data_of(model, *asked), options.split, local_run(options.champion))
+    passed, message = gate.check(scores, champion)
+    print(message, file=sys.stderr)
+    return 0 if passed else 1

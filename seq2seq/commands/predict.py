@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from seq2seq.commands.models import local_run
 from seq2seq.commands.tensorflow import start_tensorflow
 
 SEARCH = """\
@@ -22,7 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Describes the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = SEARCH
-    parser.add_argument("model", metavar="RUN", type=Path, help="a run folder")
+    parser.add_argument(
+        "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
+    )
     parser.add_argument("input", nargs="?", default="-", help="a text file, or - for stdin")
     parser.add_argument("-o", "--output", default="-", help="a file, or - for stdout")
     parser.add_argument(
@@ -85,6 +88,7 @@ def several_models(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predicts line by line."""
     start_tensorflow()
+    options.model = local_run(options.model)
     from seq2seq.data.text_files import read_lines
     from seq2seq.inference.files import check_readable, predict_file
     from seq2seq.inference.searches import settings_of

@@ -20,7 +20,7 @@ def evaluate(
     source: Path | None,
     target: Path | None,
     predictions: Path | None,
-) -> None:
+) -> dict[str, float]:
     """Predicts and scores, and prints the scores as JSON.
 
     Args:
@@ -30,10 +30,13 @@ def evaluate(
         target: Its references, line by line.
         predictions: Where to write the predictions as JSONL.
 
+    Returns:
+        The scores.
+
     Raises:
         UserError: If the run or the data cannot be used.
     """
-    data = _data(run_folder, split, source, target)
+    data = data_of(run_folder, split, source, target)
     # Opened and read first, so that a mistake is found before the work is done.
     with nullcontext() if predictions is None else output(str(predictions)) as stream:
         records = list(data.records(split))
@@ -43,9 +46,16 @@ def evaluate(
             for row in evaluation.rows:
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
     print(json.dumps({**evaluation.scores, "signatures": evaluation.signatures}, indent=2))
+    return evaluation.scores
 
 
-def _data(run_folder: Path, split: str, source: Path | None, target: Path | None) -> Dataset:
+def scores_on(data: Dataset, split: str, run_folder: Path) -> dict[str, float]:
+    """Returns the scores of a run on a split of any data."""
+    predictor = Predictor.load(run_folder)
+    return predictor.task.evaluate(predictor.model, data.records(split)).scores
+
+
+def data_of(run_folder: Path, split: str, source: Path | None, target: Path | None) -> Dataset:
     """Returns data that have the split: two files, or what the run was trained on."""
     if (source is None) != (target is None):
         raise UserError("--source and --target: give both or neither")
