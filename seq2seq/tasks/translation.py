@@ -183,7 +183,9 @@ class Translation(StoredTask):
         search = self._search(models, decoding, alignments or replace, token_scores)
         records = [{"source": each} if isinstance(each, str) else each for each in inputs]
         ids = self.tokenizer.source.encode([record["source"] for record in records])
-        empty = details.of(np.zeros(0, np.int32), [], self.tokenizer.target, np.zeros(1), None)
+        empty = details.of(
+            np.zeros(0, np.int32), [], self.tokenizer.target, np.zeros(1), np.zeros((1, 0))
+        )
         found: list[list[Row]] = [[{"prediction": "", "score": 0.0, **empty}] for _ in records]
         free = [i for i, record in enumerate(records) if not constrained(record)]
         bound = [i for i, record in enumerate(records) if constrained(record)]
