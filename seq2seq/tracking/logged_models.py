@@ -69,7 +69,7 @@ def log_model(
             path=f"{folder}/saved",
             mlflow_model=described,
             python_model=str(CODE),
-            artifacts={MODEL: str(model_folder)},
+            artifacts=_artifacts(model_folder),
             signature=signature_of(example, row),
             input_example=[example],
             pip_requirements=requirements(),
@@ -84,6 +84,13 @@ def log_model(
     ]
     client.log_batch(run_id, metrics=values)
     return str(logged.model_id)
+
+
+def _artifacts(model_folder: Path) -> dict[str, str]:
+    """The model folder and, beside it as in a run folder, the run's whole config."""
+    config = model_folder.with_name(".hydra")
+    beside = {"config": str(config)} if config.is_dir() else {}
+    return {MODEL: str(model_folder), **beside}
 
 
 def requirements() -> list[str]:
@@ -181,7 +188,10 @@ class Registry:
         return str(version.run_id), str(version.source)
 
     def download(self, address: str) -> Path:
-        """Copies the model folder of a registered model to a temporary folder.
+        """Copies a registered model to a temporary folder.
+
+        Returns:
+            What is like its run folder: `model/`, and `.hydra/` with the config.
 
         Raises:
             UserError: If there is no such model, or its files cannot be had.
@@ -195,15 +205,5 @@ class Registry:
         found = sorted(Path(folder).rglob("format.json"))
         if not found:
             raise UserError(f"{address}: holds no model of seq2seq")
-        return found[0].parent
+        return found[0].parents[1]
 
-
-def local_model(model: str | Path, tracking_uri: str | None = None) -> Path:
-    """A run folder as it is, or a registered model (`models:/...`) as a local folder.
-
-    Raises:
-        UserError: If there is no such model.
-    """
-    text = str(model)
-    # A Path has made one slash of two.
-    return Registry(tracking_uri).download(text) if text.startswith("models:") else Path(text)

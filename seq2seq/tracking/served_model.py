@@ -63,8 +63,9 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         except UserError as error:
             raise _refused(str(error)) from error
 
-    def predict(  # type: ignore[override]
-        self, context: Any, model_input: Any, params: dict[str, Any] | None = None
+    # MLflow would take a type hint of `model_input` for a schema.
+    def predict(  # type: ignore[no-untyped-def]
+        self, context, model_input, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Predicts.
 
