@@ -190,7 +190,9 @@ def check_nodes(config: DictConfig) -> None:
         ):
             continue  # a foreign class checks its own arguments
         valid = [name for name in parameters if name != "kwargs"]
-        types = get_type_hints(located.__init__) if inspect.isclass(located) else {}
+        # The hints of other packages may name what only a type checker imports.
+        is_own = inspect.isclass(located) and located.__module__.startswith("seq2seq.")
+        types = get_type_hints(located.__init__) if is_own else {}
         for key in map(str, node):
             if key.startswith("_"):
                 continue
