@@ -1,6 +1,7 @@
 """`seq2seq predict --features`: what the encoder makes of texts, for use elsewhere."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,37 @@ import numpy as np
 from seq2seq.config import nearest
 from seq2seq.data.chunks import chunks
 from seq2seq.errors import UserError
+from seq2seq.inference.files import input_texts, standing_for
 from seq2seq.inference.predictor import Predictor
+from seq2seq.inference.records import read_records
 
 CHUNK = 64
 """Batches read before they are encoded: sorted by length together."""
+
+
+def predict_features(
+    run_folder: Path, source: str, names: str, target: str, batch_size: int
+) -> None:
+    """Encodes a file, and says on stderr what was written.
+
+    Args:
+        run_folder: A run folder.
+        source: As for `predict_file`.
+        names: See `write_features`.
+        target: See `write_features`.
+        batch_size: How many inputs are encoded at once.
+
+    Raises:
+        UserError: If the model, the input or the output cannot be used.
+    """
+    writer_for(Path(target))
+    inputs = input_texts(source)
+    predictor = Predictor.load(run_folder)
+    if fields := predictor.task.input_fields:
+        inputs = read_records(standing_for(source), fields)
+    widths = write_features(predictor, inputs, names, target, batch_size)
+    told = ", ".join(f"{name} ({width})" for name, width in widths.items())
+    print(f"{target}: {told}", file=sys.stderr)
 
 
 def write_features(

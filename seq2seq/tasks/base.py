@@ -115,6 +115,11 @@ class Task(ABC):
         """Fits what tells how sure predictions are, on the validation split of a trained model."""
         return
 
+    @property
+    def input_fields(self) -> tuple[str, ...]:
+        """The fields of records that predictions are made from; none where it reads `source`."""
+        return ()
+
     def features(
         self, model: Any, inputs: Sequence[Any], batch_size: int = 64
     ) -> dict[str, np.ndarray]:
