@@ -5,6 +5,7 @@ weights, configuration, states (`[h, c]`, `[h]`), masks and results are Keras'. 
 exchanged in both directions.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -12,7 +13,8 @@ import tensorflow as tf
 
 from seq2seq.kernels.library import usable
 from seq2seq.kernels.recurrent import recurrent_layer
-from seq2seq.layers.recurrent_kernels import scan
+from seq2seq.layers.recording import Call, record
+from seq2seq.layers.recurrent_kernels import scan, traced_scan
 from seq2seq.layers.recurrent_steps import (
     GRUResetBeforeStep,
     GRUStep,
@@ -45,10 +47,11 @@ class _CompiledLoop(keras.layers.Layer):
             The last output, `(batch, units)`; all outputs, `(batch, time, units)`, or the last
             alone, `(batch, 1, units)`, without `return_sequences`; and the last states.
         """
+        one_mask = mask[0] if isinstance(mask, list | tuple) else mask
+        record(Call(self, sequences, initial_state, one_mask))
         if self._needs_keras_loop(bool(training)):
             return super().inner_loop(sequences, initial_state, mask, training=training)
-        if isinstance(mask, list | tuple):
-            mask = mask[0]
+        mask = one_mask
         if training and 0 < self.cell.dropout < 1:
             sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, tf.newaxis]
         mask = None if mask is None else tf.cast(mask, tf.bool)
@@ -60,6 +63,50 @@ class _CompiledLoop(keras.layers.Layer):
         else:
             hidden, states = self._run_loop(sequences, states, mask, bool(training))
         return self._outputs(hidden, states, mask)
+
+    def state_sequences(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Sequence[tf.Tensor] | None = None,
+        mask: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
+        """Returns states and gates of every step, of which Keras returns `h` alone.
+
+        A masked step keeps the states; its gates are those of its input all the same.
+
+        Args:
+            sequences: `(batch, time, features)`.
+            initial_state: The states to start from, `(batch, units)` each; `None` for zeros.
+            mask: Booleans, `(batch, time)`, or `None`.
+
+        Returns:
+            By name, float32 `(batch, time, units)` each, at the places of the inputs, also with
+            `go_backwards`: `hidden`, `cell` (LSTM), and the gates: `input_gate`, `forget_gate`,
+            `candidate` and `output_gate` of an LSTM; `update_gate`, `reset_gate` and `candidate`
+            of a GRU.
+
+        Raises:
+            ValueError: If the activations are not tanh and sigmoid.
+        """
+        if not self._is_standard:
+            raise ValueError(f"{self.name}: states are known with tanh and sigmoid only")
+        if not self.built:
+            self.build(sequences.shape)
+        sequences = tf.cast(sequences, self.compute_dtype)
+        dtype = state_dtype(sequences.dtype)
+        if initial_state is None:
+            initial_state = self.get_initial_state(tf.shape(sequences)[0])
+        states = tuple(tf.cast(state, dtype) for state in initial_state)
+        if mask is not None:
+            mask = self._in_order(tf.cast(mask, tf.bool))
+        step, kernel, bias, weights = self._step_and_weights()
+        found = traced_scan(
+            step, _project(self._in_order(sequences), kernel, bias), states, weights, mask
+        )
+        return {
+            name: tf.transpose(tf.reverse(values, [0]) if self.go_backwards else values, (1, 0, 2))
+            for name, values in found.items()
+        }
 
     @property
     def _kernel_cell(self) -> Literal["lstm", "gru"] | None:
@@ -113,17 +160,21 @@ class _CompiledLoop(keras.layers.Layer):
     def _needs_keras_loop(self, training: bool) -> bool:
         """Returns whether Keras' own loop is the faster one, or the only one."""
         cell = self.cell
-        standard = (
-            cell.activation is keras.activations.tanh
-            and cell.recurrent_activation is keras.activations.sigmoid
-            and not self.unroll
-        )
         mask_per_gate = training and (
             cell.recurrent_dropout > 0 or (cell.dropout > 0 and cell.implementation == 1)
         )
         has_cudnn = self.use_cudnn == "auto" and bool(tf.config.list_logical_devices("GPU"))
         uses_cudnn = has_cudnn and cell.use_bias and getattr(cell, "reset_after", True)
-        return not standard or mask_per_gate or uses_cudnn or self.use_cudnn is True
+        own = self._is_standard and not self.unroll
+        return not own or mask_per_gate or uses_cudnn or self.use_cudnn is True
+
+    @property
+    def _is_standard(self) -> bool:
+        """Whether the activations are those that our steps have."""
+        return (
+            self.cell.activation is keras.activations.tanh
+            and self.cell.recurrent_activation is keras.activations.sigmoid
+        )
 
     def _in_order(self, sequences: tf.Tensor) -> tf.Tensor:
         """Returns `(batch, time, ...)` as `(time, batch, ...)` in the order of the loop."""

@@ -58,6 +58,31 @@ def scan(
     return (arrays[0].stack()[1:] if return_sequences else None), states
 
 
+def traced_scan(
+    step: Step, projected: tf.Tensor, states: Tensors, weights: Tensors, mask: tf.Tensor | None
+) -> dict[str, tf.Tensor]:
+    """Runs a step over time, and tells of every step the states after it, and its gates.
+
+    Args:
+        step: The maths of one step.
+        projected: See `scan`.
+        states: See `scan`.
+        weights: See `scan`.
+        mask: See `scan`.
+
+    Returns:
+        `(time, batch, units)` each: `hidden`, `cell` if there is one, and `step.gates`.
+    """
+    arrays, _ = _forward_loop(
+        step, projected, states, weights, mask, histories=len(states), save=True
+    )
+    histories, saved = arrays[: len(states)], arrays[len(states) :]
+    found = {
+        name: array.stack()[1:] for name, array in zip(("hidden", "cell"), histories, strict=False)
+    }
+    return found | {name: saved[place].stack() for name, place in step.gates.items()}
+
+
 def _differentiable_scan(
     step: Step, mask: tf.Tensor | None, return_sequences: bool
 ) -> Callable[[tf.Tensor, Tensors, Tensors], Tensors]:

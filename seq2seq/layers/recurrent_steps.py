@@ -5,7 +5,7 @@ dtype; only the products are in the compute dtype. So a bfloat16 model does not 
 every step.
 """
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import tensorflow as tf
 
@@ -30,6 +30,9 @@ class Step(Protocol):
 
     preactivation_count: int
     """How many gradients of pre-activations `backward` returns."""
+
+    gates: ClassVar[dict[str, int]]
+    """The places of the gates in what `forward` saves."""
 
     def forward(
         self, projected: tf.Tensor, states: Tensors, weights: Tensors
@@ -85,6 +88,7 @@ class LSTMStep:
 
     saved_count = 5
     preactivation_count = 1
+    gates: ClassVar = {"input_gate": 0, "forget_gate": 1, "candidate": 2, "output_gate": 3}
 
     def forward(
         self, projected: tf.Tensor, states: Tensors, weights: Tensors
@@ -126,6 +130,7 @@ class GRUStep:
 
     saved_count = 4
     preactivation_count = 2
+    gates: ClassVar = {"update_gate": 0, "reset_gate": 1, "candidate": 2}
 
     def forward(
         self, projected: tf.Tensor, states: Tensors, weights: Tensors
@@ -169,6 +174,7 @@ class GRUResetBeforeStep:
 
     saved_count = 4
     preactivation_count = 1
+    gates: ClassVar = {"update_gate": 1, "reset_gate": 2, "candidate": 3}
 
     def forward(
         self, projected: tf.Tensor, states: Tensors, weights: Tensors
