@@ -1,4 +1,4 @@
-"""`python -m benchmarks training` (what `make bench` runs) and `python -m benchmarks growth`."""
+"""`python -m benchmarks training` (what `make bench` runs), `growth` and `sessions`."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth, training
+from benchmarks import growth, sessions, training
 from benchmarks.harness import PROGRAMS
 from benchmarks.works import WORKS
 
@@ -26,6 +26,8 @@ def main() -> None:
     part.add_argument("--axes", type=_names(growth.AXES), default=list(growth.AXES))
     part.add_argument("--programs", type=_names(PROGRAMS), default=["seq2seq", "keras"])
     part.add_argument("--sentences", type=int, default=growth.MOST_SENTENCES)
+    part = _part(parts, "sessions", sessions.main, rounds=1, steps=10)
+    part.add_argument("--sources", type=int, default=10_000)
     arguments = parser.parse_args()
     try:
         arguments.main(arguments)

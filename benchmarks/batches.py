@@ -2,7 +2,8 @@
 
 A batch is a dict of int32 arrays: `source` `(batch, source_length)`, `source_length` `(batch,)`,
 for translation `target` `(batch, target_length)` (the decoder's inputs), and `labels`, which has
-the shape of `target` (translation), of `source` (tagging) or `(batch,)` (classification). Tokens
+the shape of `target` (translation), of `source` (tagging, generation) or `(batch,)`
+(classification). Tokens
 and labels are never 0: that is padding.
 """
 
@@ -52,6 +53,8 @@ def batch_of(work: Work, sources: Rows, targets: Rows) -> Batch:
         batch["labels"] = _padded([np.r_[target, END] for target in targets])
     elif work.task == "tagging":
         batch["labels"] = np.where(source != PAD, 1 + source % (work.outputs - 1), PAD)
+    elif work.task == "generation":
+        batch["labels"] = np.roll(source, -1, axis=1)
     else:
         batch["labels"] = 1 + source.sum(axis=1, dtype=np.int32) % (work.outputs - 1)
     return batch

@@ -46,11 +46,12 @@ def processor_flags(path: Path) -> list[str]:
     return [flag for flag in PROCESSOR_FLAGS if flag in found]
 
 
-def write(stem: Path, content: dict[str, Any], figure: Figure) -> None:
-    """Writes `stem.json` and `stem.png`."""
+def write(stem: Path, content: dict[str, Any], figure: Figure | None = None) -> None:
+    """Writes `stem.json` and, where there is a figure, `stem.png`."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_suffix(".json").write_text(json.dumps(_rounded(content), indent=1) + "\n")
-    save_figure(figure, stem.with_suffix(".png"), dots_per_inch=110)
+    if figure is not None:
+        save_figure(figure, stem.with_suffix(".png"), dots_per_inch=110)
 
 
 def _rounded(value: Any) -> Any:

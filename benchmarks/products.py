@@ -84,7 +84,9 @@ def products(work: Work, sizes: Sizes) -> list[Product]:
     found: list[Product] = []
     for direction in ("forward", "backward")[: 1 + work.bidirectional]:
         found += _lstm(f"encoder {direction}", sizes.rows, sizes.source, work.embedding, work.units)
-    reading = {"translation": sizes.target, "tagging": sizes.source}.get(work.task, sizes.rows)
+    reading = {"translation": sizes.target, "classification": sizes.rows}.get(
+        work.task, sizes.source
+    )
     if work.task == "translation":
         found += _lstm("decoder", sizes.rows, sizes.target, work.embedding, width)
     if work.attention:

@@ -14,13 +14,14 @@ FIGURES = (
 )
 FLOAT32_PEERS = ("keras", "torch", "torch_tuned")
 
-# What issue 3 asks for: at least, or at most where smaller is better.
+# What issues 3 and 6 ask for: at least, or at most where smaller is better.
 GOALS: dict[str, dict[str, float]] = {
     "A": {"over_torch": 1.3, "over_keras": 2.0, "bf16_over_float32": 2.0, "bf16_over_bf16": 1.0},
     "B": {"share_of_limit": 0.75, "share_of_limit_bf16": 0.6},
     "D": {"over_torch": 1.2, "over_keras": 1.5},
     "E": {"over_torch": 1.2, "over_keras": 1.5},
     "F": {"over_torch": 1.2, "over_keras": 1.5},
+    "G": {"over_torch": 1.5, "over_keras": 1.5},
 }
 SMALLER_IS_BETTER = {"memory_to_keras": 1.0, "first_step_to_keras": 0.6}
 

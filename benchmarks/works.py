@@ -9,7 +9,8 @@ class Work:
 
     Attributes:
         title: What it is, for people.
-        task: `translation`, `tagging` or `classification`.
+        task: `translation`, `tagging`, `classification` or `generation`, which carries the state of
+            each row from batch to batch.
         units: Units of the encoder, a direction; a decoder has twice as many.
         attention: Whether the decoder attends to the encoder's outputs: Luong's dot product,
             without input feeding, and a tanh projection of output and context.
@@ -60,4 +61,14 @@ WORKS = {
     ),
     "E": Work("tagging", task="tagging", outputs=30),
     "F": Work("classification", task="classification", outputs=10),
+    "G": Work(
+        "character language model, state carried, 128 tokens a row",
+        task="generation",
+        units=512,
+        bidirectional=False,
+        embedding=128,
+        vocabulary=69,
+        outputs=69,
+        length=128,
+    ),
 }

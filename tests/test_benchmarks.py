@@ -58,6 +58,8 @@ def test_batches_are_what_the_work_says(key):
             # One step later, until the end.
             inner = (labels != PAD) & (labels != END)
             np.testing.assert_array_equal(labels[inner], target[:, 1:][inner[:, :-1]])
+        elif work.task == "generation":
+            np.testing.assert_array_equal(labels[:, :-1], source[:, 1:])
         elif work.task == "tagging":
             np.testing.assert_array_equal(labels == PAD, source == PAD)
         else:
@@ -105,7 +107,7 @@ def test_tokens_follow_zipfs_law():
 
 
 @pytest.mark.usefixtures("no_shared_data")
-@pytest.mark.parametrize("key", ["A", "B", "D", "E", "F"])
+@pytest.mark.parametrize("key", ["A", "B", "D", "E", "F", "G"])
 def test_products_are_three_for_each_token_and_weight(key):
     import keras
 
@@ -114,13 +116,13 @@ def test_products_are_three_for_each_token_and_weight(key):
     small = {"units": 8, "embedding": 8, "vocabulary": 50, "outputs": 10, "batch_size": 4}
     work = replace(WORKS[key], **small)
     sizes = mean_sizes(make_batches(work, 2))
-    last = {"translation": sizes.target, "tagging": sizes.source, "classification": sizes.rows}
+    last = {"translation": sizes.target, "classification": sizes.rows}
     read = {"Bidirectional": sizes.source, "LSTM": sizes.target or sizes.source}
     expected = 0.0
     for layer in keras_stock.trained_model(work).layers:
         for weight in layer.trainable_weights:
             if len(weight.shape) == 2 and type(layer) is not keras.layers.Embedding:
-                tokens = read.get(type(layer).__name__, last[work.task])
+                tokens = read.get(type(layer).__name__, last.get(work.task, sizes.source))
                 expected += 6 * tokens * np.prod(weight.shape)
     if work.attention:
         expected += 6 * 2 * sizes.pairs * work.encoder_width
@@ -270,7 +272,7 @@ def test_unknown_names_are_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
         __main__.main()
     assert stopped.value.code == 2
-    assert "unknown: Z (known: A, B, C, D, E, F)" in capsys.readouterr().err
+    assert "unknown: Z (known: A, B, C, D, E, F, G)" in capsys.readouterr().err
 
 
 def test_the_peers_failure_ends_the_command(monkeypatch, tmp_path):

@@ -63,10 +63,18 @@ def classification(work: Work) -> tuple[dict[str, Any], Any]:
     return {"source": source}, _recurrent(work)(_embedded(work, source))
 
 
+def generation(work: Work) -> tuple[dict[str, Any], Any]:
+    """Returns the inputs, and what the output layer reads; the state is carried by the layer."""
+    source = keras.Input(batch_shape=(work.batch_size, None), dtype="int32", name="source")
+    lstm = _recurrent(work, return_sequences=True, stateful=True)
+    return {"source": source}, lstm(_embedded(work, source))
+
+
 BODIES: dict[str, Callable[[Work], tuple[dict[str, Any], Any]]] = {
     "translation": translation,
     "tagging": tagging,
     "classification": classification,
+    "generation": generation,
 }
 
 

@@ -16,6 +16,8 @@ from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.recurrent import LSTM
 from seq2seq.models.encoder import Encoder
+from seq2seq.models.language_model import LanguageModel
+from seq2seq.models.stack import RecurrentStack
 from seq2seq.training.losses import TokenCrossEntropy
 from seq2seq.training.optimizers import Adam
 from seq2seq.training.trainer import compiled
@@ -24,7 +26,8 @@ from seq2seq.training.trainer import compiled
 def main() -> None:
     """Trains and reports."""
     job = begin()
-    train(job, trained_model(job.work), job.load(), to_example)
+    example = to_stream_example if job.work.task == "generation" else to_example
+    train(job, trained_model(job.work), job.load(), example)
 
 
 def trained_model(work: Work) -> keras.Model:
@@ -32,18 +35,38 @@ def trained_model(work: Work) -> keras.Model:
 
     The one place where the output layer and the loss are chosen.
     """
-    inputs, features = BODIES[work.task](work)
-    features = Dropout(work.dropout)(features)
-    factors = LogitFactors(keras.layers.Dense(work.outputs, name="logits"))(features)
-    return compiled(
-        keras.Model(inputs, factors), TokenCrossEntropy(), Adam(1e-3, global_clipnorm=1.0)
-    )
+    if work.task == "generation":
+        model = language_model(work).loss_model
+    else:
+        inputs, features = BODIES[work.task](work)
+        features = Dropout(work.dropout)(features)
+        factors = LogitFactors(keras.layers.Dense(work.outputs, name="logits"))(features)
+        model = keras.Model(inputs, factors)
+    return compiled(model, TokenCrossEntropy(), Adam(1e-3, global_clipnorm=1.0))
 
 
 def to_example(batch: Batch) -> tuple[Batch, np.ndarray, np.ndarray]:
     """Turns a batch into inputs, labels and weights."""
     inputs = {name: array for name, array in batch.items() if name != "labels"}
     return inputs, batch["labels"], (batch["labels"] != PAD).astype(np.float32)
+
+
+def to_stream_example(batch: Batch) -> tuple[Batch, np.ndarray, np.ndarray]:
+    """Turns a batch into inputs, labels and weights; all rows go on from the batch before."""
+    _, labels, weights = to_example(batch)
+    reset = np.zeros(len(labels), bool)
+    return {"tokens": batch["source"], "reset": reset}, labels, weights
+
+
+def language_model(work: Work) -> LanguageModel:
+    """Returns the model of a work of the task generation."""
+    return LanguageModel(
+        work.vocabulary,
+        work.batch_size,
+        RecurrentStack(units=work.units, dropout=work.dropout),
+        work.embedding,
+        output_dropout=work.dropout,
+    )
 
 
 def translation(work: Work) -> tuple[dict[str, Any], Any]:

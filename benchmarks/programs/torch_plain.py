@@ -116,7 +116,31 @@ class Classification(Tagging):
         return self.output_layer(self.dropout(h))
 
 
-MODELS = {"translation": Translation, "tagging": Tagging, "classification": Classification}
+class Generation(nn.Module):
+    """The next token; the state of each row goes on in the next batch."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(work.vocabulary, work.embedding)
+        self.dropout = nn.Dropout(work.dropout)
+        self.lstm = nn.LSTM(work.embedding, work.units, batch_first=True)
+        self.output_layer = nn.Linear(work.units, work.outputs)
+        self.state: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def forward(self, batch: Tensors) -> torch.Tensor:
+        """Returns the logits, `(batch, source_length, outputs)`."""
+        embedded = self.dropout(self.embedding(batch["source"]))
+        outputs, (h, c) = self.lstm(embedded, self.state)
+        self.state = h.detach(), c.detach()
+        return self.output_layer(self.dropout(outputs))
+
+
+MODELS = {
+    "translation": Translation,
+    "tagging": Tagging,
+    "classification": Classification,
+    "generation": Generation,
+}
 
 
 if __name__ == "__main__":
