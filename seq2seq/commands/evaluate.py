@@ -10,7 +10,9 @@ from seq2seq.commands.tensorflow import start_tensorflow
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Describes the arguments."""
-    parser.add_argument("model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS")
+    parser.add_argument(
+        "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
+    )
     parser.add_argument("--split", default="test", help="a split of the run's data (default test)")
     parser.add_argument("--source", type=Path, help="a file of sources, instead of a split")
     parser.add_argument("--target", type=Path, help="its references, line by line")
