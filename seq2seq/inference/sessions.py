@@ -13,6 +13,7 @@ import tensorflow as tf
 from seq2seq.data.tokenizers import START
 from seq2seq.errors import UserError
 from seq2seq.inference.state_store import StateStore
+from seq2seq.models.steps import step_model
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.model_folder import load_model_folder
 
@@ -82,13 +83,11 @@ class Session:
             UserError: If there is no model, or one that reads its whole input before it predicts.
         """
         task, model = load_model_folder(Path(run_folder))
-        if getattr(model, "step_model", None) is None:
-            raise UserError(
-                f"{run_folder}: its model reads an input as a whole; a session needs one that "
-                "reads from left to right"
-            )
         beginning = (START,) if isinstance(task, Generation) else ()
-        return cls(model.step_model, beginning, batch_size)
+        try:
+            return cls(step_model(model), beginning, batch_size)
+        except ValueError as error:
+            raise UserError(f"{run_folder}: cannot be fed piece by piece: {error}") from error
 
     @property
     def sources(self) -> list[str]:

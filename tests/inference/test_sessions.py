@@ -16,8 +16,12 @@ from seq2seq.data.tokenizers import START
 from seq2seq.errors import UserError
 from seq2seq.inference.sessions import Session
 from seq2seq.inference.state_store import StateStore
+from seq2seq.models.classifier import Classifier
+from seq2seq.models.encoder import Encoder
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.models.stack import RecurrentStack
+from seq2seq.models.steps import step_model
+from seq2seq.models.tagger import Tagger
 
 VOCABULARY = 13
 
@@ -128,6 +132,65 @@ def test_a_file_that_is_no_store_is_refused(tmp_path):
     (tmp_path / "text").write_text("To be, or not to be, that is the question. " * 50)
     with pytest.raises(UserError, match="text: cannot be used as a store"):
         StateStore(tmp_path / "text")
+
+
+def assert_session_equals_prefixes(session, steps, prefix_logits):
+    """Feeds pieces, and compares with what the trained model says of each beginning."""
+    rows = {str(n): draw(n, 9) for n in range(4)}
+    found = {source: [] for source in rows}
+    for first, last in ((0, 1), (1, 5), (5, 5), (5, 9)):
+        outputs = session.feed({source: row[first:last] for source, row in rows.items()})
+        for source, output in outputs.items():
+            found[source].extend(output)
+    for source, row in rows.items():
+        for step in steps:
+            expected = prefix_logits(np.array([row[: step + 1]], np.int32))
+            np.testing.assert_allclose(found[source][step], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_tags_of_pieces_equal_those_of_the_whole(cell):
+    keras.utils.set_random_seed(4)
+    sizes = {"words": VOCABULARY, "characters": 0, "columns": {}, "vectors": None}
+    encoder = Encoder(cell, units=7, layers=2, bidirectional=False)
+    tagger = Tagger(sizes, 3, encoder, embedding_dim=5, output="softmax")
+
+    def last_tag(words):
+        length = np.array([words.shape[1]], np.int32)
+        found = tagger.prediction_model({"words": words, "length": length})
+        return found["logits"][0, -1]
+
+    assert_session_equals_prefixes(Session(step_model(tagger)), range(9), last_tag)
+
+
+@pytest.mark.parametrize("pooling", [["last"], ["mean", "max"], ["max", "last", "mean"]])
+def test_the_class_so_far_is_that_of_the_beginning(pooling):
+    keras.utils.set_random_seed(5)
+    encoder = Encoder(units=7, bidirectional=False)
+    classifier = Classifier(VOCABULARY, 3, encoder, pooling=pooling, embedding_dim=5)
+
+    def of_beginning(text):
+        length = np.array([text.shape[1]], np.int32)
+        return classifier.training_model({"text": text, "text_length": length})[0]
+
+    assert_session_equals_prefixes(Session(step_model(classifier)), range(9), of_beginning)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda: Classifier(9, 2, Encoder(units=3)), "reads from right to left"),
+        (
+            lambda: Classifier(9, 2, Encoder(units=3, bidirectional=False), pooling=["attention"]),
+            "its pooling is attention",
+        ),
+        (lambda: Classifier(9, 2, Encoder(units=3, bidirectional=False), texts=2), "one text"),
+        (object, "reads its whole input"),
+    ],
+)
+def test_who_needs_the_whole_input_is_refused(model, words):
+    with pytest.raises(ValueError, match=words):
+        step_model(model())
 
 
 SOURCES = [str(number) for number in range(3000)]
