@@ -14,8 +14,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
     )
     parser.add_argument("--split", default="test", help="a split of the run's data (default test)")
-    parser.add_argument("--source", type=Path, help="a file of sources, instead of a split")
-    parser.add_argument("--target", type=Path, help="its references, line by line")
+    parser.add_argument("--source", type=Path, help="a file, instead of a split")
+    parser.add_argument(
+        "--target",
+        type=Path,
+        help="the references of --source, line by line, if it does not hold them itself",
+    )
     parser.add_argument("--output", type=Path, help="where to write the predictions as JSONL")
     parser.add_argument(
         "--gate",

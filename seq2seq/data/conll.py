@@ -156,6 +156,30 @@ CONLLU = ColumnFormat({"tokens": 1, "labels": 3}, delimiter="\t", comment="#", w
 """CoNLL-U, with universal part-of-speech tags as labels."""
 
 
+WORDS_FIRST = ColumnFormat({"tokens": 0, "labels": -1})
+"""Words in the first column, and labels in the last one."""
+
+ENDINGS = (".conll", ".conllu")
+
+
+def in_columns(file_name: str) -> bool:
+    """Returns whether a file is one of sentences in columns, by its ending."""
+    return file_name.removesuffix(".gz").endswith(ENDINGS)
+
+
+def layout_of(file_name: str, known: ColumnFormat | None) -> ColumnFormat:
+    """Returns the layout of a file.
+
+    Args:
+        file_name: Its name, whose ending tells CoNLL-U.
+        known: The layout of the files that a run was trained on, if they were in columns.
+    """
+    is_conllu = file_name.removesuffix(".gz").endswith(".conllu")
+    if known is not None and known.word_ids == is_conllu:
+        return known
+    return CONLLU if is_conllu else WORDS_FIRST
+
+
 def _body(line: str) -> str:
     return line.removesuffix("\n").removesuffix("\r")
 

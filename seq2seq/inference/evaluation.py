@@ -4,9 +4,10 @@ import json
 from contextlib import nullcontext
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.config import build, load
+from seq2seq.data.conll import Conll, in_columns, layout_of
 from seq2seq.data.datasets import Dataset, ParallelText
 from seq2seq.errors import UserError
 from seq2seq.inference.files import check_readable, output
@@ -26,8 +27,9 @@ def evaluate(
     Args:
         run_folder: A run folder.
         split: A split of the data that the run was trained on.
-        source: A file of sources to use instead.
-        target: Its references, line by line.
+        source: A file to use instead: of sources, or of both, laid out as the files that the run
+            was trained on, or in columns (CoNLL).
+        target: The references of a file of sources, line by line.
         predictions: Where to write the predictions as JSONL.
 
     Returns:
@@ -57,8 +59,8 @@ def scores_on(data: Dataset, split: str, run_folder: Path) -> dict[str, float]:
 
 def data_of(run_folder: Path, split: str, source: Path | None, target: Path | None) -> Dataset:
     """Returns data that have the split: two files, or what the run was trained on."""
-    if (source is None) != (target is None):
-        raise UserError("--source and --target: give both or neither")
+    if source is None and target is not None:
+        raise UserError("--target: give --source, too")
     if source is not None and target is not None:
         check_readable(source, "--source")
         check_readable(target, "--target")
@@ -68,7 +70,30 @@ def data_of(run_folder: Path, split: str, source: Path | None, target: Path | No
         raise UserError(f"{run_folder}: has no .hydra/config.yaml; give --source and --target")
     config = load(saved)
     check_trusted(OmegaConf.create({"data": config.data}), saved)
+    if source is not None:
+        check_readable(source, "--source")
+        return _one_file(config, split, source)
     data: Dataset = build(config, "data")
     if split not in data.split_names:
         raise UserError(f"--split {split}: the run's data has {', '.join(data.split_names)}")
     return data
+
+
+def _one_file(config: DictConfig, split: str, source: Path) -> Dataset:
+    """Returns a file of records with references, laid out as the files that a run was trained on.
+
+    A file in columns may also be given where a run was trained on other data.
+    """
+    path, data = str(source.absolute()), config.data
+    trained = build(config, "data")
+    if in_columns(source.name):
+        known = trained.format if isinstance(trained, Conll) else None
+        return Conll(".", {split: path}, **vars(layout_of(source.name, known)))
+    if "files" not in data:
+        raise UserError(
+            "--source: the run was not trained on files that hold sources and references; give "
+            "--target, too"
+        )
+    data.files, data.holdout = {split: path}, None
+    one_file: Dataset = build(config, "data")
+    return one_file

@@ -14,7 +14,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from seq2seq.data.batching import Batching
-from seq2seq.data.conll import CONLLU, ColumnFormat, Conll
+from seq2seq.data.conll import ColumnFormat, Conll
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.data.label_columns import TokenLabels
 from seq2seq.data.places import place_of
@@ -29,51 +29,17 @@ from seq2seq.evaluation.tagging import (
     frequent_errors,
     signature,
 )
-from seq2seq.kernels.library import graphs_stay_here
-from seq2seq.layers.crf import marginals, negative_log_likelihood
-from seq2seq.layers.crf_search import n_best, viterbi
 from seq2seq.models.tagger import Tagger
 from seq2seq.plots.confusion import confusion_matrix_figure
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.padding import by_length, padded
 from seq2seq.tasks.stored import StoredTask
-from seq2seq.training.losses import ElementLoss, TokenCrossEntropy
+from seq2seq.tasks.tagging_outputs import TaggingLoss, best_labels
 
 log = logging.getLogger(__name__)
 
 _SHOWN_PLACES = 5
 _DECIMALS = 6
-
-
-class TaggingLoss:
-    """Cross-entropy of each label; of a CRF's labels, the sentence's divided among its tokens.
-
-    So both are means over tokens, and comparable.
-    """
-
-    def __init__(self) -> None:
-        self._softmax = TokenCrossEntropy()
-
-    def __call__(
-        self, labels: tf.Tensor, outputs: Mapping[str, tf.Tensor], weights: tf.Tensor
-    ) -> ElementLoss:
-        """Compares labels with what a tagger's `loss_model` returns.
-
-        Args:
-            labels: Integers `(batch, steps)`.
-            outputs: `logits`, and with a CRF `transitions`.
-            weights: `(batch, steps)`; of a row, all real tokens have weight 1, or none has.
-
-        Returns:
-            The losses, float32 `(batch, steps)`.
-        """
-        if "transitions" not in outputs:
-            return self._softmax(tf.maximum(labels, 0), outputs["logits"], weights)
-        lengths = tf.cast(tf.reduce_sum(weights, axis=1), tf.int32)
-        losses = negative_log_likelihood(**outputs, labels=labels, lengths=lengths)
-        shares = losses / tf.cast(tf.maximum(lengths, 1), tf.float32)
-        divided = shares[:, tf.newaxis] * weights
-        return ElementLoss(divided, divided)
 
 
 class Tagging(StoredTask):
@@ -89,8 +55,9 @@ class Tagging(StoredTask):
             token alone.
         train_scheme: The scheme that the model learns, null for that of the data; predictions are
             written in that of the data.
-        n_best: How many label sequences are predicted.
-        probabilities: Whether predictions tell how probable each label is.
+
+    Attributes:
+        format: The layout of the files of the training data, if they were in columns.
 
     Raises:
         ValueError: If an argument is impossible.
@@ -106,19 +73,14 @@ class Tagging(StoredTask):
         batching: Batching,
         scheme: str | None = None,
         train_scheme: str | None = None,
-        n_best: int = 1,
-        probabilities: bool = False,
     ) -> None:
         super().__init__(batching)
-        if n_best < 1:
-            raise ValueError(f"n_best: must be a whole number of at least 1, got {n_best!r}")
         self.tokenizer = tokenizer
         self.labels = TokenLabels(scheme, train_scheme)
-        self.n_best, self.probabilities = n_best, probabilities
         self.loss = TaggingLoss()
         self.format: ColumnFormat | None = None
         self._vectors: np.ndarray | None = None
-        self._compiled: tuple[Tagger, Callable[..., dict[str, tf.Tensor]]] | None = None
+        self._compiled: tuple[Tagger, int, Callable[..., dict[str, tf.Tensor]]] | None = None
         characters = 5 if tokenizer.settings["characters"] else 0
         vectors = None if tokenizer.settings["vectors"] is None else [3, 2]
         sizes = {"words": 5, "characters": characters, "columns": {}, "vectors": vectors}
@@ -244,7 +206,12 @@ class Tagging(StoredTask):
             model.set_vectors(self._vectors)
 
     def predict(
-        self, model: Tagger, inputs: Sequence[str | Record], batch_size: int = 64
+        self,
+        model: Tagger,
+        inputs: Sequence[str | Record],
+        batch_size: int = 64,
+        *,
+        n_best: int | None = None,
     ) -> list[Row]:
         """Labels sentences.
 
@@ -253,16 +220,19 @@ class Tagging(StoredTask):
             inputs: Records with `tokens` and the further columns that are read; or raw sentences,
                 which are cut into tokens, see `WordSplitter`.
             batch_size: How many are labelled at once; they are sorted by length before.
+            n_best: How many label sequences of each sentence are told.
 
         Returns:
             Rows with `source` and `prediction` (tokens and labels, a blank between them), `score`
-            (the logarithm of the probability of all labels together), `tokens` and `labels`; if
-            the task was asked for them, `probabilities` of the labels, and all `hypotheses`, each
-            with `prediction`, `score` and `labels`.
+            (the logarithm of the probability of all labels together), `tokens`, `labels` and
+            `token_probabilities`, those of the labels one by one; if they were asked for also
+            `hypotheses`, each with `prediction`, `score` and `labels`.
 
         Raises:
-            UserError: If a record lacks a column.
+            UserError: If a record lacks a column, or `n_best` is impossible.
         """
+        if n_best is not None and n_best < 1:
+            raise UserError(f"n_best: must be at least 1, got {n_best}.")
         records = [self._record(given, number) for number, given in enumerate(inputs, start=1)]
         rows = [self._row(record, [], 0.0) for record in records]
         columns = self.tokenizer.columns_of_store()
@@ -270,12 +240,12 @@ class Tagging(StoredTask):
             name: spec.encoder.encode([record[spec.field] for record in records])
             for name, spec in columns.items()
         }
-        forward = self._forward(model)
+        forward = self._forward(model, n_best or 1)
         for chosen in by_length(range(len(records)), encoded["words"], batch_size):
             batch = self.tokenizer.inputs(partial(padded_column, encoded, chosen))
             found = {name: value.numpy() for name, value in forward(batch).items()}
             for place, i in enumerate(chosen):
-                rows[i] = self._labelled(records[i], place, found)
+                rows[i] = self._labelled(records[i], place, found, several=n_best is not None)
         return rows
 
     def _record(self, given: str | Record, number: int) -> Record:
@@ -290,20 +260,20 @@ class Tagging(StoredTask):
             )
         return {"tokens": self.tokenizer.split.tokens(given), "source": given}
 
-    def _labelled(self, record: Record, place: int, found: Mapping[str, np.ndarray]) -> Row:
+    def _labelled(
+        self, record: Record, place: int, found: Mapping[str, np.ndarray], several: bool
+    ) -> Row:
         count = len(record["tokens"])
-        several = [
+        hypotheses = [
             self._row(record, self.labels.decode(labels[:count].tolist()), float(score))
             for labels, score in zip(found["labels"][place], found["scores"][place], strict=True)
             if score > -np.inf
         ]
-        row = several[0]
-        if self.probabilities:
-            probabilities = found["probabilities"][place, :count]
-            row["probabilities"] = probabilities.astype(float).round(_DECIMALS).tolist()
-        if self.n_best > 1:
+        probabilities = found["probabilities"][place, :count].astype(float).round(_DECIMALS)
+        row = {**hypotheses[0], "token_probabilities": probabilities.tolist()}
+        if several:
             kept = ("prediction", "score", "labels")
-            row["hypotheses"] = [{name: each[name] for name in kept} for each in several]
+            row["hypotheses"] = [{name: each[name] for name in kept} for each in hypotheses]
         return row
 
     @staticmethod
@@ -317,16 +287,16 @@ class Tagging(StoredTask):
             "labels": labels,
         }
 
-    def _forward(self, model: Tagger) -> Callable[..., dict[str, tf.Tensor]]:
+    def _forward(self, model: Tagger, count: int) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns model and search as one graph, traced once for each model."""
-        if self._compiled is None or self._compiled[0] is not model:
+        if self._compiled is None or self._compiled[:2] != (model, count):
             search = tf.function(
-                lambda inputs: labelled(model, inputs, self.n_best),
+                lambda inputs: best_labels(model, inputs, count),
                 input_signature=[self.signature[0]],
                 autograph=False,
             )
-            self._compiled = (model, search)
-        return self._compiled[1]
+            self._compiled = (model, count, search)
+        return self._compiled[2]
 
     def evaluate(self, model: Tagger, records: Iterable[Record]) -> Evaluation:
         """Labels the tokens of records and scores the labels.
@@ -358,17 +328,6 @@ class Tagging(StoredTask):
         )
         return {"confusion": confusion_matrix_figure(counts, names)}
 
-    def column_format(self, file_name: str) -> ColumnFormat:
-        """Returns the layout of a file to be labelled: that of the training data, if they had one.
-
-        Args:
-            file_name: Its name, whose ending tells CoNLL-U.
-        """
-        is_conllu = file_name.removesuffix(".gz").endswith(".conllu")
-        if self.format is not None and self.format.word_ids == is_conllu:
-            return self.format
-        return CONLLU if is_conllu else ColumnFormat({"tokens": 0, "labels": -1})
-
     def save(self, folder: Path) -> None:
         """Writes the vocabularies, the labels and the layout of the data's files."""
         (folder / "tokenizer").mkdir()
@@ -386,44 +345,6 @@ class Tagging(StoredTask):
         except OSError as error:
             raise UserError(f"{folder / 'columns.json'} cannot be read: {error}.") from error
         self.format = None if layout is None else ColumnFormat(**layout)
-
-
-def labelled(model: Tagger, inputs: Mapping[str, tf.Tensor], count: int) -> dict[str, tf.Tensor]:
-    """Finds the best labels of some sentences.
-
-    Args:
-        model: The tagger.
-        inputs: What its models read.
-        count: How many label sequences of each.
-
-    Returns:
-        `labels`, int32 `(batch, count, steps)`; `scores`, their log-probabilities `(batch, count)`,
-        minus infinity where there are fewer; and `probabilities` `(batch, steps)`, of each label of
-        the best sequence.
-    """
-    with graphs_stay_here():
-        found = model.prediction_model(inputs, training=False)
-    logits, lengths = tf.cast(found["logits"], tf.float32), inputs["length"]
-    size = logits.shape[-1]
-    if "transitions" not in found and count == 1:
-        labels = tf.argmax(logits, axis=-1, output_type=tf.int32)[:, tf.newaxis]
-        logs = tf.reduce_max(tf.nn.log_softmax(logits), axis=-1)
-        real = tf.sequence_mask(lengths, tf.shape(logits)[1], tf.float32)
-        scores = tf.reduce_sum(logs * real, axis=1, keepdims=True)
-        return {"labels": labels, "scores": scores, "probabilities": tf.exp(logs)}
-    transitions = found.get("transitions", tf.zeros((size + 1, size + 1)))
-    if count == 1:
-        best, score = viterbi(logits, transitions, lengths)
-        labels, scores = best[:, tf.newaxis], score[:, tf.newaxis]
-    else:
-        labels, scores = n_best(logits, transitions, lengths, count)
-    each, normalizer = marginals(logits, transitions, lengths)
-    probabilities = tf.gather(each, labels[:, 0], batch_dims=2)
-    return {
-        "labels": labels,
-        "scores": scores - normalizer[:, tf.newaxis],
-        "probabilities": probabilities,
-    }
 
 
 def padded_column(

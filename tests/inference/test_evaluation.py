@@ -50,7 +50,8 @@ def test_files_in_place_of_a_split(scores, run_folder, tmp_path):
     ("arguments", "message"),
     [
         ({"split": "dev"}, "--split dev: .*data has train, validation, test"),
-        ({"source": "source"}, "--source and --target: give both or neither"),
+        ({"source": "source"}, "--source: .* not trained on files that hold .*; give --target"),
+        ({"target": "target"}, "--target: give --source, too"),
         ({"source": "missing", "target": "target"}, "--source .*missing: no such file"),
         ({"source": "source", "target": "missing"}, "--target .*missing: no such file"),
         ({"source": "source", "target": "."}, "--target .*is a folder"),
