@@ -30,9 +30,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", default="-", help="a file, or - for stdout")
     parser.add_argument(
         "--format",
-        choices=("text", "tsv", "jsonl"),
+        choices=("text", "tsv", "jsonl", "conll"),
         help="text: predictions (the default); tsv: source, prediction, score; jsonl: the same by "
-        "name, and all else that was asked for",
+        "name, and all else that was asked for; conll (the default for .conll and .conllu): the "
+        "same lines with the labels filled in",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="sentences at once")
     several_models(parser)
@@ -57,6 +58,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--replace-unknown",
         action=argparse.BooleanOptionalAction,
         help="whether unknown words become the source words they attend to",
+    )
+    classes = parser.add_argument_group("what is told of classified texts")
+    classes.add_argument(
+        "--attention", action="store_true", help="which tokens attention pooling looked at"
+    )
+    vectors = parser.add_argument_group("vectors instead of predictions")
+    vectors.add_argument(
+        "--features",
+        metavar="NAMES",
+        help="what the encoder makes of each text, such as source.layer_0.forward.h, or all: "
+        "written to -o FILE.npy, .npz or .parquet",
     )
     words = parser.add_argument_group("constraints on all translations")
     words.add_argument("--prefix", metavar="TEXT", help="what they begin with")
@@ -89,10 +101,19 @@ def run(options: argparse.Namespace) -> int:
     """Predicts line by line."""
     start_tensorflow()
     options.model = local_run(options.model)
+    from seq2seq.data.conll import in_columns
     from seq2seq.data.text_files import read_lines
+    from seq2seq.inference.columns import predict_columns
     from seq2seq.inference.files import check_readable, predict_file
     from seq2seq.inference.searches import settings_of
 
+    if options.features is not None:
+        from seq2seq.inference.features import predict_features
+
+        predict_features(
+            options.model, options.input, options.features, options.output, options.batch_size
+        )
+        return 0
     common: dict[str, Any] = {
         "prefix": options.prefix,
         "required": options.required,
@@ -108,7 +129,21 @@ def run(options: argparse.Namespace) -> int:
         "token_scores": options.token_scores,
         "alignments": options.alignments,
         "replace_unknown": options.replace_unknown,
+        "attention": options.attention,
     }
+    told = {name: value for name, value in asked.items() if value not in (None, False, {})}
+    if options.format == "conll" or in_columns(options.input):
+        whole = {"ensemble": options.ensemble, "alignment_pictures": options.alignment_pictures}
+        told |= {name: value for name, value in {**common, **whole}.items() if value}
+        predict_columns(
+            options.model,
+            options.input,
+            options.output,
+            options.format,
+            options.batch_size,
+            **told,
+        )
+        return 0
     predict_file(
         options.model,
         options.input,
@@ -118,6 +153,6 @@ def run(options: argparse.Namespace) -> int:
         options.ensemble,
         {name: value for name, value in common.items() if value},
         options.alignment_pictures,
-        **{name: value for name, value in asked.items() if value not in (None, False, {})},
+        **told,
     )
     return 0

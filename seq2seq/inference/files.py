@@ -10,9 +10,11 @@ from typing import Any, Literal, TextIO
 
 from seq2seq.data.chunks import chunks
 from seq2seq.data.json_lines import read_objects, text_at
+from seq2seq.data.places import PlacedRecord
 from seq2seq.data.text_files import read_lines
 from seq2seq.errors import UserError
 from seq2seq.inference.predictor import Predictor
+from seq2seq.inference.records import read_records
 from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.plots.files import save_figure
 from seq2seq.tasks.base import Row
@@ -40,10 +42,12 @@ def predict_file(
     Args:
         run_folder: A run folder.
         source: A text file (gzip works), TSV (first column) or JSONL (key `source`), told by its
-            ending; `-` reads plain lines from stdin.
+            ending; `-` reads plain lines from stdin. Where the task has `input_fields`, see
+            `read_records`.
         target: A file, or `-` for stdout.
         output_format: `text` writes predictions, `tsv` and `jsonl` also source and score, a line
-            for each of several hypotheses in `tsv`, and what else was asked for in `jsonl`; None
+            for each of several hypotheses in `tsv`, or the probability of each class in the order
+            of their names, and what else was asked for in `jsonl`; None
             for what holds all that was asked for. In `text` and `tsv`, line breaks and tabs inside
             a text become spaces.
         batch_size: How many lines are predicted at once.
@@ -63,6 +67,10 @@ def predict_file(
         asked["alignments"] = True
     with output(target) as stream:
         predictor = Predictor.load(run_folder, *ensemble)
+        if fields := predictor.task.input_fields:
+            if common:
+                raise UserError(f"--{next(iter(common))}: has no meaning for this run.")
+            inputs = read_records(standing_for(source), fields)
         number = 0
         for chunk in chunks(inputs, CHUNK * batch_size):
             for row in predictor(chunk, batch_size, **asked):
@@ -83,6 +91,7 @@ def _format_for(given: Format | None, asked: Mapping[str, Any]) -> Format:
     holders: dict[str, tuple[Format, ...]] = {
         "n_best": ("jsonl", "tsv"),
         "alignments": ("jsonl",),
+        "attention": ("jsonl",),
         "token_scores": ("jsonl",),
     }
     for name, formats in holders.items():
@@ -123,7 +132,12 @@ def standing_for(source: str) -> Path:
 
 
 def _record(values: Mapping[str, Any], place: str) -> str | dict[str, Any]:
-    """Returns the source of a JSON object, or more of it where it constrains its prediction."""
+    """Returns the source of a JSON object, or more of it where it constrains its prediction.
+
+    An object of `tokens` is a sentence to be labelled.
+    """
+    if "tokens" in values:
+        return PlacedRecord(values, place)
     text = text_at(values, "source", place, wanted_by="the text to predict from")
     fields = {field: values[field] for field in FIELDS if field in values}
     return {"source": text, "place": place, **fields} if fields else text
@@ -188,7 +202,14 @@ _BREAKS = str.maketrans("\n\r\t", "   ")
 WRITERS: dict[str, Callable[[Row], str]] = {
     "text": lambda row: one_cell(row["prediction"]),
     "tsv": lambda row: "\n".join(
-        "\t".join([one_cell(row["source"]), one_cell(each["prediction"]), f"{each['score']:.6f}"])
+        "\t".join(
+            [
+                one_cell(row["source"]),
+                one_cell(each["prediction"]),
+                f"{each['score']:.6f}",
+                *(f"{p:.6f}" for p in each.get("probabilities", {}).values()),
+            ]
+        )
         for each in row.get("hypotheses", [row])
     ),
     "jsonl": lambda row: json.dumps(row, ensure_ascii=False),

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from seq2seq.decoding.strategy import Strategy
@@ -88,7 +89,9 @@ class Predictor:
         Raises:
             UserError: If the task or its model cannot do what is asked for.
         """
-        if decoding is not None or settings or n_best is not None:
+        if n_best is not None and self.search is None:
+            options["n_best"] = n_best
+        elif decoding is not None or settings or n_best is not None:
             asked = tuple(sorted((settings or {}).items()))
             options["decoding"] = self._searches(decoding, asked, n_best)
         self.check(options)
@@ -116,6 +119,21 @@ class Predictor:
             raise UserError(f"score: has no meaning for {type(self.task).__name__} runs.")
         rows: list[Row] = score(self.model, pairs, batch_size, alignments)
         return rows
+
+    def features(self, inputs: Sequence[Any], batch_size: int = 64) -> dict[str, np.ndarray]:
+        """Returns the vectors that the encoder makes of inputs, by name.
+
+        Args:
+            inputs: As for predictions.
+            batch_size: How many are encoded at once.
+
+        Returns:
+            Float32 `(inputs, width)` each, such as `source.layer_0.forward.h`.
+
+        Raises:
+            UserError: If the task has no encoder.
+        """
+        return self.task.features(self.model, inputs, batch_size)
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Refuses options that the task does not take.
