@@ -2,11 +2,18 @@
 
 import csv
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from seq2seq.data.datasets import Dataset, FileNames, Jsonl, describe_directory, files_by_split
+from seq2seq.data.datasets import (
+    Dataset,
+    FileNames,
+    Jsonl,
+    Tsv,
+    describe_directory,
+    files_by_split,
+)
 from seq2seq.data.json_lines import text_at
 from seq2seq.data.places import PlacedRecord
 from seq2seq.data.splits import Holdout
@@ -260,6 +267,30 @@ class LabelFolders(Dataset):
 
     def _content(self, split: str) -> list[str]:
         return [f"{path.parent.name} {content_hash(path)}" for path in self._paths(split)]
+
+
+def labelled_file(path: Path, split: str, fields: Sequence[str]) -> Dataset:
+    """Returns one file as a split, by its ending: CSV with a header, JSONL, or columns in order.
+
+    Args:
+        path: The file, which ends in `.csv`, `.jsonl` or `.tsv`; gzip works.
+        split: The name of the split.
+        fields: The fields of its records.
+
+    Raises:
+        UserError: If the ending is another.
+    """
+    files = {split: str(path.absolute())}
+    ending = path.name.removesuffix(".gz").rpartition(".")[2]
+    if ending == "csv":
+        return Csv(".", files, {field: field for field in fields})
+    if ending == "jsonl":
+        return LabelledJsonl(".", files, {field: field for field in fields})
+    if ending == "tsv":
+        return Tsv(".", files, {field: number for number, field in enumerate(fields)})
+    raise UserError(
+        f"{path}: must end in .csv, .jsonl or .tsv, so that its {', '.join(fields)} can be found."
+    )
 
 
 class LabelledJsonl(Jsonl):

@@ -9,10 +9,11 @@ from omegaconf import DictConfig, OmegaConf
 from seq2seq.config import build, load
 from seq2seq.data.conll import Conll, in_columns, layout_of
 from seq2seq.data.datasets import Dataset, ParallelText
+from seq2seq.data.labelled_files import labelled_file
 from seq2seq.errors import UserError
 from seq2seq.inference.files import check_readable, output
 from seq2seq.inference.predictor import Predictor
-from seq2seq.tasks.model_folder import check_trusted
+from seq2seq.tasks.model_folder import PARTS, build_task, check_trusted
 
 
 def evaluate(
@@ -69,7 +70,8 @@ def data_of(run_folder: Path, split: str, source: Path | None, target: Path | No
     if not saved.is_file():
         raise UserError(f"{run_folder}: has no .hydra/config.yaml; give --source and --target")
     config = load(saved)
-    check_trusted(OmegaConf.create({"data": config.data}), saved)
+    parts = {part: config[part] for part in ("data", *PARTS) if part in config}
+    check_trusted(OmegaConf.create(parts), saved)
     if source is not None:
         check_readable(source, "--source")
         return _one_file(config, split, source)
@@ -82,13 +84,16 @@ def data_of(run_folder: Path, split: str, source: Path | None, target: Path | No
 def _one_file(config: DictConfig, split: str, source: Path) -> Dataset:
     """Returns a file of records with references, laid out as the files that a run was trained on.
 
-    A file in columns may also be given where a run was trained on other data.
+    A file in columns may also be given where a run was trained on other data, and a table where it
+    classifies.
     """
     path, data = str(source.absolute()), config.data
     trained = build(config, "data")
     if in_columns(source.name):
         known = trained.format if isinstance(trained, Conll) else None
         return Conll(".", {split: path}, **vars(layout_of(source.name, known)))
+    if "files" not in data and (fields := build_task(config).input_fields):
+        return labelled_file(source, split, (*fields, "label"))
     if "files" not in data:
         raise UserError(
             "--source: the run was not trained on files that hold sources and references; give "

@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.config import build, composed
-from seq2seq.data.labelled_files import Csv, LabelFolders, LabelledJsonl, LabelLines
+from seq2seq.data.labelled_files import (
+    Csv,
+    LabelFolders,
+    LabelledJsonl,
+    LabelLines,
+    labelled_file,
+)
 from seq2seq.errors import UserError
 
 TEXTS = ["good , really", 'a "quoted" word', "two\nlines", " ", "ünïcode"]
@@ -153,6 +159,19 @@ class TestJsonl:
             read(self.make(files, {"t": "a", "l": "b"}, {"t": "a", "l": label}))
         with pytest.raises(UserError, match=r"a\.jsonl:1: there is no key 'l'"):
             read(self.make(files, {"t": "a"}))
+
+
+def test_one_file_by_its_ending(tmp_path):
+    for name, content in (
+        ("a.csv", "label,text\nx,one\n"),
+        ("a.tsv", "one\tx\n"),
+        ("a.jsonl", '{"text": "one", "label": "x"}\n'),
+    ):
+        (tmp_path / name).write_text(content)
+        dataset = labelled_file(tmp_path / name, "test", ("text", "label"))
+        assert read(dataset, "test") == [{"text": "one", "label": "x"}]
+    with pytest.raises(UserError, match=r"must end in \.csv, \.jsonl or \.tsv"):
+        labelled_file(tmp_path / "a.txt", "test", ("text", "label"))
 
 
 @pytest.mark.parametrize(
