@@ -17,6 +17,7 @@ COMMANDS = {
     "recipes": "list the recipes, one line each",
     "evaluate": "score a run on its test split or on files",
     "predict": "predict with a run: a file or stdin in and out",
+    "inspect": "states and gates of a run, step by step, as arrays and pictures",
     "score": "how probable a run finds given targets",
     "runs": "list runs with their scores, newest first",
     "compare": "put runs side by side: config, scores, significance",

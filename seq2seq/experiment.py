@@ -22,6 +22,7 @@ from seq2seq.plots.files import save_figure
 from seq2seq.report import print_report
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.model_folder import build_task, precision, save_model_folder
+from seq2seq.tasks.state_pictures import StatePictures
 from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.interrupt import TrainingInterrupted
@@ -65,6 +66,9 @@ def run(
         log.info("model: %s parameters", f"{model.training_model.count_params():,}")
         task.initialize(model)
         trainer.callbacks |= build(config, "initial_encoder").give(task, model)
+        for callback in trainer.callbacks.values():
+            if isinstance(callback, StatePictures):
+                callback.watch(task, model, data, run_folder, tracker.log_folder)
 
         def score_validation() -> dict[str, float]:
             return task.evaluate(model, data.records("validation")).scores

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from seq2seq.plots.alignments import FIRST_CHOICE, alignment_heatmap, fonts_for
+from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.plots.files import save_figure
+from seq2seq.plots.fonts import FIRST_CHOICE, fonts_for
 
 WEIGHTS = [[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]]
 
@@ -35,7 +36,7 @@ def test_nothing_is_cut_off():
 
 
 def test_characters_without_a_font_are_named(monkeypatch, recwarn, tmp_path):
-    monkeypatch.setattr("seq2seq.plots.alignments._families", only_first_choice())
+    monkeypatch.setattr("seq2seq.plots.fonts._families", only_first_choice())
     fonts_for.cache_clear()
     figure = alignment_heatmap([[1, 0], [0, 1]], ["か本", "ß"], ["a\u200b", "привет"])
     save_figure(figure, tmp_path / "a.png")
@@ -46,7 +47,7 @@ def test_characters_without_a_font_are_named(monkeypatch, recwarn, tmp_path):
 
 
 def only_first_choice():
-    from seq2seq.plots.alignments import _families
+    from seq2seq.plots.fonts import _families
 
     entry = {FIRST_CHOICE: _families()[FIRST_CHOICE]}
     return lambda: entry

@@ -1,0 +1,39 @@
+"""`seq2seq inspect`: a look inside a run's recurrent layers."""
+
+import argparse
+from pathlib import Path
+
+from seq2seq.commands.tensorflow import start_tensorflow
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.add_argument("model", metavar="RUN", type=Path, help="a run folder")
+    parser.add_argument(
+        "input", nargs="?", default="-", help="a text, a file of inputs, or - for stdin"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("inspection"),
+        help="the folder for arrays and pictures (default inspection)",
+    )
+    parser.add_argument("--target", help="for a translation: what the decoder reads")
+    parser.add_argument(
+        "--map",
+        choices=("pca", "tsne"),
+        help="draw all inputs as points of a plane instead, coloured by label or prediction",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Looks at each input, or at all of them from afar."""
+    start_tensorflow()
+    from seq2seq.inference.inspection import inspect, inspect_map
+
+    if options.map:
+        inspect_map(options.model, options.input, options.output, options.map)
+    else:
+        inspect(options.model, options.input, options.output, options.target)
+    return 0
