@@ -64,8 +64,11 @@ class TokenLabels:
         ]
 
     def decode(self, numbers: Sequence[int]) -> list[str]:
-        """Returns a sentence's labels in the scheme of the data."""
-        return converted([self.names[n] for n in numbers], self.train_scheme, self.scheme)
+        """Returns a sentence's labels in the scheme of the data; as they are, if it is the same."""
+        labels = [self.names[number] for number in numbers]
+        if self.train_scheme == self.scheme:
+            return labels
+        return converted(labels, self.train_scheme, self.scheme)
 
     @property
     def allowed(self) -> list[list[bool]] | None:
