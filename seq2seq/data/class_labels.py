@@ -124,12 +124,16 @@ class ClassLabels:
         """
         return [np.array(self._numbers_of(self.read(value)), np.int32) for value in values]
 
+    def numbers(self, names: Iterable[str]) -> list[int]:
+        """Returns the class numbers of names that training has, ascending, each once."""
+        return sorted({self._numbers[name] for name in names})
+
     def _numbers_of(self, names: list[str]) -> list[int]:
         if self.unseen(names) or (len(names) > 1 and not self.several):
             return []
         if not names and self.several:
             return [-1]
-        return sorted({self._numbers[name] for name in names})
+        return self.numbers(names)
 
     def unseen(self, names: Iterable[str]) -> list[str]:
         """Returns those of some names that no training record had."""

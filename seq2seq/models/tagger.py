@@ -12,7 +12,7 @@ from seq2seq.layers.crf import CRF, constrained
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.embedding_dropout import EmbeddingDropout
 from seq2seq.layers.word_dropout import WordDropout
-from seq2seq.models.encoder import Encoder
+from seq2seq.models.encoder import Encoder, named_states
 
 Output = Literal["softmax", "constrained_softmax", "crf"]
 
@@ -56,6 +56,8 @@ class Tagger:
         loss_model: The same.
         prediction_model: The same -> `logits` and `transitions` to be searched; with `softmax` only
             `logits`.
+        feature_model: The same -> every final state of the encoder by name, such as
+            `source.layer_0.forward.h`, `(batch, units)` each.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -105,7 +107,12 @@ class Tagger:
         fraction("locked_dropout", locked_dropout)
         sequence = keras.layers.Concatenate(name="features")(features)
         sequence = keras.layers.SpatialDropout1D(locked_dropout, name="before")(sequence)
-        sequence, _ = encoder(sequence, self.inputs["length"])
+        sequence, states = encoder(sequence, self.inputs["length"])
+        self.feature_model = keras.Model(
+            self.inputs,
+            {f"source.{name}": state for name, state in named_states(states).items()},
+            name="encoder_states",
+        )
         sequence = keras.layers.SpatialDropout1D(locked_dropout, name="behind")(sequence)
         logits = Dense(labels, name="logits")(sequence)
         self._connect(logits, labels)

@@ -59,12 +59,11 @@ def evaluate_rows(
 
 def truth_of(rows: Sequence[Row], labels: ClassLabels) -> np.ndarray:
     """Returns the class of each row, `(rows,)`; or 0 and 1 by class, `(rows, classes)`."""
-    found = labels.encode([row["reference"] for row in rows])
     if not labels.several:
-        return np.array([numbers[0] for numbers in found])
+        return np.array([labels.numbers([row["reference"]])[0] for row in rows])
     truth = np.zeros((len(rows), len(labels.names)), int)
-    for row, numbers in zip(truth, found, strict=True):
-        row[numbers[numbers >= 0]] = 1
+    for row, values in zip(rows, truth, strict=True):
+        values[labels.numbers(filter(None, row["reference"].split(labels.delimiter)))] = 1
     return truth
 
 

@@ -29,8 +29,7 @@ from seq2seq.evaluation.classification import class_probabilities, fit_temperatu
 from seq2seq.models.classifier import Classifier
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.class_evaluation import evaluate_rows, figures_of
-from seq2seq.tasks.features import encoded_features
-from seq2seq.tasks.padding import by_length, padded
+from seq2seq.tasks.features import collected_features, text_batches
 from seq2seq.tasks.stored import StoredTask
 from seq2seq.training.classification_losses import (
     ClassCrossEntropy,
@@ -138,12 +137,8 @@ class Classification(StoredTask):
 
     def fit_encoders(self, data: Dataset) -> None:
         """Fits the tokenizer, the labels and the columns of numbers."""
-        self.labels.fit(data.records("train"), "label")
-        counts = ", ".join(
-            f"{name} {count:,}"
-            for name, count in zip(self.labels.names, self.labels.counts, strict=True)
-        )
-        log.info("%d classes: %s", len(self.labels.names), counts)
+        counts = self.labels.fit(data.records("train"), "label").counts
+        log.info("%d classes of %d to %d examples", len(counts), min(counts), max(counts))
         self.tokenizer.fit(
             text
             for number, record in enumerate(data.records("train"), start=1)
@@ -152,9 +147,9 @@ class Classification(StoredTask):
         log.info("vocabulary: %s tokens", f"{self.tokenizer.size:,}")
         for column in self.numbers:
             column.fit(data.records("train"))
-        names, counted = self.labels.names, self.labels.counts
         try:
-            self.loss = self._loss(weights_by_class(self.class_weights, names, counted))
+            weights = weights_by_class(self.class_weights, self.labels.names, counts)
+            self.loss = self._loss(weights)
         except ValueError as error:
             raise UserError(f"task.{error}") from error
 
@@ -231,7 +226,7 @@ class Classification(StoredTask):
             logits.append(self._forward(model)(inputs)["logits"].numpy())
             labels.append(expected.numpy())
         self.temperature = fit_temperature(np.concatenate(logits), np.concatenate(labels))
-        log.info("temperature: %.3f", self.temperature)
+        log.info("probabilities: temperature %.3f, fitted on validation", self.temperature)
 
     def predict(
         self,
@@ -282,7 +277,8 @@ class Classification(StoredTask):
         Returns:
             Float32 `(inputs, width)` each.
         """
-        return encoded_features(model.feature_model, self._ids(inputs)[1], batch_size)
+        batches = text_batches(self._ids(inputs)[1], batch_size)
+        return collected_features(model.feature_model, batches, len(inputs))
 
     def _record(self, given: str | Record, number: int) -> Record:
         if isinstance(given, str):
@@ -312,13 +308,8 @@ class Classification(StoredTask):
         self, ids: Mapping[str, Sequence[np.ndarray]], numbers: np.ndarray, batch_size: int
     ) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
         """Yields which inputs are classified together, and what the model reads of them."""
-        for chosen in by_length(range(len(numbers)), ids["text"], batch_size, least=0):
-            batch = {}
-            for text in self.texts:
-                batch[text], batch[f"{text}_length"] = padded([ids[text][i] for i in chosen])
-            if self.numbers:
-                batch["numbers"] = numbers[chosen]
-            yield chosen, batch
+        for chosen, batch in text_batches(ids, batch_size):
+            yield chosen, batch | ({"numbers": numbers[chosen]} if self.numbers else {})
 
     def _forward(self, model: Classifier) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns the model as one graph, traced once for each model."""

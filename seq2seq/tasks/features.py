@@ -1,36 +1,53 @@
 """Vectors of texts, as an encoder has learned them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from seq2seq.tasks.padding import by_length, padded
 
+Batch = dict[str, np.ndarray]
 
-def encoded_features(
-    feature_model: Any, ids: Mapping[str, Sequence[np.ndarray]], batch_size: int
-) -> dict[str, np.ndarray]:
-    """Encodes texts, the short ones first, and returns their vectors in order.
+
+def text_batches(
+    ids: Mapping[str, Sequence[np.ndarray]], batch_size: int
+) -> Iterator[tuple[list[int], Batch]]:
+    """Yields texts together, those whose first text is short first.
 
     Args:
-        feature_model: Takes the ids of each text and, as `NAME_length`, their lengths; returns
-            vectors by name, such as `source.layer_0.forward.h`.
         ids: The token ids of all inputs, by the name of the text.
-        batch_size: How many inputs are encoded at once.
+        batch_size: The most inputs of a batch.
 
-    Returns:
-        Float32 `(inputs, width)` each.
+    Yields:
+        Which inputs are in a batch; and their ids by name, with the lengths as `NAME_length`.
     """
     first = next(iter(ids.values()))
-    vectors = {
-        name: np.zeros((len(first), tensor.shape[-1]), np.float32)
-        for name, tensor in feature_model.output.items()
-    }
     for chosen in by_length(range(len(first)), first, batch_size, least=0):
         batch = {}
         for name, texts in ids.items():
             batch[name], batch[f"{name}_length"] = padded([texts[i] for i in chosen])
+        yield chosen, batch
+
+
+def collected_features(
+    feature_model: Any, batches: Iterable[tuple[list[int], Batch]], count: int
+) -> dict[str, np.ndarray]:
+    """Encodes batches, and returns the vectors in the order of the inputs.
+
+    Args:
+        feature_model: Returns vectors by name, such as `source.layer_0.forward.h`.
+        batches: Which inputs are in each batch, and what the model reads of them.
+        count: The number of inputs; what is in no batch has zeros.
+
+    Returns:
+        Float32 `(count, width)` each.
+    """
+    vectors = {
+        name: np.zeros((count, tensor.shape[-1]), np.float32)
+        for name, tensor in feature_model.output.items()
+    }
+    for chosen, batch in batches:
         for name, values in feature_model(batch).items():
             vectors[name][chosen] = values
     return vectors

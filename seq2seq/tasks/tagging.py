@@ -32,6 +32,7 @@ from seq2seq.evaluation.tagging import (
 from seq2seq.models.tagger import Tagger
 from seq2seq.plots.confusion import confusion_matrix_figure
 from seq2seq.tasks.base import Evaluation, Row
+from seq2seq.tasks.features import collected_features
 from seq2seq.tasks.padding import by_length, padded
 from seq2seq.tasks.stored import StoredTask
 from seq2seq.tasks.tagging_outputs import TaggingLoss, best_labels
@@ -235,18 +236,31 @@ class Tagging(StoredTask):
             raise UserError(f"n_best: must be at least 1, got {n_best}.")
         records = [self._record(given, number) for number, given in enumerate(inputs, start=1)]
         rows = [self._row(record, [], 0.0) for record in records]
-        columns = self.tokenizer.columns_of_store()
-        encoded = {
-            name: spec.encoder.encode([record[spec.field] for record in records])
-            for name, spec in columns.items()
-        }
         forward = self._forward(model, n_best or 1)
-        for chosen in by_length(range(len(records)), encoded["words"], batch_size):
-            batch = self.tokenizer.inputs(partial(padded_column, encoded, chosen))
+        for chosen, batch in self._batches(records, batch_size):
             found = {name: value.numpy() for name, value in forward(batch).items()}
             for place, i in enumerate(chosen):
                 rows[i] = self._labelled(records[i], place, found, several=n_best is not None)
         return rows
+
+    def features(
+        self, model: Tagger, inputs: Sequence[str | Record], batch_size: int = 64
+    ) -> dict[str, np.ndarray]:
+        """Returns the final states of the encoder by name, see `Tagger.feature_model`."""
+        records = [self._record(given, number) for number, given in enumerate(inputs, start=1)]
+        batches = self._batches(records, batch_size)
+        return collected_features(model.feature_model, batches, len(records))
+
+    def _batches(
+        self, records: Sequence[Record], batch_size: int
+    ) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
+        """Yields which records are read together, and what the model reads of them."""
+        encoded = {
+            name: spec.encoder.encode([record[spec.field] for record in records])
+            for name, spec in self.tokenizer.columns_of_store().items()
+        }
+        for chosen in by_length(range(len(records)), encoded["words"], batch_size):
+            yield chosen, self.tokenizer.inputs(partial(padded_column, encoded, chosen))
 
     def _record(self, given: str | Record, number: int) -> Record:
         needed = self.tokenizer.settings["columns"]

@@ -22,7 +22,7 @@ from seq2seq.models.translator import Translator
 from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.tasks.answers import Details, hypotheses, source_tokens
 from seq2seq.tasks.base import Evaluation, Row, Task
-from seq2seq.tasks.features import encoded_features
+from seq2seq.tasks.features import collected_features, text_batches
 from seq2seq.tasks.padding import by_length, padded, teacher_forced
 from seq2seq.tasks.phrases import constrained, constraints_of
 from seq2seq.tasks.search import Scorer, Search, attends
@@ -299,7 +299,7 @@ class Translation(StoredTask):
         """Returns the final states of the encoder by name, see `Translator.feature_model`."""
         texts = [each if isinstance(each, str) else each["source"] for each in inputs]
         ids = {"source": self.tokenizer.source.encode(texts)}
-        return encoded_features(model.feature_model, ids, batch_size)
+        return collected_features(model.feature_model, text_batches(ids, batch_size), len(texts))
 
     def evaluate(self, model: Translator, records: Iterable[Record]) -> Evaluation:
         """Translates the sources of records and scores them against their targets."""
