@@ -54,7 +54,8 @@ def scores_table(metrics: dict[str, Any]) -> Table:
     splits = [split for split in ("validation", "test") if split in metrics]
     table = Table("score", *splits, box=None)
     for name in metrics["test"]:
-        table.add_row(name, *(f"{metrics[split][name]:.4g}" for split in splits))
+        values = [metrics[split].get(name) for split in splits]  # some are not always defined
+        table.add_row(name, *("" if value is None else f"{value:.4g}" for value in values))
     return table
 
 

@@ -353,10 +353,8 @@ class Classification(StoredTask):
         """Classifies records and scores them, without those that cannot be."""
         kept, skipped = [], []
         for number, record in enumerate(records, start=1):
-            reason = self._unusable(record)
-            place = place_of(record, number)
-            if reason:
-                skipped.append({"place": place, "reason": reason})
+            if reason := self._unusable(record):
+                skipped.append({"place": place_of(record, number), "reason": reason})
             else:
                 kept.append(record)
         if skipped:
@@ -365,7 +363,8 @@ class Classification(StoredTask):
                 len(skipped), len(kept) + len(skipped), *skipped[0].values(),
             )  # fmt: skip
         if not kept:
-            raise UserError(f"No record is left to score: {place}: {reason}.")
+            first = ": ".join(skipped[0].values()) if skipped else "there is none"
+            raise UserError(f"No record is left to score; {first}.")
         rows = self.predict(model, kept)
         references = [self.labels.read(record["label"]) for record in kept]
         return evaluate_rows(rows, references, self.labels, self.threshold, skipped)
