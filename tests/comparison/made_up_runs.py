@@ -1,0 +1,114 @@
+"""Run folders that no training has made."""
+
+import json
+import random
+
+import yaml
+from sacrebleu.metrics import BLEU, CHRF
+
+WORDS = [
+    "ein",
+    "mann",
+    "eine",
+    "frau",
+    "der",
+    "hund",
+    "geht",
+    "läuft",
+    "steht",
+    "im",
+    "park",
+    "mit",
+    "ball",
+    ".",
+]
+COMMON = {
+    "data": {"_target_": "seq2seq.data.datasets.Tsv", "directory": "/nowhere"},
+    "trainer": {"monitor": "val_loss", "mode": "min"},
+}
+LABELS = ["de", "fr", "it"]
+
+
+def text_run(folder, cell="lstm", seed=1, noise=0.3, size=60, history=True):
+    """A translation run that spoils some words of the references."""
+    truth, draw = random.Random(0), random.Random(f"{cell}{seed}")
+    rows = []
+    for _ in range(size):
+        words = truth.choices(WORDS, k=truth.randint(4, 12))
+        spoilt = [draw.choice(WORDS) if draw.random() < noise else word for word in words]
+        source = " ".join(f"<{word}>" for word in words)
+        rows.append({"source": source, "prediction": " ".join(spoilt),
+                     "reference": " ".join(words)})  # fmt: skip
+    texts = [row["prediction"] for row in rows], [[row["reference"] for row in rows]]
+    bleu, chrf = BLEU(tokenize="none", force=True), CHRF()
+    test = {
+        "bleu": bleu.corpus_score(*texts).score,
+        "chrf": chrf.corpus_score(*texts).score,
+        "exact_match": sum(r["prediction"] == r["reference"] for r in rows) / size,
+        "loss": 2 + noise,
+    }
+    signatures = {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())}
+    config = {
+        "seed": seed,
+        "task": {"_target_": "seq2seq.tasks.translation.Translation", "bleu_tokenize": "none"},
+        "model": {"encoder": {"cell": cell, "units": 8}},
+        "data": {"_target_": "seq2seq.data.datasets.ParallelText", "directory": "/nowhere"},
+        "trainer": {"monitor": "val_loss", "mode": "min"},
+        "tracking": {"run_name": str(folder)},
+    }
+    return write(folder, config, test, signatures, rows, history)
+
+
+def label_run(folder, kind="a", seed=1, noise=0.3, size=80):
+    """A classification run."""
+    truth, draw = random.Random(0), random.Random(f"{kind}{seed}")
+    rows = []
+    for number in range(size):
+        label = truth.choice(LABELS)
+        guess = draw.choice(LABELS) if draw.random() < noise else label
+        rows.append({"source": f"name {number} " + "x " * truth.randint(1, 9),
+                     "prediction": guess, "reference": label})  # fmt: skip
+    from sklearn.metrics import f1_score
+
+    pairs = [row["reference"] for row in rows], [row["prediction"] for row in rows]
+    test = {
+        "accuracy": sum(map(str.__eq__, *pairs)) / size,
+        "f1_macro": float(f1_score(*pairs, average="macro")),
+        "ece": 0.1,
+    }
+    config = {"seed": seed, "model": {"kind": kind}, **COMMON}
+    return write(folder, config, test, {}, rows, history=True)
+
+
+def tag_run(folder, kind="a", noise=0.3, size=40):
+    """A tagging run."""
+    truth, draw = random.Random(0), random.Random(kind)
+    rows = []
+    for _ in range(size):
+        tags = [truth.choice(["O", "B-PER", "B-LOC"]) for _ in range(truth.randint(3, 9))]
+        guess = [draw.choice(["O", "B-PER"]) if draw.random() < noise else t for t in tags]
+        rows.append({"source": [f"w{truth.randint(0, 5)}" for _ in tags], "prediction": guess,
+                     "reference": tags})  # fmt: skip
+    from seqeval.metrics import accuracy_score, f1_score
+
+    pairs = [row["reference"] for row in rows], [row["prediction"] for row in rows]
+    test = {"accuracy": float(accuracy_score(*pairs)), "f1": float(f1_score(*pairs))}
+    config = {"seed": 1, "model": {"kind": kind}, **COMMON}
+    return write(folder, config, test, {}, rows, history=False)
+
+
+def write(folder, config, test, signatures, rows, history):
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / "predictions").mkdir()
+    (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
+    validation = {"loss": test.get("loss", 1 - next(iter(test.values())))}
+    metrics = {"validation": validation, "test": test, "signatures": signatures}
+    metrics["training"] = {"steps": 20, "seconds": 60.0, "target_tokens_per_second": 1000}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    (folder / "predictions" / "test.jsonl").write_text("".join(lines))
+    if history:
+        epochs = [{"step": 10 * n, "seconds": 30.0 * n, "target_tokens": 500 * n,
+                   "val_loss": validation["loss"] + 1 / n} for n in (1, 2, 3)]  # fmt: skip
+        (folder / "history.jsonl").write_text("".join(json.dumps(e) + "\n" for e in epochs))
+    return folder

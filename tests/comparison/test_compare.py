@@ -1,0 +1,189 @@
+"""Comparing run folders: what is grouped, tested, left out, and written."""
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from made_up_runs import label_run, tag_run, text_run
+from scipy.stats import ttest_ind
+
+from seq2seq.comparison.compare import compare
+from seq2seq.comparison.page import page, write_comparison
+from seq2seq.comparison.report import as_json, markdown
+from seq2seq.comparison.runs import read_run, run_folders
+from seq2seq.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def six_runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("six")
+    for cell, noise in (("lstm", 0.3), ("gru", 0.6)):
+        for seed in (1, 2, 3):
+            text_run(folder / f"{cell}_{seed}", cell, seed, noise + seed / 100)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compared(six_runs):
+    wanted = [f"{cell}_{seed}" for cell in ("lstm", "gru") for seed in (1, 2, 3)]
+    return compare([read_run(six_runs / name) for name in wanted])
+
+
+def test_runs_that_differ_by_the_seed_are_one_variant(compared):
+    assert [v.label for v in compared.variants] == ["encoder.cell=lstm", "encoder.cell=gru"]
+    assert [[run.seed for run in v.runs] for v in compared.variants] == [["1", "2", "3"]] * 2
+    assert compared.differences == {"model.encoder.cell": ["lstm", "gru"]}
+    values = compared.variants[0].values("bleu")
+    mean, deviation = compared.variants[0].summary("bleu")
+    assert (mean, deviation) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+    # By validation the second of three is the median.
+    assert [v.representative.seed for v in compared.variants] == ["2", "2"]
+
+
+def test_a_clear_difference_is_found_in_sentences_and_over_seeds(compared):
+    assert [test.result.metric for test in compared.tests] == ["bleu", "chrf", "exact_match"]
+    bleu = compared.tests[0]
+    assert bleu.result.baseline == pytest.approx(
+        compared.variants[0].representative.metrics["test"]["bleu"]
+    )
+    assert bleu.result.high < 0
+    assert max(bleu.result.p_values.values()) < 0.01
+    one, other = (v.values("bleu") for v in compared.variants)
+    assert bleu.seeds == pytest.approx(ttest_ind(other, one, equal_var=False).pvalue)
+
+
+def test_parts_cover_the_test_set(compared):
+    length, frequency = compared.breakdowns
+    assert sum(length.sizes) == 60
+    words = [w for row in compared.baseline.representative.rows for w in row["reference"].split()]
+    assert sum(frequency.sizes) == len(words)
+    assert "cannot be read" in frequency.note
+    for breakdown in compared.breakdowns:
+        assert list(breakdown.scores) == [v.label for v in compared.variants]
+    better, worse = compared.examples["encoder.cell=gru"]
+    gains = [d.scores[1] - d.scores[0] for d in better]
+    assert all(gain > 0 for gain in gains)
+    assert gains == sorted(gains, reverse=True)
+    assert all(d.scores[1] < d.scores[0] for d in worse)
+
+
+def test_holm_corrects_for_the_variants(tmp_path):
+    runs = [
+        read_run(text_run(tmp_path / cell, cell, noise=noise))
+        for cell, noise in (("a", 0.3), ("b", 0.33), ("c", 0.7))
+    ]
+    tests = [t for t in compare(runs).tests if t.result.metric == "bleu"]
+    raw = [t.result.p_values["randomisation"] for t in tests]
+    corrected = [t.corrected["randomisation"] for t in tests]
+    assert corrected == pytest.approx([max(raw[0], 2 * raw[1]), 2 * raw[1]])
+
+
+def test_runs_on_other_test_data_are_not_paired(tmp_path):
+    runs = [text_run(tmp_path / "a"), text_run(tmp_path / "b", "gru", size=50)]
+    found = compare([read_run(run) for run in runs])
+    assert found.tests == found.breakdowns == []
+    assert "other data than" in found.notes[0]
+
+
+def test_scores_computed_in_two_ways_are_not_tested(tmp_path):
+    runs = [text_run(tmp_path / "a"), text_run(tmp_path / "b", "gru")]
+    metrics = json.loads((runs[1] / "metrics.json").read_text())
+    metrics["signatures"]["bleu"] = "tok:13a"
+    metrics["test"]["chrf"] += 1
+    (runs[1] / "metrics.json").write_text(json.dumps(metrics))
+    found = compare([read_run(run) for run in runs])
+    assert [test.result.metric for test in found.tests] == ["exact_match"]
+    assert "computed in two ways" in found.notes[0]
+    assert "by its predictions" in found.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "metrics"),
+    [(label_run, ["accuracy", "f1_macro"]), (tag_run, ["accuracy", "f1"])],
+)
+def test_labels_and_tags(make, metrics, tmp_path):
+    runs = [make(tmp_path / "a", "a", noise=0.1), make(tmp_path / "b", "b", noise=0.8)]
+    found = compare([read_run(run) for run in runs])
+    assert [test.result.metric for test in found.tests] == metrics
+    for test in found.tests:
+        assert test.result.system == pytest.approx(
+            found.variants[1].runs[0].metrics["test"][test.result.metric]
+        )
+        assert max(test.result.p_values.values()) < 0.05
+        assert ("mcnemar" in test.result.p_values) == (make is label_run and test == found.tests[0])
+    assert {each.metric for each in found.breakdowns} == {"accuracy"}
+
+
+def test_seeds_alone(tmp_path):
+    runs = [text_run(tmp_path / "a", seed=1), text_run(tmp_path / "b", seed=2)]
+    found = compare([read_run(run) for run in runs])
+    assert len(found.variants) == 1
+    assert "nothing to test" in found.notes[0]
+    assert "Test scores" in markdown(found)
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+    run = read_run(text_run(tmp_path / "a"))
+    with pytest.raises(UserError, match="at least two"):
+        compare([run])
+    with pytest.raises(UserError, match="no test score in common"):
+        compare([run, read_run(label_run(tmp_path / "b"))])
+    with pytest.raises(UserError, match=r"no metrics\.json"):
+        read_run(tmp_path)
+
+
+def test_run_folders_are_in_the_order_of_their_numbers(tmp_path):
+    for name in ("10", "9", "mlartifacts/x"):
+        text_run(tmp_path / name)
+    assert [path.name for path in run_folders(tmp_path)] == ["9", "10"]
+    assert run_folders(tmp_path / "9") == [tmp_path / "9"]
+
+
+def test_json_and_markdown(compared):
+    content = json.loads(as_json(compared))
+    assert (
+        content["variants"][0]["test"]["bleu"]["mean"]
+        > content["variants"][1]["test"]["bleu"]["mean"]
+    )
+    assert content["tests"][0]["p_values_holm"] == content["tests"][0]["p_values"]
+    text = markdown(compared)
+    assert "| model.encoder.cell | lstm | gru |" in text
+    for title in ("## Test scores", "## Is it chance?", "## BLEU by source length"):
+        assert title in text
+
+
+def test_the_page_shows_texts_as_texts(tmp_path):
+    runs = [text_run(tmp_path / "a"), text_run(tmp_path / "b", "<script>alert(1)</script>")]
+    html = page(compare([read_run(run) for run in runs]))
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_the_page_in_a_browser(compared, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("there is no Chromium here")
+    write_comparison(compared, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "comparison.html", "comparison.md", "comparison.json", "plots",
+    }  # fmt: skip
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000"]
+    # No network, no other file: all that the page shows is in the page.
+    alone = tmp_path / "alone" / "page.html"
+    alone.parent.mkdir()
+    alone.write_bytes((tmp_path / "comparison.html").read_bytes())
+    shown = subprocess.run(
+        [*command, f"--user-data-dir={tmp_path}/browser", "--dump-dom", alone.as_uri()],
+        capture_output=True, text=True, check=True, timeout=120,
+    ).stdout  # fmt: skip
+    assert shown.count("<img") == len(list((tmp_path / "plots").iterdir()))
+    assert "encoder.cell=gru" in shown
+    assert 'src="http' not in shown
+    subprocess.run(
+        [*command, f"--user-data-dir={tmp_path}/browser", f"--screenshot={tmp_path}/page.png",
+         "--window-size=1000,1200", alone.as_uri()],
+        capture_output=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert (tmp_path / "page.png").stat().st_size > 20_000
