@@ -357,14 +357,11 @@ class Classification(StoredTask):
                 skipped.append({"place": place_of(record, number), "reason": reason})
             else:
                 kept.append(record)
+        first = ": ".join(skipped[0].values()) if skipped else "there is none"
         if skipped:
-            log.warning(
-                "%d of %d records left out of the scores; the first is %s: %s",
-                len(skipped), len(kept) + len(skipped), *skipped[0].values(),
-            )  # fmt: skip
+            log.warning("%d records left out of the scores, such as %s", len(skipped), first)
         if not kept:
-            first = ": ".join(skipped[0].values()) if skipped else "there is none"
-            raise UserError(f"No record is left to score; {first}.")
+            raise UserError(f"No record is left to score: {first}.")
         rows = self.predict(model, kept)
         references = [self.labels.read(record["label"]) for record in kept]
         return evaluate_rows(rows, references, self.labels, self.threshold, skipped)
