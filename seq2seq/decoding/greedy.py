@@ -7,6 +7,7 @@ from seq2seq.decoding.lengths import LengthLimits
 from seq2seq.decoding.partial import Choice, Partial
 from seq2seq.decoding.rules import Rules
 from seq2seq.decoding.strategy import Strategy
+from seq2seq.decoding.top import largest
 from seq2seq.decoding.view import Sources, View
 
 __all__ = ["Greedy", "Hypotheses", "Step"]
@@ -51,7 +52,7 @@ class Greedy(Strategy):
 
     def choose(self, view: View) -> Choice:
         """Chooses the most probable token."""
-        best = tf.argmax(view.values, axis=-1, output_type=tf.int32)
+        best = largest(view.values)
         tokens = tf.where(view.forced < 0, best, view.forced)
         gains = view.log_probabilities(tokens)
         return Choice(tokens, gains, gains)

@@ -2,6 +2,9 @@
 
 import tensorflow as tf
 
+from seq2seq.kernels import search
+from seq2seq.kernels.library import usable
+
 NEVER = -float("inf")
 
 
@@ -77,6 +80,8 @@ def nothing_left(values: tf.Tensor) -> tf.Tensor:
 
 def log_sum_exp(logits: tf.Tensor) -> tf.Tensor:
     """Returns what logits are above log-probabilities; faster than `tf.reduce_logsumexp` on CPU."""
+    if usable(logits.dtype, training=False):
+        return search.log_sum_exp(logits)
     peak = tf.reduce_max(logits, axis=-1, keepdims=True)
     return tf.math.log(tf.reduce_sum(tf.exp(logits - peak), axis=-1)) + peak[..., 0]
 

@@ -2,8 +2,18 @@
 
 import tensorflow as tf
 
+from seq2seq.kernels import search
+from seq2seq.kernels.library import usable
+
 CHUNKS = (40, 32, 50, 25, 64, 20, 16)
 """Chunk sizes by preference; at beam 5 and 8,000 values all take a sixth of `tf.math.top_k`."""
+
+
+def largest(values: tf.Tensor) -> tf.Tensor:
+    """Returns the place of each row's largest value: `(batch, width, size)` -> int32."""
+    if usable(values.dtype, training=False):
+        return search.top_k(values, 1)[1][..., 0]
+    return tf.argmax(values, axis=-1, output_type=tf.int32)
 
 
 def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -19,6 +29,8 @@ def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     Returns:
         Values and int32 indices, both `(batch, width, k)`, largest first.
     """
+    if usable(values.dtype, training=False):
+        return search.top_k(values, k)
     size = values.shape[-1]
     chunk = next((chunk for chunk in CHUNKS if size % chunk == 0), CHUNKS[0])
     count = size // chunk

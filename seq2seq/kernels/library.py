@@ -36,13 +36,16 @@ _stays_here: ContextVar[bool] = ContextVar("stays_here", default=False)
 
 
 @contextmanager
-def graphs_stay_here() -> Iterator[None]:
+def graphs_stay_here(kernels: bool = True) -> Iterator[None]:
     """Lets kernels into inference graphs too, within which they are traced.
 
     A saved or exported graph would be one that only this package could load. So without this only
     training, which nobody exports, uses kernels.
+
+    Args:
+        kernels: False for a part of such a graph that is faster without kernels.
     """
-    token = _stays_here.set(True)
+    token = _stays_here.set(kernels)
     try:
         yield
     finally:

@@ -118,10 +118,13 @@ class _Step:
 
     def __call__(self, tokens: tf.Tensor, states: Any, *memory: Any) -> tuple[tf.Tensor, ...]:
         inputs = {"target": tokens[:, tf.newaxis], "states": states}
-        if not memory:
+        if memory:
+            inputs["memory"] = memory[0]
+        # A kernel packs its weights at every call, which pays for a whole sequence only.
+        with graphs_stay_here(kernels=False):
             outputs = self.model(inputs)
+        if not memory:
             return outputs["logits"][:, 0], outputs["states"]
-        outputs = self.model({**inputs, "memory": memory[0]})
         return outputs["logits"][:, 0], outputs["states"], outputs["alignments"][:, 0]
 
 

@@ -1,0 +1,58 @@
+"""The search's kernels against TensorFlow's own operations."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq2seq.decoding.rules import log_sum_exp
+from seq2seq.decoding.top import largest, top_k
+from seq2seq.kernels.library import graphs_stay_here
+
+pytestmark = pytest.mark.compiled
+
+SHAPES = [(3, 5, 6000), (1, 1, 7), (2, 3, 64), (0, 5, 100), (4, 1, 1001), (2, 2, 130)]
+
+
+def values(shape, ties):
+    drawn = np.random.default_rng(1).normal(size=shape).astype(np.float32) * 5
+    drawn[drawn < -3] = -np.inf  # many: most of what rules leave is forbidden
+    return np.round(drawn) if ties else drawn
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_against_tensorflow(shape, ties):
+    given = values(shape, ties)
+    with graphs_stay_here():
+        for k in (1, 5, 7):
+            for found, expected in zip(top_k(given, k), tf.math.top_k(given, k), strict=True):
+                np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(largest(given), np.argmax(given, axis=-1))
+        np.testing.assert_allclose(
+            log_sum_exp(given), tf.reduce_logsumexp(given, axis=-1), rtol=2e-6, atol=1e-6
+        )
+
+
+def test_rows_without_any_candidate():
+    nothing = np.full((1, 2, 100), -np.inf, np.float32)
+    with graphs_stay_here():
+        assert (log_sum_exp(nothing).numpy() == -np.inf).all()
+        assert (top_k(nothing, 3)[1].numpy() == [0, 1, 2]).all()
+
+
+def test_more_than_there_are_is_refused():
+    with graphs_stay_here(), pytest.raises(tf.errors.InternalError, match="k must be"):
+        top_k(np.zeros((1, 1, 3), np.float32), 4)
+
+
+def test_shapes_stay_known():
+    with graphs_stay_here():
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 5, 40), tf.float32)])
+        def search(given):
+            found, places = top_k(given, 2)
+            assert found.shape.as_list() == places.shape.as_list() == [None, 5, 2]
+            assert log_sum_exp(given).shape.as_list() == [None, 5]
+            return found
+
+        search(np.zeros((3, 5, 40), np.float32))
