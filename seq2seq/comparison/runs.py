@@ -12,12 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from seq2seq.config import load
 from seq2seq.data.json_lines import read_objects
 from seq2seq.errors import UserError
-from seq2seq.tracking.parameters import flatten
+from seq2seq.tracking.parameters import meaningful
 
 Row = dict[str, Any]
-
-IGNORED = ("tracking.", "sweep.", "trainer.resume", "trainer.callbacks.pruning")
-"""Config keys that change where a run is kept, not what it is."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +108,7 @@ def flat_config(config: DictConfig) -> dict[str, str]:
     """The config as dotted keys and texts, without what does not change results."""
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, Mapping)
-    flat = flatten({str(key): value for key, value in plain.items()})
-    return {key: value for key, value in flat.items() if not f"{key}.".startswith(IGNORED)}
+    return meaningful({str(key): value for key, value in plain.items()})
 
 
 def run_folders(folder: Path) -> list[Path]:

@@ -206,4 +206,3 @@ class Registry:
         if not found:
             raise UserError(f"{address}: holds no model of seq2seq")
         return found[0].parents[1]
-

@@ -6,6 +6,7 @@ import math
 import shlex
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from seq2seq import __version__
 from seq2seq.errors import UserError
@@ -26,7 +28,6 @@ from seq2seq.tracking.environment import (
     own_git_state,
     user_name,
 )
-from seq2seq.tracking.logged_models import log_model
 from seq2seq.tracking.mlflow_store import (
     open_store,
     reason,
@@ -35,12 +36,15 @@ from seq2seq.tracking.mlflow_store import (
     store_errors,
     without_password,
 )
-from seq2seq.tracking.parameters import MAX_TAG_LENGTH, flatten, shorten, valid_name
+from seq2seq.tracking.parameters import MAX_TAG_LENGTH, flatten, shorten, valid_name, variant_of
 
 MAX_PER_BATCH = 100
 # What a store answers to metrics that it will never take, however often they are sent.
 REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
 SECONDS_TO_FINISH = 45.0
+SECONDS_TO_STOP_MONITOR = 5.0
+
+VERSIONS = ("tensorflow", "keras", "numpy", "mlflow")
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +73,7 @@ class MlflowTracker(Tracker):
             SQLite store, and what the server decides for all others.
         tags: Further tags of the run.
         models: Whether the trained model is logged as an MLflow model, to load, serve or register.
+        system_metrics: Whether CPU, memory, disk and GPU are logged every ten seconds.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class MlflowTracker(Tracker):
         artifact_location: str | None = None,
         tags: Mapping[str, str] | None = None,
         models: bool = True,
+        system_metrics: bool = True,
     ) -> None:
         self._uri = resolve_uri(tracking_uri)
         self._experiment = experiment
@@ -86,6 +92,7 @@ class MlflowTracker(Tracker):
         self._artifact_location = artifact_location
         self._tags = dict(tags or {})
         self._models = models
+        self._system_metrics = system_metrics
         self._warned = False
 
     def start(
@@ -121,9 +128,15 @@ class MlflowTracker(Tracker):
             self._run = run
             environment = describe_environment()
             self._log_config(config, already=run.data.params)
-            self._log_tags({**standard_tags(run_folder, environment), **self._tags, **tags})
+            standard = {**standard_tags(run_folder, environment), "variant": variant_of(config)}
+            self._log_tags({**standard, **self._tags, **tags})
             self._client.log_dict(self.run_id, environment, "environment.json")
         self._sender = BackgroundSender(self._send_metrics, on_failure=self._warn)
+        self._monitor = SystemMetricsMonitor(
+            self.run_id, resume_logging=resume, tracking_uri=self._uri
+        )
+        if self._system_metrics:
+            self._monitor.start()
 
     @property
     def run_id(self) -> str:
@@ -208,6 +221,8 @@ class MlflowTracker(Tracker):
         """
         if self._models:
             with self._never_fatal():
+                from seq2seq.tracking.logged_models import log_model  # takes seconds to import
+
                 log_model(self._client, self.run_id, folder, example, row, metrics, step)
 
     def finish(self, status: RunStatus = "FINISHED") -> None:
@@ -216,6 +231,11 @@ class MlflowTracker(Tracker):
         Args:
             status: `FINISHED`, `FAILED` by an error, or `KILLED` by the user (Ctrl-C).
         """
+        if self._system_metrics:
+            # It may be waiting for a server that hangs: then it is left behind.
+            stop = threading.Thread(target=self._monitor.finish, daemon=True)
+            stop.start()
+            stop.join(SECONDS_TO_STOP_MONITOR)
         unsent = self._sender.close(SECONDS_TO_FINISH)
         if unsent:
             logger.warning(
@@ -345,7 +365,7 @@ def standard_tags(run_folder: Path, environment: Mapping[str, Any]) -> dict[str,
     Returns:
         Tag name to value. Names that begin with `mlflow.` have columns of their own on the page.
     """
-    versions = {name: environment["packages"].get(name) for name in ("tensorflow", "keras")}
+    versions = {name: environment["packages"].get(name) for name in VERSIONS}
     return {
         "mlflow.user": user_name(),
         "mlflow.source.name": environment["command"],

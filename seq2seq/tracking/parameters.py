@@ -1,5 +1,6 @@
 """A nested config as the flat, short texts that MLflow can hold."""
 
+import hashlib
 import json
 import posixpath
 import re
@@ -32,6 +33,25 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
         valid_name(name): shorten(_text(value), MAX_PARAMETER_LENGTH)
         for name, value in _leaves(config, "")
     }
+
+
+NO_DIFFERENCE = ("tracking.", "sweep.", "trainer.resume.", "trainer.callbacks.pruning.")
+"""Beginnings of config keys that decide where a run is kept, not what it is."""
+
+
+def meaningful(config: Mapping[str, Any]) -> dict[str, str]:
+    """A config as `flatten` gives it, without what does not change results."""
+    return {
+        name: value
+        for name, value in flatten(config).items()
+        if not f"{name}.".startswith(NO_DIFFERENCE)
+    }
+
+
+def variant_of(config: Mapping[str, Any]) -> str:
+    """A short hash of a config without its seed: runs that share it differ by chance alone."""
+    kept = {name: value for name, value in meaningful(config).items() if name != "seed"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def valid_name(name: str) -> str:

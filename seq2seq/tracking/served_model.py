@@ -1,6 +1,7 @@
 """A run as an MLflow model: a pyfunc whose code is seq2seq's own, so that nothing is pickled."""
 
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +34,9 @@ SETTINGS = {
 
 PARAMS = {"decoding": DataType.string, "n_best": DataType.long, **SETTINGS}
 
+# MLflow would take a type hint of `model_input` for a schema, and warns where there is none.
+warnings.filterwarnings("ignore", r"(?s).*type hints to the `predict` method", UserWarning)
+
 
 class Predicts(Protocol):
     """What a served model calls: `Predictor`."""
@@ -63,7 +67,6 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         except UserError as error:
             raise _refused(str(error)) from error
 
-    # MLflow would take a type hint of `model_input` for a schema.
     def predict(  # type: ignore[no-untyped-def]
         self, context, model_input, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:

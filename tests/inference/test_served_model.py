@@ -1,0 +1,194 @@
+"""A run's MLflow model answers as the run does, from a registry, and over HTTP."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from seq2seq.cli import main
+from seq2seq.errors import UserError
+from seq2seq.inference.predictor import Predictor
+from seq2seq.tracking.logged_models import Registry
+from seq2seq.tracking.mlflow_tracker import MlflowTracker
+from seq2seq.tracking.served_model import MOST_INPUTS, sources_of
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="module")
+def tracked(run_folder, dates, store, tmp_path_factory):
+    """A copy of the run, tracked; and its rows."""
+    folder = tmp_path_factory.mktemp("tracked") / "run"
+    shutil.copytree(run_folder, folder)
+    sources = [source for source, _ in dates]
+    rows = Predictor.load(run_folder)(sources)
+    tracker = MlflowTracker(store)
+    tracker.start(folder, {"seed": 1}, {"task": "translation"})
+    tracker.log_model(folder / "model", sources[0], rows[0], {"test_bleu": 12.5}, 7)
+    tracker.finish()
+    return folder, tracker.run_id, rows
+
+
+@pytest.fixture(scope="module")
+def registered(tracked, store):
+    _, run_id, _ = tracked
+    assert Registry(store).register(run_id, "dates", "champion") == 1
+    return run_id
+
+
+@pytest.fixture(scope="module")
+def loaded(tracked, store):
+    mlflow.set_tracking_uri(store)
+    try:
+        yield mlflow.pyfunc.load_model("models:/" + model_of(store, tracked[1]).model_id)
+    finally:
+        mlflow.set_tracking_uri(None)
+
+
+def model_of(store, run_id):
+    client = mlflow.MlflowClient(store)
+    (output,) = client.get_run(run_id).outputs.model_outputs
+    return client.get_logged_model(output.model_id)
+
+
+def test_the_model_says_what_it_is(tracked, store, loaded):
+    model = model_of(store, tracked[1])
+    assert model.status == "READY"
+    assert model.source_run_id == tracked[1]
+    assert {m.key: (m.value, m.step) for m in model.metrics} == {"test_bleu": (12.5, 7)}
+    place = Path(model.artifact_location.removeprefix("file://"))
+    assert not list(place.rglob("*.pkl"))
+    requirements = (place / "requirements.txt").read_text()
+    assert "seq2seq==" in requirements
+    assert "tensorflow==" in requirements
+    assert json.loads((place / "input_example.json").read_text())
+    assert {p.name for p in loaded.metadata.signature.params} >= {"beam_size", "n_best"}
+    assert [c.name for c in loaded.metadata.signature.outputs.inputs] == ["prediction", "score"]
+
+
+def test_lists_frames_and_dicts_get_the_runs_predictions(tracked, loaded):
+    rows = tracked[2]
+    sources = [row["source"] for row in rows]
+    for given in (
+        sources,
+        pd.DataFrame({"source": sources}),
+        [{"source": source} for source in sources],
+    ):
+        answer = loaded.predict(given)
+        assert answer["prediction"].tolist() == [row["prediction"] for row in rows]
+        assert answer["score"].tolist() == pytest.approx([row["score"] for row in rows])
+
+
+def test_params_change_the_search(tracked, loaded):
+    source = tracked[2][0]["source"]
+    params = {"decoding": "beam", "beam_size": 3, "n_best": 2}
+    hypotheses = loaded.predict([source], params=params)["hypotheses"][0]
+    assert len(hypotheses) == 2
+    assert hypotheses[0]["score"] >= hypotheses[1]["score"]
+    with pytest.raises(MlflowException, match="n_best"):
+        loaded.predict([source], params={"decoding": "greedy", "n_best": 2})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "nothing to predict"),
+        ([3], "input 0: must be a text"),
+        (["fine", None], "input 1: must be a text"),
+        ([{"text": "x"}], "'source' is missing"),
+        (pd.DataFrame({"text": ["x"]}), "'source' is missing"),
+        (["x" * 100_001], "longer than"),
+        (["x"] * (MOST_INPUTS + 1), "send several"),
+        (["\ud800"], "surrogate"),
+    ],
+)
+def test_what_cannot_be_predicted_is_refused(given, message):
+    with pytest.raises(MlflowException, match=message) as error:
+        sources_of(given)
+    assert error.value.get_http_status_code() == 400
+
+
+def test_registered_models_are_runs_on_the_command_line(
+    tracked, registered, store, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    rows = tracked[2]
+    (tmp_path / "in.txt").write_text("".join(f"{row['source']}\n" for row in rows))
+    with pytest.raises(SystemExit, match="0"):
+        main(["predict", "models:/dates@champion", str(tmp_path / "in.txt")])
+    assert capsys.readouterr().out.splitlines() == [row["prediction"] for row in rows]
+    gate = ["--champion", "models:/dates/1", "--gate"]
+    for condition, code in (("bleu >= champion - 0.1", "0"), ("bleu > champion", "1")):
+        with pytest.raises(SystemExit, match=code):
+            main(["evaluate", str(tracked[0]), *gate, condition])
+        assert f"gate {'failed' if code == '1' else 'passed'}" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        main(["register", str(tracked[0]), "--name", "dates", "--alias", "best"])
+    assert capsys.readouterr().out == "models:/dates/1 models:/dates@best\n"
+
+
+def test_what_is_not_registered(registered, store):
+    registry = Registry(store)
+    for address in ("models:/nothing@champion", "models:/dates@nobody", "models:/dates/9"):
+        with pytest.raises(UserError, match="not in the registry"):
+            registry.find(address)
+    with pytest.raises(UserError, match="must be models:/"):
+        registry.find("models:dates")
+    assert registry.find("models:/dates") == registry.find("models:/dates@champion")
+
+
+def test_over_http(tracked, registered, store, tmp_path):
+    rows = tracked[2]
+    port = 5000 + os.getpid() % 1000
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/dates@champion"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "--env-manager", "local", "--port", str(port)],
+            env={**os.environ, "MLFLOW_TRACKING_URI": store, "PATH": path},
+            stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 300
+        while status(f"{url}/ping") != 200:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        for body in (b"", b'{"inputs": [', b'{"inputs": []}', b'{"inputs": ["\xff"]}', b'{"x": 1}',
+                     b'{"dataframe_records": [{"text": "x"}]}',
+                     json.dumps({"inputs": ["x" * 200_000]}).encode()):  # fmt: skip
+            assert status(f"{url}/invocations", body) == 400, body[:40]
+        body = json.dumps({"inputs": [row["source"] for row in rows]}).encode()
+        answer = json.loads(post(f"{url}/invocations", body).read())["predictions"]
+        assert [each["prediction"] for each in answer] == [row["prediction"] for row in rows]
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait()
+
+
+def post(url, body):
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    return urllib.request.urlopen(request, timeout=120)
+
+
+def status(url, body=None):
+    try:
+        return post(url, body).status
+    except urllib.error.HTTPError as error:
+        return error.code if error.read() else None
+    except OSError:
+        return None
