@@ -1,4 +1,4 @@
-"""`python -m benchmarks training` (what `make bench` runs), `growth` and `sessions`."""
+"""`python -m benchmarks PART`: `training` is what `make bench` runs."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth, sessions, training
+from benchmarks import decoding, growth, sessions, tagging, training
 from benchmarks.harness import PROGRAMS
 from benchmarks.works import WORKS
 
@@ -28,6 +28,9 @@ def main() -> None:
     part.add_argument("--sentences", type=int, default=growth.MOST_SENTENCES)
     part = _part(parts, "sessions", sessions.main, rounds=1, steps=10)
     part.add_argument("--sources", type=int, default=10_000)
+    _part(parts, "tagging", tagging.main, rounds=3, steps=40)
+    part = _part(parts, "decoding", decoding.main, rounds=3, steps=16)
+    part.add_argument("--programs", type=_names(decoding.PROGRAMS), default=list(decoding.PROGRAMS))
     arguments = parser.parse_args()
     try:
         arguments.main(arguments)

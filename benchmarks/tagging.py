@@ -1,0 +1,166 @@
+"""Tagging: sentences a second beside a plain PyTorch BiLSTM-CRF, and what a CRF costs a step."""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.files import about_machine, load_before, write
+from benchmarks.harness import ROOT
+from benchmarks.torch_environment import torch_python
+from seq2seq.config import build, composed
+from seq2seq.data.batching import Batching
+from seq2seq.models.tagger import Tagger
+from seq2seq.tasks.tagging import Tagging
+from seq2seq.training.optimizers import Adam
+from seq2seq.training.trainer import compiled
+
+SENTENCES = 2000
+BATCH_SIZE = 64
+SIZES = {
+    "labels": 30,
+    "embedding": 100,
+    "character_embedding": 32,
+    "character_units": 50,
+    "units": 128,
+}
+OVERRIDES = (
+    "task=tagging",
+    "tokenizer=tokens",
+    "tokenizer.casing=false",
+    "model=tagger",
+    "~decoding",
+    f"model.embedding_dim={SIZES['embedding']}",
+    f"model.character_features.embedding_dim={SIZES['character_embedding']}",
+    f"model.character_features.units={SIZES['character_units']}",
+    f"model.encoder.units={SIZES['units']}",
+)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Measures both programs in turn, and training steps with and without a CRF."""
+    load = load_before()
+    sentences = made_up(SENTENCES)
+    task, model = tagger(sentences, "crf")
+    records = [{"tokens": tokens} for tokens in sentences]
+    task.predict(model, records[:BATCH_SIZE], BATCH_SIZE)
+    found: dict[str, list[float]] = {"seq2seq": [], "torch": []}
+    for number in range(1, arguments.rounds + 1):
+        start = time.perf_counter()
+        task.predict(model, records, BATCH_SIZE)
+        found["seq2seq"].append(SENTENCES / (time.perf_counter() - start))
+        found["torch"].append(torch_speed(sentences))
+        for name, speeds in found.items():
+            print(f"round {number}: {name} {speeds[-1]:,.0f} sentences/s", file=sys.stderr)
+    medians = {name: statistics.median(speeds) for name, speeds in found.items()}
+    cost = crf_cost(sentences, arguments.steps)
+    about = about_machine(load_before=load, rounds=arguments.rounds, steps=arguments.steps)
+    content = {"sizes": SIZES, "sentences_per_second": found, "crf_step": cost}
+    write(arguments.results / "tagging", {**about, **content})
+    ratio = medians["seq2seq"] / medians["torch"]
+    print("| program | sentences/s |\n|---|---|")
+    for name, speed in medians.items():
+        print(f"| {name} | {speed:,.0f} |")
+    print(f"\n{ratio:.2f} times as fast as PyTorch (goal: 2)")
+    print(
+        f"training step: {cost['softmax_ms']:.1f} ms with softmax, {cost['crf_ms']:.1f} ms with a "
+        f"CRF: {cost['ratio'] - 1:+.1%} (goal: at most +30 %)"
+    )
+
+
+def made_up(count: int, seed: int = 0) -> list[list[str]]:
+    """Returns sentences of 5 to 45 words, which are as frequent as Zipf says."""
+    random = np.random.default_rng(seed)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    words = ["".join(random.choice(letters, size)) for size in random.integers(2, 12, 8000)]
+    shares = 1 / np.arange(1, len(words) + 1)
+    return [
+        random.choice(words, length, p=shares / shares.sum()).tolist()
+        for length in random.integers(5, 46, count)
+    ]
+
+
+def tagger(sentences: list[list[str]], output: str) -> tuple[Tagging, Tagger]:
+    """Returns a task that knows the words of sentences, and a model with random weights."""
+    config = composed([*OVERRIDES, f"model.output={output}"])
+    batching = Batching(batch_size=BATCH_SIZE)
+    task = Tagging(build(config, "tokenizer"), batching)
+    task.tokenizer.fit([{"tokens": tokens} for tokens in sentences])
+    names = [f"label {number}" for number in range(SIZES["labels"])]
+    task.labels.use(Counter(names))
+    keras.utils.set_random_seed(1)
+    return task, build(config, "model", **task.model_arguments())
+
+
+def torch_speed(sentences: list[list[str]]) -> float:
+    """Runs PyTorch's program in its own process, and returns its sentences a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "job.json")
+        job = {"sentences": sentences, "batch_size": BATCH_SIZE, "sizes": SIZES}
+        path.write_text(json.dumps(job))
+        done = subprocess.run(
+            [str(torch_python()), "-m", "benchmarks.programs.torch_tagger", str(path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise RuntimeError(f"PyTorch's tagger failed:\n{done.stderr}")
+    return float(json.loads(done.stdout.splitlines()[-1])["sentences_per_second"])
+
+
+def crf_cost(sentences: list[list[str]], steps: int) -> dict[str, float]:
+    """Times training steps of the same tagger with both outputs, in turn."""
+    trained = {output: step(sentences, output) for output in ("softmax", "crf")}
+    taken: dict[str, list[float]] = {output: [] for output in trained}
+    for number in range(steps + 3):
+        for output, train in trained.items():
+            start = time.perf_counter()
+            train()
+            if number >= 3:  # the first trace the graph
+                taken[output].append(1000 * (time.perf_counter() - start))
+    softmax, crf = (statistics.median(taken[output]) for output in ("softmax", "crf"))
+    return {"softmax_ms": softmax, "crf_ms": crf, "ratio": crf / softmax}
+
+
+def step(sentences: list[list[str]], output: str) -> Callable[[], Any]:
+    """Returns a training step on a batch of 64 sentences of 20 to 40 words."""
+    chosen = [tokens for tokens in sentences if 20 <= len(tokens) <= 40][:BATCH_SIZE]
+    task, model = tagger(sentences, output)
+    columns = {
+        name: spec.encoder.encode(chosen)
+        for name, spec in task.tokenizer.columns_of_store().items()
+    }
+    inputs = task.tokenizer.inputs(lambda name: padded(columns[name]))
+    shape = inputs["words"].shape
+    labels = np.random.default_rng(1).integers(0, SIZES["labels"], shape)
+    weights = (np.arange(shape[1]) < inputs["length"][:, None]).astype(np.float32)
+    trained = compiled(model.loss_model, task.loss, Adam(1e-3))
+    batch = tf.nest.map_structure(tf.constant, (inputs, labels.astype(np.int32), weights))
+    train = tf.function(trained.train_step, autograph=False)
+
+    def run() -> None:
+        train(batch)["loss"].numpy()  # which waits for it
+
+    return run
+
+
+def padded(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns rows as one array, and their lengths."""
+    lengths = np.array([len(row) for row in rows], np.int32)
+    together = np.zeros((len(rows), lengths.max()), np.int32)
+    for number, row in enumerate(rows):
+        together[number, : len(row)] = row
+    return together, lengths
