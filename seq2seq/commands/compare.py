@@ -41,7 +41,6 @@ def run(options: argparse.Namespace) -> int:
     from seq2seq.comparison.page import page, write_comparison
     from seq2seq.comparison.report import as_json, markdown, print_comparison
     from seq2seq.comparison.selection import select_runs
-    from seq2seq.tracking.mlflow_tracker import MlflowTracker
 
     comparison = compare(select_runs(options.runs, options.tracking_uri))
     if options.format == "table":
@@ -52,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         write_comparison(comparison, options.output)
     if options.log:
+        from seq2seq.tracking.mlflow_tracker import MlflowTracker
+
         with tempfile.TemporaryDirectory() as folder:
             tracker = MlflowTracker(options.tracking_uri, "comparisons", run_name="comparison")
             tracker.start(Path(folder), {"runs": options.runs}, {"comparison": "true"})

@@ -96,12 +96,10 @@ def _checked(
     result: PairedResult, baseline: FinishedRun, system: FinishedRun
 ) -> tuple[PairedResult | None, str]:
     """Lets a result pass only if it is about the scores that the runs have reported."""
-    computed = {"baseline": result.baseline, "system": result.system}
-    for (role, score), run in zip(computed.items(), (baseline, system), strict=True):
+    for score, run in ((result.baseline, baseline), (result.system, system)):
         reported = run.metrics["test"][result.metric]
         if not _close(score, reported):
             return None, f"is {reported:.6g} in {run.name} but {score:.6g} by its predictions"
-        del role
     return result, ""
 
 
