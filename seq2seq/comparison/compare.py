@@ -11,14 +11,14 @@ from seq2seq.comparison.breakdown import (
     largest_differences,
 )
 from seq2seq.comparison.groups import Variant, config_differences, grouped
-from seq2seq.comparison.measures import test_metric
+from seq2seq.comparison.measures import paired_result
 from seq2seq.comparison.runs import FinishedRun
 from seq2seq.errors import UserError
 from seq2seq.evaluation.significance import PairedResult, holm, welch_p_value
 
 
 @dataclass(frozen=True)
-class Test:
+class Finding:
     """One variant against the baseline in one score.
 
     Attributes:
@@ -51,7 +51,7 @@ class Comparison:
     variants: list[Variant]
     differences: dict[str, list[str]]
     metrics: list[str]
-    tests: list[Test] = field(default_factory=list)
+    tests: list[Finding] = field(default_factory=list)
     breakdowns: list[Breakdown] = field(default_factory=list)
     examples: dict[str, tuple[list[Difference], list[Difference]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -124,13 +124,13 @@ def _why_not_paired(variants: Sequence[Variant]) -> str:
     return ""
 
 
-def _tests(variants: Sequence[Variant], metrics: Sequence[str], notes: list[str]) -> list[Test]:
+def _tests(variants: Sequence[Variant], metrics: Sequence[str], notes: list[str]) -> list[Finding]:
     baseline, found = variants[0], []
     for metric in metrics:
         results = []
         for variant in variants[1:]:
             pair = baseline.representative, variant.representative
-            result, reason = test_metric(metric, *pair)
+            result, reason = paired_result(metric, *pair)
             if result is not None:
                 results.append((variant, result))
             elif metric not in ("loss", "perplexity"):
@@ -140,7 +140,7 @@ def _tests(variants: Sequence[Variant], metrics: Sequence[str], notes: list[str]
         for number, (variant, result) in enumerate(results):
             seeds = welch_p_value(baseline.values(metric), variant.values(metric))
             p_values = {name: values[number] for name, values in corrected.items()}
-            found.append(Test(variant.label, result, p_values, seeds))
+            found.append(Finding(variant.label, result, p_values, seeds))
     return found
 
 

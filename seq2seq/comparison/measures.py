@@ -47,7 +47,7 @@ class Sums:
         return float(self.from_sums(self.statistics.sum(0)[None])[0])
 
 
-def test_metric(
+def paired_result(
     metric: str, baseline: FinishedRun, system: FinishedRun
 ) -> tuple[PairedResult | None, str]:
     """Tests whether two runs on the same test set differ in a score.

@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from seq2seq.comparison.breakdown import Breakdown
-from seq2seq.comparison.compare import Comparison, Test
+from seq2seq.comparison.compare import Comparison, Finding
 from seq2seq.plots.curves import TITLES
 
 
@@ -119,7 +119,7 @@ def _tests_table(comparison: Comparison) -> Table:
         head += [f"p {kind}", "Holm"] if several else [f"p {kind}"]
     head += ["p seeds"] * with_seeds
 
-    def row(test: Test) -> list[str]:
+    def row(test: Finding) -> list[str]:
         result = test.result
         cells = [result.metric, letters[test.variant], number(result.baseline, 5)]
         cells += [number(result.system, 5), f"{result.difference:+.4g}"]

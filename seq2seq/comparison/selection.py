@@ -26,7 +26,7 @@ def select_runs(wanted: Iterable[str], tracking_uri: str | None = None) -> list[
         UserError: If something means no finished run.
     """
     found: dict[Path, FinishedRun] = {}
-    store: "RunStore | None" = None
+    store: RunStore | None = None
     for word in wanted:
         if Path(word).is_dir():
             folders: list[tuple[Path, str | None]] = [(f, None) for f in run_folders(Path(word))]
