@@ -169,9 +169,8 @@ class TokenFeatures:
             encoders["casing"] = ("tokens", lambda tokens: np.array([*map(casing, tokens)]))
         for name, vocabulary in self.columns.items():
             encoders[name] = (name, vocabulary.numbers)
-        fingerprint = self.fingerprint
         return {
-            name: ColumnSpec(field, _RowEncoder(encode, f"{name} {fingerprint}"))
+            name: ColumnSpec(field, _RowEncoder(encode, name, self))
             for name, (field, encode) in encoders.items()
         }
 
@@ -274,8 +273,15 @@ class TokenFeatures:
 class _RowEncoder:
     """Encodes the values of a column, sentence by sentence."""
 
-    def __init__(self, encode: Callable[[Sequence[str]], np.ndarray], fingerprint: str) -> None:
-        self._encode, self.fingerprint = encode, fingerprint
+    def __init__(
+        self, encode: Callable[[Sequence[str]], np.ndarray], name: str, features: TokenFeatures
+    ) -> None:
+        self._encode, self._name, self._features = encode, name, features
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that decides on the numbers, made when it is asked for."""
+        return f"{self._name} {self._features.fingerprint}"
 
     def encode(self, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Returns the numbers of each sentence."""

@@ -299,6 +299,7 @@ class Tagging(StoredTask):
             "score": score,
             "tokens": list(tokens),
             "labels": labels,
+            "token_probabilities": [],
         }
 
     def _forward(self, model: Tagger, count: int) -> Callable[..., dict[str, tf.Tensor]]:

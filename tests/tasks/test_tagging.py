@@ -122,6 +122,7 @@ def test_predictions_come_in_order_and_do_not_depend_on_the_batch(tagger, output
         assert row["score"] == pytest.approx(other["score"], rel=1e-4)
         assert len(row["labels"]) == len(record["tokens"])
     assert together[-1]["labels"] == []
+    assert {tuple(row) for row in together} == {tuple(together[0])}  # a table of all rows
     assert all(row["score"] < 0 for row in together[:-1])
     assert task._forward(model, 1).experimental_get_tracing_count() == 1
 
