@@ -1,0 +1,107 @@
+"""Searches, ours and others': sentences a second, and one sentence alone; a table, JSON, a plot."""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.batches import Batch, make_batches, save_batches
+from benchmarks.files import about_machine, load_before, write
+from benchmarks.harness import Program, Result, run_program
+from benchmarks.plots import OTHERS, OURS, TEXT
+from benchmarks.works import WORKS
+
+PROGRAMS = {
+    "seq2seq": Program("decode_ours"),
+    "keras": Program("decode_keras"),
+    "torch": Program("decode_torch", torch=True),
+    "torch_tuned": Program("decode_torch", torch=True, tuned=True),
+}
+FIGURES = {
+    "greedy": "greedy, sentences a second",
+    "beam_5": "beam of 5, sentences a second",
+    "milliseconds_alone": "one sentence alone, greedy, ms (less is better)",
+}
+GOALS = {
+    "greedy_over_torch": 1.5,
+    "beam_5_over_torch": 3.0,
+    "greedy_over_keras": 15.0,
+}
+"""What issue 4 asks for."""
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Measures round by round; what is known is written after each."""
+    load, work = load_before(), WORKS["A"]
+    results: dict[str, list[Result]] = {name: [] for name in arguments.programs}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "batches.npz")
+        save_batches(sorted_by_length(arguments.steps), path)
+        for number in range(1, arguments.rounds + 1):
+            for name, rounds in results.items():
+                rounds.append(run_program(PROGRAMS[name], work, path))
+                print(f"round {number}: {name} {rounds[-1]}", file=sys.stderr, flush=True)
+            found = summarised(results)
+            about = about_machine(
+                load_before=load, rounds=number, sentences=arguments.steps * work.batch_size
+            )
+            write(arguments.results / "decoding", {**about, **found}, plot(found["programs"]))
+    print(table(found))
+
+
+def sorted_by_length(count: int) -> list[Batch]:
+    """Returns batches of Multi30k's sentences, the shortest first, as every program wants them."""
+    batches = make_batches(WORKS["A"], count)
+    return sorted(batches, key=lambda batch: int(batch["source_length"].max()))
+
+
+def summarised(results: Mapping[str, Sequence[Result]]) -> dict[str, Any]:
+    """Returns medians over the rounds, what was measured in each, and ratios."""
+    programs = {
+        name: {
+            key: statistics.median(r[key] for r in rounds) for key in FIGURES if key in rounds[0]
+        }
+        for name, rounds in results.items()
+    }
+    ratios = {}
+    ours = programs.get("seq2seq", {})
+    for peer, figures in programs.items():
+        for key in ("greedy", "beam_5"):
+            if peer != "seq2seq" and key in ours and key in figures:
+                ratios[f"{key}_over_{peer}"] = ours[key] / figures[key]
+    rounds = {name: list(each) for name, each in results.items()}
+    return {"programs": programs, "ratios": ratios, "rounds_of": rounds}
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """Returns the figures in Markdown."""
+    lines = ["| program | " + " | ".join(FIGURES.values()) + " |", "|---|---|---|---|"]
+    for name, figures in found["programs"].items():
+        cells = (f"{figures[key]:,.1f}" if key in figures else "" for key in FIGURES)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines.append("")
+    for name, ratio in found["ratios"].items():
+        goal = f" (goal {GOALS[name]:g})" if name in GOALS else ""
+        lines.append(f"{name}: {ratio:.2f}{goal}")
+    return "\n".join(lines)
+
+
+def plot(programs: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Draws a panel of bars for each figure."""
+    figure = Figure(figsize=(13, 0.9 + 0.4 * len(programs)), layout="constrained")
+    for axes, (key, title) in zip(
+        figure.subplots(1, 3, squeeze=False)[0], FIGURES.items(), strict=True
+    ):
+        names = [name for name in programs if key in programs[name]][::-1]
+        values = [programs[name][key] for name in names]
+        bars = axes.barh(names, values, color=[OURS if n == "seq2seq" else OTHERS for n in names])
+        axes.bar_label(bars, fmt="{:,.0f}", padding=3, color=TEXT)
+        axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=TEXT)
+        axes.set_xlim(0, 1.2 * max(values, default=1))
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -1,0 +1,54 @@
+"""What all decoding programs have in common: sentences, limits, clocks."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks.batches import Batch
+from benchmarks.programs.job import Job, report
+
+SINGLE = 25
+NEVER = -1e9
+"""Bias of the end token: every hypothesis is as long as its source, in all programs."""
+
+Decode = Callable[[Batch], Any]
+
+
+def measure(job: Job, searches: dict[str, Decode], alone: Decode, **versions: str) -> None:
+    """Times searches over all batches, and one of them sentence by sentence; reports.
+
+    Args:
+        job: The job; its batches are sorted by length.
+        searches: By name.
+        alone: What sentences are decoded with one by one.
+        versions: Of the program's libraries.
+    """
+    batches = job.load()
+    found: dict[str, float] = {}
+    for name, decode in searches.items():
+        decode(batches[0])
+        start = time.perf_counter()
+        for batch in batches:
+            decode(batch)
+        seconds = time.perf_counter() - start
+        found[name] = sum(len(batch["source"]) for batch in batches) / seconds
+    singles = one_by_one(batches)
+    alone(singles[0])
+    times = []
+    for batch in singles:
+        start = time.perf_counter()
+        alone(batch)
+        times.append(time.perf_counter() - start)
+    found["milliseconds_alone"] = 1000 * statistics.median(times)
+    report(versions=versions, **found)
+
+
+def one_by_one(batches: Sequence[Batch]) -> list[Batch]:
+    """Returns some sentences of all lengths, each as a batch."""
+    rows = [
+        {"source": batch["source"][row : row + 1, :length], "source_length": length.reshape(1)}
+        for batch in batches
+        for row, length in enumerate(batch["source_length"])
+    ]
+    return rows[:: max(1, len(rows) // SINGLE)][:SINGLE]
