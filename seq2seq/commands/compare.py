@@ -24,6 +24,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER", help="writes all of these, and pictures"
     )
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="a config key in which runs of one variant may differ, as they do in seed; may be "
+        "given again",
+    )
     parser.add_argument("--tracking-uri", help="the MLflow store (default as for training)")
     parser.add_argument(
         "--log", action="store_true", help="log the comparison to MLflow, as a run of its own"
@@ -42,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
     from seq2seq.comparison.report import as_json, markdown, print_comparison
     from seq2seq.comparison.selection import select_runs
 
-    comparison = compare(select_runs(options.runs, options.tracking_uri))
+    runs = select_runs(options.runs, options.tracking_uri)
+    comparison = compare([run.without(options.ignore) for run in runs])
     if options.format == "table":
         print_comparison(comparison, Console(width=None if Console().is_terminal else 200))
     else:

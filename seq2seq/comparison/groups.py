@@ -64,10 +64,10 @@ def config_differences(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
     """The config keys in which runs differ, apart from the seed.
 
     Returns:
-        Key to each run's value; an empty text where a run does not have the key.
+        Key to each run's value; an empty text where a run does not have the key, or null.
     """
     keys = dict.fromkeys(key for run in runs for key in run.variant)
-    table = {key: [run.config.get(key, "") for run in runs] for key in keys}
+    table = {key: [run.variant.get(key, "") for run in runs] for key in keys}
     return {key: values for key, values in table.items() if len(set(values)) > 1}
 
 

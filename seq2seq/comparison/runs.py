@@ -1,8 +1,8 @@
 """A finished run as what comparing it takes."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,17 @@ class FinishedRun:
 
     @property
     def variant(self) -> dict[str, str]:
-        """The config without the seed: runs of one variant differ by chance alone."""
-        return {key: value for key, value in self.config.items() if key != "seed"}
+        """The config without the seed: runs of one variant differ by chance alone.
+
+        What is null is left out: an older run may not know the key.
+        """
+        return {k: v for k, v in self.config.items() if k != "seed" and v != "null"}
+
+    def without(self, keys: Sequence[str]) -> "FinishedRun":
+        """The run with a config that does not know some keys, nor any below them."""
+        beginnings = tuple(f"{key}." for key in keys)
+        kept = {k: v for k, v in self.config.items() if not f"{k}.".startswith(beginnings)}
+        return replace(self, config=kept)
 
     @property
     def monitor(self) -> str:

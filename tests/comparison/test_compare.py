@@ -124,6 +124,14 @@ def test_seeds_alone(tmp_path):
     assert "Test scores" in markdown(found)
 
 
+def test_keys_that_are_ignored_or_null_make_no_variant(tmp_path):
+    runs = [read_run(text_run(tmp_path / "a")), read_run(text_run(tmp_path / "b", "gru", 2))]
+    runs[1].config["model.window"] = "null"
+    assert len(compare(runs).variants) == 2
+    assert len(compare([run.without(["model.encoder"]) for run in runs]).variants) == 1
+    assert len(compare([run.without(["model.enc"]) for run in runs]).variants) == 2
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path):
     run = read_run(text_run(tmp_path / "a"))
     with pytest.raises(UserError, match="at least two"):

@@ -103,7 +103,7 @@ def space_of(*overrides, is_grid=False):
 
 def test_hydras_syntax_becomes_optunas_space():
     assert space_of(
-        "a=interval(0,1.5)", "b=tag(log,interval(1e-4,1e-1))", "c=interval(1,9)",
+        "a=interval(0,1.5)", "b=tag(log,interval(1e-4,1e-1))", "c=int(interval(1,9))",
         "d=range(2,9,2)", "+e.f=choice(x,y)", "g=range(0.5,2,0.5)", "model/bridge=dense,copy",
     ) == {
         "a": FloatDistribution(0, 1.5),
