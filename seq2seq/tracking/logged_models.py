@@ -15,7 +15,13 @@ from mlflow.models import Model
 
 from seq2seq import __version__
 from seq2seq.errors import UserError
-from seq2seq.tracking.mlflow_store import open_store, resolve_uri, store_errors, without_password
+from seq2seq.tracking.mlflow_store import (
+    open_store,
+    reason,
+    resolve_uri,
+    store_errors,
+    without_password,
+)
 from seq2seq.tracking.parameters import valid_name
 from seq2seq.tracking.served_model import MODEL, signature_of
 
@@ -151,7 +157,7 @@ class Registry:
             if alias is not None:
                 self.client.set_registered_model_alias(name, alias, version.version)
         except MlflowException as error:
-            raise UserError(f"--name {name}: {str(error).splitlines()[0]}") from error
+            raise UserError(f"--name {name}: {reason(error)}") from error
         return int(version.version)
 
     def find(self, address: str) -> tuple[str, str]:
@@ -179,9 +185,9 @@ class Registry:
                 found = self.client.search_model_versions(f"name = '{name}'")
                 version = max(found, key=lambda each: int(each.version), default=None)
         except MlflowException as error:
-            reason = str(error).partition(": ")[2].splitlines()[0]
+            place = without_password(self.uri)
             raise UserError(
-                f"{address}: not in the registry of {without_password(self.uri)} ({reason})"
+                f"{address}: not in the registry of {place}: {reason(error)}"
             ) from error
         if version is None:
             raise UserError(f"{address}: not in the registry of {without_password(self.uri)}")

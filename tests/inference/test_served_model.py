@@ -128,8 +128,9 @@ def test_registered_models_are_runs_on_the_command_line(
     rows = tracked[2]
     (tmp_path / "in.txt").write_text("".join(f"{row['source']}\n" for row in rows))
     with pytest.raises(SystemExit, match="0"):
-        main(["predict", "models:/dates@champion", str(tmp_path / "in.txt")])
-    assert capsys.readouterr().out.splitlines() == [row["prediction"] for row in rows]
+        main(["predict", "models:/dates@champion", str(tmp_path / "in.txt"), "--format", "jsonl"])
+    predicted = [json.loads(line) for line in capsys.readouterr().out.split("\n")[:-1]]
+    assert [each["prediction"] for each in predicted] == [row["prediction"] for row in rows]
     gate = ["--champion", "models:/dates/1", "--gate"]
     for condition, code in (("bleu >= champion - 0.1", "0"), ("bleu > champion", "1")):
         with pytest.raises(SystemExit, match=code):
