@@ -110,15 +110,15 @@ def _(
 def _(
     task: Classification, model: Any, given: Any, target: str | None
 ) -> tuple[Row, Tokens, list[Call]]:
-    with _watched() as calls:
-        row = task.predict(model, [given])[0]
-    tokens = {}
-    for part, field in (("encoder", "source"), ("encoder2", "source2")):
-        if field in row:
-            ids = task.tokenizer.encode([row[field]])[0]
-            tokens[part] = source_tokens(row[field], ids, task.tokenizer)
-            _check(row[field], tokens[part])
-    return row, tokens, calls
+    row = task.predict(model, [given])[0]
+    texts = [row[field] for field in ("source", "source2") if field in row]
+    ids = task.tokenizer.encode(texts)
+    tokens = [source_tokens(*each, task.tokenizer) for each in zip(texts, ids, strict=True)]
+    with recorded_calls() as calls:
+        for text, each, encoder, read_by in zip(texts, ids, model.encoders, tokens, strict=True):
+            _check(text, read_by)
+            encoder(model.embedding(each[np.newaxis]), np.array([len(each)]))
+    return row, dict(zip(("encoder", "encoder2"), tokens, strict=False)), calls
 
 
 @read.register

@@ -1,0 +1,77 @@
+"""`seq2seq inspect`: arrays and pictures of a run, and maps of many inputs."""
+
+import numpy as np
+import pytest
+
+from seq2seq.cli import main
+
+FIELDS = ("hidden", "cell", "input_gate", "forget_gate", "candidate", "output_gate")
+
+
+def inspect(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(["inspect", *map(str, arguments)])
+    printed = capsys.readouterr()
+    return stop.value.code, printed.out, printed.err
+
+
+def test_a_text_becomes_arrays_and_pictures(run_folder, dates, tmp_path, capsys):
+    text, target = dates[0]
+    code, out, _ = inspect(capsys, run_folder, text, "-o", tmp_path, "--target", target)
+    assert code == 0
+    assert f"{text} -> {target}" in out
+    assert "encoder/layer_0/backward: units that react most:" in out
+    with np.load(tmp_path / "1" / "states.npz", allow_pickle=False) as arrays:
+        steps = {part: len(arrays[f"{part}/tokens"]) for part in ("encoder", "decoder")}
+        assert steps == {"encoder": len(text), "decoder": 1 + len(target)}
+        layers = ["encoder/layer_0/forward", "encoder/layer_0/backward", "decoder/layer_0/forward"]
+        for layer in layers:
+            units = 12 if layer.startswith("decoder") else 8
+            for field in FIELDS:
+                shape = (steps[layer.partition("/")[0]], units)
+                assert arrays[f"{layer}/{field}"].shape == shape
+    pictures = {path.name for path in (tmp_path / "1").glob("*.png")}
+    kinds = ("states", "gates")
+    assert pictures == {f"{each.replace('/', '_')}_{k}.png" for each in layers for k in kinds}
+
+
+def test_each_line_of_a_file_has_its_folder(run_folder, dates, tmp_path, capsys):
+    (tmp_path / "dates.txt").write_text("".join(f"{text}\n" for text, _ in dates[:2]))
+    code, out, _ = inspect(capsys, run_folder, tmp_path / "dates.txt", "-o", tmp_path / "out")
+    assert code == 0
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["1", "2"]
+    assert all(f"{text} -> " in out for text, _ in dates[:2])
+
+
+def test_map_of_labelled_inputs(run_folder, dates, tmp_path, capsys):
+    lines = [f"{text}\t{target[:2]}\n" for text, target in dates]
+    (tmp_path / "dates.tsv").write_text("".join(lines))
+    arguments = tmp_path / "dates.tsv", "-o", tmp_path / "map", "--map", "pca"
+    code, _, _ = inspect(capsys, run_folder, *arguments)
+    assert code == 0
+    assert (tmp_path / "map" / "map_pca.png").stat().st_size > 1000
+    header, *rows = (tmp_path / "map" / "map_pca.tsv").read_text().splitlines()
+    assert header.split("\t") == ["x", "y", "label", "input"]
+    cells = [row.split("\t") for row in rows]
+    assert [(cell[3], cell[2]) for cell in cells] == [(text, target[:2]) for text, target in dates]
+    points = np.array([cell[:2] for cell in cells], float)
+    np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [("7.8.2051\t20\n", "at least 3"), ("a\tb\nc\td\ne\n", "2 of 3 inputs have a label")],
+)
+def test_maps_that_cannot_be_drawn(lines, message, run_folder, tmp_path, capsys):
+    (tmp_path / "few.tsv").write_text(lines)
+    arguments = tmp_path / "few.tsv", "-o", tmp_path / "map", "--map", "tsne"
+    code, _, err = inspect(capsys, run_folder, *arguments)
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "map").exists()
+
+
+def test_an_empty_text(run_folder, tmp_path, capsys):
+    code, _, err = inspect(capsys, run_folder, "", "-o", tmp_path)
+    assert code == 2
+    assert "no token" in err
