@@ -157,7 +157,7 @@ class TrialStudy:
         """Reports a trial's value after an epoch, and asks whether it should end."""
         trial = self._trial(number)
         trial.report(value, epoch)
-        hopeless = trial.should_prune()
+        hopeless = bool(trial.should_prune())
         if hopeless:
             trial.set_user_attr(PRUNED, epoch)
         return hopeless
