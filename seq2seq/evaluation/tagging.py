@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -86,18 +86,32 @@ def signature(scheme: str) -> str:
     return f"seqeval:{version('seqeval')}|scheme:{scheme}|average:micro"
 
 
-def confusion_counts(references: Labels, predictions: Labels) -> tuple[np.ndarray, list[str]]:
+def confusions(references: Labels, predictions: Labels) -> list[dict[str, Any]]:
     """Counts what was taken for what.
+
+    Returns:
+        A table of reference, prediction and count, the most frequent first.
+    """
+    counted = Counter(_pairs(references, predictions))
+    return [
+        {"reference": reference, "prediction": prediction, "count": count}
+        for (reference, prediction), count in sorted(
+            counted.items(), key=lambda item: (-item[1], item[0])
+        )
+    ]
+
+
+def confusion_counts(table: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, list[str]]:
+    """Returns a table of `confusions` as a matrix.
 
     Returns:
         Integers `(labels, labels)`, by reference and prediction; and the labels, sorted.
     """
-    counted = Counter(_pairs(references, predictions))
-    labels = sorted({label for pair in counted for label in pair})
+    labels = sorted({row[name] for row in table for name in ("reference", "prediction")})
     number = {label: index for index, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), np.int64)
-    for (reference, prediction), count in counted.items():
-        counts[number[reference], number[prediction]] = count
+    for row in table:
+        counts[number[row["reference"]], number[row["prediction"]]] = row["count"]
     return counts, labels
 
 

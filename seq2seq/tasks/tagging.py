@@ -25,6 +25,7 @@ from seq2seq.errors import UserError
 from seq2seq.evaluation.tagging import (
     accuracies,
     confusion_counts,
+    confusions,
     entity_scores,
     frequent_errors,
     signature,
@@ -323,12 +324,11 @@ class Tagging(StoredTask):
         rows = self.predict(model, kept)
         for row, record in zip(rows, kept, strict=True):
             row["reference"] = " ".join(record["labels"])
-            row["reference_labels"] = list(record["labels"])
         tokens = [row["tokens"] for row in rows]
-        labels = references_of(rows), [row["labels"] for row in rows]
+        labels = [record["labels"] for record in kept], [row["labels"] for row in rows]
         known = [[self.tokenizer.is_known(token) for token in each] for each in tokens]
         scores = accuracies(*labels, known)
-        tables = {"errors": frequent_errors(tokens, *labels)}
+        tables = {"errors": frequent_errors(tokens, *labels), "confusions": confusions(*labels)}
         signatures = {}
         if self.labels.scheme is not None:
             entities, tables["entities"] = entity_scores(*labels, self.labels.scheme)
@@ -338,10 +338,8 @@ class Tagging(StoredTask):
 
     def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
         """Returns the confusion matrix of the labels."""
-        counts, names = confusion_counts(
-            references_of(evaluation.rows), [row["labels"] for row in evaluation.rows]
-        )
-        return {"confusion": confusion_matrix_figure(counts, names)}
+        table = evaluation.tables["confusions"]
+        return {"confusion": confusion_matrix_figure(*confusion_counts(table))} if table else {}
 
     def save(self, folder: Path) -> None:
         """Writes the vocabularies, the labels and the layout of the data's files."""
@@ -367,11 +365,6 @@ def padded_column(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns some rows of an encoded column, padded, and their lengths."""
     return padded([encoded[column][i] for i in chosen])
-
-
-def references_of(rows: Sequence[Row]) -> list[list[str]]:
-    """Returns the right labels of rows."""
-    return [row["reference_labels"] for row in rows]
 
 
 def check_record(record: Record, fields: Sequence[str], place: str) -> None:

@@ -5,6 +5,7 @@ import seqeval.metrics
 from seq2seq.evaluation.tagging import (
     accuracies,
     confusion_counts,
+    confusions,
     entity_scores,
     frequent_errors,
     signature,
@@ -60,7 +61,9 @@ def test_accuracies_of_all_and_of_unknown_tokens():
 
 def test_errors_and_confusions():
     tokens = [["Ann", "Lee", "in", "Rome"], ["Rome", "Ann"]]
-    counts, labels = confusion_counts(REFERENCES, PREDICTIONS)
+    table = confusions(REFERENCES * 2, PREDICTIONS * 2)
+    assert table[0] == {"reference": "B-PER", "prediction": "B-PER", "count": 4}
+    counts, labels = confusion_counts(confusions(REFERENCES, PREDICTIONS))
     assert labels == ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"]
     assert counts.sum() == 6
     assert counts[0, 2] == 1
