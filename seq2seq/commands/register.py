@@ -8,7 +8,7 @@ from pathlib import Path
 def configure(parser: argparse.ArgumentParser) -> None:
     """Describes the arguments."""
     parser.add_argument(
-        "run",
+        "model",
         metavar="RUN",
         help="a run folder, a sweep's folder (its best trial), or an MLflow run id",
     )
@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     from seq2seq.tracking.logged_models import Registry
 
     registry = Registry(options.tracking_uri)
-    version = registry.register(_run_id(options.run), options.name, options.alias)
+    version = registry.register(_run_id(options.model), options.name, options.alias)
     address = f"models:/{options.name}/{version}"
     also = f" models:/{options.name}@{options.alias}" if options.alias else ""
     print(address + also)

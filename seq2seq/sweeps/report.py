@@ -15,7 +15,6 @@ from rich.text import Text
 from seq2seq.evaluation.significance import mean_and_deviation
 from seq2seq.plots.files import save_figure
 from seq2seq.plots.sweeps import importance_bars, parallel_coordinates
-from seq2seq.sweeps.space import text_of
 from seq2seq.sweeps.study import TrialStudy
 
 SHOWN = 20
@@ -87,9 +86,11 @@ def print_trials(study: TrialStudy, metric: str, console: Console) -> None:
     sign = 1 if study.study.direction == StudyDirection.MINIMIZE else -1
     ended.sort(key=lambda t: (t.value is None, sign * (t.value or 0.0)))
     names = list(ended[0].params) if ended else []
-    table = Table("trial", *names, metric, "", box=None)
+    heads = [name.rpartition(".")[2] for name in names]
+    heads = heads if len(set(heads)) == len(heads) else names
+    table = Table("trial", *heads, metric, "", box=None)
     for trial in ended[:SHOWN]:
-        values = [text_of(trial.params[name]) for name in names]
+        values = [_short(trial.params[name]) for name in names]
         value = "" if trial.value is None else f"{trial.value:.4g}"
         state = "" if trial.state == TrialState.COMPLETE else trial.state.name.lower()
         table.add_row(*map(Text, [str(trial.number), *values, value, state]))
@@ -110,12 +111,16 @@ def print_trials(study: TrialStudy, metric: str, console: Console) -> None:
             console.print(Text(f"{label + ':':<14}{text}"), soft_wrap=True)
 
 
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _over_seeds(trials: Sequence[FrozenTrial], names: Sequence[str], metric: str) -> Table:
     """Mean and deviation of trials that differ by their seed only."""
     groups: dict[tuple[str, ...], list[float]] = {}
     for trial in trials:
         if trial.value is not None:
-            key = tuple(text_of(trial.params[name]) for name in names)
+            key = tuple(_short(trial.params[name]) for name in names)
             groups.setdefault(key, []).append(trial.value)
     table = Table(*names, f"{metric} over seeds", "seeds", box=None)
     for key, values in groups.items():

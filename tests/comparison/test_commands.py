@@ -1,0 +1,58 @@
+import json
+
+import pytest
+from made_up_runs import text_run
+
+from seq2seq.cli import main
+
+
+@pytest.fixture
+def two_runs(tmp_path, monkeypatch):
+    for name, noise in (("a", 0.2), ("b", 0.6)):
+        text_run(tmp_path / "outputs" / name, cell=name, noise=noise)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return ended.value.code
+
+
+def test_compare_prints_and_writes(two_runs, capsys):
+    assert call("compare", "outputs", "--format", "json", "-o", "found") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert [v["label"] for v in content["variants"]] == ["encoder.cell=a", "encoder.cell=b"]
+    assert content == json.loads((two_runs / "found" / "comparison.json").read_text())
+    assert call("compare", "outputs/a", "outputs/b") == 0
+    printed = capsys.readouterr().out
+    assert "Is it chance?" in printed
+    assert "model.encoder.cell" in printed
+    assert call("compare", "outputs", "--ignore", "model.encoder", "--format", "markdown") == 0
+    assert "nothing to test" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "outputs/a"], "at least two"),
+        (["compare", "outputs/a", "nothing"], "no MLflow store"),
+        (["runs", "nowhere"], "is not a folder"),
+        (["runs", "outputs", "--limit", "0"], "--limit"),
+        (["register", "outputs/a", "--name", "x"], "not tracked by MLflow"),
+    ],
+)
+def test_mistakes(two_runs, capsys, arguments, message):
+    assert call(*arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_runs_in_folders(two_runs, capsys):
+    assert call("runs", "outputs", "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {run["name"] for run in found} == {"outputs/a", "outputs/b"}
+    assert found[0]["started"] >= found[1]["started"]
+    assert set(found[0]["scores"]) >= {"test_bleu", "test_chrf", "validation_loss"}
+    assert call("runs", "outputs") == 0
+    assert "test_bleu" in capsys.readouterr().out
