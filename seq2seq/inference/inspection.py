@@ -86,7 +86,7 @@ def inspect_map(run_folder: Path, given: str, output: Path, method: Method) -> N
 
 def _inputs(predictor: Predictor, given: str) -> Iterator[Any]:
     """Yields what is predicted from: the lines of a file, if there is one, or the text itself."""
-    if given != "-" and not Path(given).exists():
+    if given != "-" and not os.path.exists(given):  # also where it is too long to be a path
         return iter([given])
     if fields := predictor.task.input_fields:
         return iter(read_records(standing_for(given), fields))

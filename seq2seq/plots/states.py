@@ -16,7 +16,9 @@ SIGNED, SHARES = "RdBu_r", "Blues"
 LINE_COLOURS = ("#d1495b", "#2e6f9e", "#3f8f5b", "#d98b2b", "#7b5ea7", "#5f6b76")
 # Inches.
 TOKEN, UNIT, LINES_HEIGHT, LETTER = 0.26, 0.075, 1.8, 0.09
-MARGIN, LEAST_WIDTH = 1.4, 5.0
+MARGIN, LEAST_WIDTH, LARGEST_WIDTH = 1.4, 5.0, 40.0
+MOST_TOKENS = 300
+"""How many tokens are named at most; of more, every second, third, ... is."""
 
 
 def reaction(states: np.ndarray) -> np.ndarray:
@@ -61,15 +63,16 @@ def state_figure(
     labels = [readable(token, families) for token in tokens]
     heights = [max(UNIT * len(units), 1.5)] * len(fields) + [LINES_HEIGHT]
     height = sum(heights) + LETTER * max(map(len, labels)) + MARGIN
-    figure = Figure(
-        figsize=(max(TOKEN * len(tokens) + MARGIN, LEAST_WIDTH), height), layout="constrained"
-    )
+    width = np.clip(TOKEN * len(tokens) + MARGIN, LEAST_WIDTH, LARGEST_WIDTH)
+    figure = Figure(figsize=(width, height), layout="constrained")
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     for axes, (name, values) in zip(panels, fields.items(), strict=False):
         _draw_heat_map(figure, axes, name, values[:, units].T, units)
     _draw_lines(panels[-1], reacting)
     style = {"fontfamily": families, "color": TEXT_COLOUR, "parse_math": False}
-    panels[-1].set_xticks(range(len(labels)), labels, rotation=90, fontsize=9, **style)
+    named = slice(None, None, 1 + (len(labels) - 1) // MOST_TOKENS)
+    places = range(len(labels))[named]
+    panels[-1].set_xticks(places, labels[named], rotation=90, fontsize=9, **style)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", **style)
     return figure
 

@@ -1,5 +1,9 @@
 """`seq2seq inspect`: arrays and pictures of a run, and maps of many inputs."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -75,3 +79,37 @@ def test_an_empty_text(run_folder, tmp_path, capsys):
     code, _, err = inspect(capsys, run_folder, "", "-o", tmp_path)
     assert code == 2
     assert "no token" in err
+
+
+def test_a_text_that_is_too_long_for_a_file_name_is_a_text(run_folder, tmp_path, capsys):
+    text = "7" * 300
+    code, out, _ = inspect(capsys, run_folder, text, "-o", tmp_path, "--target", "2051")
+    assert code == 0
+    assert f"{text} -> 2051" in out
+
+
+def test_pictures_while_a_run_is_trained(dates, tmp_path):
+    for number, side in enumerate(("source", "target")):
+        (tmp_path / side).write_text("".join(f"{pair[number]}\n" for pair in dates))
+    sides = [
+        f"data.{side}.{split}={side}"
+        for side in ("source", "target")
+        for split in ("train", "validation", "test")
+    ]
+    callback = "seq2seq.tasks.state_pictures.StatePictures"
+    arguments = [
+        "train", "data=parallel_text", f"data.directory={tmp_path}", *sides, "tracking=none",
+        "model.encoder.units=4", "model.decoder.units=4", "trainer.epochs=1",
+        f"hydra.run.dir={tmp_path / 'run'}", f"+trainer.callbacks.states._target_={callback}",
+        "+trainer.callbacks.states.inputs=1",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", "from seq2seq.cli import main; main()", *arguments],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    pictures = tmp_path / "run" / "plots" / "states" / "epoch_01"
+    assert len(list(pictures.glob("1_*.png"))) == 6

@@ -40,6 +40,13 @@ def test_heat_maps_show_the_units_that_react_most_over_the_tokens():
     assert [label.get_text() for label in lines.get_xticklabels()][:3] == tokens[:3]
 
 
+def test_a_long_text_has_a_picture_of_some_size():
+    states = drawn(900, 3)
+    figure = state_figure({"hidden": states}, ["a"] * 900, states, "encoder")
+    assert figure.get_figwidth() <= 40
+    assert figure.axes[1].get_xticks().tolist() == list(range(0, 900, 3))
+
+
 def test_states_that_do_not_fit_the_tokens():
     with pytest.raises(ValueError, match="2 tokens"):
         state_figure({"cell": drawn(3, 4)}, ["a", "b"], drawn(3, 4), "encoder")
