@@ -207,7 +207,8 @@ def write_results(
 
 def write_history(run_folder: Path, progress: Progress) -> None:
     """Writes `history.jsonl`: what each epoch scored, and what had been spent by then."""
-    costs: list[dict[str, float]] = [{}] * (len(progress.history) - len(progress.costs)) + progress.costs
+    unknown: list[dict[str, float]] = [{}] * (len(progress.history) - len(progress.costs))
+    costs = [*unknown, *progress.costs]  # a run of an older version has none
     epochs = [{**epoch, **cost} for epoch, cost in zip(progress.history, costs, strict=True)]
     write_rows(run_folder / "history.jsonl", epochs)
 
