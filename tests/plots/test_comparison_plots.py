@@ -43,7 +43,8 @@ def test_bars_and_intervals(tmp_path):
     assert heights == [1.0, 2.0, 3.0, 0.0]
     save_figure(figure, tmp_path / "bars.png", dots_per_inch=30)
     figure = difference_intervals("bleu", ["a", "b"], [1.0, 0.1], np.array([[0.5, 2], [-1, 1]]))
-    ends = [list(line.get_xdata()) for line in figure.axes[0].lines if len(line.get_xdata()) > 1]
+    xs = [np.asarray(line.get_xdata()).tolist() for line in figure.axes[0].lines]
+    ends = [each for each in xs if len(each) > 1]
     assert ends[:2] == [[0.5, 2.0], [-1.0, 1.0]]
 
 
