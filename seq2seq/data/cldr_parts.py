@@ -30,12 +30,14 @@ def date_parts(
     one is `LANGUAGE`.
     """
     text = write_date(date, date_format)
-    labels: list[str | None] = []
+    labels: list[str] = []  # of each character; empty between fields
     fields = DateTimeFormat(date, locale=date_format.language)
     for kind, value in tokenize_pattern(date_format.pattern):
-        field = "" if kind == "chars" else value[0] * value[1]
-        piece = value if kind == "chars" else str(fields[field])
-        labels += [PARTS[field[0]] if field else None] * len(piece)
+        if kind == "chars":
+            labels += [""] * len(str(value))
+        else:
+            letter, count = str(value[0]), int(value[1])
+            labels += [PARTS[letter]] * len(str(fields[letter * count]))
     labels = [LANGUAGE] * (len(text) - len(labels)) + labels
     return [
         # Of a word that goes on as a field, such as Hebrew's "in May", the field counts.
