@@ -134,7 +134,8 @@ def test_products_are_three_for_each_token_and_weight(key):
 def test_our_program_and_stock_keras_train_the_same_weights(key):
     from benchmarks.programs import keras_stock, ours
 
-    work = replace(WORKS[key], units=8, embedding=8, vocabulary=50, outputs=10)
+    outputs = 50 if WORKS[key].task == "generation" else 10
+    work = replace(WORKS[key], units=8, embedding=8, vocabulary=50, outputs=outputs)
     shapes = [
         sorted(tuple(weight.shape) for weight in program.trained_model(work).trainable_weights)
         for program in (ours, keras_stock)
