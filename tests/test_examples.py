@@ -29,7 +29,7 @@ def test_all_examples_are_listed_and_short():
     assert len(scripts) == 8
     for path in scripts:
         assert f"({path.name})" in listed
-        assert len(path.read_text().splitlines()) < 110
+        assert len(path.read_text().splitlines()) < 85
 
 
 def test_a_decoder_that_starts_from_a_context_knows_what_to_write():

@@ -27,11 +27,10 @@ inputs = keras.layers.Embedding(tokenizer.size, 3)(ids)
 def build(cell, directions, **arguments):
     """Makes a layer, always with the same weights."""
     keras.utils.set_random_seed(1)
-    layer = cell(UNITS, **arguments)
     if directions == 1:
-        return layer
+        return cell(UNITS, **arguments)
     other_way = cell(UNITS, **{**arguments, "go_backwards": not arguments["go_backwards"]})
-    both = keras.layers.Bidirectional(layer, backward_layer=other_way)
+    both = keras.layers.Bidirectional(cell(UNITS, **arguments), backward_layer=other_way)
     both.supports_masking = False  # Keras 3.15 fails on the mask of a stateful one's states
     return both
 
@@ -57,14 +56,12 @@ def row(cell, directions, *chosen):
     output, states = call(layer)
     goes_on = not np.array_equal(call(layer)[0], output)
     assert goes_on == arguments["stateful"]
-
     # A layer of the same weights that is asked for everything. Its states are h, c, h, c or h, h.
     everything = {**arguments, "return_sequences": True, "return_state": True}
     sequence, all_states = call(build(cell, directions, **everything))
     state_h = np.concatenate(all_states[:: len(all_states) // directions], axis=-1)
     last = last_step(sequence, directions)
     assert np.allclose(output, sequence if arguments["return_sequences"] else last, atol=1e-6)
-
     return ROW.format(
         cell.__name__,
         "one" if directions == 1 else "two",

@@ -22,6 +22,7 @@ from seq2seq.tasks.states import InputStates, input_states
 NAMED_UNITS = 5
 MOST_COLOURS = 50
 LEAST_OF_A_MAP = 3
+TITLES = {"pca": "PCA", "tsne": "t-SNE"}
 
 
 def inspect(run_folder: Path, given: str, output: Path, target: str | None = None) -> None:
@@ -74,7 +75,7 @@ def inspect_map(run_folder: Path, given: str, output: Path, method: Method) -> N
         labels = [str(row["prediction"]) for row in predictor(inputs)]
     points = plane(states, method)
     few = len(set(labels)) <= MOST_COLOURS
-    figure = state_map(points, labels if few else None, f"{method.upper()} of {len(inputs)} inputs")
+    figure = state_map(points, labels if few else None, f"{TITLES[method]} of {len(inputs)} inputs")
     texts = [one if isinstance(one, str) else str(next(iter(one.values()))) for one in inputs]
     try:
         save_figure(figure, output / f"map_{method}.png")
