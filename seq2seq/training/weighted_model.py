@@ -66,6 +66,9 @@ class WeightedModel(keras.Model):
         return self._record(losses.reported, weights)
 
     def _record(self, losses: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
+        # Flat: of values with more axes Keras takes the mean of each row first, and a token in a
+        # long batch would count for less than one in a short batch.
+        losses, weights = tf.reshape(losses, [-1]), tf.reshape(weights, [-1])
         for metric in self.metrics:
             metric.update_state(losses, sample_weight=weights)
         return self.get_metrics_result()

@@ -168,6 +168,18 @@ def test_epoch_losses_are_means_over_real_elements(tmp_path):
     np.testing.assert_allclose(measured["perplexity"], np.exp(expected), rtol=1e-5)
 
 
+def test_an_element_counts_the_same_in_long_and_in_short_batches():
+    steps = keras.Input((None, 1))
+    model = keras.Model(steps, keras.layers.Identity()(steps))
+    batches = [np.ones((2, 3, 1), "float32"), np.full((1, 8, 1), 2, "float32")]
+    data = tf.data.Dataset.from_generator(
+        lambda: ((batch, 0 * batch, 0 * batch + 1) for batch in batches),
+        output_signature=tuple(tf.TensorSpec((None, None, 1)) for _ in range(3)),
+    )
+    expected = np.mean(np.concatenate([batch.ravel() for batch in batches]) ** 2)
+    assert Trainer().measure(model, squared, data)["loss"] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("every", [1, 1000])
 def test_a_diverged_training_says_so(tmp_path, every):
     with pytest.raises(UserError, match=r"diverged.*optimizer\.learning_rate"):
