@@ -88,6 +88,9 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
             comparison.examples[variant.label] = largest_differences(*pair)
     if len(variants) == 1:
         notes.append("All runs differ by their seed only: there is nothing to test.")
+    for variant in variants:
+        if len({run.seed for run in variant.runs}) < len(variant.runs):
+            notes.append(f"{variant.label}: some of its runs have the same seed.")
     without = [run.name for run in runs if not run.history]
     if without:
         notes.append(f"No learning curve of {', '.join(without)}: no history.jsonl was kept.")

@@ -121,6 +121,7 @@ def test_seeds_alone(tmp_path):
     found = compare([read_run(run) for run in runs])
     assert len(found.variants) == 1
     assert "nothing to test" in found.notes[0]
+    assert "same seed" in compare([read_run(runs[0]), read_run(runs[0])]).notes[1]
     assert "Test scores" in markdown(found)
 
 
