@@ -3,11 +3,11 @@
 import difflib
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import hydra.utils
 from hydra import compose, initialize_config_dir
@@ -122,7 +122,7 @@ def explain(error: Exception, overrides: list[str], name: str) -> str:
 def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
     """Yields every dotted key of a config."""
     if isinstance(node, DictConfig):
-        for key in node:
+        for key in cast(Iterable[str | int], node):
             yield f"{prefix}{key}"
             if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
                 yield from keys_of(node[key], f"{prefix}{key}.")
@@ -169,7 +169,7 @@ def nodes(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
     if isinstance(node, DictConfig) and "_target_" in node:
         yield path, node
     if isinstance(node, DictConfig):
-        for key in node:
+        for key in cast(Iterable[str | int], node):
             yield from nodes(node[key], f"{path}.{key}" if path else str(key))
     elif isinstance(node, ListConfig):
         for number, item in enumerate(node):

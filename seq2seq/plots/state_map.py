@@ -74,9 +74,14 @@ def state_map(points: np.ndarray, labels: Sequence[str] | None, title: str) -> F
     for number, label in enumerate(names or shown):
         chosen = points[[each == label for each in labels]]
         axes.scatter(
-            chosen[:, 0], chosen[:, 1], s=14, alpha=0.8, linewidths=0, color=colours[number % len(colours)],
-            marker=MARKERS[number // len(colours)], label=readable(label, families),
-        )  # fmt: skip
+            *chosen.T[:2],
+            s=14,
+            alpha=0.8,
+            linewidths=0,
+            color=colours[number % len(colours)],
+            marker=MARKERS[number // len(colours)],
+            label=readable(label, families),
+        )
     if names:
         axes.legend(
             loc="upper left", bbox_to_anchor=(1, 1), frameon=False, borderaxespad=0.2,
