@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, help="where to write the predictions as JSONL")
     parser.add_argument(
         "--gate",
-        help="exit with 1 unless this holds: \"bleu >= 24.5\" or \"bleu >= champion - 0.3\"",
+        help='exit with 1 unless this holds: "bleu >= 24.5" or "bleu >= champion - 0.3"',
     )
     parser.add_argument(
         "--champion",
