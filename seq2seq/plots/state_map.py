@@ -74,7 +74,8 @@ def state_map(points: np.ndarray, labels: Sequence[str] | None, title: str) -> F
     for number, label in enumerate(names or shown):
         chosen = points[[each == label for each in labels]]
         axes.scatter(
-            *chosen.T[:2],
+            chosen[:, 0],
+            chosen[:, 1],
             s=14,
             alpha=0.8,
             linewidths=0,
