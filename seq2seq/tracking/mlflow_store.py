@@ -153,5 +153,6 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 def _silence() -> None:
     """Turns off MLflow's own lines: what fails is raised as well, and told by us."""
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,7 +1,6 @@
 """A run as an MLflow model: a pyfunc whose code is seq2seq's own, so that nothing is pickled."""
 
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,9 +33,6 @@ SETTINGS = {
 
 PARAMS = {"decoding": DataType.string, "n_best": DataType.long, **SETTINGS}
 
-# MLflow would take a type hint of `model_input` for a schema, and warns where there is none.
-warnings.filterwarnings("ignore", r"(?s).*type hints to the `predict` method", UserWarning)
-
 
 class Predicts(Protocol):
     """What a served model calls: `Predictor`."""
@@ -54,6 +50,9 @@ class ServedModel(PythonModel):  # type: ignore[misc]
     Args:
         load: Loads a model folder as a function.
     """
+
+    # MLflow would take a type hint of `model_input` for a schema, and warns where there is none.
+    _skip_type_hint_validation = True
 
     def __init__(self, load: Callable[[Path], Predicts]) -> None:
         self._load = load
