@@ -12,8 +12,9 @@ from seq2seq.decoding.streaming import Streaming
 from seq2seq.errors import UserError
 from seq2seq.inference.text_stream import TextStream
 from seq2seq.models.language_model import LanguageModel
-from seq2seq.tasks.generation import Generation, padded
+from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.model_folder import load_model_folder
+from seq2seq.tasks.padding import padded
 
 
 class Generator:

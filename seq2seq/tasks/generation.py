@@ -20,6 +20,7 @@ from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.tasks.base import Evaluation, Row, Task
+from seq2seq.tasks.padding import by_length, padded
 from seq2seq.training.feed import EpochFeed
 from seq2seq.training.losses import TokenCrossEntropy
 from seq2seq.training.weighted_model import WeightedModel
@@ -143,9 +144,7 @@ class Generation(Task):
         search = self._compiled(model)
         rows: list[Row] = [{"source": text} for text in texts]
         ids = [np.append(START, each) for each in self.tokenizer.encode(texts)]
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+        for chosen in by_length(range(len(ids)), ids, batch_size):
             tokens, lengths = padded([ids[i] for i in chosen])
             found = search(tokens, lengths, np.array(chosen, np.int32))
             for number, i in enumerate(chosen):
@@ -237,14 +236,6 @@ class Generation(Task):
     def load(self, folder: Path) -> None:
         """Reads the tokenizer."""
         self.tokenizer = Tokenizer.load(folder / "tokenizer.json")
-
-
-def padded(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns token ids as one array, int32 `(rows, longest)`, and their lengths, `(rows,)`."""
-    lengths = np.array([len(row) for row in rows], np.int32)
-    tokens = np.zeros((len(rows), lengths.max(initial=0)), np.int32)
-    tokens[np.arange(tokens.shape[1]) < lengths[:, None]] = np.concatenate(rows)
-    return tokens, lengths
 
 
 def continuation(
