@@ -110,13 +110,6 @@ def give_places(
     return Places(*(tf.concat(parts, axis=1) for parts in zip(*chosen, strict=True)))
 
 
-def _flat(part: tf.Tensor | None, first: int, last: int) -> tf.Tensor | None:
-    """Returns the candidates of some hypotheses, `(batch, candidates)`."""
-    if part is None:
-        return None
-    return tf.reshape(part[:, first:last], [-1, (last - first) * tf.shape(part)[2]])
-
-
 def _best(candidates: Candidates, count: int) -> Places:
     """Gives one group's places; all is `(batch, candidates)`."""
     order = candidates.order

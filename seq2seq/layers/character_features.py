@@ -1,6 +1,6 @@
 """A vector for each word from its characters."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -8,13 +8,6 @@ import tensorflow as tf
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.recurrent import LSTM
-
-
-class CharacterFeatures(Protocol):
-    """What makes a word's vector: a layer, given how many characters there are."""
-
-    def __call__(self, characters: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Maps characters `(words, characters)` and lengths `(words,)` to `(words, features)`."""
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
