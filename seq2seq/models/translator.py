@@ -14,6 +14,7 @@ from seq2seq.layers.coverage import CoverageLoss
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.logit_factors import LogitFactors
+from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder, named_states
 
@@ -47,6 +48,7 @@ class Translator:
             Press & Wolf, 2017, https://arxiv.org/abs/1608.05859); or `shared` (source, target and
             output are one matrix, which needs a joint vocabulary).
         output_dropout: Share of decoder outputs dropped before the output layer.
+        word_dropout: Share of source and target tokens read as unknown in training.
         reverse_source: Whether the encoder reads the source from its end (Sutskever et al., 2014,
             https://arxiv.org/abs/1409.3215).
         copy: Whether the output may also point to a token of the source, see `CopyMixture`. Logits
@@ -102,17 +104,24 @@ class Translator:
         embedding_dim: int = 256,
         embeddings: Embeddings = "separate",
         output_dropout: float = 0.0,
+        word_dropout: float = 0.0,
         reverse_source: bool = False,
         copy: bool = False,
         coverage_loss: float = 0.0,
     ) -> None:
         positive("embedding_dim", embedding_dim)
         fraction("output_dropout", output_dropout)
+        fraction("word_dropout", word_dropout)
         self.encoder = encoder
         self.decoder = decoder
         self.bridge = bridge(decoder.spec)
         self.reverse_source = ReverseSource(name="reverse_source") if reverse_source else None
         self.dropout = Dropout(output_dropout, name="output_dropout")
+        self.word_dropout = (
+            WordDropout(word_dropout, name="word_dropout")
+            if word_dropout
+            else keras.layers.Identity()
+        )
         self._embed(embeddings, source_vocabulary_size, target_vocabulary_size, embedding_dim)
         self._check_use_of_attention(copy, coverage_loss)
         self.copy_gate = CopyGate(name="copy_gate") if copy else None
@@ -214,9 +223,9 @@ class Translator:
         self.decoder_model = keras.Model(step, stepped, name="decoder")
 
     def _encode(self, source: Any, source_length: Any) -> tuple[Any, Any, Any, Any]:
-        read = source
+        read = self.word_dropout(source)
         if self.reverse_source is not None:
-            read = self.reverse_source(source, source_length)
+            read = self.reverse_source(read, source_length)
         vectors = self.source_embedding(read)
         if self.scale is not None and self.source_embedding is self.target_embedding:
             vectors = self.scale(vectors)
@@ -232,7 +241,7 @@ class Translator:
         return outputs, states, self.decoder.start(start, memory), memory
 
     def _decode(self, target: Any, states: Any, memory: Any) -> dict[str, Any]:
-        vectors = self.target_embedding(target)
+        vectors = self.target_embedding(self.word_dropout(target))
         if self.scale is not None:
             vectors = self.scale(vectors)
         decoded = self.decoder(vectors, states, memory)

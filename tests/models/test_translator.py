@@ -239,3 +239,15 @@ def test_weights_survive_saving(tmp_path, policy):
         keras.config.set_dtype_policy("float32")
     for one, other in zip(first.training_model.weights, second.training_model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_word_dropout_hides_source_and_target_in_training_only():
+    plain, hiding = make(), make(word_dropout=0.9999)
+    variables = (model.training_model.trainable_variables for model in (hiding, plain))
+    for ours, other in zip(*variables, strict=True):
+        ours.assign(other)
+    inputs = batch()
+    unknown = {**inputs, **{name: tf.ones_like(inputs[name]) for name in ("source", "target")}}
+    seen, hidden = plain.training_model(inputs), plain.training_model(unknown)
+    np.testing.assert_allclose(hiding.training_model(inputs), seen, atol=1e-6)
+    np.testing.assert_allclose(hiding.training_model(inputs, training=True), hidden, atol=1e-6)
