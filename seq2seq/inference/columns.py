@@ -1,5 +1,6 @@
 """Files in columns (CoNLL, CoNLL-U): labelled, with every other byte as it was."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +60,19 @@ def predict_columns(
                 elif sentence.words:
                     stream.write(WRITERS[str(output_format)](row) + "\n")
             stream.flush()
+
+
+def column_records(predictor: Predictor, path: Path) -> Iterator[Record]:
+    """Yields what a tagging run reads of the sentences of a file in columns.
+
+    Raises:
+        UserError: If the run or the file cannot be used.
+    """
+    task = tagging_task(predictor, path)
+    layout = layout_of(path.name, task.format)
+    for sentence in layout.sentences(read_whole_lines(path)):
+        if sentence.words:
+            yield _record(path, layout, sentence, task)
 
 
 def tagging_task(predictor: Predictor, path: Path) -> Tagging:

@@ -10,7 +10,10 @@ import numpy as np
 
 from seq2seq.config import nearest
 from seq2seq.data.chunks import chunks
+from seq2seq.data.conll import in_columns
+from seq2seq.data.datasets import Record
 from seq2seq.errors import UserError
+from seq2seq.inference.columns import column_records
 from seq2seq.inference.files import input_texts, standing_for
 from seq2seq.inference.predictor import Predictor
 from seq2seq.inference.records import read_records
@@ -26,7 +29,7 @@ def predict_features(
 
     Args:
         run_folder: A run folder.
-        source: As for `predict_file`.
+        source: As for `predict_file`; or sentences in columns, told by its ending.
         names: See `write_features`.
         target: See `write_features`.
         batch_size: How many inputs are encoded at once.
@@ -39,6 +42,8 @@ def predict_features(
     predictor = Predictor.load(run_folder)
     if fields := predictor.task.input_fields:
         inputs = read_records(standing_for(source), fields)
+    elif in_columns(source):
+        inputs = column_records(predictor, Path(source))
     widths = write_features(predictor, inputs, names, target, batch_size)
     told = ", ".join(f"{name} ({width})" for name, width in widths.items())
     print(f"{target}: {told}", file=sys.stderr)
@@ -74,7 +79,7 @@ def write_features(
     for chunk in chunks(inputs, CHUNK * batch_size):
         found = predictor.features(chunk, batch_size)
         parts.append({name: found[name] for name in chosen(names, list(found))})
-        texts += [each if isinstance(each, str) else next(iter(each.values())) for each in chunk]
+        texts += map(_text_of, chunk)
     if not parts:
         raise UserError("--features: there is nothing to encode; the input is empty.")
     vectors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -87,6 +92,12 @@ def write_features(
     finally:
         aside.unlink(missing_ok=True)
     return {name: values.shape[1] for name, values in vectors.items()}
+
+
+def _text_of(given: str | Record) -> str:
+    """Returns an input's text: a record's first field, its tokens with blanks between them."""
+    value = given if isinstance(given, str) else next(iter(given.values()))
+    return value if isinstance(value, str) else " ".join(value)
 
 
 def chosen(names: str, known: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ import gzip
 import json
 
 import keras
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
@@ -11,6 +12,7 @@ from seq2seq.config import build, composed
 from seq2seq.errors import UserError
 from seq2seq.inference.columns import predict_columns
 from seq2seq.inference.evaluation import evaluate
+from seq2seq.inference.features import predict_features
 from seq2seq.inference.files import predict_file
 from seq2seq.tasks.model_folder import build_task, save_model_folder
 
@@ -106,6 +108,25 @@ def test_raw_sentences_and_jsonl(run_folder, tmp_path):
     assert (tmp_path / "text").read_text() == f"{raw[0]['prediction']}\n\n"
     predict_file(run_folder, str(tmp_path / "in.txt"), str(tmp_path / "tsv"), "tsv")
     assert (tmp_path / "tsv").read_text().startswith(f"vamos, nos!\t{raw[0]['prediction']}\t-")
+
+
+def test_vectors_of_sentences(run_folder, tmp_path):
+    """A sentence has one vector, whatever its file looks like."""
+    from pyarrow import parquet
+
+    (tmp_path / "in.conllu").write_bytes(UD.encode())
+    (tmp_path / "in.jsonl").write_text('{"tokens": ["vamos", "nos"]}\n{"tokens": ["mar azul"]}\n')
+    for name in ("in.conllu", "in.jsonl"):
+        predict_features(
+            run_folder, str(tmp_path / name), "all", str(tmp_path / f"{name}.parquet"), 8
+        )
+    columns, lists = (
+        parquet.read_table(tmp_path / f"{name}.parquet").to_pydict()
+        for name in ("in.conllu", "in.jsonl")
+    )
+    assert columns.pop("source") == lists.pop("source") == ["vamos nos", "mar azul"]
+    for name, vectors in columns.items():
+        np.testing.assert_array_equal(vectors, lists[name])
 
 
 def test_evaluate_a_file_in_columns(run_folder, tmp_path, capsys):
