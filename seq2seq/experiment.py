@@ -22,7 +22,7 @@ from seq2seq.plots.files import save_figure
 from seq2seq.report import print_report
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.model_folder import build_task, precision, save_model_folder
-from seq2seq.tasks.state_pictures import StatePictures
+from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.interrupt import TrainingInterrupted
@@ -67,7 +67,7 @@ def run(
         task.initialize(model)
         trainer.callbacks |= build(config, "initial_encoder").give(task, model)
         for callback in trainer.callbacks.values():
-            if isinstance(callback, StatePictures):
+            if isinstance(callback, RunCallback):
                 callback.watch(task, model, data, run_folder, tracker.log_folder)
 
         def score_validation() -> dict[str, float]:
@@ -98,7 +98,7 @@ def run(
             metrics = collect_metrics(evaluations, progress)
             write_history(run_folder, progress)
             write_results(run_folder, evaluations, metrics)
-            for name, figure in task.figures(evaluations["test"]).items():
+            for name, figure in task.figures(model, evaluations["test"]).items():
                 save_figure(figure, run_folder / "plots" / f"{name}.png")
             log_results(tracker, run_folder, evaluations, metrics, progress)
     print_report(console, metrics, evaluations["test"].rows, run_folder, tracker.page_command())

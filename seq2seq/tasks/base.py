@@ -138,8 +138,13 @@ class Task(ABC):
         """
         raise UserError(f"{type(self).__name__} runs have no encoder to take features from.")
 
-    def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
-        """Returns pictures of an evaluation, by file name: what a person would rather look at."""
+    def figures(self, model: Any, evaluation: Evaluation) -> dict[str, Figure]:
+        """Returns pictures of an evaluation, by file name: what a person would rather look at.
+
+        Args:
+            model: The model that was evaluated.
+            evaluation: What `evaluate` returned for it.
+        """
         return {}
 
     @abstractmethod

@@ -380,7 +380,7 @@ class Classification(StoredTask):
                 return f"no number in {column.field}, but {record.get(column.field)!r}"
         return ""
 
-    def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
+    def figures(self, model: Classifier, evaluation: Evaluation) -> dict[str, Figure]:
         """Draws what is confused, how far probabilities can be trusted, and precision by recall."""
         return figures_of(evaluation.rows, self.labels)
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import keras
-
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.plots.files import save_figure
 from seq2seq.tasks.base import Task
 from seq2seq.tasks.generation import Generation
+from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.tasks.state_figures import state_figures
 from seq2seq.tasks.states import input_states
 from seq2seq.tasks.translation import Translation
@@ -21,7 +20,7 @@ LONGEST_TEXT = 80
 """Characters of a document that are looked at."""
 
 
-class StatePictures(keras.callbacks.Callback):
+class StatePictures(RunCallback):
     """Draws what a model does with the first validation inputs, after each epoch.
 
     The pictures go to `plots/states/epoch_01/` in the run folder, and at once to where the run is
@@ -50,15 +49,7 @@ class StatePictures(keras.callbacks.Callback):
         run_folder: Path,
         log_folder: Callable[[Path], None],
     ) -> None:
-        """Says what is trained; called before the training.
-
-        Args:
-            task: The prepared task.
-            model: The model that is trained, as its task takes it.
-            data: Has the split `validation`.
-            run_folder: Where `plots/` goes.
-            log_folder: Keeps a copy of a folder's files where the run is tracked.
-        """
+        """Takes the first inputs of the split `validation`."""
         self.task, self.trained, self.run_folder = task, model, run_folder
         self.log_folder = log_folder
         self.records = list(islice(data.records("validation"), self.inputs))

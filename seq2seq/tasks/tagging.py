@@ -336,7 +336,7 @@ class Tagging(StoredTask):
             signatures["f1"] = signature(self.labels.scheme)
         return Evaluation(rows, scores, signatures, tables)
 
-    def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
+    def figures(self, model: Tagger, evaluation: Evaluation) -> dict[str, Figure]:
         """Returns the confusion matrix of the labels."""
         table = evaluation.tables["confusions"]
         return {"confusion": confusion_matrix_figure(*confusion_counts(table))} if table else {}

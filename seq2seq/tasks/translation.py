@@ -310,25 +310,23 @@ class Translation(StoredTask):
         scores = score_texts(predictions, references, self.metrics, self.bleu_tokenize)
         for row, reference in zip(rows, references, strict=True):
             row["reference"] = reference
-        tables = {"alignments": self._to_picture(model, rows)} if attends((model,)) else {}
-        return Evaluation(rows, scores.values, scores.signatures, tables)
+        return Evaluation(rows, scores.values, scores.signatures)
 
-    def _to_picture(self, model: Translator, rows: Sequence[Row]) -> list[Row]:
-        """Returns the alignments of a few predictions that fit on a picture."""
+    def figures(self, model: Translator, evaluation: Evaluation) -> dict[str, Figure]:
+        """Returns what the first predictions that fit on a picture attend to, as heat maps."""
+        if not attends((model,)):
+            return {}
         short = (
             {"source": row["source"], "target": row["prediction"]}
-            for row in rows
+            for row in evaluation.rows
             if row["prediction"] and len(row["source"]) + len(row["prediction"]) <= PICTURED_LENGTH
         )
-        return self.score(model, list(islice(short, PICTURES)), alignments=True)
-
-    def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
-        """Returns what some predictions attend to, as heat maps."""
+        scored = self.score(model, list(islice(short, PICTURES)), alignments=True)
         return {
             f"alignment_{number}": alignment_heatmap(
                 row["alignments"], row["source_tokens"], row["target_tokens"]
             )
-            for number, row in enumerate(evaluation.tables.get("alignments", []), start=1)
+            for number, row in enumerate(scored, start=1)
         }
 
     def save(self, folder: Path) -> None:

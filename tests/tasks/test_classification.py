@@ -155,7 +155,7 @@ def test_several_labels(tmp_path):
         chosen = [name for name, p in row["probabilities"].items() if p >= 0.3]
         assert row["prediction"] == ",".join(chosen)
     assert {"f1_micro", "hamming_loss", "roc_auc"} <= set(evaluation.scores)
-    assert set(task.figures(evaluation)) == {"reliability", "precision_recall"}
+    assert set(task.figures(model, evaluation)) == {"reliability", "precision_recall"}
 
 
 def test_scores_tables_and_figures(tmp_path):
@@ -169,7 +169,7 @@ def test_scores_tables_and_figures(tmp_path):
     assert sum(row["count"] for row in evaluation.tables["confused"]) == len(wrong)
     scores = [row["score"] for row in evaluation.tables["errors"]]
     assert scores == sorted((row["score"] for row in wrong), reverse=True)
-    assert set(task.figures(evaluation)) == {"reliability", "precision_recall", "confusion"}
+    assert set(task.figures(model, evaluation)) == {"reliability", "precision_recall", "confusion"}
 
 
 def test_labels_may_swap_their_names(tmp_path):

@@ -214,13 +214,14 @@ def test_evaluation_of_what_is_learned_by_heart(tmp_path):
     assert evaluation.scores["accuracy"] == 1
     assert evaluation.scores["f1"] == evaluation.scores["strict_f1"] == 1
     assert evaluation.rows[0]["reference"] == SENTENCES[0][1]
-    assert task.figures(task.evaluate(model, [{"tokens": [], "labels": []}])) == {}
+    nothing = task.evaluate(model, [{"tokens": [], "labels": []}])
+    assert task.figures(model, nothing) == {}
     assert {row["type"]: row["entities"] for row in evaluation.tables["entities"]} == {
         "P": 3,
         "L": 3,
     }
     assert evaluation.tables["errors"] == []
-    assert set(task.figures(evaluation)) == {"confusion"}
+    assert set(task.figures(model, evaluation)) == {"confusion"}
     assert "scheme:IOB2" in evaluation.signatures["f1"]
     measured = trainer.measure(model.loss_model, task.loss, task.batches("test"))
     assert measured["loss"] < 0.1
