@@ -1,8 +1,10 @@
 """Comparing run folders: what is grouped, tested, left out, and written."""
 
 import json
+import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,9 +13,17 @@ from scipy.stats import ttest_ind
 
 from seq2seq.comparison.compare import compare
 from seq2seq.comparison.page import page, write_comparison
-from seq2seq.comparison.report import as_json, markdown
+from seq2seq.comparison.report import as_json, markdown, tables
 from seq2seq.comparison.runs import read_run, run_folders
 from seq2seq.errors import UserError
+
+# A browser shows the place of a picture that it cannot read, too: only what has a size is one.
+COUNT_PICTURES = b"""<script>
+onload = () => {
+  const shown = [...document.images].filter(image => image.naturalWidth > 100)
+  document.title = `${shown.length} pictures`
+}
+</script>"""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +62,33 @@ def test_a_clear_difference_is_found_in_sentences_and_over_seeds(compared):
     assert max(bleu.result.p_values.values()) < 0.01
     one, other = (v.values("bleu") for v in compared.variants)
     assert bleu.seeds == pytest.approx(ttest_ind(other, one, equal_var=False).pvalue)
+
+
+@pytest.mark.parametrize(("kind", "flag"), [("bootstrap", "bs"), ("randomisation", "ar")])
+def test_p_values_are_what_sacrebleus_command_prints_for_the_same_files(tmp_path, kind, flag):
+    runs = [
+        read_run(text_run(tmp_path / cell, cell, noise=noise))
+        for cell, noise in (("lstm", 0.3), ("gru", 0.33))
+    ]
+    texts = {
+        "ref": [row["reference"] for row in runs[0].rows],
+        **{name: [r["prediction"] for r in run.rows] for name, run in zip("ab", runs, strict=True)},
+    }
+    for name, lines in texts.items():
+        (tmp_path / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+    command = [sys.executable, "-m", "sacrebleu", "ref.txt", "-i", "a.txt", "b.txt", "-f", "text"]
+    options = ["-m", "bleu", "chrf", "--tokenize", "none", "--force", f"--paired-{flag}"]
+    printed = subprocess.run(
+        [*command, *options], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    theirs = re.findall(r"p = (\d\.\d{4})", printed)
+    [table] = [table for table in tables(compare(runs)) if table.title == "Is it chance?"]
+    rows = {row[0]: dict(zip(table.head, row, strict=True)) for row in table.rows}
+    assert [rows[metric][f"p {kind}"] for metric in ("bleu", "chrf")] == theirs
+    assert all(0.01 < float(p) < 0.99 for p in theirs)  # what is clear would agree by itself
+    for metric in ("bleu", "chrf"):
+        for score in ("A", "variant"):
+            assert f"{float(rows[metric][score]):.1f}" in printed
 
 
 def test_parts_cover_the_test_set(compared):
@@ -182,12 +219,12 @@ def test_the_page_in_a_browser(compared, tmp_path):
     # No network, no other file: all that the page shows is in the page.
     alone = tmp_path / "alone" / "page.html"
     alone.parent.mkdir()
-    alone.write_bytes((tmp_path / "comparison.html").read_bytes())
+    alone.write_bytes((tmp_path / "comparison.html").read_bytes() + COUNT_PICTURES)
     shown = subprocess.run(
         [*command, f"--user-data-dir={tmp_path}/browser", "--dump-dom", alone.as_uri()],
         capture_output=True, text=True, check=True, timeout=120,
     ).stdout  # fmt: skip
-    assert shown.count("<img") == len(list((tmp_path / "plots").iterdir()))
+    assert f"<title>{len(list((tmp_path / 'plots').iterdir()))} pictures</title>" in shown
     assert "encoder.cell=gru" in shown
     assert 'src="http' not in shown
     subprocess.run(
