@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import decoding, growth, sessions, tagging, training
-from benchmarks.harness import PROGRAMS
+from benchmarks.harness import PROGRAMS, default_programs
 from benchmarks.works import WORKS
 
 RESULTS = Path(__file__).parent / "results"
@@ -20,7 +20,10 @@ def main() -> None:
     part = _part(parts, "training", training.main, rounds=3, steps=40)
     part.add_argument("--works", type=_names(WORKS), default=list(WORKS), metavar="A,B,...")
     part.add_argument(
-        "--programs", type=_names(PROGRAMS), default=list(PROGRAMS), metavar=",".join(PROGRAMS)
+        "--programs",
+        type=_names(PROGRAMS),
+        default=default_programs(PROGRAMS),
+        metavar=",".join(PROGRAMS),
     )
     part = _part(parts, "growth", growth.main, rounds=1, steps=15)
     part.add_argument("--axes", type=_names(growth.AXES), default=list(growth.AXES))
@@ -30,7 +33,12 @@ def main() -> None:
     part.add_argument("--sources", type=int, default=10_000)
     _part(parts, "tagging", tagging.main, rounds=3, steps=40)
     part = _part(parts, "decoding", decoding.main, rounds=3, steps=16)
-    part.add_argument("--programs", type=_names(decoding.PROGRAMS), default=list(decoding.PROGRAMS))
+    part.add_argument(
+        "--programs",
+        type=_names(decoding.PROGRAMS),
+        default=default_programs(decoding.PROGRAMS),
+        metavar=",".join(decoding.PROGRAMS),
+    )
     arguments = parser.parse_args()
     try:
         arguments.main(arguments)

@@ -11,26 +11,33 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.batches import Batch, make_batches, save_batches
+from benchmarks.environments import joeynmt_python, opennmt_tf_python, torch_python
 from benchmarks.files import about_machine, load_before, write
-from benchmarks.harness import Program, Result, run_program
+from benchmarks.harness import Program, Result, left_out, run_program
 from benchmarks.plots import OTHERS, OURS, TEXT
 from benchmarks.works import WORKS
 
 PROGRAMS = {
     "seq2seq": Program("decode_ours"),
     "keras": Program("decode_keras"),
-    "torch": Program("decode_torch", torch=True),
-    "torch_tuned": Program("decode_torch", torch=True, tuned=True),
+    "torch": Program("decode_torch", python=torch_python),
+    "torch_tuned": Program("decode_torch", python=torch_python, tuned=True),
+    "joeynmt": Program("decode_joeynmt", python=joeynmt_python, tuned=True, optional=True),
+    "opennmt_tf": Program("decode_opennmt", python=opennmt_tf_python, optional=True),
 }
+ALONE = "milliseconds_alone"
 FIGURES = {
     "greedy": "greedy, sentences a second",
     "beam_5": "beam of 5, sentences a second",
-    "milliseconds_alone": "one sentence alone, ms",
+    ALONE: "one sentence alone, ms",
 }
 GOALS = {
     "greedy_over_torch": 1.5,
     "beam_5_over_torch": 3.0,
     "greedy_over_keras": 15.0,
+    "greedy_over_joeynmt": 4.0,
+    "beam_5_over_joeynmt": 5.0,
+    "alone_over_opennmt_tf": 2.0,
 }
 """What issue 4 asks for."""
 
@@ -52,6 +59,7 @@ def main(arguments: argparse.Namespace) -> None:
             )
             write(arguments.results / "decoding", {**about, **found}, plot(found["programs"]))
     print(table(found))
+    print(left_out(PROGRAMS, arguments.programs))
 
 
 def sorted_by_length(count: int) -> list[Batch]:
@@ -74,6 +82,8 @@ def summarised(results: Mapping[str, Sequence[Result]]) -> dict[str, Any]:
         for key in ("greedy", "beam_5"):
             if peer != "seq2seq" and key in ours and key in figures:
                 ratios[f"{key}_over_{peer}"] = ours[key] / figures[key]
+        if peer != "seq2seq" and ours:
+            ratios[f"alone_over_{peer}"] = figures[ALONE] / ours[ALONE]
     rounds = {name: list(each) for name, each in results.items()}
     return {"programs": programs, "ratios": ratios, "rounds_of": rounds}
 

@@ -6,16 +6,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.batches import Batch, make_batches, save_batches
+from benchmarks.environments import (
+    joeynmt_python,
+    opennmt_tf_python,
+    own_python,
+    torch_python,
+    tuned,
+)
 from benchmarks.products import Sizes, mean_sizes
 from benchmarks.programs.job import Job
-from benchmarks.torch_environment import torch_python, tuned
 from benchmarks.works import Work
 
 ROOT = Path(__file__).parents[1]
@@ -29,14 +35,16 @@ class Program:
     Attributes:
         module: Of `benchmarks.programs`.
         precision: `float32` or `bfloat16`.
-        torch: Whether it runs in PyTorch's environment.
+        python: Returns the Python of its environment, which it may have to build.
         tuned: Whether it gets the settings that make PyTorch faster.
+        optional: Whether it runs only where it is asked for.
     """
 
     module: str
     precision: str = "float32"
-    torch: bool = False
+    python: Callable[[], Path] = own_python
     tuned: bool = False
+    optional: bool = False
 
     @property
     def trains(self) -> bool:
@@ -48,16 +56,29 @@ PROGRAMS = {
     "seq2seq": Program("ours"),
     "seq2seq_bf16": Program("ours", "bfloat16"),
     "keras": Program("keras_stock"),
-    "torch": Program("torch_plain", torch=True),
-    "torch_tuned": Program("torch_plain", torch=True, tuned=True),
-    "torch_bf16": Program("torch_plain", "bfloat16", torch=True, tuned=True),
+    "torch": Program("torch_plain", python=torch_python),
+    "torch_tuned": Program("torch_plain", python=torch_python, tuned=True),
+    "torch_bf16": Program("torch_plain", "bfloat16", python=torch_python, tuned=True),
+    "joeynmt": Program("joeynmt_luong", python=joeynmt_python, tuned=True, optional=True),
+    "opennmt_tf": Program("opennmt_luong", python=opennmt_tf_python, optional=True),
     "limit": Program("limit"),
-    "limit_torch": Program("limit", torch=True, tuned=True),
+    "limit_torch": Program("limit", python=torch_python, tuned=True),
     "limit_bf16": Program("limit", "bfloat16"),
-    "limit_torch_bf16": Program("limit", "bfloat16", torch=True, tuned=True),
+    "limit_torch_bf16": Program("limit", "bfloat16", python=torch_python, tuned=True),
 }
 
 Result = dict[str, Any]
+
+
+def default_programs(programs: Mapping[str, Program]) -> list[str]:
+    """Returns the names of those that run without being asked for."""
+    return [name for name, program in programs.items() if not program.optional]
+
+
+def left_out(programs: Mapping[str, Program], measured: Sequence[str]) -> str:
+    """Returns a line that names those that were not measured; empty where all were."""
+    names = [name for name in programs if name not in measured]
+    return f"Not measured: {', '.join(names)} (--programs chooses)." if names else ""
 
 
 @contextmanager
@@ -82,7 +103,7 @@ def run_program(program: Program, work: Work, batches: Path, **more: int) -> Res
     Raises:
         RuntimeError: If it fails: a peer is never left out in silence.
     """
-    python = torch_python() if program.torch else sys.executable
+    python = program.python()
     variables = tuned() if program.tuned else {}
     job = Job(
         work, str(batches), program.precision, **{"warm_up": WARM_UP, **more}, started=time.time()
@@ -96,7 +117,7 @@ def run_program(program: Program, work: Work, batches: Path, **more: int) -> Res
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{program} failed on '{work.title}':\n{done.stderr}")
+        raise RuntimeError(f"{program.module} failed on '{work.title}':\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -16,9 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.environments import torch_python
 from benchmarks.files import about_machine, load_before, write
 from benchmarks.harness import ROOT
-from benchmarks.torch_environment import torch_python
 from seq2seq.config import build, composed
 from seq2seq.data.batching import Batching
 from seq2seq.models.tagger import Tagger

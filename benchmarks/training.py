@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.files import about_machine, load_before, write
-from benchmarks.harness import PROGRAMS, Result, run_rounds
+from benchmarks.harness import PROGRAMS, Result, left_out, run_rounds
 from benchmarks.plots import training_plot
 from benchmarks.products import Sizes, products
 from benchmarks.summary import limit, medians, ratios, verdict
@@ -32,6 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
         )
         write(arguments.results / "training", {**about, "works": found}, training_plot(found))
     print("\n\n".join(table(key, work) for key, work in found.items()))
+    print(left_out(PROGRAMS, arguments.programs))
 
 
 def summarised(work: Work, sizes: Sizes, results: Mapping[str, Sequence[Result]]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def test_ratios_are_of_medians():
         "keras": [{"greedy": g, "milliseconds_alone": 50.0} for g in (1, 2, 9)],
     }
     found = decoding.summarised(results)
-    assert found["ratios"] == {"greedy_over_keras": 10.0}
+    assert found["ratios"] == {"greedy_over_keras": 10.0, "alone_over_keras": 10.0}
     assert "| keras | 2.0 |  | 50.0 |" in decoding.table(found)
     assert "greedy_over_keras: 10.00 (goal 15)" in decoding.table(found)
     widths = [[bar.get_width() for bar in a.patches] for a in decoding.plot(found["programs"]).axes]

@@ -1,5 +1,5 @@
 """The programs that are measured: `python -m benchmarks.programs.NAME JOB`, a process each.
 
-`torch_plain` and `limit` also run in PyTorch's own virtual environment, which has neither
-TensorFlow nor seq2seq.
+Those of PyTorch, JoeyNMT and OpenNMT-tf, and `limit`, also run in virtual environments of their
+own, which have neither our TensorFlow nor seq2seq.
 """
