@@ -69,6 +69,7 @@ WORKS = {
         embedding=128,
         vocabulary=69,
         outputs=69,
+        batch_size=32,
         length=128,
     ),
 }
