@@ -1,5 +1,6 @@
 """A vector for each word from its characters."""
 
+from abc import abstractmethod
 from typing import Any
 
 import keras
@@ -10,17 +11,63 @@ from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.recurrent import LSTM
 
 
-@keras.saving.register_keras_serializable(package="seq2seq")
-class CharacterLSTM(keras.layers.Layer):
-    """The last states of an LSTM in each direction (Lample et al., 2016).
-
-    See https://arxiv.org/abs/1603.01360.
+class CharacterFeatures(keras.layers.Layer):
+    """Embeds the characters of words; what is made of them is its subclasses' business.
 
     Args:
         vocabulary_size: Number of character ids; 0 is padding.
         embedding_dim: Width of the character embeddings.
-        units: Units of each direction.
         dropout: Share of the embeddings' elements dropped.
+
+    Raises:
+        ValueError: If an argument has an impossible value.
+    """
+
+    def __init__(
+        self, vocabulary_size: int, embedding_dim: int, dropout: float, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        fraction("dropout", dropout)
+        self.embedding = character_embedding(vocabulary_size, embedding_dim)
+        self.dropout = Dropout(dropout)
+
+    def call(
+        self, characters: tf.Tensor, lengths: tf.Tensor, training: bool | None = None
+    ) -> tf.Tensor:
+        """Reads words.
+
+        Args:
+            characters: Integers `(words, characters)`.
+            lengths: Integers `(words,)`, the real characters of each word.
+            training: Whether dropout is active.
+
+        Returns:
+            `(words, features)`.
+        """
+        mask = tf.sequence_mask(lengths, tf.shape(characters)[1])
+        vectors = self.dropout(self.embedding(characters), training=training)
+        return self.features(vectors, mask, training)
+
+    @abstractmethod
+    def features(self, vectors: tf.Tensor, mask: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """Maps vectors `(words, characters, embedding_dim)` to `(words, features)`."""
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        """Lengths are passed explicitly: no mask travels with the tensors."""
+        return
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class CharacterLSTM(CharacterFeatures):
+    """The last states of an LSTM in each direction, `2 * units` features.
+
+    See Lample et al. (2016), https://arxiv.org/abs/1603.01360.
+
+    Args:
+        vocabulary_size: See `CharacterFeatures`.
+        embedding_dim: See there.
+        units: Units of each direction.
+        dropout: See there.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -34,52 +81,32 @@ class CharacterLSTM(keras.layers.Layer):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.embedding = character_embedding(vocabulary_size, embedding_dim)
+        super().__init__(vocabulary_size, embedding_dim, dropout, **kwargs)
         positive("units", units)
-        fraction("dropout", dropout)
-        self.dropout = Dropout(dropout)
         self.forward_lstm = LSTM(units, name="forward")
         self.backward_lstm = LSTM(units, go_backwards=True, name="backward")
 
-    def call(
-        self, characters: tf.Tensor, lengths: tf.Tensor, training: bool | None = None
-    ) -> tf.Tensor:
-        """Reads words.
-
-        Args:
-            characters: Integers `(words, characters)`.
-            lengths: Integers `(words,)`, the real characters of each word.
-            training: Whether dropout is active.
-
-        Returns:
-            `(words, 2 * units)`.
-        """
-        mask = tf.sequence_mask(lengths, tf.shape(characters)[1])
-        vectors = self.dropout(self.embedding(characters), training=training)
+    def features(self, vectors: tf.Tensor, mask: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """Returns the last state of each direction, side by side."""
         ends = [
             lstm(vectors, mask=mask, training=training)
             for lstm in (self.forward_lstm, self.backward_lstm)
         ]
         return tf.concat(ends, axis=-1)
 
-    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
-        """Lengths are passed explicitly: no mask travels with the tensors."""
-        return
-
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class CharacterCNN(keras.layers.Layer):
-    """The largest value of each filter over the word (Ma & Hovy, 2016).
+class CharacterCNN(CharacterFeatures):
+    """The largest value of each filter over the word.
 
-    See https://arxiv.org/abs/1603.01354.
+    See Ma & Hovy (2016), https://arxiv.org/abs/1603.01354.
 
     Args:
-        vocabulary_size: Number of character ids; 0 is padding.
-        embedding_dim: Width of the character embeddings.
-        filters: Number of filters.
+        vocabulary_size: See `CharacterFeatures`.
+        embedding_dim: See there.
+        filters: Number of filters, and of features.
         width: How many characters a filter sees.
-        dropout: Share of the embeddings' elements dropped.
+        dropout: See there.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -94,36 +121,16 @@ class CharacterCNN(keras.layers.Layer):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.embedding = character_embedding(vocabulary_size, embedding_dim)
+        super().__init__(vocabulary_size, embedding_dim, dropout, **kwargs)
         positive("filters", filters)
         positive("width", width)
-        fraction("dropout", dropout)
-        self.dropout = Dropout(dropout)
         self.convolution = keras.layers.Conv1D(filters, width, padding="same")
 
-    def call(
-        self, characters: tf.Tensor, lengths: tf.Tensor, training: bool | None = None
-    ) -> tf.Tensor:
-        """Reads words.
-
-        Args:
-            characters: Integers `(words, characters)`.
-            lengths: Integers `(words,)`, the real characters of each word.
-            training: Whether dropout is active.
-
-        Returns:
-            `(words, filters)`.
-        """
-        mask = tf.sequence_mask(lengths, tf.shape(characters)[1])[..., tf.newaxis]
-        vectors = self.dropout(self.embedding(characters), training=training)
-        vectors *= tf.cast(mask, vectors.dtype)  # as if nothing stood behind the word
-        seen = self.convolution(vectors)
-        return tf.reduce_max(tf.where(mask, seen, seen.dtype.min), axis=1)
-
-    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
-        """Lengths are passed explicitly: no mask travels with the tensors."""
-        return
+    def features(self, vectors: tf.Tensor, mask: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """Returns each filter's largest value, as if nothing stood behind the word."""
+        real = mask[..., tf.newaxis]
+        seen = self.convolution(vectors * tf.cast(real, vectors.dtype))
+        return tf.reduce_max(tf.where(real, seen, seen.dtype.min), axis=1)
 
 
 def character_embedding(vocabulary_size: int, dim: int) -> keras.layers.Embedding:

@@ -8,14 +8,15 @@ import tensorflow as tf
 from seq2seq.training.losses import ElementLoss
 
 
-class ClassCrossEntropy:
-    """Cross-entropy of logits against one class a row.
+class ClassLoss:
+    """What both losses can be told.
 
     Args:
-        label_smoothing: Share of probability given to the uniform distribution, in [0, 1).
+        label_smoothing: Share of probability given to the uniform distribution, in [0, 1): over the
+            classes, or with several labels over 0 and 1 of each.
         class_weights: The weight of each class in training, `(classes,)`; null weighs all alike.
-        focal_gamma: How much rows that are classified well count less: the loss is multiplied
-            with `(1 - p) ** focal_gamma` (Lin et al., 2017, https://arxiv.org/abs/1708.02002).
+        focal_gamma: How much what is classified well counts less: the loss is multiplied with
+            `(1 - p) ** focal_gamma` (Lin et al., 2017, https://arxiv.org/abs/1708.02002).
 
     Raises:
         ValueError: If an argument is impossible.
@@ -27,9 +28,18 @@ class ClassCrossEntropy:
         class_weights: Sequence[float] | None = None,
         focal_gamma: float = 0.0,
     ) -> None:
-        _check(label_smoothing, focal_gamma)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing: must be at least 0 and below 1, got {label_smoothing!r}"
+            )
+        if focal_gamma < 0:
+            raise ValueError(f"focal_gamma: must be at least 0, got {focal_gamma!r}")
         self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
         self.class_weights = None if class_weights is None else list(class_weights)
+
+
+class ClassCrossEntropy(ClassLoss):
+    """Cross-entropy of logits against one class a row."""
 
     def __call__(self, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> ElementLoss:
         """Compares classes with logits.
@@ -53,27 +63,8 @@ class ClassCrossEntropy:
         return ElementLoss(objective, nll)
 
 
-class MultiLabelCrossEntropy:
-    """The mean over classes of the cross-entropy of sigmoids, for rows with any number of labels.
-
-    Args:
-        label_smoothing: Share by which each label, 0 or 1, is drawn to 1/2, in [0, 1).
-        class_weights: The weight of each class in training, `(classes,)`; null weighs all alike.
-        focal_gamma: See `ClassCrossEntropy`.
-
-    Raises:
-        ValueError: If an argument is impossible.
-    """
-
-    def __init__(
-        self,
-        label_smoothing: float = 0.0,
-        class_weights: Sequence[float] | None = None,
-        focal_gamma: float = 0.0,
-    ) -> None:
-        _check(label_smoothing, focal_gamma)
-        self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
-        self.class_weights = None if class_weights is None else list(class_weights)
+class MultiLabelCrossEntropy(ClassLoss):
+    """The mean over classes of the cross-entropy of sigmoids, for any number of labels a row."""
 
     def __call__(self, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> ElementLoss:
         """Compares labels with logits.
@@ -131,12 +122,3 @@ def weights_by_class(
         if not weight > 0:
             raise ValueError(f"class_weights.{name}: must be above 0, got {weight!r}")
     return [given.get(name, 1.0) for name in names]
-
-
-def _check(label_smoothing: float, focal_gamma: float) -> None:
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(
-            f"label_smoothing: must be at least 0 and below 1, got {label_smoothing!r}"
-        )
-    if focal_gamma < 0:
-        raise ValueError(f"focal_gamma: must be at least 0, got {focal_gamma!r}")
