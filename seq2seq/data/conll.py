@@ -105,10 +105,16 @@ class ColumnFormat:
             (sentence.first_line + index, self._split(_body(sentence.lines[index])))
             for index in sentence.words
         ]
-        return {
-            field: [_cell(row, self.columns[field], field, line) for line, row in rows]
-            for field in fields
+        columns = {field: self.columns[field] for field in fields}
+        found = {
+            field: [_cell(row, column, field, line) for line, row in rows]
+            for field, column in columns.items()
         }
+        different = set(columns.values())
+        for line, row in rows:
+            if len({column % len(row) for column in different}) < len(different):
+                raise ColumnError(line, f"{len(row)} column(s) cannot hold {', '.join(columns)}")
+        return found
 
     def filled(self, sentence: Sentence, field: str, values: Iterable[str]) -> str:
         """Returns the lines of a sentence with a column replaced, and all else unchanged.

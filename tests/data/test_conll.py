@@ -75,9 +75,11 @@ def test_lines_of_blanks_and_byte_order_marks_end_sentences(tmp_path):
     ]
 
 
-def test_a_sentence_with_too_short_a_line_is_left_out_and_reported(tmp_path, caplog):
+@pytest.mark.parametrize("labels", [1, -1])
+def test_a_sentence_with_too_short_a_line_is_left_out_and_reported(tmp_path, caplog, labels):
+    columns = {"tokens": 0, "labels": labels}
     with caplog.at_level(logging.WARNING, logger="seq2seq"):
-        found = records(tmp_path, "a O\nb\n\n" + "c O\n\n" * 20, {"tokens": 0, "labels": 1})
+        found = records(tmp_path, "a O\nb\n\n" + "c O\n\n" * 20, columns)
     assert found == [{"tokens": ["c"], "labels": ["O"]}] * 20
     assert "1 sentence(s) left out, as a line has too few columns" in caplog.text
     assert f"{tmp_path / 'train'}:2" in caplog.text
