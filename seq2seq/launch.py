@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -205,7 +206,7 @@ def _resume(run_folder: Path, flags: list[str], overrides: list[str], debug: boo
         raise UserError(f"resume={run_folder}: not a run folder, it has no .hydra/config.yaml")
     if flags:
         raise UserError(f"resume={run_folder}: goes on with one run; {flags[0]} does not fit")
-    config = load(saved)
+    config = _with_new_keys(load(saved))
     groups = [o for o in overrides if (folder("conf") / o.partition("=")[0]).is_dir()]
     for override in groups:
         key = override.partition("=")[0].replace("/", ".")
@@ -218,6 +219,13 @@ def _resume(run_folder: Path, flags: list[str], overrides: list[str], debug: boo
     OmegaConf.save(config, saved)
     choices = OmegaConf.select(load(saved.parent / "hydra.yaml"), "hydra.runtime.choices")
     return _run(config, run_folder, tags_of(choices), debug, resumed=True)
+
+
+def _with_new_keys(config: DictConfig) -> DictConfig:
+    """Gives the config of a run of an older version the defaults of the keys it does not know."""
+    train = load(folder("conf") / "train.yaml")
+    known = {key: train[key] for key in map(str, train) if key not in ("defaults", "hydra")}
+    return cast(DictConfig, OmegaConf.merge(known, config))
 
 
 def tags_of(choices: Mapping[str, str | None]) -> dict[str, str]:

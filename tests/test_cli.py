@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from seq2seq import __version__
 from seq2seq.cli import main
@@ -280,8 +281,14 @@ def test_ctrl_c_and_resume_equal_not_having_stopped(workplace):
         more.replace("trainer.", "  ").replace("=", ": ")
         in (stopped / ".hydra" / "config.yaml").read_text()
     )
+    # A run of a version that did not know a key yet goes on with the key's default.
+    saved = stopped / ".hydra" / "config.yaml"
+    config = OmegaConf.load(saved)
+    default = config.pop("initial_encoder")
+    OmegaConf.save(config, saved)
     again = command("train", "resume=stopped", "tracking=none", cwd=workplace)
     assert again.returncode == 0, again.stderr.decode()
+    assert OmegaConf.load(saved).initial_encoder == default
 
 
 def spoil(folder: Path, name: str, content: bytes | None) -> Path:
