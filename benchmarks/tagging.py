@@ -2,13 +2,14 @@
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.environments import torch_python
+from benchmarks.environments import MALLOC, torch_python
 from benchmarks.files import about_machine, load_before, write
 from benchmarks.harness import ROOT
 from seq2seq.config import build, composed
@@ -63,20 +64,26 @@ def main(arguments: argparse.Namespace) -> None:
         found["torch"].append(torch_speed(sentences))
         for name, speeds in found.items():
             print(f"round {number}: {name} {speeds[-1]:,.0f} sentences/s", file=sys.stderr)
-    medians = {name: statistics.median(speeds) for name, speeds in found.items()}
-    cost = crf_cost(sentences, arguments.steps)
+    cost = crf_cost(sentences, arguments.rounds, arguments.steps)
     about = about_machine(load_before=load, rounds=arguments.rounds, steps=arguments.steps)
     content = {"sizes": SIZES, "sentences_per_second": found, "crf_step": cost}
     write(arguments.results / "tagging", {**about, **content})
-    ratio = medians["seq2seq"] / medians["torch"]
-    print("| program | sentences/s |\n|---|---|")
-    for name, speed in medians.items():
-        print(f"| {name} | {speed:,.0f} |")
-    print(f"\n{ratio:.2f} times as fast as PyTorch (goal: 2)")
+    print("| program | sentences/s | of the rounds |\n|---|---|---|")
+    for name, speeds in found.items():
+        print(f"| {name} | {with_range(speeds, ',.0f', ' | ')} |")
+    ratios = [ours / theirs for ours, theirs in zip(found["seq2seq"], found["torch"], strict=True)]
+    print(f"\n{with_range(ratios, '.2f')} times as fast as PyTorch (goal: 2)")
     print(
-        f"training step: {cost['softmax_ms']:.1f} ms with softmax, {cost['crf_ms']:.1f} ms with a "
-        f"CRF: {cost['ratio'] - 1:+.1%} (goal: at most +30 %)"
+        f"training step: {statistics.median(cost['softmax']):.1f} ms with softmax, "
+        f"{statistics.median(cost['crf']):.1f} ms with a CRF, "
+        f"{with_range(cost['ratios'], '.2f')} times (goal: at most 1.30)"
     )
+
+
+def with_range(values: Sequence[float], form: str, between: str = " ") -> str:
+    """Returns the median of some values with the lowest and the highest of them."""
+    median, low, high = (f"{f(values):{form}}" for f in (statistics.median, min, max))
+    return f"{median}{between}({low} to {high})"
 
 
 def made_up(count: int, seed: int = 0) -> list[list[str]]:
@@ -112,6 +119,7 @@ def torch_speed(sentences: list[list[str]]) -> float:
         done = subprocess.run(
             [str(torch_python()), "-m", "benchmarks.programs.torch_tagger", str(path)],
             cwd=ROOT,
+            env={**os.environ, **MALLOC},
             capture_output=True,
             text=True,
             check=False,
@@ -121,18 +129,30 @@ def torch_speed(sentences: list[list[str]]) -> float:
     return float(json.loads(done.stdout.splitlines()[-1])["sentences_per_second"])
 
 
-def crf_cost(sentences: list[list[str]], steps: int) -> dict[str, float]:
-    """Times training steps of the same tagger with both outputs, in turn."""
+def crf_cost(sentences: list[list[str]], rounds: int, steps: int) -> dict[str, list[float]]:
+    """Times training steps of the same tagger with both outputs, in turn.
+
+    Returns:
+        The milliseconds of a step with `softmax` and `crf`, medians of the steps of each round; and
+        their `ratios`.
+    """
     trained = {output: step(sentences, output) for output in ("softmax", "crf")}
-    taken: dict[str, list[float]] = {output: [] for output in trained}
-    for number in range(steps + 3):
-        for output, train in trained.items():
-            start = time.perf_counter()
+    for train in trained.values():
+        for _ in range(3):  # the first traces the graph
             train()
-            if number >= 3:  # the first trace the graph
+    found: dict[str, list[float]] = {"softmax": [], "crf": [], "ratios": []}
+    for _ in range(rounds):
+        taken: dict[str, list[float]] = {output: [] for output in trained}
+        for _ in range(steps):
+            for output, train in trained.items():
+                start = time.perf_counter()
+                train()
                 taken[output].append(1000 * (time.perf_counter() - start))
-    softmax, crf = (statistics.median(taken[output]) for output in ("softmax", "crf"))
-    return {"softmax_ms": softmax, "crf_ms": crf, "ratio": crf / softmax}
+        medians = {output: statistics.median(times) for output, times in taken.items()}
+        for output, median in medians.items():
+            found[output].append(median)
+        found["ratios"].append(medians["crf"] / medians["softmax"])
+    return found
 
 
 def step(sentences: list[list[str]], output: str) -> Callable[[], Any]:
