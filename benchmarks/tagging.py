@@ -177,7 +177,7 @@ def step(sentences: list[list[str]], output: str) -> Callable[[], Any]:
     return run
 
 
-def padded(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def padded(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Returns rows as one array, and their lengths."""
     lengths = np.array([len(row) for row in rows], np.int32)
     together = np.zeros((len(rows), lengths.max()), np.int32)
