@@ -2,7 +2,7 @@
 
 `LSTM` and `GRU` are `keras.layers.LSTM` and `keras.layers.GRU` in everything but speed: arguments,
 weights, configuration, states (`[h, c]`, `[h]`), masks and results are Keras'. Weights files can be
-exchanged in both directions.
+exchanged in both directions. One argument is more: `weight_dropout`.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from seq2seq.kernels.library import usable
 from seq2seq.kernels.recurrent import recurrent_layer
+from seq2seq.layers.checks import fraction
+from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.recording import Call, record
 from seq2seq.layers.recurrent_kernels import scan, traced_scan
 from seq2seq.layers.recurrent_steps import (
@@ -27,6 +29,22 @@ from seq2seq.layers.recurrent_steps import (
 
 class _CompiledLoop(keras.layers.Layer):
     """Replaces the loop over time of a Keras recurrent layer, where it can."""
+
+    def __init__(self, *args: Any, weight_dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        fraction("weight_dropout", weight_dropout)
+        keras_only = not self._is_standard or self.unroll or self.cell.recurrent_dropout > 0
+        if weight_dropout and (keras_only or self.use_cudnn is True):
+            raise ValueError(
+                "weight_dropout: needs the activations tanh and sigmoid, and neither unroll, "
+                "recurrent_dropout nor use_cudnn=True"
+            )
+        self.weight_dropout = Dropout(weight_dropout) if weight_dropout else None
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns Keras' configuration, and `weight_dropout` where it is more than Keras knows."""
+        more = {} if self.weight_dropout is None else {"weight_dropout": self.weight_dropout.rate}
+        return {**super().get_config(), **more}
 
     def inner_loop(
         self,
@@ -59,7 +77,10 @@ class _CompiledLoop(keras.layers.Layer):
         states = tuple(tf.cast(state, dtype) for state in initial_state)
         kernel_cell = self._kernel_cell
         if kernel_cell is not None and usable(sequences.dtype, bool(training)):
-            hidden, states = self._run_kernel(kernel_cell, sequences, states, mask)
+            recurrent_kernel = self._recurrent_kernel(training)
+            hidden, states = self._run_kernel(
+                kernel_cell, sequences, recurrent_kernel, states, mask
+            )
         else:
             hidden, states = self._run_loop(sequences, states, mask, bool(training))
         return self._outputs(hidden, states, mask)
@@ -117,6 +138,7 @@ class _CompiledLoop(keras.layers.Layer):
         self,
         kernel_cell: Literal["lstm", "gru"],
         sequences: tf.Tensor,
+        recurrent_kernel: tf.Tensor,
         states: Tensors,
         mask: tf.Tensor | None,
     ) -> tuple[tf.Tensor | None, Tensors]:
@@ -131,7 +153,7 @@ class _CompiledLoop(keras.layers.Layer):
         return recurrent_layer(
             kernel_cell,
             sequences,
-            (kernel, tf.convert_to_tensor(cell.recurrent_kernel), *biases),
+            (kernel, recurrent_kernel, *biases),
             states,
             mask,
             return_sequences=self.return_sequences,
@@ -142,7 +164,7 @@ class _CompiledLoop(keras.layers.Layer):
         self, sequences: tf.Tensor, states: Tensors, mask: tf.Tensor | None, training: bool
     ) -> tuple[tf.Tensor | None, Tensors]:
         """Runs the layer as a compiled loop of TensorFlow's operations."""
-        step, kernel, bias, weights = self._step_and_weights()
+        step, kernel, bias, weights = self._step_and_weights(training)
         hidden, states = scan(
             step,
             _project(self._in_order(sequences), kernel, bias),
@@ -159,6 +181,8 @@ class _CompiledLoop(keras.layers.Layer):
 
     def _needs_keras_loop(self, training: bool) -> bool:
         """Returns whether Keras' own loop is the faster one, or the only one."""
+        if self.weight_dropout is not None and training:
+            return False
         cell = self.cell
         mask_per_gate = training and (
             cell.recurrent_dropout > 0 or (cell.dropout > 0 and cell.implementation == 1)
@@ -199,7 +223,16 @@ class _CompiledLoop(keras.layers.Layer):
                 hidden = tf.where(visible[:, :, tf.newaxis], hidden, tf.zeros_like(hidden))
         return last, (last[:, tf.newaxis] if hidden is None else hidden), list(states)
 
-    def _step_and_weights(self) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
+    def _recurrent_kernel(self, training: bool | None = False) -> tf.Tensor:
+        """Returns the recurrent weights, some of them zero in training: the same at each step."""
+        weights = tf.convert_to_tensor(self.cell.recurrent_kernel)
+        if self.weight_dropout is None:
+            return weights
+        return self.weight_dropout(weights, training=training)
+
+    def _step_and_weights(
+        self, training: bool = False
+    ) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
         """Returns the maths of a step, the kernel, the bias and the recurrent weights."""
         raise NotImplementedError
 
@@ -214,6 +247,12 @@ class LSTM(_CompiledLoop, keras.layers.LSTM):
     cuDNN refuses masks other than right padding and rows that are all padding; `use_cudnn=False`
     takes our loop on a GPU too, and that takes any mask.
 
+    Args:
+        weight_dropout: Share of the recurrent weights that are zero for a training batch, the same
+            ones at each of its steps (DropConnect; Merity et al., 2017,
+            https://arxiv.org/abs/1708.02182). Keras' layer has no such argument; all others are
+            its own. Needs activations of tanh and sigmoid, and no recurrent dropout.
+
     Example:
         >>> lstm = LSTM(512, return_sequences=True, return_state=True)
         >>> outputs, state_h, state_c = lstm(np.zeros((64, 20, 256)))
@@ -223,10 +262,12 @@ class LSTM(_CompiledLoop, keras.layers.LSTM):
     def _kernel_cell(self) -> Literal["lstm", "gru"] | None:
         return "lstm"
 
-    def _step_and_weights(self) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
+    def _step_and_weights(
+        self, training: bool = False
+    ) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
         cell = self.cell
         bias = tf.convert_to_tensor(cell.bias) if cell.use_bias else None
-        weights = (tf.convert_to_tensor(cell.recurrent_kernel),)
+        weights = (self._recurrent_kernel(training),)
         return LSTMStep(), tf.convert_to_tensor(cell.kernel), bias, weights
 
 
@@ -235,7 +276,7 @@ class GRU(_CompiledLoop, keras.layers.GRU):
     """Gated recurrent unit: `keras.layers.GRU`, faster.
 
     It takes the arguments of `keras.layers.GRU`, has its weights and returns its results, for both
-    values of `reset_after`. When the loop over time is our own, see `LSTM`.
+    values of `reset_after`. `LSTM` tells when the loop is our own, and of `weight_dropout`.
 
     Example:
         >>> gru = GRU(512, return_sequences=True, return_state=True)
@@ -246,10 +287,12 @@ class GRU(_CompiledLoop, keras.layers.GRU):
     def _kernel_cell(self) -> Literal["lstm", "gru"] | None:
         return "gru" if self.cell.reset_after else None
 
-    def _step_and_weights(self) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
+    def _step_and_weights(
+        self, training: bool = False
+    ) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
         cell, units = self.cell, self.units
         kernel = tf.convert_to_tensor(cell.kernel)
-        recurrent_kernel = tf.convert_to_tensor(cell.recurrent_kernel)
+        recurrent_kernel = self._recurrent_kernel(training)
         bias = tf.convert_to_tensor(cell.bias) if cell.use_bias else None
         if not cell.reset_after:
             weights = tuple(tf.split(recurrent_kernel, [2 * units, units], axis=1))

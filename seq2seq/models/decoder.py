@@ -39,6 +39,7 @@ class Decoder(keras.layers.Layer):
         units: Units of each layer.
         layers: Number of stacked layers.
         dropout: Share of inputs dropped before each layer.
+        weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
         attention: Makes the attention from the units of its queries.
         attention_layer: Which layer's outputs ask. With `top`, the decoder's outputs are Luong's
             attentional states, `tanh(W [context; output])` (https://arxiv.org/abs/1508.04025).
@@ -58,6 +59,7 @@ class Decoder(keras.layers.Layer):
         units: int = 512,
         layers: int = 1,
         dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         attention: Callable[[int], Attention] | None = None,
         attention_layer: Literal["top", "first"] = "top",
         input_feeding: bool = False,
@@ -66,10 +68,13 @@ class Decoder(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)  # what the attention carries stays float32
         positive("layers", layers)
         fraction("dropout", dropout)
+        if weight_dropout and input_feeding:
+            raise ValueError("weight_dropout: is for a whole target at once: no input_feeding")
         self._check_attention(attention is not None, attention_layer, input_feeding, layers)
         self.dropout = Dropout(dropout)
         self.stack = [
-            recurrent_layer(cell, units, name=f"layer_{layer}") for layer in range(layers)
+            recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")
+            for layer in range(layers)
         ]
         self.spec = StateSpec(layers=layers, fields=STATE_FIELDS[cell], units=units)
         self.input_feeding = input_feeding

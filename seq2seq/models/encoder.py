@@ -1,5 +1,7 @@
 """The encoder: a stack of recurrent layers, in one or both directions."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -34,6 +36,7 @@ class Encoder(keras.layers.Layer):
         bidirectional: Whether each layer also reads from right to left; its outputs are then the
             concatenation of both directions.
         dropout: Share of inputs dropped before each layer.
+        weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -46,6 +49,7 @@ class Encoder(keras.layers.Layer):
         layers: int = 1,
         bidirectional: bool = True,
         dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -55,16 +59,16 @@ class Encoder(keras.layers.Layer):
         self.units = units
         self.dropout = Dropout(dropout)
         # Keras saves the layers of flat lists only, so one list a direction.
-        self.forward_stack = self._stack(cell, units, layers, go_backwards=False)
-        self.backward_stack = (
-            self._stack(cell, units, layers, go_backwards=True) if bidirectional else []
-        )
+        layer = partial(recurrent_layer, cell, units, weight_dropout=weight_dropout)
+        self.forward_stack = self._stack(layer, layers, go_backwards=False)
+        self.backward_stack = self._stack(layer, layers, go_backwards=True) if bidirectional else []
 
     @staticmethod
-    def _stack(cell: str, units: int, layers: int, go_backwards: bool) -> list[keras.layers.Layer]:
+    def _stack(
+        layer: Callable[..., keras.layers.Layer], layers: int, go_backwards: bool
+    ) -> list[keras.layers.Layer]:
         return [
-            recurrent_layer(cell, units, go_backwards=go_backwards, name=f"layer_{layer}")
-            for layer in range(layers)
+            layer(go_backwards=go_backwards, name=f"layer_{number}") for number in range(layers)
         ]
 
     def call(

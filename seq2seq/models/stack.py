@@ -20,6 +20,7 @@ class RecurrentStack(keras.layers.Layer):
         units: Units of each layer.
         layers: Number of stacked layers.
         dropout: Share of inputs dropped before each layer.
+        weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
 
     Attributes:
         spec: What its states look like.
@@ -39,6 +40,7 @@ class RecurrentStack(keras.layers.Layer):
         units: int = 512,
         layers: int = 1,
         dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # states stay float32
@@ -46,7 +48,8 @@ class RecurrentStack(keras.layers.Layer):
         fraction("dropout", dropout)
         self.dropout = Dropout(dropout)
         self.stack = [
-            recurrent_layer(cell, units, name=f"layer_{layer}") for layer in range(layers)
+            recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")
+            for layer in range(layers)
         ]
         self.spec = StateSpec(layers=layers, fields=STATE_FIELDS[cell], units=units)
 

@@ -264,6 +264,39 @@ def test_dropout_is_one_mask_for_all_steps(way, cell):
 
 
 @cells
+def test_weight_dropout_drops_the_same_recurrent_weights_at_all_steps(way, cell):
+    _, theirs = pair(cell, return_sequences=True, return_state=True)
+    ours = PAIRS[cell][0].from_config({**theirs.get_config(), "weight_dropout": 0.4})
+    ours.build((None, None, FEATURES))
+    for variable, other in zip(ours.trainable_variables, theirs.trainable_variables, strict=True):
+        variable.assign(other)
+    sequences, states = random_sequences(3, 6), random_states(theirs, 3)
+    ours.weight_dropout.seed_generator.state.assign([0, 5])
+    kept = ours.weight_dropout(tf.ones_like(theirs.cell.recurrent_kernel), training=True)
+    ours.weight_dropout.seed_generator.state.assign([0, 5])
+    dropped, gradients = results_and_gradients(ours, sequences, states)
+    assert_close(
+        ours(sequences, initial_state=states), theirs(sequences, initial_state=states)
+    )  # not in training
+
+    theirs.cell.recurrent_kernel.assign(theirs.cell.recurrent_kernel * kept)
+    expected, expected_gradients = results_and_gradients(theirs, sequences, states)
+    place = 1 + len(states) + 1
+    expected_gradients[place] = expected_gradients[place] * kept
+    assert 0 < np.count_nonzero(kept == 0) < kept.shape.num_elements()
+    assert_close(dropped, expected)
+    assert_close(gradients, expected_gradients)
+
+
+@pytest.mark.parametrize(
+    "options", [{"activation": "relu"}, {"unroll": True}, {"recurrent_dropout": 0.1}]
+)
+def test_weight_dropout_is_refused_where_the_loop_is_keras(options):
+    with pytest.raises(ValueError, match="weight_dropout: needs"):
+        LSTM(4, weight_dropout=0.5, **options)
+
+
+@cells
 @pytest.mark.parametrize(
     "options",
     [
