@@ -21,8 +21,9 @@ from benchmarks.batches import (
     real_tokens,
     save_batches,
 )
+from benchmarks.environments import cache_directory, joeynmt_python, opennmt_tf_python
 from benchmarks.files import processor_flags, write
-from benchmarks.harness import PROGRAMS, Program, run_program
+from benchmarks.harness import PROGRAMS, Program, default_programs, left_out, run_program
 from benchmarks.plots import growth_plot, training_plot
 from benchmarks.products import Product, Shape, Sizes, mean_sizes, products
 from benchmarks.programs.limit import stored_sizes
@@ -191,6 +192,7 @@ def test_ratios_compare_with_the_best_peer():
         "torch": figures(150.0),
         "torch_tuned": figures(200.0),
         "torch_bf16": figures(400.0),
+        "joeynmt": figures(50.0),
     }
     limits = {"float32": {"milliseconds_per_step": 40.0}}
     assert ratios(programs, limits) == pytest.approx(
@@ -199,6 +201,8 @@ def test_ratios_compare_with_the_best_peer():
             "over_keras": 3.0,
             "bf16_over_float32": 3.0,
             "bf16_over_bf16": 1.5,
+            "over_joeynmt": 6.0,
+            "bf16_over_joeynmt": 12.0,
             "share_of_limit": 0.8,
             "memory_to_keras": 0.5,
             "first_step_to_keras": 0.4,
@@ -266,6 +270,36 @@ def test_programs_train_a_tiny_work(name, tmp_path):
 def test_a_program_that_fails_is_not_left_out(tmp_path):
     with pytest.raises(RuntimeError, match="No module named"):
         run_program(Program("absent"), TINY, tmp_path / "batches.npz")
+
+
+def test_optional_peers_run_when_asked_for_and_are_named_when_not():
+    default = default_programs(PROGRAMS)
+    assert {"seq2seq", "keras", "torch"} < set(default)
+    assert left_out(PROGRAMS, default) == "Not measured: joeynmt, opennmt_tf (--programs chooses)."
+    assert left_out(PROGRAMS, list(PROGRAMS)) == ""
+
+
+@pytest.mark.parametrize("python", [joeynmt_python, opennmt_tf_python])
+def test_an_environment_that_cannot_be_built_is_an_error(python, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQ2SEQ_BENCHMARKS", str(tmp_path / "bench"))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
+    with pytest.raises(RuntimeError, match="absent cannot be run|3.10 is neither on the path"):
+        python()
+
+
+@pytest.mark.usefixtures("no_shared_data")
+@pytest.mark.parametrize("name", ["joeynmt", "opennmt_tf"])
+def test_optional_peers_train_a_tiny_work_where_they_are_installed(name, tmp_path):
+    folder = {"joeynmt": "joeynmt-2.3.0", "opennmt_tf": "opennmt-tf-2.32.0"}[name]
+    if not (cache_directory() / folder / "installed").exists():
+        pytest.skip(f"{folder} is not installed")
+    save_batches(make_batches(TINY, 3), tmp_path / "batches.npz")
+    found = run_program(PROGRAMS[name], TINY, tmp_path / "batches.npz", warm_up=1)
+    assert found["loss"] == pytest.approx(np.log(TINY.outputs), rel=0.1)
+    with pytest.raises(RuntimeError, match="is for translation with attention"):
+        run_program(PROGRAMS[name], replace(TINY, attention=False), tmp_path / "batches.npz")
 
 
 def test_unknown_names_are_refused(monkeypatch, capsys):
