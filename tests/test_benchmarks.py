@@ -285,7 +285,7 @@ def test_an_environment_that_cannot_be_built_is_an_error(python, monkeypatch, tm
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
-    with pytest.raises(RuntimeError, match="absent cannot be run|3.10 is neither on the path"):
+    with pytest.raises(RuntimeError, match=r"absent cannot be run|3\.10 is neither on the path"):
         python()
 
 
