@@ -22,10 +22,9 @@ PROGRAMS = {
     "keras": Program("decode_keras"),
     "torch": Program("decode_torch", python=torch_python),
     "torch_tuned": Program("decode_torch", python=torch_python, tuned=True),
-    "joeynmt": Program("decode_joeynmt", python=joeynmt_python, tuned=True, optional=True),
-    "joeynmt_unsorted": Program(
-        "decode_joeynmt_unsorted", python=joeynmt_python, tuned=True, optional=True
-    ),
+    "joeynmt": Program("decode_joeynmt", python=joeynmt_python, optional=True),
+    "joeynmt_tuned": Program("decode_joeynmt", python=joeynmt_python, tuned=True, optional=True),
+    "joeynmt_unsorted": Program("decode_joeynmt_unsorted", python=joeynmt_python, optional=True),
     "opennmt_tf": Program("decode_opennmt", python=opennmt_tf_python, optional=True),
 }
 ALONE = "milliseconds_alone"

@@ -102,9 +102,9 @@ def ratios(programs: Mapping[str, Figures], limits: Mapping[str, Mapping[str, An
     compare("over_keras", "seq2seq", "keras")
     compare("bf16_over_float32", "seq2seq_bf16", *FLOAT32_PEERS)
     compare("bf16_over_bf16", "seq2seq_bf16", "torch_bf16")
-    for peer in ("joeynmt", "opennmt_tf"):
-        compare(f"over_{peer}", "seq2seq", peer)
-        compare(f"bf16_over_{peer}", "seq2seq_bf16", peer)
+    compare("over_joeynmt", "seq2seq", "joeynmt", "joeynmt_tuned")
+    compare("bf16_over_joeynmt", "seq2seq_bf16", "joeynmt", "joeynmt_tuned")
+    compare("over_opennmt_tf", "seq2seq", "opennmt_tf")
     for suffix, precision in (("", "float32"), ("_bf16", "bfloat16")):
         ours = programs.get(f"seq2seq{suffix}")
         if ours and precision in limits:
