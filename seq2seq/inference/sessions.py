@@ -13,6 +13,7 @@ import tensorflow as tf
 from seq2seq.data.tokenizers import START
 from seq2seq.errors import UserError
 from seq2seq.inference.state_store import StateStore
+from seq2seq.kernels.library import graphs_stay_here
 from seq2seq.models.steps import step_model
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.model_folder import load_model_folder
@@ -120,12 +121,13 @@ class Session:
         begun = self._beginning if fresh.any() else []
         skipped = np.where(fresh, len(begun), 0)
         lengths = np.array([len(piece) for piece in pieces]) + skipped
-        shape = self._step.input_signature[0].shape[2:]
+        shape = tuple(self._step.input_signature[0].shape[2:])
         values = np.zeros((len(rows), max(lengths.max(), 1), *shape), self._dtype)
-        for value, piece, skip, length in zip(values, pieces, skipped, lengths, strict=True):
-            if skip:
-                value[:skip] = begun
-            value[skip:length] = piece
+        for step, value in enumerate(begun):
+            values[fresh, step] = value
+        steps = np.arange(values.shape[1])
+        arrived = (steps >= skipped[:, np.newaxis]) & (steps < lengths[:, np.newaxis])
+        values[arrived] = np.concatenate([np.reshape(piece, (-1, *shape)) for piece in pieces])
         outputs, after = self._step(values, lengths.astype(np.int32), self._gathered(rows, fresh))
         for table, new in zip(self._tables, after, strict=True):
             table[rows] = new
@@ -146,7 +148,8 @@ class Session:
         self, values: tf.Tensor, lengths: tf.Tensor, states: list[tf.Tensor]
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         nest = tf.nest.pack_sequence_as(self._nest, states)
-        outputs = self.step_model({self._read_name: values, "length": lengths, "states": nest})
+        with graphs_stay_here():
+            outputs = self.step_model({self._read_name: values, "length": lengths, "states": nest})
         after = tf.nest.flatten(outputs["states"])
         after = [tf.cast(new, old.dtype) for new, old in zip(after, states, strict=True)]
         return outputs[self._output_name], after
