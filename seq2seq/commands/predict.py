@@ -6,6 +6,7 @@ from typing import Any
 
 from seq2seq.commands.models import local_run
 from seq2seq.commands.tensorflow import start_tensorflow
+from seq2seq.errors import UserError
 
 SEARCH = """\
 A run decodes as it was trained to, unless told otherwise:
@@ -107,13 +108,6 @@ def run(options: argparse.Namespace) -> int:
     from seq2seq.inference.files import check_readable, predict_file
     from seq2seq.inference.searches import settings_of
 
-    if options.features is not None:
-        from seq2seq.inference.features import predict_features
-
-        predict_features(
-            options.model, options.input, options.features, options.output, options.batch_size
-        )
-        return 0
     common: dict[str, Any] = {
         "prefix": options.prefix,
         "required": options.required,
@@ -132,8 +126,18 @@ def run(options: argparse.Namespace) -> int:
         "attention": options.attention,
     }
     told = {name: value for name, value in asked.items() if value not in (None, False, {})}
+    whole = {"ensemble": options.ensemble, "alignment_pictures": options.alignment_pictures}
+    if options.features is not None:
+        others = {**told, **common, **whole, "format": options.format}
+        if unused := [name for name, value in others.items() if value]:
+            raise UserError(f"--features: has no use for {', '.join(unused)}.")
+        from seq2seq.inference.features import predict_features
+
+        predict_features(
+            options.model, options.input, options.features, options.output, options.batch_size
+        )
+        return 0
     if options.format == "conll" or in_columns(options.input):
-        whole = {"ensemble": options.ensemble, "alignment_pictures": options.alignment_pictures}
         told |= {name: value for name, value in {**common, **whole}.items() if value}
         predict_columns(
             options.model,
