@@ -33,5 +33,5 @@ bench-growth: setup
 
 lock:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --upgrade -e '.[dev,spark]'
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt

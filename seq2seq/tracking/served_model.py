@@ -22,6 +22,7 @@ MODEL = "model"
 SOURCE = "source"
 MOST_INPUTS = 10_000
 MOST_CHARACTERS = 100_000
+MOST_HYPOTHESES = 100
 SETTINGS = {
     "beam_size": DataType.long,
     "temperature": DataType.double,
@@ -44,8 +45,9 @@ class Predicts(Protocol):
 class ServedModel(PythonModel):  # type: ignore[misc]
     """Answers requests with a run's predictions.
 
-    Inputs are a DataFrame with a column `source` (or one column of any name), a list of sources,
-    or a list of dicts with a key `source`. The answer is a DataFrame with a row for each.
+    Inputs are a DataFrame with a column `source` (or one column without a name, as Spark sends), a
+    list of sources, or a list of dicts with a key `source`. The answer is a DataFrame with a row
+    for each.
 
     Args:
         load: Loads a model folder as a function.
@@ -86,6 +88,9 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         assert self._predict is not None
         sources = sources_of(model_input)
         given = {name: value for name, value in (params or {}).items() if value is not None}
+        for name in ("beam_size", "n_best"):  # their memory would be the whole machine's
+            if given.get(name, 0) > MOST_HYPOTHESES:
+                raise _refused(f"{name}: must be at most {MOST_HYPOTHESES}, got {given[name]}")
         settings = {name: given.pop(name) for name in SETTINGS if name in given}
         options = {**given, **({"settings": settings} if settings else {})}
         try:

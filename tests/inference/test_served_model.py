@@ -3,11 +3,15 @@
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
@@ -151,45 +155,105 @@ def test_what_is_not_registered(registered, store):
     assert registry.find("models:/dates") == registry.find("models:/dates@champion")
 
 
-def test_over_http(tracked, registered, store, tmp_path):
-    rows = tracked[2]
-    port = 5000 + os.getpid() % 1000
+MALFORMED = {
+    b"": "JSON",
+    b'{"inputs": [': "JSON",
+    b'{"inputs": ["\xff"]}': "utf-8",
+    b'{"x": 1}': "inputs",
+    b'{"inputs": []}': "the provided value only has 0 inputs",
+    b'{"dataframe_records": [{"text": "x"}]}': "'source' is missing",
+    b'{"inputs": ["a"], "params": {"decoding": "greedy", "n_best": 2}}': "n_best",
+    b'{"inputs": ["a"], "params": {"decoding": "beam", "beam_size": 0}}': "must be at least 1",
+    b'{"inputs": ["a"], "params": {"decoding": "beam", "beam_size": 100000}}': "at most 100",
+    json.dumps({"inputs": ["x" * 20_000_000]}).encode(): "longer than 100,000 characters",
+    json.dumps({"inputs": ["x"] * 1_000_000}).encode(): "got 1,000,000; send several",
+}
+
+
+@pytest.fixture(scope="module")
+def url(registered, store, tmp_path_factory):
+    """The address of a real server, in a process of its own."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/dates@champion"]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    with (tmp_path / "log").open("w") as log:
+    with log.open("w") as stream:
         process = subprocess.Popen(
             [*command, "--env-manager", "local", "--port", str(port)],
             env={**os.environ, "MLFLOW_TRACKING_URI": store, "PATH": path},
-            stdout=log, stderr=log, start_new_session=True,
+            stdout=stream, stderr=stream, start_new_session=True,
         )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
+    address = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 300
-        while status(f"{url}/ping") != 200:
-            assert process.poll() is None, (tmp_path / "log").read_text()
+        while not is_up(address):
+            assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        for body in (b"", b'{"inputs": [', b'{"inputs": []}', b'{"inputs": ["\xff"]}', b'{"x": 1}',
-                     b'{"dataframe_records": [{"text": "x"}]}',
-                     json.dumps({"inputs": ["x" * 200_000]}).encode()):  # fmt: skip
-            assert status(f"{url}/invocations", body) == 400, body[:40]
-        body = json.dumps({"inputs": [row["source"] for row in rows]}).encode()
-        answer = json.loads(post(f"{url}/invocations", body).read())["predictions"]
-        assert [each["prediction"] for each in answer] == [row["prediction"] for row in rows]
+        yield address
+        assert process.poll() is None, log.read_text()
     finally:
-        os.killpg(process.pid, 15)
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
-def post(url, body):
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    return urllib.request.urlopen(request, timeout=120)
-
-
-def status(url, body=None):
+def is_up(address):
     try:
-        return post(url, body).status
-    except urllib.error.HTTPError as error:
-        return error.code if error.read() else None
+        return urllib.request.urlopen(f"{address}/ping", timeout=2).status == 200
     except OSError:
-        return None
+        return False
+
+
+def post(url, body, kind="application/json"):
+    """The status of the answer, and its text."""
+    request = urllib.request.Request(f"{url}/invocations", body, {"Content-Type": kind})
+    try:
+        with urllib.request.urlopen(request, timeout=120) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize("body", MALFORMED, ids=lambda body: body[:40].decode(errors="replace"))
+def test_a_server_says_what_is_wrong_with_a_request(url, body):
+    code, message = post(url, body)
+    assert code == 400
+    assert MALFORMED[body] in message
+
+
+def test_a_server_refuses_what_is_no_json(url):
+    code, message = post(url, b"source\nx\n", "text/html")
+    assert code == 415
+    assert "application/json" in message
+
+
+def test_a_server_answers_as_the_command_line_after_all_that(
+    url, tracked, monkeypatch, capsys, tmp_path
+):
+    sources = [row["source"] for row in tracked[2]]
+    (tmp_path / "in.txt").write_text("".join(f"{source}\n" for source in sources))
+    for options, params in (
+        ([], {}),
+        (["--decoding", "beam", "--set", "beam_size=3"], {"decoding": "beam", "beam_size": 3}),
+    ):
+        with pytest.raises(SystemExit, match="0"):
+            main(["predict", str(tracked[0]), str(tmp_path / "in.txt"), *options])
+        body = {"inputs": sources, **({"params": params} if params else {})}
+        code, answer = post(url, json.dumps(body).encode())
+        assert code == 200
+        predictions = [each["prediction"] for each in json.loads(answer)["predictions"]]
+        assert predictions == capsys.readouterr().out.splitlines()
+
+
+def test_a_server_answers_many_clients_at_once(url, tracked):
+    rows = tracked[2]
+
+    def ask(row):
+        code, answer = post(url, json.dumps({"inputs": [row["source"]]}).encode())
+        return code, json.loads(answer)["predictions"][0]["prediction"]
+
+    with ThreadPoolExecutor(len(rows)) as pool:
+        answers = list(pool.map(ask, rows))
+    assert answers == [(200, row["prediction"]) for row in rows]

@@ -19,7 +19,7 @@ from rich.console import Console
 from seq2seq.sweeps.run import run_sweep
 
 
-def trial(config, die_after):
+def trial(config, die_after, sweeper):
     """Pretends to train: reaches the square of the distance from 0.3."""
     hydra = HydraConfig.get()
     folder, number = Path(hydra.runtime.output_dir), int(hydra.sweep.subdir)
@@ -30,14 +30,15 @@ def trial(config, die_after):
     if config.seed == 13:
         return 2
     value = (config.optimizer.learning_rate - 0.3) ** 2 + config.seed / 1000
-    (folder / "metrics.json").write_text(json.dumps({"validation": {"loss": value}}))
+    metrics = {"validation": {"loss": value}, "launched": os.getpid() != sweeper}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
     return 0
 
 
 def main(folder, die_after, *overrides):
     overrides = [*overrides, "tracking=none"]
     parsed = OverridesParser.create().parse_overrides(overrides)
-    job = partial(trial, die_after=int(die_after))
+    job = partial(trial, die_after=int(die_after), sweeper=os.getpid())
     console = Console(file=sys.stdout, width=200)
     sys.exit(run_sweep(overrides, overrides, parsed, job, console, Path(folder)))
 

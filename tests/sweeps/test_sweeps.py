@@ -88,13 +88,26 @@ def test_two_processes_share_the_trials_of_a_sweep(tmp_path):
     assert sorted(int(n) for n, *_ in begun(tmp_path / "shared")) == list(range(12))
 
 
-def test_joblib_launches_trials_at_once(tmp_path):
+@pytest.mark.parametrize(
+    ("launcher", "option"),
+    [
+        ("joblib", "hydra.launcher.n_jobs=2"),
+        ("submitit_local", "hydra.launcher.timeout_min=9"),  # as on Slurm, but as processes here
+        ("ray", "+hydra.launcher.ray.init.num_cpus=2"),
+    ],
+)
+def test_launchers_run_trials_in_other_processes(launcher, option, tmp_path):
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher")
     done = sweep(
-        tmp_path / "parallel", NO_DEATH, "sweep=grid", "sweep.at_once=2", "seed=1,2,3",
-        "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+        tmp_path, NO_DEATH, "sweep=grid", "sweep.at_once=2", "seed=1,2,13",
+        f"hydra/launcher={launcher}", option,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert sorted(seed for *_, seed in begun(tmp_path / "parallel")) == ["1", "2", "3"]
+    assert done.returncode == 2, done.stderr  # one trial fails, the others do not mind
+    assert sorted(seed for *_, seed in begun(tmp_path)) == ["1", "13", "2"]
+    metrics = [json.loads((tmp_path / n / "metrics.json").read_text()) for n in ("0", "1")]
+    assert [each["launched"] for each in metrics] == [True, True]
+    states = [trial["state"] for trial in json.loads((tmp_path / "trials.json").read_text())]
+    assert states == ["complete", "complete", "fail"]
 
 
 def space_of(*overrides, is_grid=False):
