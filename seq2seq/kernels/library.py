@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.eager import context
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from seq2seq.cache import cache_directory, ensure_directory
@@ -52,11 +53,29 @@ def graphs_stay_here(kernels: bool = True) -> Iterator[None]:
         _stays_here.reset(token)
 
 
+@contextmanager
+def one_operation_at_a_time() -> Iterator[None]:
+    """Runs the graphs that are called within one operation after the other, on this thread.
+
+    Kernels share their work among threads themselves. TensorFlow's executor, which hands operations
+    from thread to thread, only gets in their way: a search makes thousands of tiny ones.
+    """
+    if tf.config.list_logical_devices("GPU"):
+        yield
+        return
+    with context.function_executor_type("SINGLE_THREADED_EXECUTOR"):
+        yield
+
+
 def usable(dtype: tf.DType, training: bool) -> bool:
     """Returns whether an operation on matrices of this dtype can and should be a kernel."""
+    return (training or _stays_here.get()) and available(dtype)
+
+
+def available(dtype: tf.DType) -> bool:
+    """Returns whether an operation on matrices of this dtype can be a kernel."""
     return (
         dtype in TYPES
-        and (training or _stays_here.get())
         and not tf.config.list_logical_devices("GPU")
         and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
         and _loaded() is not None

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.kernels.steps import dot_attention, steps_usable
 from seq2seq.layers.attention_scores import AdditiveScore, DotScore, Score
 from seq2seq.layers.attention_window import PredictedWindow
 from seq2seq.layers.checks import positive
@@ -148,6 +149,12 @@ class ScoredAttention(Attention):
         super().__init__(score.key_projection, **kwargs)
         self.score, self.window, self.history = score, window, history
 
+    @property
+    def _is_dot(self) -> bool:
+        """Whether it is nothing but the softmax of dot products."""
+        others = self.window, self.history
+        return others == (None, None) and isinstance(self.score, DotScore)
+
     def initial_state(self, memory: Memory) -> AttentionState:
         """See `Attention.initial_state`."""
         return {} if self.history is None else self.history.initial_state(memory["mask"])
@@ -159,6 +166,11 @@ class ScoredAttention(Attention):
         one_step = query.shape[1] == 1
         if one_step:
             query = side_by_side(query, memory)
+            if self._is_dot and steps_usable(query.dtype):
+                read = memory["keys"], memory["values"], memory["mask"]
+                found = dot_attention(self.score.scaled(query), *read)
+                context, weights = map(row_by_row, found)
+                return context, weights, state
         asked = {"query": self.score.query_projection(query)}
         if self.window is not None:
             asked["distance"] = self.window(query, memory["mask"])

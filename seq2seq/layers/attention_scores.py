@@ -68,9 +68,11 @@ class DotScore(Score):
                 f"score: '{self.kind}' needs encoder outputs as wide as the decoder; they have "
                 f"{width} and {units} units. 'general' fits any widths."
             )
-        if self.kind == "scaled_dot":
-            query *= units**-0.5
-        return tf.matmul(query, keys, transpose_b=True)
+        return tf.matmul(self.scaled(query), keys, transpose_b=True)
+
+    def scaled(self, query: tf.Tensor) -> tf.Tensor:
+        """Returns queries whose dot products with keys are the scores."""
+        return query * query.shape[-1] ** -0.5 if self.kind == "scaled_dot" else query
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")

@@ -1,10 +1,11 @@
-"""Dense: Keras' own, faster in training."""
+"""Dense layers and tied embeddings: Keras' own, faster in training and in searches."""
 
 import keras
 import tensorflow as tf
 
 from seq2seq.kernels.dense import dense
 from seq2seq.kernels.library import usable
+from seq2seq.kernels.steps import packed_dense, steps_usable
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -18,11 +19,33 @@ class Dense(keras.layers.Dense):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Maps `(..., inputs)` to `(..., units)`."""
         plain = not self.lora_enabled and self.quantization_mode is None
-        if not plain or not usable(inputs.dtype, bool(training)):
+        goes_on = steps_usable(inputs.dtype)
+        if not plain or not (goes_on or usable(inputs.dtype, bool(training))):
             return super().call(inputs, training=training)
-        kernel = tf.convert_to_tensor(self.kernel)
-        bias = tf.cast(self.bias, tf.float32) if self.use_bias else tf.zeros(self.units)
-        outputs = dense(tf.reshape(inputs, (-1, kernel.shape[0])), kernel, bias)
-        shape = keras.ops.shape(inputs)
-        outputs = tf.reshape(tf.cast(outputs, inputs.dtype), (*shape[:-1], self.units))
+        rows = tf.reshape(inputs, (-1, self.kernel.shape[0]))
+        if goes_on:
+            outputs = packed_dense(rows, self.kernel, self.bias)
+        else:
+            bias = tf.cast(self.bias, tf.float32) if self.use_bias else tf.zeros(self.units)
+            outputs = dense(rows, tf.convert_to_tensor(self.kernel), bias)
+        outputs = _in_place_of(inputs, outputs)
         return outputs if self.activation is None else self.activation(outputs)
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class ReversibleEmbedding(keras.layers.ReversibleEmbedding):
+    """`keras.layers.ReversibleEmbedding`, faster: same arguments, weights and results."""
+
+    def call(self, inputs: tf.Tensor, reverse: bool = False) -> tf.Tensor:
+        """Maps ids `(...)` to vectors `(..., dim)`, or vectors to logits `(..., ids)`."""
+        plain = self.tie_weights and self.quantization_mode is None and self.logit_soft_cap is None
+        if not reverse or not plain or not steps_usable(inputs.dtype):
+            return super().call(inputs, reverse=reverse)
+        rows = tf.reshape(inputs, (-1, self.output_dim))
+        return _in_place_of(inputs, packed_dense(rows, self.embeddings, transposed=True))
+
+
+def _in_place_of(inputs: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Returns outputs `(rows, units)` with the type and the axes of inputs `(..., inputs)`."""
+    shape = (*keras.ops.shape(inputs)[:-1], outputs.shape[-1])
+    return tf.reshape(tf.cast(outputs, inputs.dtype), shape)

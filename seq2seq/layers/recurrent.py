@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from seq2seq.kernels.library import usable
 from seq2seq.kernels.recurrent import recurrent_layer
+from seq2seq.kernels.steps import recurrent_step, steps_usable
 from seq2seq.layers.checks import fraction
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.recording import Call, record
@@ -76,7 +77,10 @@ class _CompiledLoop(keras.layers.Layer):
         dtype = state_dtype(sequences.dtype)
         states = tuple(tf.cast(state, dtype) for state in initial_state)
         kernel_cell = self._kernel_cell
-        if kernel_cell is not None and usable(sequences.dtype, bool(training)):
+        one_step = sequences.shape[1] == 1 and mask is None
+        if kernel_cell is not None and one_step and steps_usable(sequences.dtype):
+            hidden, states = self._run_step(kernel_cell, sequences, states)
+        elif kernel_cell is not None and usable(sequences.dtype, bool(training)):
             recurrent_kernel = self._recurrent_kernel(training)
             hidden, states = self._run_kernel(
                 kernel_cell, sequences, recurrent_kernel, states, mask
@@ -143,22 +147,34 @@ class _CompiledLoop(keras.layers.Layer):
         mask: tf.Tensor | None,
     ) -> tuple[tf.Tensor | None, Tensors]:
         """Runs the layer as one operation."""
-        cell = self.cell
-        kernel = tf.convert_to_tensor(cell.kernel)
-        if cell.use_bias:
-            bias = tf.cast(cell.bias, tf.float32)
-            biases = tuple(tf.unstack(bias)) if kernel_cell == "gru" else (bias,)
-        else:
-            biases = (tf.zeros(kernel.shape[-1]),)
+        kernel = tf.convert_to_tensor(self.cell.kernel)
         return recurrent_layer(
             kernel_cell,
             sequences,
-            (kernel, recurrent_kernel, *biases),
+            (kernel, recurrent_kernel, *self._biases(kernel_cell)),
             states,
             mask,
             return_sequences=self.return_sequences,
             go_backwards=self.go_backwards,
         )
+
+    def _run_step(
+        self, kernel_cell: Literal["lstm", "gru"], sequences: tf.Tensor, states: Tensors
+    ) -> tuple[tf.Tensor, Tensors]:
+        """Goes one step on, with weights that are packed once for all steps."""
+        kernels = self.cell.kernel, self.cell.recurrent_kernel
+        states = recurrent_step(
+            kernel_cell, sequences[:, 0], kernels, self._biases(kernel_cell), states
+        )
+        return states[0][:, tf.newaxis], states
+
+    def _biases(self, kernel_cell: Literal["lstm", "gru"]) -> Tensors:
+        """Returns the biases as kernels want them."""
+        cell = self.cell
+        if not cell.use_bias:
+            return (tf.zeros(cell.kernel.shape[-1]),)
+        bias = tf.cast(cell.bias, tf.float32)
+        return tuple(tf.unstack(bias)) if kernel_cell == "gru" else (bias,)
 
     def _run_loop(
         self, sequences: tf.Tensor, states: Tensors, mask: tf.Tensor | None, training: bool

@@ -11,7 +11,7 @@ from seq2seq.layers.bridge import Bridge, StateSpec
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.copying import CopyGate, CopyMixture
 from seq2seq.layers.coverage import CoverageLoss
-from seq2seq.layers.dense import Dense
+from seq2seq.layers.dense import Dense, ReversibleEmbedding
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.word_dropout import WordDropout
@@ -144,7 +144,7 @@ class Translator:
         # Inputs of unit variance: Keras' own, of 0.05, make an LSTM learn several times slower. An
         # output layer wants rows of unit length instead, so what is tied is scaled up on input.
         self.scale = keras.layers.Rescaling(math.sqrt(dim), name="scale") if tied else None
-        embedding = keras.layers.ReversibleEmbedding if tied else keras.layers.Embedding
+        embedding = ReversibleEmbedding if tied else keras.layers.Embedding
         self.target_embedding = embedding(
             target_size,
             dim,
@@ -168,7 +168,7 @@ class Translator:
             if tied and dim != self.decoder.spec.units
             else None
         )
-        self.output_layer = None if tied else keras.layers.Dense(target_size, name="logits")
+        self.output_layer = None if tied else Dense(target_size, name="logits")
 
     def _check_use_of_attention(self, copy: bool, coverage_loss: float) -> None:
         sizes = self.source_embedding.input_dim, self.target_embedding.input_dim

@@ -11,7 +11,8 @@ from seq2seq.decoding.ensemble import Ensemble, averaged
 from seq2seq.decoding.hypotheses import Hypotheses
 from seq2seq.decoding.scores import token_log_probabilities
 from seq2seq.decoding.strategy import Strategy
-from seq2seq.kernels.library import graphs_stay_here
+from seq2seq.kernels.library import graphs_stay_here, one_operation_at_a_time
+from seq2seq.kernels.steps import PackedWeights
 from seq2seq.models.translator import Translator
 
 SOURCES = (
@@ -72,9 +73,10 @@ class Search:
             keys: int32 `(batch,)`, numbers that tell sampling the rows apart.
             constraints: What the words of each row must obey.
         """
-        if constraints is None:
-            return self.free(source, source_length, keys)
-        return self.constrained(source, source_length, keys, constraints)
+        with one_operation_at_a_time():
+            if constraints is None:
+                return self.free(source, source_length, keys)
+            return self.constrained(source, source_length, keys, constraints)
 
     @property
     def tracing_count(self) -> int:
@@ -115,13 +117,14 @@ class _Step:
 
     def __init__(self, model: Translator) -> None:
         self.model = model.decoder_model
+        self.weights = PackedWeights()
 
     def __call__(self, tokens: tf.Tensor, states: Any, *memory: Any) -> tuple[tf.Tensor, ...]:
         inputs = {"target": tokens[:, tf.newaxis], "states": states}
         if memory:
             inputs["memory"] = memory[0]
-        # A kernel packs its weights at every call, which pays for a whole sequence only.
-        with graphs_stay_here(kernels=False):
+        # Kernels of whole sequences would pack their weights at every step.
+        with graphs_stay_here(kernels=False), self.weights.in_use():
             outputs = self.model(inputs)
         if not memory:
             return outputs["logits"][:, 0], outputs["states"]

@@ -109,9 +109,11 @@ void pack_columns(const Operand<T>& b, int64_t depth, int64_t count, int64_t col
 
 template <int rows>
 void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
-          const Matrix<float>& c, int64_t row, int64_t column, int columns, bool add) {
+          const Matrix<float>& c, int64_t row, int64_t column, int columns, bool add,
+          const float* soon) {
   Vector sums[rows][kTileVectors] = {};
   for (int64_t k = 0; k < depth; ++k) {
+    if (soon) __builtin_prefetch(soon + k * kLanes);
     Vector right[kTileVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kTileVectors; ++v) right[v] = load(b + k * kTileColumns + v * kLanes);
@@ -141,7 +143,7 @@ void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
 }
 
 using Tile = void (*)(const float*, const float*, int64_t, const Matrix<float>&, int64_t, int64_t,
-                      int, bool);
+                      int, bool, const float*);
 inline constexpr Tile kTiles[kTileRows + 1] = {
     nullptr, tile<1>, tile<2>,  tile<3>,  tile<4>,  tile<5>,  tile<6>, tile<7>,
     tile<8>, tile<9>, tile<10>, tile<11>, tile<12>, tile<13>, tile<14>};
@@ -171,12 +173,14 @@ class PackedRows {
     });
   }
 
-  // C = or += a layer of A times a panel of B.
+  // C = or += a layer of A times a panel of B; fetches the layer of the next panel meanwhile.
   void multiply(int64_t layer, const float* panel, const Matrix<float>& c, int64_t row,
-                int64_t column, int columns, bool add) const {
+                int64_t column, int columns, bool add, const float* next = nullptr) const {
+    const int64_t depth = layers_.length(layer);
     for (int64_t t = 0; t < tiles_.count; ++t) {
-      kTiles[tiles_.length(t)](tile(layer, t), panel, layers_.length(layer), c,
-                               row + tiles_.begin(t), column, columns, add);
+      const float* soon = next && t < kTileVectors ? next + t * depth * kLanes : nullptr;
+      kTiles[tiles_.length(t)](tile(layer, t), panel, depth, c, row + tiles_.begin(t), column,
+                               columns, add, soon);
     }
   }
 
@@ -195,39 +199,44 @@ struct Columns {
   int count;
 };
 
-// B in panels, for one that many A are multiplied with.
+// B in panels, for one that many A are multiplied with. The memory is the caller's: `size` floats.
 class PackedMatrix {
  public:
+  PackedMatrix(int64_t depth, std::vector<Columns> panels, float* values)
+      : layers_(depth, kDepth), panels_(std::move(panels)), values_(values) {}
+
+  static int64_t size(int64_t depth, int64_t panels) { return depth * panels * kTileColumns; }
+
+  int64_t count() const { return static_cast<int64_t>(panels_.size()); }
+
+  // Packs on all threads.
   template <typename B>
-  PackedMatrix(Threads& threads, const Operand<B>& b, int64_t depth, std::vector<Columns> panels)
-      : layers_(depth, kDepth),
-        panels_(std::move(panels)),
-        values_(depth * panels_.size() * kTileColumns) {
-    const int64_t count = panels_.size();
-    threads.run(layers_.count * count, [&](int64_t i) {
-      const int64_t l = i / count, p = i % count;
+  void pack(Threads& threads, const Operand<B>& b) {
+    threads.run(layers_.count * count(), [&](int64_t i) {
+      const int64_t p = i / layers_.count, l = i % layers_.count;
       pack_columns(b, layers_.begin(l), layers_.length(l), panels_[p].begin, panels_[p].count,
                    panel(l, p));
     });
   }
 
-  // C = or += A times panel `p`, on the calling thread.
+  // C = or += A times panel `p`, on the calling thread; panel `p + 1` will probably be next.
   void multiply(const PackedRows& a, int64_t p, const Matrix<float>& c, int64_t column,
                 bool add) const {
     for (int64_t l = 0; l < layers_.count; ++l) {
-      a.multiply(l, panel(l, p), c, 0, column, panels_[p].count, add || l > 0);
+      const float* next = p + 1 < count() ? panel(l, p + 1) : nullptr;
+      a.multiply(l, panel(l, p), c, 0, column, panels_[p].count, add || l > 0, next);
     }
   }
 
  private:
   float* panel(int64_t l, int64_t p) const {
     const int64_t before = layers_.begin(l) + layers_.size * p;  // a panel's layers lie together
-    return values_.data() + before * kTileColumns;
+    return values_ + before * kTileColumns;
   }
 
   Pieces layers_;
   std::vector<Columns> panels_;
-  Buffer values_;
+  float* values_;
 };
 
 // Multiplies on all threads.

@@ -117,8 +117,9 @@ void run_forward(Threads& threads, const Shape& s, const T* x, const T* kernel, 
            Operand<T>{{kernel, width}}, {history.gates, width, real.gates.data()}, real.count(),
            s.features, width);
   const UnitBlocks blocks(s.units);
-  const PackedMatrix weights(threads, Operand<T>{{recurrent, width}}, s.units,
-                             blocks.panels(Cell::kGates));
+  const Buffer memory(PackedMatrix::size(s.units, blocks.count * Cell::kGates));
+  PackedMatrix weights(s.units, blocks.panels(Cell::kGates), memory.data());
+  weights.pack(threads, Operand<T>{{recurrent, width}});
   PackedRows ahead(s.batch, s.units);
   std::vector<int64_t> rows, offsets;
   for (int64_t n = 0; n < s.time; ++n) {
@@ -157,8 +158,9 @@ void run_backward(Threads& threads, const Shape& s, const T* recurrent, const Hi
                   float* d_products) {
   const int64_t width = Cell::kGates * s.units;
   const UnitBlocks blocks(s.units);
-  const PackedMatrix weights(threads, Operand<T>{{recurrent, width}, true}, width,
-                             blocks.panels(1));
+  const Buffer memory(PackedMatrix::size(width, blocks.count));
+  PackedMatrix weights(width, blocks.panels(1), memory.data());
+  weights.pack(threads, Operand<T>{{recurrent, width}, true});
   const auto back_to_gates = [&](int64_t block, int64_t n) {
     const int64_t u = blocks.begin(block);
     for (int64_t b = 0; b < s.batch; ++b) {

@@ -1,8 +1,5 @@
 // The ops Seq2seqLogSumExp and Seq2seqTopK: what a search asks of logits, each read once.
 //
-// Each works on the thread that called it: TensorFlow runs them beside each other and beside its own
-// operations, which the kernels' threads, waiting for more to do, would hold up.
-//
 // Shapes: values (..., size); log_sum_exp (...); largest and indices (..., k). All floats are
 // float32.
 #include <algorithm>
@@ -10,6 +7,7 @@
 #include <limits>
 
 #include "tensor.h"
+#include "threads.h"
 
 namespace seq2seq {
 namespace {
@@ -89,9 +87,10 @@ void run_log_sum_exp(bool, const Call& call) {
   const int64_t size = dims.back();
   dims.pop_back();
   const Tensor result = call.output(0, dims);
-  for (int64_t row = 0; row < result.size(); ++row) {
+  const Threads::Turn turn(threads());
+  threads().run(result.size(), [&](int64_t row) {
     result.data<float>()[row] = log_sum_exp(values.data<float>() + row * size, size);
-  }
+  });
 }
 
 void run_top_k(bool, const Call& call) {
@@ -102,10 +101,11 @@ void run_top_k(bool, const Call& call) {
   if (k < 1 || k > size) throw std::invalid_argument("k must be from 1 to the number of values");
   dims.back() = k;
   const Tensor largest = call.output(0, dims), indices = call.output(1, dims);
-  for (int64_t row = 0; row < largest.size() / k; ++row) {
+  const Threads::Turn turn(threads());
+  threads().run(largest.size() / k, [&](int64_t row) {
     top_k(values.data<float>() + row * size, size,
           {largest.data<float>() + row * k, indices.data<int32_t>() + row * k, k});
-  }
+  });
 }
 
 const bool registered =

@@ -1,0 +1,161 @@
+"""Products and recurrent layers at each step of a search, whose weights are packed once for all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal
+
+import tensorflow as tf
+
+from seq2seq.kernels.library import available, library
+
+Tensors = tuple[tf.Tensor, ...]
+
+
+class PackedWeights:
+    """The weights of a model's step, packed once for all steps of a search.
+
+    A weight is packed where it is first needed, which must be outside of the search's loop; the
+    loop's own steps then find it. So a search makes its first step before the loop, and keeps this
+    object for as long as it is being traced.
+
+    Example:
+        >>> weights = PackedWeights()
+        >>> with weights.in_use():
+        ...     first = step(tokens, state)
+    """
+
+    def __init__(self) -> None:
+        self._packed: dict[Any, tf.Tensor] = {}
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Lets layers that are called within go one step on by kernels of packed weights."""
+        token = _in_use.set(self)
+        try:
+            yield
+        finally:
+            _in_use.reset(token)
+
+    def of(
+        self, variable: Any, matrix: tf.Tensor, rows: tf.Tensor, gates: int, transposed: bool
+    ) -> tf.Tensor:
+        """Returns a weight's packed form, which is empty where there are few rows.
+
+        Args:
+            variable: The weight.
+            matrix: Its value.
+            rows: int32 scalar, of the first step.
+            gates: Into how many parts its columns fall.
+            transposed: Whether its rows are the product's columns.
+        """
+        key = (id(variable), gates, transposed)
+        if key not in self._packed:
+            self._packed[key] = library().seq2seq_pack(
+                matrix=matrix, rows=rows, gates=gates, transposed=transposed
+            )
+        return self._packed[key]
+
+
+_in_use: ContextVar[PackedWeights | None] = ContextVar("packed_weights", default=None)
+
+
+def steps_usable(dtype: tf.DType) -> bool:
+    """Returns whether a layer that goes one step on should do so by these kernels."""
+    return _in_use.get() is not None and dtype == tf.float32 and available(dtype)
+
+
+def packed_dense(
+    x: tf.Tensor, kernel: Any, bias: Any | None = None, *, transposed: bool = False
+) -> tf.Tensor:
+    """Computes `x @ kernel + bias`; only where `steps_usable`.
+
+    Args:
+        x: float32 `(rows, inputs)`.
+        kernel: A float32 variable, `(inputs, outputs)`, or `(outputs, inputs)` if `transposed`.
+        bias: float32 `(outputs,)`, or None.
+        transposed: Whether the kernel is an embedding, that is, has a row for each output.
+
+    Returns:
+        float32 `(rows, outputs)`.
+    """
+    matrix = tf.convert_to_tensor(kernel)
+    y = library().seq2seq_packed_dense(
+        x=x,
+        matrix=matrix,
+        packed=_packed(kernel, matrix, x, transposed=transposed),
+        bias=tf.zeros(0) if bias is None else tf.convert_to_tensor(bias),
+        transposed=transposed,
+    )
+    y.set_shape((x.shape[0], matrix.shape[0 if transposed else 1]))
+    return y
+
+
+def recurrent_step(
+    cell: Literal["lstm", "gru"],
+    x: tf.Tensor,
+    kernels: tuple[Any, Any],
+    biases: Tensors,
+    states: Tensors,
+) -> Tensors:
+    """Takes a recurrent layer one step on; only where `steps_usable`.
+
+    Args:
+        cell: As in `recurrent_layer`.
+        x: float32 `(rows, features)`.
+        kernels: The kernel and the recurrent kernel, float32 variables.
+        biases: The bias and, for a `gru`, the recurrent bias, float32 `(gates * units,)` each.
+        states: `(h, c)` or `(h,)`, float32 `(rows, units)` each.
+
+    Returns:
+        The next states.
+    """
+    kernel, recurrent = map(tf.convert_to_tensor, kernels)
+    gates = kernel.shape[1] // recurrent.shape[0]
+    found = getattr(library(), f"seq2seq_{cell}_step")(
+        x=x,
+        h_before=states[0],
+        second_before=states[-1],
+        kernel=kernel,
+        recurrent=recurrent,
+        packed_kernel=_packed(kernels[0], kernel, x, gates),
+        packed_recurrent=_packed(kernels[1], recurrent, x, gates),
+        bias=biases[0],
+        recurrent_bias=biases[1] if len(biases) > 1 else tf.zeros(0),
+    )
+    return tuple(
+        tf.ensure_shape(after, state.shape) for after, state in zip(found, states, strict=False)
+    )
+
+
+def dot_attention(
+    query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, mask: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Attends to a source from one step of all its hypotheses; only where `steps_usable`.
+
+    Args:
+        query: float32 `(batch, width, units)`.
+        keys: float32 `(batch, source_length, units)`.
+        values: float32 `(batch, source_length, value_units)`.
+        mask: Booleans `(batch, source_length)`, true where a source token is real.
+
+    Returns:
+        The context `(batch, width, value_units)`, and the weights `(batch, width,
+        source_length)`: the softmax of the scores `query . key` where the mask is true, and 0
+        elsewhere.
+    """
+    context, weights = library().seq2seq_dot_attention(
+        query=query, keys=keys, values=values, mask=mask
+    )
+    context.set_shape((*query.shape[:2], values.shape[2]))
+    weights.set_shape((*query.shape[:2], keys.shape[1]))
+    return context, weights
+
+
+def _packed(
+    variable: Any, matrix: tf.Tensor, x: tf.Tensor, gates: int = 1, transposed: bool = False
+) -> tf.Tensor:
+    weights = _in_use.get()
+    if weights is None:
+        raise RuntimeError("no packed weights are in use")
+    return weights.of(variable, matrix, tf.shape(x)[0], gates, transposed)

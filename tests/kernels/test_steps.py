@@ -1,0 +1,161 @@
+"""What a decoder does at each step, against numpy; searches with it against searches without it."""
+
+import contextlib
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq2seq.decoding.beam import BeamSearch
+from seq2seq.decoding.greedy import Greedy
+from seq2seq.kernels.steps import (
+    PackedWeights,
+    dot_attention,
+    packed_dense,
+    recurrent_step,
+    steps_usable,
+)
+from seq2seq.layers.attention import BahdanauAttention, LuongAttention
+from seq2seq.layers.bridge import DenseBridge
+from seq2seq.models.decoder import Decoder
+from seq2seq.models.encoder import Encoder
+from seq2seq.models.translator import Translator
+from seq2seq.tasks import search
+from seq2seq.tasks.search import Search
+
+pytestmark = pytest.mark.compiled
+
+RANDOM = np.random.default_rng(7)
+# So few rows that nothing is packed; too many for that, in one tile and in several.
+FIRST_AND_LATER_ROWS = [(1, 1), (1, 5), (2, 20), (3, 3), (3, 2), (16, 80), (0, 0)]
+
+
+def drawn(*shape):
+    return RANDOM.normal(size=shape).astype(np.float32)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.fixture
+def weights():
+    packed = PackedWeights()
+    with packed.in_use():
+        yield packed
+
+
+@pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 7), (64, 100), (600, 33)])
+def test_dense(weights, rows, transposed, inputs, outputs):
+    matrix, bias = drawn(inputs, outputs), drawn(outputs)
+    kernel = tf.Variable(matrix.T if transposed else matrix)
+    for count in rows:
+        x = drawn(count, inputs)
+        for each in (bias, None):
+            found = packed_dense(x, kernel, each, transposed=transposed)
+            expected = x.astype(np.float64) @ matrix + (0 if each is None else bias)
+            np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
+@pytest.mark.parametrize("units", [3, 40])
+def test_a_step_of_an_lstm(weights, rows, units):
+    kernel, recurrent, bias = drawn(6, 4 * units), drawn(units, 4 * units), drawn(4 * units)
+    kernels = tf.Variable(kernel), tf.Variable(recurrent)
+    for count in rows:
+        x, h, c = drawn(count, 6), drawn(count, units), drawn(count, units)
+        i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
+        after_c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        expected = sigmoid(o) * np.tanh(after_c), after_c
+        states = tf.constant(h), tf.constant(c)
+        found = recurrent_step("lstm", tf.constant(x), kernels, (bias,), states)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
+@pytest.mark.parametrize("units", [3, 40])
+def test_a_step_of_a_gru(weights, rows, units):
+    kernel, recurrent = drawn(6, 3 * units), drawn(units, 3 * units)
+    biases = drawn(3 * units), drawn(3 * units)
+    kernels = tf.Variable(kernel), tf.Variable(recurrent)
+    for count in rows:
+        x, h = drawn(count, 6), drawn(count, units)
+        of_x = np.split(x @ kernel + biases[0], 3, axis=1)
+        of_h = np.split(h @ recurrent + biases[1], 3, axis=1)
+        z, r = sigmoid(of_x[0] + of_h[0]), sigmoid(of_x[1] + of_h[1])
+        expected = z * h + (1 - z) * np.tanh(of_x[2] + r * of_h[2])
+        [found] = recurrent_step("gru", tf.constant(x), kernels, biases, (tf.constant(h),))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [1, 5])
+@pytest.mark.parametrize("length", [1, 9, 40])
+def test_dot_attention(width, length):
+    query, keys, values = drawn(3, width, 20), drawn(3, length, 20), drawn(3, length, 37)
+    mask = np.arange(length) < np.array([[length], [0], [(length + 1) // 2]])
+    context, weights = dot_attention(*map(tf.constant, (query, keys, values, mask)))
+    powers = np.exp(np.einsum("bwu,bsu->bws", query, keys)) * mask[:, np.newaxis]
+    expected = powers / np.maximum(powers.sum(axis=2, keepdims=True), 1e-30)
+    np.testing.assert_allclose(weights, expected, atol=1e-5)
+    np.testing.assert_allclose(context, expected @ values, atol=1e-4)
+    assert not context.numpy()[1].any()
+
+
+def test_only_a_search_steps_on_packed_weights():
+    assert not steps_usable(tf.float32)
+    with PackedWeights().in_use():
+        assert steps_usable(tf.float32)
+        assert not steps_usable(tf.bfloat16)
+    assert not steps_usable(tf.float32)
+
+
+MODELS = {
+    "lstm": {"cell": "lstm", "attention": LuongAttention},
+    "deep_gru": {"cell": "gru", "layers": 2, "attention": BahdanauAttention},
+    "fed": {
+        "cell": "lstm",
+        "attention": partial(LuongAttention, score="scaled_dot"),
+        "input_feeding": True,
+    },
+    "no_attention": {"cell": "gru"},
+}
+
+
+@pytest.mark.parametrize("embeddings", ["separate", "tied"])
+@pytest.mark.parametrize("name", MODELS)
+def test_searches_find_the_same_without_packed_weights(monkeypatch, name, embeddings):
+    keras.utils.set_random_seed(3)
+    encoder, decoder = (
+        Encoder(cell=MODELS[name]["cell"], units=20),
+        Decoder(units=40, **MODELS[name]),
+    )
+    model = Translator(50, 70, encoder, decoder, DenseBridge, 33, embeddings=embeddings)
+    for strategy in (Greedy(), BeamSearch(4, n_best=3)):
+        packed = Search((model,), strategy, token_scores=True)
+        plain = Search((model,), strategy, token_scores=True)
+        for batch in (1, 20):
+            lengths = RANDOM.integers(1, 9, batch).astype(np.int32)
+            source = RANDOM.integers(4, 50, (batch, 9)).astype(np.int32)
+            rows = source, lengths, np.arange(batch, dtype=np.int32)
+            found = packed(*rows)
+            with monkeypatch.context() as patch:
+                patch.setattr(search.PackedWeights, "in_use", contextlib.nullcontext)
+                expected = plain(*rows)
+            np.testing.assert_array_equal(found.tokens, expected.tokens)
+            np.testing.assert_allclose(found.token_scores, expected.token_scores, atol=1e-4)
+
+
+def test_new_weights_are_seen_by_the_next_search():
+    keras.utils.set_random_seed(3)
+    decoder = Decoder(units=40, attention=LuongAttention)
+    model = Translator(50, 70, Encoder(units=20), decoder, DenseBridge, 33)
+    find = Search((model,), Greedy())
+    rows = np.full((5, 4), 7, np.int32), np.full(5, 4, np.int32), np.arange(5, dtype=np.int32)
+    find(*rows)
+    model.output_layer.bias.assign(np.where(np.arange(70) == 42, 1e3, 0))
+    assert (find(*rows).tokens.numpy()[:, 0] == 42).all()
