@@ -16,6 +16,7 @@ from seq2seq.inference.records import read_records
 from seq2seq.plots.files import save_figure
 from seq2seq.plots.state_map import Method, plane, state_map
 from seq2seq.plots.states import most_reacting, reaction
+from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.state_figures import remembered, state_figures
 from seq2seq.tasks.states import InputStates, input_states
 
@@ -53,12 +54,13 @@ def inspect(run_folder: Path, given: str, output: Path, target: str | None = Non
 
 
 def inspect_map(run_folder: Path, given: str, output: Path, method: Method) -> None:
-    """Draws what an encoder makes of many inputs, as points coloured by label or prediction.
+    """Draws the states that inputs end in, as points coloured by label or prediction.
 
     Args:
         run_folder: A run folder.
         given: A file of inputs, as for `predict_file`; the second column of a TSV file, or the key
-            `label` of JSONL, colours the points. Without these, predictions do, if they are few.
+            `label` of JSONL, colours the points. Without these, predictions do, if they are few;
+            what a language model goes on with does not.
         output: The folder for `map_METHOD.png`, and `map_METHOD.tsv` with the points.
         method: See `plane`.
 
@@ -71,10 +73,10 @@ def inspect_map(run_folder: Path, given: str, output: Path, method: Method) -> N
         raise UserError(f"--map: needs at least {LEAST_OF_A_MAP} inputs, got {len(inputs)}.")
     states = _last_layer(predictor.features(inputs))
     labels = _labels(given, len(inputs))
-    if labels is None:
+    if labels is None and not isinstance(predictor.task, Generation):
         labels = [str(row["prediction"]) for row in predictor(inputs)]
     points = plane(states, method)
-    few = len(set(labels)) <= MOST_COLOURS
+    few = labels is not None and len(set(labels)) <= MOST_COLOURS
     figure = state_map(points, labels if few else None, f"{TITLES[method]} of {len(inputs)} inputs")
     texts = [one if isinstance(one, str) else str(next(iter(one.values()))) for one in inputs]
     try:
@@ -136,10 +138,10 @@ def _labels(given: str, count: int) -> list[str] | None:
 
 
 def _write_points(
-    path: Path, points: np.ndarray, labels: Sequence[str], texts: Sequence[str]
+    path: Path, points: np.ndarray, labels: Sequence[str] | None, texts: Sequence[str]
 ) -> None:
     rows = [
         f"{x:.6g}\t{y:.6g}\t{label}\t{text}\n"
-        for (x, y), label, text in zip(points, labels, texts, strict=True)
+        for (x, y), label, text in zip(points, labels or [""] * len(texts), texts, strict=True)
     ]
     path.write_text("x\ty\tlabel\tinput\n" + "".join(rows), encoding="utf-8")

@@ -175,6 +175,29 @@ class Generation(Task):
         ]
         return several[0] | ({"hypotheses": several} if np.ndim(found.scores) else {})
 
+    def features(
+        self, model: LanguageModel, inputs: Sequence[str], batch_size: int = 64
+    ) -> dict[str, np.ndarray]:
+        """Returns the states in which texts leave the model, by `source.layer_0.forward.h` etc."""
+        ids = [np.append(START, each) for each in self.tokenizer.encode(inputs)]
+        spec = model.stack.spec
+        vectors = {
+            (layer, field): np.zeros((len(ids), spec.units), np.float32)
+            for layer in range(spec.layers)
+            for field in spec.fields
+        }
+        for chosen in by_length(range(len(ids)), ids, batch_size):
+            tokens, lengths = map(tf.constant, padded([ids[i] for i in chosen]))
+            states = model.initial_states(len(chosen))
+            read = {"tokens": tokens, "length": lengths, "states": states}
+            after = model.step_model(read)["states"]
+            for (layer, field), values in vectors.items():
+                values[chosen] = after[layer][field]
+        return {
+            f"source.layer_{layer}.forward.{field}": values
+            for (layer, field), values in vectors.items()
+        }
+
     def _compiled(self, model: LanguageModel) -> Any:
         """Returns the search as one graph, traced once for each model."""
         if self._search is None or self._search[0] is not model:

@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from language_run import saved_run
 
 from seq2seq.cli import main
+from seq2seq.inference.predictor import Predictor
 
 FIELDS = ("hidden", "cell", "input_gate", "forget_gate", "candidate", "output_gate")
 
@@ -60,6 +62,28 @@ def test_map_of_labelled_inputs(run_folder, dates, tmp_path, capsys):
     assert [(cell[3], cell[2]) for cell in cells] == [(text, target[:2]) for text, target in dates]
     points = np.array([cell[:2] for cell in cells], float)
     np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-4)
+
+
+def test_a_language_model_is_looked_into(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    run, out = saved_run(tmp_path), tmp_path / "out"
+    code, printed, _ = inspect(capsys, run, "To be", "-o", out)
+    assert code == 0
+    assert "stack/layer_0/forward: units that react most:" in printed
+    with np.load(out / "1" / "states.npz", allow_pickle=False) as arrays:
+        assert arrays["stack/tokens"].tolist() == ["<s>", "T", "o", "▁", "b", "e"]
+        assert arrays["stack/layer_0/forward/cell"].shape == (6, 8)
+        last = arrays["stack/layer_0/forward/hidden"][-1]
+    texts = tmp_path / "texts.txt"
+    texts.write_text("To be\nor not\nThe rest is\nsilence\n")
+    code, _, _ = inspect(capsys, run, texts, "-o", out, "--map", "pca")
+    assert code == 0
+    _, *rows = (out / "map_pca.tsv").read_text().splitlines()
+    assert [row.split("\t")[2:] for row in rows] == [
+        ["", line] for line in texts.read_text().splitlines()
+    ]
+    features = Predictor.load(run).features(["or not", "To be"])["source.layer_0.forward.h"]
+    np.testing.assert_allclose(features[1], last, atol=1e-6)
 
 
 @pytest.mark.parametrize(

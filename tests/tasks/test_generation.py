@@ -143,3 +143,17 @@ def test_the_recipe_is_built(tmp_path):
     inputs, labels, weights = next(iter(task.training_data()))
     assert labels.shape == weights.shape == inputs["tokens"].shape
     assert model.loss_model(inputs)["features"].shape == (*labels.shape, 512)
+
+
+def test_features_are_the_states_after_each_text(tmp_path):
+    _, task, model = prepared(tmp_path, "model.stack.layers=2")
+    texts = ["To be", "", "The rest is silence"]
+    together = task.features(model, texts, batch_size=2)
+    fields = [f"source.layer_{layer}.forward.{field}" for layer in (0, 1) for field in "hc"]
+    assert list(together) == fields
+    for number, text in enumerate(texts):
+        ids = np.array([[START, *task.tokenizer.encode([text])[0]]], np.int32)
+        _, states = model.stack(model.embedding(ids))
+        for name, values in together.items():
+            layer, field = int(name.split(".")[1][-1]), name[-1]
+            np.testing.assert_allclose(values[number], states[layer][field][0], atol=1e-6)
