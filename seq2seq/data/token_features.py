@@ -143,6 +143,11 @@ class TokenFeatures:
         return token in self.forms
 
     @property
+    def word_pieces(self) -> list[str]:
+        """The word of each number, as `Tokenizer.pieces` tells them."""
+        return ["<pad>", "<unk>", *self.words.items]
+
+    @property
     def sizes(self) -> dict[str, Any]:
         """How many numbers each feature has: the model's constructor arguments."""
         columns = {name: len(vocabulary) for name, vocabulary in self.columns.items()}

@@ -138,8 +138,9 @@ class Tagger:
         if dim == 0:
             return []
         words = WordDropout(word_dropout, name="word_dropout")(self.inputs["words"])
-        vectors = embedding(size, dim, "embedding")(words)
-        return [EmbeddingDropout(size, embedding_dropout, name="embedding_dropout")(vectors, words)]
+        self.embedding = embedding(size, dim, "embedding")
+        dropout = EmbeddingDropout(size, embedding_dropout, name="embedding_dropout")
+        return [dropout(self.embedding(words), words)]
 
     def _vectors(self, shape: Sequence[int] | None, tuned: bool) -> list[Any]:
         if shape is None:

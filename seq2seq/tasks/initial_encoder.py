@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from seq2seq.data.token_features import TokenFeatures
 from seq2seq.data.tokenizers import Tokenizer, TokenizerPair
 from seq2seq.errors import UserError
 from seq2seq.tasks.base import Task
@@ -19,11 +20,19 @@ log = logging.getLogger(__name__)
 
 
 class InputEmbedding(NamedTuple):
-    """What makes vectors of source tokens: an embedding whose rows are multiplied on input."""
+    """What makes vectors of source tokens.
+
+    Attributes:
+        layer: An embedding.
+        scale: What its rows are multiplied with on input.
+        kind: What a token is, such as `word`.
+        pieces: The token of each row.
+    """
 
     layer: keras.layers.Layer
     scale: float
-    tokenizer: Tokenizer
+    kind: str
+    pieces: list[str]
 
 
 class InitialEncoder:
@@ -117,17 +126,21 @@ def input_embedding(task: Task, model: Any) -> InputEmbedding | None:
     if isinstance(tokenizer, TokenizerPair):
         tokenizer = tokenizer.source
     layer = getattr(model, "source_embedding", getattr(model, "embedding", None))
+    if layer is not None and isinstance(tokenizer, TokenFeatures):
+        return InputEmbedding(layer, 1.0, "word", tokenizer.word_pieces)
     if layer is None or not isinstance(tokenizer, Tokenizer):
         return None
     scaled = getattr(model, "scale", None) is not None and isinstance(
         layer, keras.layers.ReversibleEmbedding
     )
-    return InputEmbedding(layer, math.sqrt(layer.output_dim) if scaled else 1.0, tokenizer)
+    scale = math.sqrt(layer.output_dim) if scaled else 1.0
+    pieces = tokenizer.pieces(range(tokenizer.size))
+    return InputEmbedding(layer, scale, tokenizer.settings["kind"], pieces)
 
 
 def copy_embeddings(source: InputEmbedding, target: InputEmbedding) -> bool:
     """Copies the vectors of the tokens that both have; returns whether that is all of them."""
-    kinds = [each.tokenizer.settings["kind"] for each in (source, target)]
+    kinds = [each.kind for each in (source, target)]
     widths = [each.layer.output_dim for each in (source, target)]
     if kinds[0] != kinds[1] or widths[0] != widths[1]:
         log.info(
@@ -135,16 +148,15 @@ def copy_embeddings(source: InputEmbedding, target: InputEmbedding) -> bool:
             kinds[0], widths[0], kinds[1], widths[1],
         )  # fmt: skip
         return False
-    theirs, ours = (each.tokenizer.pieces(range(each.tokenizer.size)) for each in (source, target))
-    rows = {piece: row for row, piece in enumerate(theirs)}
-    common = [(row, rows[piece]) for row, piece in enumerate(ours) if piece in rows]
+    rows = {piece: row for row, piece in enumerate(source.pieces)}
+    common = [(row, rows[piece]) for row, piece in enumerate(target.pieces) if piece in rows]
     if common:
         here, there = map(list, zip(*common, strict=True))
         vectors = np.array(target.layer.embeddings)
         vectors[here] = np.array(source.layer.embeddings)[there] * (source.scale / target.scale)
         target.layer.embeddings.assign(vectors)
-    log.info("and the embeddings of %s of %s tokens", f"{len(common):,}", f"{len(ours):,}")
-    return len(common) == len(ours)
+    log.info("and the embeddings of %s of %s tokens", f"{len(common):,}", f"{len(target.pieces):,}")
+    return len(common) == len(target.pieces)
 
 
 def _words(layer: keras.layers.Layer) -> str:

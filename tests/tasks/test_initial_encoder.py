@@ -1,5 +1,6 @@
 """An encoder that starts with another run's weights: of a translation, of a language model."""
 
+import json
 import math
 
 import keras
@@ -10,10 +11,12 @@ from rich.console import Console
 from seq2seq.config import build, composed
 from seq2seq.data.datasets import Tsv
 from seq2seq.data.plain_text import PlainText
+from seq2seq.data.tagged_jsonl import TaggedJsonl
+from seq2seq.data.vocabulary import UNKNOWN
 from seq2seq.errors import UserError
 from seq2seq.experiment import run
 from seq2seq.tasks.initial_encoder import InitialEncoder, recurrent_layers
-from seq2seq.tasks.model_folder import build_task, save_model_folder
+from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
 
 SPLITS = ("train", "validation", "test")
 LINES = ["good film\tpos", "bad film\tneg", "not so good\tneg", "so fine\tpos"]
@@ -111,6 +114,29 @@ def test_a_language_model_gives_its_layers_and_its_scaled_embeddings(tmp_path):
     scaled = np.array(source.embedding.embeddings)[theirs[0]] * math.sqrt(5)
     np.testing.assert_allclose(after[ours[0]], scaled, rtol=1e-6)
     np.testing.assert_array_equal(after[ours[1]], before[ours[1]])  # unknown to the other run
+
+
+def test_a_translation_gives_a_tagger_its_words(tmp_path, translation):
+    folder, source = translation
+    sentence = {"tokens": ["good", "not", "odd"], "labels": ["A", "B", "A"]}
+    (tmp_path / "tagged").write_text(json.dumps(sentence) + "\n")
+    files = dict.fromkeys(SPLITS, "tagged")
+    data = TaggedJsonl(str(tmp_path), files, {name: name for name in sentence})
+    tagger = (
+        *("task=tagging", "tokenizer=tokens", "model=tagger", "decoding=none"),
+        *("tokenizer.characters=false", "model/character_features=none", "tokenizer.casing=false"),
+        *("model.encoder.units=6", "model.embedding_dim=5"),
+    )
+    _, task, model = made(data, tagger, seed=4)
+    before = np.array(model.embedding.embeddings)
+    InitialEncoder(str(folder)).give(task, model)
+    assert_same(weights(model), weights(source))
+    after = np.array(model.embedding.embeddings)
+    theirs = np.array(source.source_embedding.embeddings)
+    good, no, odd = task.tokenizer.words.numbers(sentence["tokens"])
+    known = load_model_folder(folder)[0].tokenizer.source.encode(["good not unheard"])[0]
+    np.testing.assert_array_equal(after[[good, no, UNKNOWN]], theirs[known[:3]])
+    np.testing.assert_array_equal(after[odd], before[odd])
 
 
 @pytest.mark.parametrize(
