@@ -38,21 +38,21 @@ class PackedWeights:
             _in_use.reset(token)
 
     def of(
-        self, variable: Any, matrix: tf.Tensor, rows: tf.Tensor, gates: int, transposed: bool
+        self, variable: Any, matrix: tf.Tensor, x: tf.Tensor, gates: int, transposed: bool
     ) -> tf.Tensor:
         """Returns a weight's packed form, which is empty where there are few rows.
 
         Args:
             variable: The weight.
             matrix: Its value.
-            rows: int32 scalar, of the first step.
+            x: `(rows, ...)`, what is multiplied with it at the first step.
             gates: Into how many parts its columns fall.
             transposed: Whether its rows are the product's columns.
         """
         key = (id(variable), gates, transposed)
         if key not in self._packed:
             self._packed[key] = library().seq2seq_pack(
-                matrix=matrix, rows=rows, gates=gates, transposed=transposed
+                matrix=matrix, rows=tf.shape(x)[0], gates=gates, transposed=transposed
             )
         return self._packed[key]
 
@@ -158,4 +158,4 @@ def _packed(
     weights = _in_use.get()
     if weights is None:
         raise RuntimeError("no packed weights are in use")
-    return weights.of(variable, matrix, tf.shape(x)[0], gates, transposed)
+    return weights.of(variable, matrix, x, gates, transposed)
