@@ -5,6 +5,7 @@ state after the last step; with `stateful` the next call goes on from there; `go
 from the end. The output of the last step is always the state h.
 """
 
+from functools import cache
 from itertools import islice, product
 
 import keras
@@ -20,7 +21,7 @@ ROW = "{:6}{:12}{:18}{:14}{:10}{:14}{:13}{:12}{:12}{}"
 
 texts = [example.source for example in islice(date_examples("train"), 4)]
 tokenizer = Tokenizer("character").fit(texts)
-ids = keras.utils.pad_sequences(tokenizer.encode(texts), maxlen=12)
+ids = keras.utils.pad_sequences(tokenizer.encode(texts), maxlen=6)
 inputs = keras.layers.Embedding(tokenizer.size, 3)(ids)
 
 
@@ -37,9 +38,14 @@ def build(cell, directions, **arguments):
 
 def call(layer):
     """Returns the output, and the states: h (and c) of each direction."""
-    results = layer(inputs)
-    output, *states = results if isinstance(results, list | tuple) else [results]
-    return np.array(output), [np.array(state) for state in states]
+    output, *states = map(np.array, keras.tree.flatten(layer(inputs)))
+    return output, states
+
+
+@cache
+def everything(cell, directions, **arguments):
+    """Returns what a layer of the same weights gives that is asked for the sequence and states."""
+    return call(build(cell, directions, return_sequences=True, return_state=True, **arguments))
 
 
 def last_step(sequence, directions):
@@ -56,9 +62,8 @@ def row(cell, directions, *chosen):
     output, states = call(layer)
     goes_on = not np.array_equal(call(layer)[0], output)
     assert goes_on == arguments["stateful"]
-    # A layer of the same weights that is asked for everything. Its states are h, c, h, c or h, h.
-    everything = {**arguments, "return_sequences": True, "return_state": True}
-    sequence, all_states = call(build(cell, directions, **everything))
+    others = {name: arguments[name] for name in ("stateful", "go_backwards")}
+    sequence, all_states = everything(cell, directions, **others)  # h, c, h, c or h, h
     state_h = np.concatenate(all_states[:: len(all_states) // directions], axis=-1)
     last = last_step(sequence, directions)
     assert np.allclose(output, sequence if arguments["return_sequences"] else last, atol=1e-6)
