@@ -181,7 +181,7 @@ def url(registered, store, tmp_path_factory):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with log.open("w") as stream:
         process = subprocess.Popen(
-            [*command, "--env-manager", "local", "--port", str(port)],
+            [*command, "--env-manager", "local", "--port", str(port), "--timeout", "600"],
             env={**os.environ, "MLFLOW_TRACKING_URI": store, "PATH": path},
             stdout=stream, stderr=stream, start_new_session=True,
         )  # fmt: skip
