@@ -239,12 +239,22 @@ def test_a_server_answers_as_the_command_line_after_all_that(
         (["--decoding", "beam", "--set", "beam_size=3"], {"decoding": "beam", "beam_size": 3}),
     ):
         with pytest.raises(SystemExit, match="0"):
-            main(["predict", str(tracked[0]), str(tmp_path / "in.txt"), *options])
+            main(
+                [
+                    "predict",
+                    str(tracked[0]),
+                    str(tmp_path / "in.txt"),
+                    "--format",
+                    "jsonl",
+                    *options,
+                ]
+            )
+        lines = capsys.readouterr().out.split("\n")[:-1]
         body = {"inputs": sources, **({"params": params} if params else {})}
         code, answer = post(url, json.dumps(body).encode())
         assert code == 200
         predictions = [each["prediction"] for each in json.loads(answer)["predictions"]]
-        assert predictions == capsys.readouterr().out.splitlines()
+        assert predictions == [json.loads(line)["prediction"] for line in lines]
 
 
 def test_a_server_answers_many_clients_at_once(url, tracked):
