@@ -22,18 +22,6 @@ inline void each_vector(int64_t units, const Body& body) {
   if (u < units) body(u, static_cast<int>(units - u));
 }
 
-inline Vector load(const float* from, int count) {
-  if (count == kLanes) return load(from);
-  Vector values{};
-  std::memcpy(&values, from, count * sizeof(float));
-  return values;
-}
-
-inline void store(float* to, Vector values, int count) {
-  if (count == kLanes) return store(to, values);
-  std::memcpy(to, &values, count * sizeof(float));
-}
-
 // States h and c; gates i, f, g, o. The second sequence is c.
 struct Lstm {
   static constexpr int kGates = 4;

@@ -134,10 +134,13 @@ void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
         store(to + v * kLanes, sum);
       }
     } else {
-      float buffer[kTileColumns];
 #pragma GCC unroll 4
-      for (int v = 0; v < kTileVectors; ++v) store(buffer + v * kLanes, sums[i][v]);
-      for (int j = 0; j < columns; ++j) to[j] = add ? to[j] + buffer[j] : buffer[j];
+      for (int v = 0; v < kTileVectors; ++v) {
+        const int n = std::min(kLanes, columns - v * kLanes);
+        if (n <= 0) break;
+        const Vector sum = add ? sums[i][v] + load(to + v * kLanes, n) : sums[i][v];
+        store(to + v * kLanes, sum, n);
+      }
     }
   }
 }

@@ -6,6 +6,10 @@
 #include <cstring>
 #include <new>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace seq2seq {
 
 #if defined(__AVX512F__)
@@ -24,6 +28,27 @@ typedef int32_t Integers __attribute__((vector_size(4 * kLanes)));
 inline Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
 inline void store(float* to, Vector values) { *reinterpret_cast<UnalignedVector*>(to) = values; }
 inline Vector broadcast(float value) { return value - Vector{}; }
+
+// The first `count` lanes.
+inline Vector load(const float* from, int count) {
+  if (count == kLanes) return load(from);
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vector>(_mm512_maskz_loadu_ps((1u << count) - 1, from));
+#else
+  Vector values{};
+  std::memcpy(&values, from, count * sizeof(float));
+  return values;
+#endif
+}
+
+inline void store(float* to, Vector values, int count) {
+  if (count == kLanes) return store(to, values);
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, (1u << count) - 1, reinterpret_cast<__m512>(values));
+#else
+  std::memcpy(to, &values, count * sizeof(float));
+#endif
+}
 
 // exp, tanh and sigmoid to within 2 units in the last place: range reduction and polynomials of
 // Cephes (Moshier, https://www.netlib.org/cephes).
