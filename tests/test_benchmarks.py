@@ -1,6 +1,7 @@
 """The harness: its batches, its arithmetic, its pictures, and one tiny work from end to end."""
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from benchmarks.batches import (
 )
 from benchmarks.environments import cache_directory, joeynmt_python, opennmt_tf_python
 from benchmarks.files import processor_flags, write
-from benchmarks.harness import PROGRAMS, Program, default_programs, left_out, run_program
+from benchmarks.harness import PROGRAMS, ROOT, Program, default_programs, left_out, run_program
 from benchmarks.plots import growth_plot, training_plot
 from benchmarks.products import Product, Shape, Sizes, mean_sizes, products
 from benchmarks.programs.limit import stored_sizes
@@ -322,3 +323,15 @@ def test_the_peers_failure_ends_the_command(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="its words"):
         __main__.main()
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_a_program_does_not_count_the_memory_of_the_process_that_starts_it():
+    held = bytearray(300 << 20)
+    held[:: 1 << 12] = bytes([1]) * len(held[:: 1 << 12])
+    code = "from benchmarks.programs.job import peak_memory; print(peak_memory())"
+    # A function to call before the program starts makes Python fork, rather than vfork.
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT, check=True, capture_output=True, text=True, preexec_fn=lambda: None,
+    )  # fmt: skip
+    assert 5 < float(told.stdout) < 290
