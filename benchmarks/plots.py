@@ -33,6 +33,9 @@ def training_plot(works: Mapping[str, Mapping[str, Any]]) -> Figure:
             axes.set_yticklabels([])
     for axes, label in zip(panels[-1], COLUMNS.values(), strict=True):
         axes.set_xlabel(label)
+    lines, names = panels[0][0].get_legend_handles_labels()
+    if lines:
+        figure.legend(lines, names, loc="outside upper right", frameon=False)
     return figure
 
 
@@ -70,8 +73,6 @@ def _limits(axes: Axes, found: Mapping[str, Any]) -> None:
             linestyle=LIMIT_STYLES[precision],
             label=f"raw limit, {precision}",
         )
-    if found["limits"]:
-        axes.legend(fontsize=8, loc="lower right", framealpha=0.9)
 
 
 def growth_plot(axes_found: Mapping[str, Mapping[str, list[dict[str, float]]]]) -> Figure:
