@@ -117,7 +117,7 @@ class Translator:
         self.bridge = bridge(decoder.spec)
         self.reverse_source = ReverseSource(name="reverse_source") if reverse_source else None
         self.dropout = Dropout(output_dropout, name="output_dropout")
-        self.word_dropout = (
+        self.word_dropout = (  # its random state is saved, and models saved without it have none
             WordDropout(word_dropout, name="word_dropout")
             if word_dropout
             else keras.layers.Identity()
