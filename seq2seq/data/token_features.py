@@ -162,20 +162,29 @@ class TokenFeatures:
 
     def columns_of_store(self) -> dict[str, ColumnSpec]:
         """Returns how the features of a sentence are made from its record."""
+        spelled = self.settings["characters"]
+        return self.columns_but_spelling() | {
+            name: ColumnSpec("tokens", encoder(encode, name, self))
+            for name, encoder, encode in (
+                ("characters", _RowEncoder, self._character_numbers),
+                ("word_lengths", _TokenEncoder, self._word_lengths),
+            )
+            if spelled
+        }
+
+    def columns_but_spelling(self) -> dict[str, ColumnSpec]:
+        """Returns those of `columns_of_store` that characters are not made of."""
         encoders: dict[str, tuple[str, Callable[[Sequence[str]], np.ndarray]]] = {
             "words": ("tokens", lambda tokens: self.words.numbers([*map(self.key, tokens)]))
         }
         if self.vector_words.items:
             encoders["vectors"] = ("tokens", self._vector_numbers)
-        if self.settings["characters"]:
-            encoders["characters"] = ("tokens", self._character_numbers)
-            encoders["word_lengths"] = ("tokens", self._word_lengths)
         if self.settings["casing"]:
             encoders["casing"] = ("tokens", lambda tokens: np.array([*map(casing, tokens)]))
         for name, vocabulary in self.columns.items():
             encoders[name] = (name, vocabulary.numbers)
         return {
-            name: ColumnSpec(field, _RowEncoder(encode, name, self))
+            name: ColumnSpec(field, _TokenEncoder(encode, name, self))
             for name, (field, encode) in encoders.items()
         }
 
@@ -189,15 +198,22 @@ class TokenFeatures:
         Args:
             padded: Gives each column of these sentences.
         """
+        inputs = self.inputs_but_spelling(padded)
+        if self.settings["characters"]:
+            inputs |= spellings(padded("characters")[0], padded("word_lengths")[0])
+        return inputs
+
+    def inputs_but_spelling(self, padded: Padded) -> dict[str, np.ndarray]:
+        """Returns those of `inputs` that characters are not made of."""
         words, length = padded("words")
         inputs = {"words": words, "length": length}
         if self.vector_words.items:
             inputs["vectors"] = padded("vectors")[0]
-        for name in self.sizes["columns"]:
-            inputs[name] = padded(name)[0]
-        if self.settings["characters"]:
-            inputs |= spellings(padded("characters")[0], padded("word_lengths")[0])
-        return inputs
+        return inputs | {name: padded(name)[0] for name in self.sizes["columns"]}
+
+    def spelled(self, tokens: Sequence[str]) -> list[np.ndarray]:
+        """Returns the numbers of each token's characters, at least one."""
+        return [self.characters.numbers(self._spelled(token)) for token in tokens]
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -275,6 +291,16 @@ class TokenFeatures:
         return features
 
 
+def numbered(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[np.ndarray]]:
+    """Returns the different items of all rows, and the rows as positions in that list."""
+    positions: dict[str, int] = {}
+    found = [
+        np.array([positions.setdefault(item, len(positions)) for item in row], np.int32)
+        for row in rows
+    ]
+    return list(positions), found
+
+
 class _RowEncoder:
     """Encodes the values of a column, sentence by sentence."""
 
@@ -291,6 +317,16 @@ class _RowEncoder:
     def encode(self, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Returns the numbers of each sentence."""
         return [self._encode(value) for value in values]
+
+
+class _TokenEncoder(_RowEncoder):
+    """Encodes a column with one number a token: each different one only once."""
+
+    def encode(self, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """Returns the numbers of each sentence."""
+        tokens, rows = numbered(values)
+        numbers = self._encode(tokens)
+        return [numbers[row] for row in rows]
 
 
 def casing(token: str) -> int:

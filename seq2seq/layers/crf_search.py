@@ -4,7 +4,33 @@ from typing import Any
 
 import tensorflow as tf
 
-from seq2seq.layers.crf import FORBIDDEN
+from seq2seq.kernels.crf import best_labels
+from seq2seq.kernels.library import usable
+from seq2seq.layers.crf import FORBIDDEN, marginals
+
+
+def most_probable(
+    logits: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Finds the best labels of each row, and how probable they are.
+
+    Args:
+        logits: Float32 `(batch, steps, labels)`.
+        transitions: Float32 `(labels + 1, labels + 1)`, see `CRF`.
+        lengths: int32 `(batch,)`, the real steps of each row.
+
+    Returns:
+        The labels, int32 `(batch, steps)`, 0 at padding; the log-probability of all labels of a row
+        together, `(batch,)`, 0 for a row of length 0; and the probability of each of them over all
+        labels of the other steps, `(batch, steps)`, 0 at padding.
+    """
+    if usable(tf.float32, training=False):
+        best, scores, probabilities, normalizers = best_labels(logits, transitions, lengths)
+    else:
+        best, scores = viterbi(logits, transitions, lengths)
+        each, normalizers = marginals(logits, transitions, lengths)
+        probabilities = tf.gather(each, best, batch_dims=2)
+    return best, scores - normalizers, probabilities
 
 
 def viterbi(

@@ -54,8 +54,10 @@ class Tagger:
         training_model: What the task makes of a sentence -> `logits`, `(batch, steps, labels)`, and
             with a CRF `transitions`, `(labels + 1, labels + 1)`.
         loss_model: The same.
-        prediction_model: The same -> `logits` and `transitions` to be searched; with `softmax` only
-            `logits`.
+        spelling_model: `characters` and `character_length` -> what is made of the words that they
+            spell, `(spellings, features)`; `None` if no characters are read.
+        prediction_model: The same, but `spelled`, the vectors of `spelling_model`, in place of its
+            inputs -> `logits` and `transitions` to be searched; with `softmax` only `logits`.
         feature_model: The same -> every final state of the encoder by name, such as
             `source.layer_0.forward.h`, `(batch, units)` each.
 
@@ -100,10 +102,10 @@ class Tagger:
         features = self._words(words, embedding_dim, word_dropout, embedding_dropout)
         features += self._vectors(vectors, tune_vectors)
         features += self._columns(columns, column_dim)
-        if character_features is not None:
-            layer = character_features(characters)
-            spelled = layer(self.inputs["characters"], self.inputs["character_length"])
-            features.append(Respelled(name="respelled")(spelled, self.inputs["spelling"]))
+        self.spelling_model = self._spelling_model(character_features, characters)
+        if self.spelling_model is not None:
+            spelled, spelling = self.spelling_model.output, self.inputs["spelling"]
+            features.append(Respelled(name="respelled")(spelled, spelling))
         fraction("locked_dropout", locked_dropout)
         sequence = keras.layers.Concatenate(name="features")(features)
         sequence = keras.layers.SpatialDropout1D(locked_dropout, name="before")(sequence)
@@ -129,6 +131,16 @@ class Tagger:
         lengths = ["length", *(["character_length"] if characters else [])]
         self.inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in sequences}
         self.inputs |= {name: keras.Input((), dtype="int32", name=name) for name in lengths}
+
+    def _spelling_model(
+        self, character_features: Callable[[int], keras.layers.Layer] | None, characters: int
+    ) -> keras.Model | None:
+        if character_features is None:
+            return None
+        read = {name: self.inputs[name] for name in ("characters", "character_length")}
+        spelled = character_features(characters)(*read.values())
+        spelled.name = "spelled"  # as the input that it is of the prediction model
+        return keras.Model(read, spelled, name="spelling")
 
     def _words(
         self, size: int, dim: int, word_dropout: float, embedding_dropout: float
@@ -164,7 +176,12 @@ class Tagger:
         searched = found
         if self.output == "constrained_softmax":
             searched = LegalPaths(labels, self.allowed, name="legal")(logits)
-        self.prediction_model = keras.Model(self.inputs, searched, name="prediction")
+        inputs = self.inputs
+        if self.spelling_model is not None:
+            spelled = {"spelled": self.spelling_model.output}
+            known = inputs.keys() - self.spelling_model.input.keys()
+            inputs = {name: inputs[name] for name in inputs if name in known} | spelled
+        self.prediction_model = keras.Model(inputs, searched, name="prediction")
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from seq2seq.data.conll import ColumnFormat, Conll
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.data.label_columns import TokenLabels
 from seq2seq.data.places import place_of
-from seq2seq.data.token_features import TokenFeatures
+from seq2seq.data.token_features import TokenFeatures, numbered
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.vocabulary import UNKNOWN
 from seq2seq.errors import UserError
@@ -36,7 +36,7 @@ from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.features import collected_features
 from seq2seq.tasks.padding import by_length, padded
 from seq2seq.tasks.stored import StoredTask
-from seq2seq.tasks.tagging_outputs import TaggingLoss, best_labels
+from seq2seq.tasks.tagging_outputs import TaggerSearch, TaggingLoss
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Tagging(StoredTask):
         self.loss = TaggingLoss()
         self.format: ColumnFormat | None = None
         self._vectors: np.ndarray | None = None
-        self._compiled: tuple[Tagger, int, Callable[..., dict[str, tf.Tensor]]] | None = None
+        self._search: TaggerSearch | None = None
         characters = 5 if tokenizer.settings["characters"] else 0
         vectors = None if tokenizer.settings["vectors"] is None else [3, 2]
         sizes = {"words": 5, "characters": characters, "columns": {}, "vectors": vectors}
@@ -237,9 +237,9 @@ class Tagging(StoredTask):
             raise UserError(f"n_best: must be at least 1, got {n_best}.")
         records = [self._record(given, number) for number, given in enumerate(inputs, start=1)]
         rows = [self._row(record, [], 0.0) for record in records]
-        forward = self._forward(model, n_best or 1)
-        for chosen, batch in self._batches(records, batch_size):
-            found = {name: value.numpy() for name, value in forward(batch).items()}
+        search = self._search_of(model, n_best or 1)
+        for chosen, batch in self._spelled_batches(search, records, batch_size):
+            found = search(batch)
             for place, i in enumerate(chosen):
                 rows[i] = self._labelled(records[i], place, found, several=n_best is not None)
         return rows
@@ -256,12 +256,25 @@ class Tagging(StoredTask):
         self, records: Sequence[Record], batch_size: int
     ) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
         """Yields which records are read together, and what the model reads of them."""
-        encoded = {
-            name: spec.encoder.encode([record[spec.field] for record in records])
-            for name, spec in self.tokenizer.columns_of_store().items()
-        }
+        encoded = encoded_columns(self.tokenizer.columns_of_store(), records)
         for chosen in by_length(range(len(records)), encoded["words"], batch_size):
             yield chosen, self.tokenizer.inputs(partial(padded_column, encoded, chosen))
+
+    def _spelled_batches(
+        self, search: TaggerSearch, records: Sequence[Record], batch_size: int
+    ) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        """Yields the same for a search; each word of all records is spelled once."""
+        encoded = encoded_columns(self.tokenizer.columns_but_spelling(), records)
+        spelled = {}
+        if search.model.spelling_model is not None:
+            tokens, encoded["spelling"] = numbered([record["tokens"] for record in records])
+            spelled["spelled"] = search.spell(self.tokenizer.spelled(tokens))
+        for chosen in by_length(range(len(records)), encoded["words"], batch_size):
+            column = partial(padded_column, encoded, chosen)
+            batch = self.tokenizer.inputs_but_spelling(column)
+            if spelled:
+                batch["spelling"] = column("spelling")[0]
+            yield chosen, batch | spelled
 
     def _record(self, given: str | Record, number: int) -> Record:
         needed = self.tokenizer.settings["columns"]
@@ -303,16 +316,11 @@ class Tagging(StoredTask):
             "token_probabilities": [],
         }
 
-    def _forward(self, model: Tagger, count: int) -> Callable[..., dict[str, tf.Tensor]]:
-        """Returns model and search as one graph, traced once for each model."""
-        if self._compiled is None or self._compiled[:2] != (model, count):
-            search = tf.function(
-                lambda inputs: best_labels(model, inputs, count),
-                input_signature=[self.signature[0]],
-                autograph=False,
-            )
-            self._compiled = (model, count, search)
-        return self._compiled[2]
+    def _search_of(self, model: Tagger, count: int) -> TaggerSearch:
+        """Returns the search with a model, kept from call to call."""
+        if self._search is None or (self._search.model, self._search.count) != (model, count):
+            self._search = TaggerSearch(model, count)
+        return self._search
 
     def evaluate(self, model: Tagger, records: Iterable[Record]) -> Evaluation:
         """Labels the tokens of records and scores the labels.
@@ -358,6 +366,16 @@ class Tagging(StoredTask):
         except OSError as error:
             raise UserError(f"{folder / 'columns.json'} cannot be read: {error}.") from error
         self.format = None if layout is None else ColumnFormat(**layout)
+
+
+def encoded_columns(
+    columns: Mapping[str, ColumnSpec], records: Sequence[Record]
+) -> dict[str, Sequence[np.ndarray]]:
+    """Returns the numbers of each record, column by column."""
+    return {
+        name: spec.encoder.encode([record[spec.field] for record in records])
+        for name, spec in columns.items()
+    }
 
 
 def padded_column(

@@ -1,14 +1,20 @@
 """What is made of a tagger's outputs: a loss in training, the best labels in prediction."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
-from seq2seq.kernels.library import graphs_stay_here
+from seq2seq.kernels.library import graphs_stay_here, one_operation_at_a_time
 from seq2seq.layers.crf import marginals, negative_log_likelihood
-from seq2seq.layers.crf_search import n_best, viterbi
+from seq2seq.layers.crf_search import most_probable, n_best
 from seq2seq.models.tagger import Tagger
+from seq2seq.tasks.padding import by_length, padded
 from seq2seq.training.losses import ElementLoss, TokenCrossEntropy
+
+_SPELLED_TOGETHER = 1024
 
 
 class TaggingLoss:
@@ -42,12 +48,61 @@ class TaggingLoss:
         return ElementLoss(divided, divided)
 
 
+class TaggerSearch:
+    """Finds the best labels with a model: its graphs, each traced once.
+
+    Args:
+        model: The tagger.
+        count: How many label sequences of each sentence.
+    """
+
+    def __init__(self, model: Tagger, count: int) -> None:
+        self.model, self.count = model, count
+        self._search = compiled(
+            lambda inputs: best_labels(model, inputs, count), model.prediction_model
+        )
+        spelling = model.spelling_model
+        self._spell = None if spelling is None else compiled(spelling, spelling)
+
+    def __call__(self, batch: Mapping[str, tf.Tensor | np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns what `best_labels` does for what the tagger's `prediction_model` reads."""
+        with one_operation_at_a_time():
+            return {name: value.numpy() for name, value in self._search(batch).items()}
+
+    def spell(self, words: Sequence[np.ndarray]) -> tf.Tensor:
+        """Returns the vectors of words, `(words, features)`, from the numbers of their characters.
+
+        Raises:
+            ValueError: If the tagger does not read characters.
+        """
+        if self._spell is None:
+            raise ValueError("words: this tagger does not read characters")
+        output = self.model.spelling_model.output
+        order, parts = [], [tf.zeros((0, output.shape[-1]), output.dtype)]
+        for chosen in by_length(range(len(words)), words, _SPELLED_TOGETHER):
+            characters, lengths = padded([words[i] for i in chosen])
+            parts.append(self._spell({"characters": characters, "character_length": lengths}))
+            order += chosen
+        return tf.gather(tf.concat(parts, axis=0), np.argsort(order))
+
+
+def compiled(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
+    """Makes a graph, with kernels, of a function of what a model reads."""
+
+    def run(inputs: dict[str, tf.Tensor]) -> Any:
+        with graphs_stay_here():
+            return function(inputs)
+
+    read = {name: tf.TensorSpec(part.shape, part.dtype) for name, part in model.input.items()}
+    return tf.function(run, input_signature=[read], autograph=False)
+
+
 def best_labels(model: Tagger, inputs: Mapping[str, tf.Tensor], count: int) -> dict[str, tf.Tensor]:
     """Finds the best labels of some sentences.
 
     Args:
         model: The tagger.
-        inputs: What its models read.
+        inputs: What its `prediction_model` reads.
         count: How many label sequences of each.
 
     Returns:
@@ -55,8 +110,7 @@ def best_labels(model: Tagger, inputs: Mapping[str, tf.Tensor], count: int) -> d
         minus infinity where there are fewer; and `probabilities` `(batch, steps)`, of each label of
         the best sequence.
     """
-    with graphs_stay_here():
-        found = model.prediction_model(inputs, training=False)
+    found = model.prediction_model(inputs, training=False)
     logits, lengths = tf.cast(found["logits"], tf.float32), inputs["length"]
     size = logits.shape[-1]
     if "transitions" not in found and count == 1:
@@ -67,14 +121,16 @@ def best_labels(model: Tagger, inputs: Mapping[str, tf.Tensor], count: int) -> d
         return {"labels": labels, "scores": scores, "probabilities": tf.exp(logs)}
     transitions = found.get("transitions", tf.zeros((size + 1, size + 1)))
     if count == 1:
-        best, score = viterbi(logits, transitions, lengths)
-        labels, scores = best[:, tf.newaxis], score[:, tf.newaxis]
-    else:
-        labels, scores = n_best(logits, transitions, lengths, count)
+        best, scores, probabilities = most_probable(logits, transitions, lengths)
+        return {
+            "labels": best[:, tf.newaxis],
+            "scores": scores[:, tf.newaxis],
+            "probabilities": probabilities,
+        }
+    labels, scores = n_best(logits, transitions, lengths, count)
     each, normalizer = marginals(logits, transitions, lengths)
-    probabilities = tf.gather(each, labels[:, 0], batch_dims=2)
     return {
         "labels": labels,
         "scores": scores - normalizer[:, tf.newaxis],
-        "probabilities": probabilities,
+        "probabilities": tf.gather(each, labels[:, 0], batch_dims=2),
     }

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seq2seq.kernels.library import graphs_stay_here
 from seq2seq.layers.crf import CRF, FORBIDDEN, marginals, negative_log_likelihood
-from seq2seq.layers.crf_search import n_best, viterbi
+from seq2seq.layers.crf_search import most_probable, n_best, viterbi
 
 LABELS = 3
 LENGTHS = np.array([4, 0, 1, 2, 3, 4])
@@ -110,6 +111,36 @@ def test_marginals_normalizer_and_best_sequences_are_those_of_the_enumeration(al
             np.testing.assert_allclose(several_scores[row, rank], found[ranked[rank]], rtol=1e-5)
         assert not best[row, length:].numpy().any()
         assert not several[row, :, length:].numpy().any()
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("allowed", [None, IOB2], ids=["free", "constrained"])
+@pytest.mark.parametrize("scale", [1, 30])
+def test_the_kernel_finds_what_the_loops_find(allowed, scale):
+    given = *scores(scale, allowed, seed=4), tf.constant(LENGTHS, tf.int32)
+    expected = most_probable(*given)
+    with graphs_stay_here():
+        found = most_probable(*given)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-5 * scale)
+    np.testing.assert_allclose(found[2], expected[2], atol=1e-6)
+
+
+@pytest.mark.compiled
+def test_the_kernel_on_many_labels_long_rows_and_ties():
+    random = np.random.default_rng(5)
+    logits = tf.constant(random.integers(-40, 40, (3, 200, 37)), tf.float32)
+    transitions = tf.constant(random.integers(-2, 3, (38, 38)), tf.float32)
+    lengths = tf.constant([200, 150, 0], tf.int32)
+    expected = most_probable(logits, transitions, lengths)
+    with graphs_stay_here():
+        found = most_probable(logits, transitions, lengths)
+        empty = most_probable(logits[:, :0], transitions, tf.zeros(3, tf.int32))
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(found[2], expected[2], atol=1e-6)
+    assert empty[0].shape == empty[2].shape == (3, 0)
+    assert empty[1].numpy().tolist() == [0, 0, 0]
 
 
 def test_padding_changes_nothing():

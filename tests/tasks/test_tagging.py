@@ -124,7 +124,7 @@ def test_predictions_come_in_order_and_do_not_depend_on_the_batch(tagger, output
     assert together[-1]["labels"] == []
     assert {tuple(row) for row in together} == {tuple(together[0])}  # a table of all rows
     assert all(row["score"] < 0 for row in together[:-1])
-    assert task._forward(model, 1).experimental_get_tracing_count() == 1
+    assert task._search_of(model, 1)._search.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("output", ["softmax", "constrained_softmax", "crf"])
@@ -132,12 +132,8 @@ def test_scores_and_probabilities_against_all_label_sequences(tagger, output):
     task, model = tagger(output)
     tokens = ["Ann", "Rome", "zzz"]
     row = task.predict(model, [{"tokens": tokens}], n_best=4)[0]
-    encoded = {
-        name: spec.encoder.encode([tokens])[0][np.newaxis]
-        for name, spec in task.tokenizer.columns_of_store().items()
-    }
-    inputs = task.tokenizer.inputs(lambda name: (encoded[name], np.array([encoded[name].shape[1]])))
-    found = model.prediction_model(inputs)
+    ((_, inputs),) = task._spelled_batches(task._search_of(model, 4), [{"tokens": tokens}], 1)
+    found = model.prediction_model(tf.nest.map_structure(tf.convert_to_tensor, inputs))
     logits, size = found["logits"].numpy()[0], len(task.labels.names)
     transitions = np.zeros((size + 1, size + 1))
     if "transitions" in found:
