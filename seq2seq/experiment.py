@@ -17,6 +17,7 @@ from rich.console import Console
 from seq2seq.config import build
 from seq2seq.data.datasets import Dataset
 from seq2seq.errors import UserError
+from seq2seq.kernels.library import leave_threads_to_kernels
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.files import save_figure
 from seq2seq.report import print_report
@@ -50,6 +51,7 @@ def run(
         UserError: If something the user can mend is wrong.
         TrainingInterrupted: After Ctrl-C; what was learned is saved.
     """
+    leave_threads_to_kernels()
     seed_everything(config.seed)
     keras.utils.clear_session()  # a sweep runs many in one process
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))

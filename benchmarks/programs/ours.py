@@ -10,6 +10,7 @@ import tensorflow as tf
 from benchmarks.batches import PAD, Batch
 from benchmarks.programs.tensorflow_fit import begin, train
 from benchmarks.works import Work
+from seq2seq.kernels.library import leave_threads_to_kernels
 from seq2seq.layers.bridge import ConcatenateBridge, StateSpec
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
@@ -25,6 +26,7 @@ from seq2seq.training.trainer import compiled
 
 def main() -> None:
     """Trains and reports."""
+    leave_threads_to_kernels()
     job = begin()
     example = to_stream_example if job.work.task == "generation" else to_example
     train(job, trained_model(job.work), job.load(), example)

@@ -15,7 +15,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,17 @@ def one_operation_at_a_time() -> Iterator[None]:
         return
     with context.function_executor_type("SINGLE_THREADED_EXECUTOR"):
         yield
+
+
+def leave_threads_to_kernels() -> None:
+    """Tells TensorFlow not to run several operations of a training step side by side.
+
+    Kernels use all processors one after the other; two of them at once only wait for each other.
+    This has to be said before TensorFlow runs its first operation; later it changes nothing.
+    """
+    if _loaded() is not None and not tf.config.list_physical_devices("GPU"):
+        with suppress(RuntimeError):  # TensorFlow has begun
+            tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def usable(dtype: tf.DType, training: bool) -> bool:

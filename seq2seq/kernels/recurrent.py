@@ -1,7 +1,7 @@
 """A whole LSTM or GRU layer as one operation forward and one back."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -95,6 +95,86 @@ def _differentiable(
         return ((h, *last_states) if return_sequences else tuple(last_states)), gradient
 
     return run
+
+
+def both_directions(
+    cell: Literal["lstm", "gru"],
+    sequences: tf.Tensor,
+    weights: Tensors,
+    back_weights: Tensors,
+    mask: tf.Tensor,
+) -> tuple[tf.Tensor, Tensors, Tensors]:
+    """Runs two layers over the same input, the second from its end, both from states of zeros.
+
+    Each has half of the threads to itself, which need not wait for the others at every step.
+
+    Args:
+        cell: See `recurrent_layer`.
+        sequences: See there.
+        weights: Of the first layer, see there.
+        back_weights: Of the second one.
+        mask: Booleans, `(batch, time)`, see there.
+
+    Returns:
+        `h` of both after every step, in the order of the input, `(batch, time, 2 * units)`; and the
+        last states of each. All are float32.
+    """
+    operations = library()
+    forward = getattr(operations, f"seq2seq_{cell}_both_forward")
+    backward = getattr(operations, f"seq2seq_{cell}_both_backward")
+    states = 2 if cell == "lstm" else 1
+
+    @tf.custom_gradient
+    def run(sequences: tf.Tensor, weights: Tensors, back_weights: Tensors) -> tuple[Any, Callable]:
+        kernel, recurrent_kernel, *biases = weights
+        back_kernel, back_recurrent_kernel, *back_biases = back_weights
+        kernels = {"kernel": kernel, "recurrent": recurrent_kernel}
+        kernels |= {"back_kernel": back_kernel, "back_recurrent": back_recurrent_kernel}
+        found = forward(
+            x=sequences,
+            mask=mask,
+            **kernels,
+            bias=biases[0],
+            recurrent_bias=biases[1] if len(biases) > 1 else tf.zeros(0),
+            back_bias=back_biases[0],
+            back_recurrent_bias=back_biases[1] if len(back_biases) > 1 else tf.zeros(0),
+        )
+        units = recurrent_kernel.shape[0]
+        found.h.set_shape((*sequences.shape[:2], 2 * units))
+        ends = (found.last_h, found.last_second)[:states]
+        back_ends = (found.back_last_h, found.back_last_second)[:states]
+        for end in (*ends, *back_ends):
+            end.set_shape((sequences.shape[0], units))
+
+        def gradient(d_h: tf.Tensor, *d_ends: tf.Tensor) -> tuple[tf.Tensor, list, list]:
+            d_first, d_second = d_ends[:states], d_ends[states:]
+            d = backward(
+                x=sequences,
+                mask=mask,
+                h=found.h,
+                d_h=d_h,
+                **kernels,
+                second=found.second,
+                d_last_h=d_first[0],
+                d_last_second=d_first[-1],
+                gates=found.gates,
+                back_second=found.back_second,
+                back_d_last_h=d_second[0],
+                back_d_last_second=d_second[-1],
+                back_gates=found.back_gates,
+            )
+            d_weights = (d.d_kernel, d.d_recurrent, d.d_bias, d.d_recurrent_bias)
+            d_back = (d.back_d_kernel, d.back_d_recurrent, d.back_d_bias, d.back_d_recurrent_bias)
+            return (
+                _like(d.d_x, sequences),
+                [_like(*pair) for pair in zip(d_weights, weights, strict=False)],
+                [_like(*pair) for pair in zip(d_back, back_weights, strict=False)],
+            )
+
+        return (found.h, *ends, *back_ends), gradient
+
+    h, *ends = run(sequences, weights, back_weights)
+    return h, tuple(ends[:states]), tuple(ends[states:])
 
 
 def _like(gradient: tf.Tensor, variable: tf.Tensor) -> tf.Tensor:

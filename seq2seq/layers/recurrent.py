@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from seq2seq.kernels.library import usable
+from seq2seq.kernels.recurrent import both_directions as kernel_of_both_directions
 from seq2seq.kernels.recurrent import recurrent_layer
 from seq2seq.kernels.steps import recurrent_step, steps_usable
 from seq2seq.layers.checks import fraction
@@ -81,10 +82,7 @@ class _CompiledLoop(keras.layers.Layer):
         if kernel_cell is not None and one_step and steps_usable(sequences.dtype):
             hidden, states = self._run_step(kernel_cell, sequences, states)
         elif kernel_cell is not None and usable(sequences.dtype, bool(training)):
-            recurrent_kernel = self._recurrent_kernel(training)
-            hidden, states = self._run_kernel(
-                kernel_cell, sequences, recurrent_kernel, states, mask
-            )
+            hidden, states = self._run_kernel(kernel_cell, sequences, states, mask, bool(training))
         else:
             hidden, states = self._run_loop(sequences, states, mask, bool(training))
         return self._outputs(hidden, states, mask)
@@ -142,16 +140,15 @@ class _CompiledLoop(keras.layers.Layer):
         self,
         kernel_cell: Literal["lstm", "gru"],
         sequences: tf.Tensor,
-        recurrent_kernel: tf.Tensor,
         states: Tensors,
         mask: tf.Tensor | None,
+        training: bool,
     ) -> tuple[tf.Tensor | None, Tensors]:
         """Runs the layer as one operation."""
-        kernel = tf.convert_to_tensor(self.cell.kernel)
         return recurrent_layer(
             kernel_cell,
             sequences,
-            (kernel, recurrent_kernel, *self._biases(kernel_cell)),
+            self.kernel_weights(kernel_cell, training),
             states,
             mask,
             return_sequences=self.return_sequences,
@@ -167,6 +164,27 @@ class _CompiledLoop(keras.layers.Layer):
             kernel_cell, sequences[:, 0], kernels, self._biases(kernel_cell), states
         )
         return states[0][:, tf.newaxis], states
+
+    def side_by_side_with(
+        self, backward: "_CompiledLoop", training: bool
+    ) -> Literal["lstm", "gru"] | None:
+        """Returns the kernel that runs both layers, the other one from the end, if there is one."""
+        layers = (self, backward)
+        possible = (
+            all(layer.built and not layer._needs_keras_loop(training) for layer in layers)
+            and not any(layer.cell.dropout for layer in layers)
+            and self._kernel_cell == backward._kernel_cell
+            and self.units == backward.units
+            and usable(tf.as_dtype(self.compute_dtype), training)
+        )
+        return self._kernel_cell if possible else None
+
+    def kernel_weights(
+        self, kernel_cell: Literal["lstm", "gru"], training: bool | None = False
+    ) -> Tensors:
+        """Returns the weights as kernels want them, see `kernels.recurrent.recurrent_layer`."""
+        kernel = tf.convert_to_tensor(self.cell.kernel)
+        return kernel, self._recurrent_kernel(training), *self._biases(kernel_cell)
 
     def _biases(self, kernel_cell: Literal["lstm", "gru"]) -> Tensors:
         """Returns the biases as kernels want them."""
@@ -318,6 +336,39 @@ class GRU(_CompiledLoop, keras.layers.GRU):
         recurrent_bias, candidate_bias = tf.split(bias[1], [2 * units, units])
         bias = bias[0] + tf.pad(recurrent_bias, [[0, units]])
         return GRUStep(), kernel, bias, (recurrent_kernel, candidate_bias)
+
+
+def both_directions(
+    forward: LSTM | GRU,
+    backward: LSTM | GRU,
+    sequences: tf.Tensor,
+    mask: tf.Tensor,
+    training: bool | None = False,
+) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+    """Runs two layers of one cell over the same input, the second of them from its end.
+
+    Args:
+        forward: Returns its sequence and its states.
+        backward: The same, with `go_backwards`.
+        sequences: `(batch, time, features)`.
+        mask: Booleans, `(batch, time)`; real steps stand before padding.
+        training: Whether dropout is active.
+
+    Returns:
+        The outputs of both, in the order of the input, `(batch, time, 2 * units)`; and the last
+        states of each, `(batch, units)`.
+    """
+    cell = forward.side_by_side_with(backward, bool(training))
+    if cell is None:
+        sequence, *states = forward(sequences, mask=mask, training=training)
+        reverse, *back_states = backward(sequences, mask=mask, training=training)
+        return tf.concat([sequence, tf.reverse(reverse, axis=[1])], -1), states, back_states
+    dtype = forward.compute_dtype
+    sequences = tf.cast(sequences, dtype)
+    weights, back_weights = (layer.kernel_weights(cell, training) for layer in (forward, backward))
+    found = kernel_of_both_directions(cell, sequences, weights, back_weights, mask)
+    sequence, states, back_states = tf.nest.map_structure(lambda part: tf.cast(part, dtype), found)
+    return sequence, list(states), list(back_states)
 
 
 def _project(sequences: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:

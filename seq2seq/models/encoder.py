@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.recurrent import both_directions
 from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
 
 States = list[dict[str, dict[str, tf.Tensor]]]
@@ -90,14 +91,15 @@ class Encoder(keras.layers.Layer):
         outputs, states = inputs, []
         for layer, forward in enumerate(self.forward_stack):
             outputs = self.dropout(outputs, training=training)
-            sequence, *final = forward(outputs, mask=mask, training=training)
-            states.append({"forward": dict(zip(fields, final, strict=True))})
             if self.backward_stack:
-                backward = self.backward_stack[layer]
-                reverse, *final = backward(outputs, mask=mask, training=training)
-                states[-1]["backward"] = dict(zip(fields, final, strict=True))
-                sequence = tf.concat([sequence, tf.reverse(reverse, axis=[1])], axis=-1)
-            outputs = sequence
+                outputs, final, back = both_directions(
+                    forward, self.backward_stack[layer], outputs, mask, training
+                )
+                ends = {"forward": final, "backward": back}
+            else:
+                outputs, *final = forward(outputs, mask=mask, training=training)
+                ends = {"forward": final}
+            states.append({name: dict(zip(fields, end, strict=True)) for name, end in ends.items()})
         return outputs, states
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:

@@ -75,7 +75,7 @@ class TaggerSearch:
         Raises:
             ValueError: If the tagger does not read characters.
         """
-        if self._spell is None:
+        if self.model.spelling_model is None or self._spell is None:
             raise ValueError("words: this tagger does not read characters")
         output = self.model.spelling_model.output
         order, parts = [], [tf.zeros((0, output.shape[-1]), output.dtype)]

@@ -32,9 +32,15 @@ struct Shape {
 struct History {
   const float *h_before, *second_before;  // (batch, units)
   float *h, *second, *gates;              // (batch, time, ...), in the order of the loop
+  int64_t h_width;                        // the last axis of h, of which this layer has some
+  bool h_as_input = false;                // whether h is in the order of the input instead
 
+  // Where h of a step starts, and its gradient.
+  int64_t h_row(const Shape& s, int64_t b, int64_t n) const {
+    return (h_as_input ? s.input_position(b, n) : s.position(b, n)) * h_width;
+  }
   const float* h_ahead_of(const Shape& s, int64_t b, int64_t n) const {
-    return n ? h + s.position(b, n - 1) * s.units : h_before + b * s.units;
+    return n ? h + h_row(s, b, n - 1) : h_before + b * s.units;
   }
   const float* second_ahead_of(const Shape& s, int64_t b, int64_t n) const {
     return n ? second + s.position(b, n - 1) * s.units : second_before + b * s.units;
@@ -63,9 +69,18 @@ inline void keep_masked(const Shape& s, int64_t n, const History& history) {
   const int64_t bytes = s.units * sizeof(float);
   for (int64_t b = 0; b < s.batch; ++b) {
     if (s.real(b, n)) continue;
-    const int64_t to = s.position(b, n) * s.units;
-    std::memcpy(history.h + to, history.h_ahead_of(s, b, n), bytes);
-    std::memcpy(history.second + to, history.second_ahead_of(s, b, n), bytes);
+    std::memcpy(history.h + history.h_row(s, b, n), history.h_ahead_of(s, b, n), bytes);
+    std::memcpy(history.second + s.position(b, n) * s.units, history.second_ahead_of(s, b, n),
+                bytes);
+  }
+}
+
+// Copies the states after the last step, `(batch, units)` each.
+inline void last_states(const Shape& s, const History& history, float* h, float* second) {
+  const int64_t bytes = s.units * sizeof(float);
+  for (int64_t b = 0; b < s.batch; ++b) {
+    std::memcpy(h + b * s.units, history.h_ahead_of(s, b, s.time), bytes);
+    std::memcpy(second + b * s.units, history.second_ahead_of(s, b, s.time), bytes);
   }
 }
 
@@ -142,7 +157,7 @@ void run_forward(Threads& threads, const Shape& s, const T* x, const T* kernel, 
         Cell::forward(blocks.width(block), part(history.gates + at * width),
                       {products.data() + i * stride, kTileColumns}, part(bias),
                       part(recurrent_bias), history.h_ahead_of(s, b, n) + u,
-                      history.second_ahead_of(s, b, n) + u, history.h + at * s.units + u,
+                      history.second_ahead_of(s, b, n) + u, history.h + history.h_row(s, b, n) + u,
                       history.second + at * s.units + u);
       }
     });
@@ -151,7 +166,7 @@ void run_forward(Threads& threads, const Shape& s, const T* x, const T* kernel, 
 }
 
 // d_h and d_second hold the gradients of the last states, `(batch, units)`, and become those of the
-// first. d_sequence, `(batch, time, units)`, may be null.
+// first. d_sequence, laid out as h, may be null.
 template <typename Cell, typename T>
 void run_backward(Threads& threads, const Shape& s, const T* recurrent, const History& history,
                   const float* d_sequence, float* d_h, float* d_second, float* d_gates,
@@ -167,7 +182,8 @@ void run_backward(Threads& threads, const Shape& s, const T* recurrent, const Hi
       float* dh = d_h + b * s.units + u;
       const int64_t at = s.position(b, n);
       if (d_sequence) {
-        for (int i = 0; i < blocks.width(block); ++i) dh[i] += d_sequence[at * s.units + u + i];
+        const float* more = d_sequence + history.h_row(s, b, n) + u;
+        for (int i = 0; i < blocks.width(block); ++i) dh[i] += more[i];
       }
       if (!s.real(b, n)) continue;
       const auto part = [&](float* of) { return Gates{of + at * width + u, s.units}; };
@@ -199,12 +215,12 @@ void run_backward(Threads& threads, const Shape& s, const T* recurrent, const Hi
 }
 
 struct WeightGradients {
-  float *x, *kernel, *recurrent, *bias, *recurrent_bias;
+  float *kernel, *recurrent, *bias, *recurrent_bias;
 };
 
 template <typename Cell, typename T>
-void weight_gradients(Threads& threads, const Shape& s, const T* x, const T* kernel,
-                      const History& history, const float* d_gates, const float* d_products,
+void weight_gradients(Threads& threads, const Shape& s, const T* x, const History& history,
+                      const float* d_gates, const float* d_products,
                       const WeightGradients& gradients) {
   const int64_t width = Cell::kGates * s.units;
   const RealSteps real(s, history, Cell::kGates);
@@ -212,11 +228,6 @@ void weight_gradients(Threads& threads, const Shape& s, const T* x, const T* ker
   const Matrix<const float> d_recurrent{d_products, width, real.gates.data()};
   const Operand<float> h_ahead{{history.h, s.units, real.h_ahead.data()}, true};
 
-  if (real.count() < s.batch * s.time) {
-    std::memset(gradients.x, 0, s.batch * s.time * s.features * sizeof(float));
-  }
-  multiply(threads, Operand<float>{d_inputs}, Operand<T>{{kernel, width}, true},
-           {gradients.x, s.features, real.input.data()}, real.count(), width, s.features);
   multiply(threads, Operand<T>{{x, s.features, real.input.data()}, true}, Operand<float>{d_inputs},
            {gradients.kernel, width}, s.features, real.count(), width);
   multiply(threads, h_ahead, Operand<float>{d_recurrent}, {gradients.recurrent, width}, s.units,
@@ -225,6 +236,20 @@ void weight_gradients(Threads& threads, const Shape& s, const T* x, const T* ker
   if (Cell::kTwoInputs) {
     sum_rows(threads, d_recurrent, real.count(), width, gradients.recurrent_bias);
   }
+}
+
+// d_x, `(batch, time, features)`, becomes or gets the gradient of the input.
+template <typename Cell, typename T>
+void input_gradient(Threads& threads, const Shape& s, const T* kernel, const History& history,
+                    const float* d_gates, float* d_x, bool add = false) {
+  const int64_t width = Cell::kGates * s.units;
+  const RealSteps real(s, history, Cell::kGates);
+  if (!add && real.count() < s.batch * s.time) {
+    std::memset(d_x, 0, s.batch * s.time * s.features * sizeof(float));
+  }
+  multiply(threads, Operand<float>{{d_gates, width, real.gates.data()}},
+           Operand<T>{{kernel, width}, true}, {d_x, s.features, real.input.data()}, real.count(),
+           width, s.features, add);
 }
 
 }  // namespace seq2seq

@@ -11,19 +11,9 @@ namespace {
 
 constexpr char kGoBackwards[] = "go_backwards";
 
-float* optional(const Tensor& tensor) { return tensor.size() ? tensor.data<float>() : nullptr; }
-
 Shape shape_of(bool backwards, const Tensor& x, const Tensor& h, const Tensor& mask) {
   return {x.dim(0), x.dim(1), x.dim(2), h.dim(1), backwards,
           mask.size() ? mask.data<bool>() : nullptr};
-}
-
-void fill_last(const Shape& s, const float* sequence, const float* before, float* last) {
-  for (int64_t b = 0; b < s.batch; ++b) {
-    const float* from = s.time ? sequence + s.position(b, s.time - 1) * s.units
-                               : before + b * s.units;
-    std::memcpy(last + b * s.units, from, s.units * sizeof(float));
-  }
 }
 
 template <typename Cell>
@@ -38,16 +28,15 @@ void forward(bool backwards, const Call& call) {
   const Tensor last_h = call.output(3, {s.batch, s.units});
   const Tensor last_second = call.output(4, {s.batch, s.units});
   const History history{h_before.data<float>(), second_before.data<float>(), h.data<float>(),
-                        second.data<float>(), gates.data<float>()};
+                        second.data<float>(), gates.data<float>(), s.units};
   const auto run = [&](auto type) {
     using T = decltype(type);
     run_forward<Cell>(threads(), s, x.data<T>(), kernel.data<T>(), recurrent.data<T>(),
-                      optional(bias), optional(recurrent_bias), history);
+                      bias.data_if_any<float>(), recurrent_bias.data_if_any<float>(), history);
   };
   const Threads::Turn turn(threads());
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
-  fill_last(s, history.h, history.h_before, last_h.data<float>());
-  fill_last(s, history.second, history.second_before, last_second.data<float>());
+  last_states(s, history, last_h.data<float>(), last_second.data<float>());
 }
 
 template <typename Cell>
@@ -72,16 +61,17 @@ void backward(bool backwards, const Call& call) {
   std::memcpy(d_h.data<float>(), d_last_h.data<float>(), d_h.size() * sizeof(float));
   std::memcpy(d_second.data<float>(), d_last_second.data<float>(), d_h.size() * sizeof(float));
   const History history{h_before.data<float>(), second_before.data<float>(), h.data<float>(),
-                        second.data<float>(), gates};
-  const WeightGradients gradients{d_x.data<float>(), d_kernel.data<float>(),
-                                  d_recurrent.data<float>(), d_bias.data<float>(),
-                                  d_recurrent_bias.data<float>()};
+                        second.data<float>(), gates, s.units};
+  const WeightGradients gradients{d_kernel.data<float>(), d_recurrent.data<float>(),
+                                  d_bias.data<float>(), d_recurrent_bias.data<float>()};
   const auto run = [&](auto type) {
     using T = decltype(type);
-    run_backward<Cell>(threads(), s, recurrent.data<T>(), history, optional(d_sequence),
+    run_backward<Cell>(threads(), s, recurrent.data<T>(), history, d_sequence.data_if_any<float>(),
                        d_h.data<float>(), d_second.data<float>(), d_gates.data<float>(), products);
-    weight_gradients<Cell>(threads(), s, x.data<T>(), kernel.data<T>(), history,
-                           d_gates.data<float>(), products, gradients);
+    weight_gradients<Cell>(threads(), s, x.data<T>(), history, d_gates.data<float>(), products,
+                           gradients);
+    input_gradient<Cell>(threads(), s, kernel.data<T>(), history, d_gates.data<float>(),
+                         d_x.data<float>());
   };
   const Threads::Turn turn(threads());
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});

@@ -37,6 +37,11 @@ class Tensor {
   T* data() const {
     return static_cast<T*>(TF_TensorData(tensor_.get()));
   }
+  // Null where there are no elements.
+  template <typename T>
+  T* data_if_any() const {
+    return size() ? data<T>() : nullptr;
+  }
   int64_t dim(int axis) const { return TF_Dim(tensor_.get(), axis); }
   std::vector<int64_t> dims() const {
     std::vector<int64_t> dims(TF_NumDims(tensor_.get()));
