@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from seq2seq.kernels.library import TYPES
 from seq2seq.layers import recurrent
-from seq2seq.layers.recurrent import GRU, LSTM
+from seq2seq.layers.recurrent import GRU, LSTM, both_directions
 
 PAIRS = {
     "lstm": (LSTM, keras.layers.LSTM, {}),
@@ -332,6 +332,45 @@ def test_stateful_goes_on_where_the_last_batch_ended(way, cell):
     assert_close(ours(random_sequences(2, 3)), theirs(random_sequences(2, 3)))
     ours.reset_state()
     assert_close(ours(random_sequences(2, 3)), first, tolerance=0)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("training", [True, False])
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=5).filter(any),
+    units=st.sampled_from([1, 5, 33]),
+)
+def test_both_directions_at_once_are_those_of_keras(way, cell, training, lengths, units):
+    options = {"return_sequences": True, "return_state": True}
+    layers = [pair(cell, units, go_backwards=back, **options) for back in (False, True)]
+    (ours, theirs), (ours_back, theirs_back) = layers
+    sequences = random_sequences(len(lengths), max(lengths), seed=3)
+    mask = tf.sequence_mask(lengths)
+
+    def stock(sequences):
+        found, *states = theirs(sequences, mask=mask, training=training)
+        back, *back_states = theirs_back(sequences, mask=mask, training=training)
+        return tf.concat([found, tf.reverse(back, [1])], axis=-1), states, back_states
+
+    def measured(run, used):
+        weights = [variable.value for layer in used for variable in layer.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(sequences)
+            results = tf.nest.flatten(run(sequences))
+            loss = tf.add_n([tf.reduce_sum(tf.sin(r * (n + 1.3))) for n, r in enumerate(results)])
+        return results, tape.gradient(loss, [sequences, *weights])
+
+    found = measured(
+        lambda sequences: both_directions(ours, ours_back, sequences, mask, training),
+        (ours, ours_back),
+    )
+    assert_close(found, measured(stock, (theirs, theirs_back)))
 
 
 @cells
