@@ -26,6 +26,10 @@ struct Shape {
     return position(b, backwards ? time - 1 - n : n);
   }
   bool real(int64_t b, int64_t n) const { return !mask || mask[input_position(b, n)]; }
+  // The same for some of the rows.
+  Shape rows(int64_t begin, int64_t count) const {
+    return {count, time, features, units, backwards, mask ? mask + position(begin, 0) : nullptr};
+  }
 };
 
 // What the forward pass leaves for the backward pass; the last axis is units (gates: all gates).
@@ -41,6 +45,12 @@ struct History {
   }
   const float* h_ahead_of(const Shape& s, int64_t b, int64_t n) const {
     return n ? h + h_row(s, b, n - 1) : h_before + b * s.units;
+  }
+  // The same for the rows from `begin` on.
+  History rows(const Shape& s, int64_t begin, int gates_of_cell) const {
+    const int64_t step = s.position(begin, 0), row = begin * s.units;
+    return {h_before + row, second_before + row, h + step * h_width, second + step * s.units,
+            gates + step * gates_of_cell * s.units, h_width, h_as_input};
   }
   const float* second_ahead_of(const Shape& s, int64_t b, int64_t n) const {
     return n ? second + s.position(b, n - 1) * s.units : second_before + b * s.units;

@@ -16,6 +16,21 @@ Shape shape_of(bool backwards, const Tensor& x, const Tensor& h, const Tensor& m
           mask.size() ? mask.data<bool>() : nullptr};
 }
 
+constexpr int64_t kNearWeights = 320 * 1024;  // 1.25 MiB: they stay in the second cache
+
+// Runs `task` with a shape, the first of its rows, and threads. Halves of the rows go through all
+// steps without waiting for each other, where each processor can keep all weights near.
+template <typename Cell, typename Task>
+void by_rows(const Shape& s, const Task& task) {
+  const Pieces halves(s.batch, std::max<int64_t>(1, (s.batch + 1) / 2));
+  if (halves.count < 2 || Cell::kGates * s.units * s.units > kNearWeights) {
+    return task(s, 0, threads());
+  }
+  run_side_by_side(threads(), [&](int half, Threads& some) {
+    task(s.rows(halves.begin(half), halves.length(half)), halves.begin(half), some);
+  });
+}
+
 template <typename Cell>
 void forward(bool backwards, const Call& call) {
   const Tensor x = call.input(0), kernel = call.input(1), recurrent = call.input(2),
@@ -31,8 +46,11 @@ void forward(bool backwards, const Call& call) {
                         second.data<float>(), gates.data<float>(), s.units};
   const auto run = [&](auto type) {
     using T = decltype(type);
-    run_forward<Cell>(threads(), s, x.data<T>(), kernel.data<T>(), recurrent.data<T>(),
-                      bias.data_if_any<float>(), recurrent_bias.data_if_any<float>(), history);
+    by_rows<Cell>(s, [&](const Shape& rows, int64_t first, Threads& some) {
+      run_forward<Cell>(some, rows, x.data<T>() + s.position(first, 0) * s.features,
+                        kernel.data<T>(), recurrent.data<T>(), bias.data_if_any<float>(),
+                        recurrent_bias.data_if_any<float>(), history.rows(s, first, Cell::kGates));
+    });
   };
   const Threads::Turn turn(threads());
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
@@ -66,8 +84,14 @@ void backward(bool backwards, const Call& call) {
                                   d_bias.data<float>(), d_recurrent_bias.data<float>()};
   const auto run = [&](auto type) {
     using T = decltype(type);
-    run_backward<Cell>(threads(), s, recurrent.data<T>(), history, d_sequence.data_if_any<float>(),
-                       d_h.data<float>(), d_second.data<float>(), d_gates.data<float>(), products);
+    by_rows<Cell>(s, [&](const Shape& rows, int64_t first, Threads& some) {
+      const int64_t step = s.position(first, 0);
+      const float* d = d_sequence.data_if_any<float>();
+      run_backward<Cell>(some, rows, recurrent.data<T>(), history.rows(s, first, Cell::kGates),
+                         d ? d + step * s.units : d, d_h.data<float>() + first * s.units,
+                         d_second.data<float>() + first * s.units,
+                         d_gates.data<float>() + step * width, products + step * width);
+    });
     weight_gradients<Cell>(threads(), s, x.data<T>(), history, d_gates.data<float>(), products,
                            gradients);
     input_gradient<Cell>(threads(), s, kernel.data<T>(), history, d_gates.data<float>(),
