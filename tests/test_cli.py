@@ -371,6 +371,16 @@ def test_help_version_and_recipes_need_no_tensorflow(capsys):
     assert __version__ == "0.1.0"
 
 
+def test_keras_starts_without_what_it_can_do_without():
+    program = (
+        "import sys; from seq2seq.commands.tensorflow import start_tensorflow; start_tensorflow();"
+        "left_out = {'matplotlib', 'pandas', 'sklearn'};"
+        "assert 'keras' in sys.modules and not left_out & set(sys.modules);"
+        "import matplotlib.pyplot, pandas, sklearn.metrics"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_a_sweep_runs_every_combination_in_both_precisions(workplace):
     arguments = train_arguments(workplace / "data", "unused", "-m", "trainer.epochs=1")
     choices = ("precision=float32,mixed_bfloat16", "model/bridge=dense,copy", "tracking=none")

@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from seq2seq.commands.tensorflow import start_tensorflow
+
+start_tensorflow()  # first, as `seq2seq train` does
+
 import keras
 import numpy as np
 import tensorflow as tf

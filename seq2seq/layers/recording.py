@@ -44,8 +44,13 @@ def recorded_calls() -> Iterator[list[Call]]:
         _calls.reset(token)
 
 
+def recording() -> bool:
+    """Returns whether somebody asks for the calls; a graph has nothing to show yet."""
+    return _calls.get() is not None and tf.executing_eagerly()
+
+
 def record(call: Call) -> None:
-    """Keeps a call, if anybody asks for it; a graph has nothing to show yet."""
+    """Keeps a call, if anybody asks for it."""
     calls = _calls.get()
-    if calls is not None and tf.executing_eagerly():
+    if calls is not None and recording():
         calls.append(call)

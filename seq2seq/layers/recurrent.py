@@ -17,7 +17,7 @@ from seq2seq.kernels.recurrent import recurrent_layer
 from seq2seq.kernels.steps import recurrent_step, steps_usable
 from seq2seq.layers.checks import fraction
 from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.recording import Call, record
+from seq2seq.layers.recording import Call, record, recording
 from seq2seq.layers.recurrent_kernels import scan, traced_scan
 from seq2seq.layers.recurrent_steps import (
     GRUResetBeforeStep,
@@ -175,6 +175,7 @@ class _CompiledLoop(keras.layers.Layer):
             and not any(layer.cell.dropout for layer in layers)
             and self._kernel_cell == backward._kernel_cell
             and self.units == backward.units
+            and not recording()
             and usable(tf.as_dtype(self.compute_dtype), training)
         )
         return self._kernel_cell if possible else None

@@ -48,23 +48,30 @@ def test_all_that_is_read_decides_on_the_logits():
         assert not np.allclose(model.training_model(other)["logits"], logits), name
 
 
+def predicted(model, inputs):
+    """Runs the prediction model, whose words are spelled before."""
+    characters = {name: inputs[name] for name in ("characters", "character_length")}
+    others = {name: value for name, value in inputs.items() if name not in characters}
+    return model.prediction_model({**others, "spelled": model.spelling_model(characters)})
+
+
 def test_padding_and_other_rows_change_nothing():
     model = tagger()
     inputs = batch()
-    expected = model.prediction_model(inputs)["logits"][1, :2]
+    expected = predicted(model, inputs)["logits"][1, :2]
     alone = {name: value[1:2, :2] for name, value in inputs.items() if value.shape == (2, 3)}
     alone |= {name: inputs[name] for name in ("characters", "character_length")}
     alone["length"] = tf.constant([2])
     longer = {**inputs, "length": tf.constant([3, 2])}
-    expected = model.prediction_model(alone)["logits"][0]
-    np.testing.assert_allclose(model.prediction_model(longer)["logits"][1, :2], expected, atol=1e-6)
+    expected = predicted(model, alone)["logits"][0]
+    np.testing.assert_allclose(predicted(model, longer)["logits"][1, :2], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("output", ["softmax", "constrained_softmax", "crf"])
 def test_outputs(output):
     model = tagger(output=output, allowed=ALLOWED)
     inputs = batch()
-    trained, searched = model.loss_model(inputs), model.prediction_model(inputs)
+    trained, searched = model.loss_model(inputs), predicted(model, inputs)
     assert ("transitions" in trained) == (output == "crf")
     assert ("transitions" in searched) == (output != "softmax")
     if output != "softmax":
