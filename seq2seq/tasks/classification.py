@@ -30,6 +30,7 @@ from seq2seq.models.classifier import Classifier
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.class_evaluation import evaluate_rows, figures_of
 from seq2seq.tasks.features import collected_features, text_batches
+from seq2seq.tasks.graphs import prediction_graph
 from seq2seq.tasks.stored import StoredTask
 from seq2seq.training.classification_losses import (
     ClassCrossEntropy,
@@ -314,12 +315,7 @@ class Classification(StoredTask):
     def _forward(self, model: Classifier) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns the model as one graph, traced once for each model."""
         if self._compiled is None or self._compiled[0] is not model:
-            predict = tf.function(
-                lambda inputs: model.prediction_model(inputs, training=False),
-                input_signature=[self.signature[0]],
-                autograph=False,
-            )
-            self._compiled = (model, predict)
+            self._compiled = (model, prediction_graph(model.prediction_model))
         return self._compiled[1]
 
     def _row(self, record: Record, probabilities: np.ndarray) -> Row:

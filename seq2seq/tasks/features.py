@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from seq2seq.tasks.graphs import prediction_graph
 from seq2seq.tasks.padding import by_length, padded
 
 Batch = dict[str, np.ndarray]
@@ -47,7 +48,8 @@ def collected_features(
         name: np.zeros((count, tensor.shape[-1]), np.float32)
         for name, tensor in feature_model.output.items()
     }
+    encode = prediction_graph(feature_model)
     for chosen, batch in batches:
-        for name, values in feature_model(batch).items():
+        for name, values in encode(batch).items():
             vectors[name][chosen] = values
     return vectors

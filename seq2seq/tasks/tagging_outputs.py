@@ -1,16 +1,15 @@
 """What is made of a tagger's outputs: a loss in training, the best labels in prediction."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.kernels.library import graphs_stay_here, one_operation_at_a_time
+from seq2seq.kernels.library import one_operation_at_a_time
 from seq2seq.layers.crf import marginals, negative_log_likelihood
 from seq2seq.layers.crf_search import most_probable, n_best
 from seq2seq.models.tagger import Tagger
+from seq2seq.tasks.graphs import prediction_graph
 from seq2seq.tasks.padding import by_length, padded
 from seq2seq.training.losses import ElementLoss, TokenCrossEntropy
 
@@ -58,16 +57,16 @@ class TaggerSearch:
 
     def __init__(self, model: Tagger, count: int) -> None:
         self.model, self.count = model, count
-        self._search = compiled(
-            lambda inputs: best_labels(model, inputs, count), model.prediction_model
+        self._search = prediction_graph(
+            model.prediction_model, lambda inputs: best_labels(model, inputs, count)
         )
-        spelling = model.spelling_model
-        self._spell = None if spelling is None else compiled(spelling, spelling)
+        self._spell = model.spelling_model and prediction_graph(model.spelling_model)
 
     def __call__(self, batch: Mapping[str, tf.Tensor | np.ndarray]) -> dict[str, np.ndarray]:
         """Returns what `best_labels` does for what the tagger's `prediction_model` reads."""
+        tensors = {name: tf.convert_to_tensor(value) for name, value in batch.items()}
         with one_operation_at_a_time():
-            return {name: value.numpy() for name, value in self._search(batch).items()}
+            return {name: value.numpy() for name, value in self._search(tensors).items()}
 
     def spell(self, words: Sequence[np.ndarray]) -> tf.Tensor:
         """Returns the vectors of words, `(words, features)`, from the numbers of their characters.
@@ -84,17 +83,6 @@ class TaggerSearch:
             parts.append(self._spell({"characters": characters, "character_length": lengths}))
             order += chosen
         return tf.gather(tf.concat(parts, axis=0), np.argsort(order))
-
-
-def compiled(function: Callable[..., Any], model: keras.Model) -> Callable[..., Any]:
-    """Makes a graph, with kernels, of a function of what a model reads."""
-
-    def run(inputs: dict[str, tf.Tensor]) -> Any:
-        with graphs_stay_here():
-            return function(inputs)
-
-    read = {name: tf.TensorSpec(part.shape, part.dtype) for name, part in model.input.items()}
-    return tf.function(run, input_signature=[read], autograph=False)
 
 
 def best_labels(model: Tagger, inputs: Mapping[str, tf.Tensor], count: int) -> dict[str, tf.Tensor]:
