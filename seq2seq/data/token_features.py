@@ -162,15 +162,13 @@ class TokenFeatures:
 
     def columns_of_store(self) -> dict[str, ColumnSpec]:
         """Returns how the features of a sentence are made from its record."""
-        spelled = self.settings["characters"]
-        return self.columns_but_spelling() | {
-            name: ColumnSpec("tokens", encoder(encode, name, self))
-            for name, encoder, encode in (
-                ("characters", _RowEncoder, self._character_numbers),
-                ("word_lengths", _TokenEncoder, self._word_lengths),
-            )
-            if spelled
-        }
+        columns = self.columns_but_spelling()
+        if self.settings["characters"]:
+            spelling = _RowEncoder(self._character_numbers, "characters", self)
+            lengths = _TokenEncoder(self._word_lengths, "word_lengths", self)
+            columns["characters"] = ColumnSpec("tokens", spelling)
+            columns["word_lengths"] = ColumnSpec("tokens", lengths)
+        return columns
 
     def columns_but_spelling(self) -> dict[str, ColumnSpec]:
         """Returns those of `columns_of_store` that characters are not made of."""

@@ -176,11 +176,11 @@ class Tagger:
         searched = found
         if self.output == "constrained_softmax":
             searched = LegalPaths(labels, self.allowed, name="legal")(logits)
-        inputs = self.inputs
+        inputs = dict(self.inputs)
         if self.spelling_model is not None:
-            spelled = {"spelled": self.spelling_model.output}
-            known = inputs.keys() - self.spelling_model.input.keys()
-            inputs = {name: inputs[name] for name in inputs if name in known} | spelled
+            for name in self.spelling_model.input:
+                del inputs[name]
+            inputs["spelled"] = self.spelling_model.output
         self.prediction_model = keras.Model(inputs, searched, name="prediction")
 
 

@@ -60,7 +60,8 @@ class TaggerSearch:
         self._search = prediction_graph(
             model.prediction_model, lambda inputs: best_labels(model, inputs, count)
         )
-        self._spell = model.spelling_model and prediction_graph(model.spelling_model)
+        spelling = model.spelling_model
+        self._spell = None if spelling is None else prediction_graph(spelling)
 
     def __call__(self, batch: Mapping[str, tf.Tensor | np.ndarray]) -> dict[str, np.ndarray]:
         """Returns what `best_labels` does for what the tagger's `prediction_model` reads."""

@@ -54,7 +54,7 @@ void forward(bool, const Call& call) {
   const std::vector<float> before = zeros(sizes);
   const auto run = [&](auto type) {
     using T = decltype(type);
-    run_side_by_side(threads(), [&](int d, Threads& half) {
+    run_side_by_side([&](int d, Threads& half) {
       const Tensor *in = &weights[d * kInputs], *out = &outputs[d * kOutputs];
       const Shape s = sizes.shape(d);
       const History history = history_of(sizes, d, before, h.data<float>(), out[0].data<float>(),
@@ -95,7 +95,7 @@ void backward(bool, const Call& call) {
   };
   const auto run = [&](auto type) {
     using T = decltype(type);
-    run_side_by_side(threads(), [&](int d, Threads& half) {
+    run_side_by_side([&](int d, Threads& half) {
       const Tensor *in = &given[d * kInputs], *out = &outputs[d * kOutputs];
       std::vector<float> d_last_h(in[3].data<float>(), in[3].data<float>() + in[3].size());
       std::vector<float> d_last(in[4].data<float>(), in[4].data<float>() + in[4].size());

@@ -26,7 +26,7 @@ void by_rows(const Shape& s, const Task& task) {
   if (halves.count < 2 || Cell::kGates * s.units * s.units > kNearWeights) {
     return task(s, 0, threads());
   }
-  run_side_by_side(threads(), [&](int half, Threads& some) {
+  run_side_by_side([&](int half, Threads& some) {
     task(s.rows(halves.begin(half), halves.length(half)), halves.begin(half), some);
   });
 }

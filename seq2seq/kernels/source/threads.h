@@ -141,13 +141,21 @@ inline Threads& threads() {
   return pool;
 }
 
-// Calls `task` with 0 and 1 and a pool for each, of half the threads: two long loops side by side
-// need not wait for each other at every step.
+// Half of their number, twice.
+inline Threads& half_of_threads(int which) {
+  static Threads* const halves[] = {new Threads(std::max(1, threads().count() / 2)),
+                                    new Threads((threads().count() + 1) / 2)};
+  return *halves[which];
+}
+
+// Calls `task` with 0 and 1 and a half of the threads for each: two long loops side by side need not
+// wait for each other at every step.
 template <typename Task>
-void run_side_by_side(Threads& threads, const Task& task) {
-  static Threads* const halves[] = {new Threads(std::max(1, threads.count() / 2)),
-                                    new Threads(std::max(1, (threads.count() + 1) / 2))};
-  threads.run(2, [&](int64_t i) { task(static_cast<int>(i), *halves[i]); });
+void run_side_by_side(const Task& task) {
+  threads().run(2, [&](int64_t i) {
+    const auto half = static_cast<int>(i);
+    task(half, half_of_threads(half));
+  });
 }
 
 }  // namespace seq2seq
