@@ -58,8 +58,8 @@ class Tagger:
             spell, `(spellings, features)`; `None` if no characters are read.
         prediction_model: The same, but `spelled`, the vectors of `spelling_model`, in place of its
             inputs -> `logits` and `transitions` to be searched; with `softmax` only `logits`.
-        feature_model: The same -> every final state of the encoder by name, such as
-            `source.layer_0.forward.h`, `(batch, units)` each.
+        feature_model: What `prediction_model` reads -> every final state of the encoder by name,
+            such as `source.layer_0.forward.h`, `(batch, units)` each.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -111,7 +111,7 @@ class Tagger:
         sequence = keras.layers.SpatialDropout1D(locked_dropout, name="before")(sequence)
         sequence, states = encoder(sequence, self.inputs["length"])
         self.feature_model = keras.Model(
-            self.inputs,
+            self._spelled_inputs(),
             {f"source.{name}": state for name, state in named_states(states).items()},
             name="encoder_states",
         )
@@ -141,6 +141,13 @@ class Tagger:
         spelled = character_features(characters)(*read.values())
         spelled.name = "spelled"  # as the input that it is of the prediction model
         return keras.Model(read, spelled, name="spelling")
+
+    def _spelled_inputs(self) -> dict[str, Any]:
+        """Returns the inputs with what words are spelled as in place of their characters."""
+        if self.spelling_model is None:
+            return self.inputs
+        read = {n: part for n, part in self.inputs.items() if n not in self.spelling_model.input}
+        return {**read, "spelled": self.spelling_model.output}
 
     def _words(
         self, size: int, dim: int, word_dropout: float, embedding_dropout: float
@@ -176,12 +183,7 @@ class Tagger:
         searched = found
         if self.output == "constrained_softmax":
             searched = LegalPaths(labels, self.allowed, name="legal")(logits)
-        inputs = dict(self.inputs)
-        if self.spelling_model is not None:
-            for name in self.spelling_model.input:
-                del inputs[name]
-            inputs["spelled"] = self.spelling_model.output
-        self.prediction_model = keras.Model(inputs, searched, name="prediction")
+        self.prediction_model = keras.Model(self._spelled_inputs(), searched, name="prediction")
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")

@@ -238,7 +238,7 @@ class Tagging(StoredTask):
         records = [self._record(given, number) for number, given in enumerate(inputs, start=1)]
         rows = [self._row(record, [], 0.0) for record in records]
         search = self._search_of(model, n_best or 1)
-        for chosen, batch in self._spelled_batches(search, records, batch_size):
+        for chosen, batch in self._batches(search, records, batch_size):
             found = search(batch)
             for place, i in enumerate(chosen):
                 rows[i] = self._labelled(records[i], place, found, several=n_best is not None)
@@ -249,22 +249,17 @@ class Tagging(StoredTask):
     ) -> dict[str, np.ndarray]:
         """Returns the final states of the encoder by name, see `Tagger.feature_model`."""
         records = [self._record(given, number) for number, given in enumerate(inputs, start=1)]
-        batches = self._batches(records, batch_size)
+        batches = self._batches(self._search_of(model, 1), records, batch_size)
         return collected_features(model.feature_model, batches, len(records))
 
     def _batches(
-        self, records: Sequence[Record], batch_size: int
-    ) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
-        """Yields which records are read together, and what the model reads of them."""
-        encoded = encoded_columns(self.tokenizer.columns_of_store(), records)
-        for chosen in by_length(range(len(records)), encoded["words"], batch_size):
-            yield chosen, self.tokenizer.inputs(partial(padded_column, encoded, chosen))
-
-    def _spelled_batches(
         self, search: TaggerSearch, records: Sequence[Record], batch_size: int
     ) -> Iterator[tuple[list[int], dict[str, Any]]]:
-        """Yields the same for a search; each word of all records is spelled once."""
-        encoded = encoded_columns(self.tokenizer.columns_but_spelling(), records)
+        """Yields which records are read together, and what is read; each word is spelled once."""
+        encoded = {
+            name: spec.encoder.encode([record[spec.field] for record in records])
+            for name, spec in self.tokenizer.columns_but_spelling().items()
+        }
         spelled = {}
         if search.model.spelling_model is not None:
             tokens, encoded["spelling"] = numbered([record["tokens"] for record in records])
@@ -366,16 +361,6 @@ class Tagging(StoredTask):
         except OSError as error:
             raise UserError(f"{folder / 'columns.json'} cannot be read: {error}.") from error
         self.format = None if layout is None else ColumnFormat(**layout)
-
-
-def encoded_columns(
-    columns: Mapping[str, ColumnSpec], records: Sequence[Record]
-) -> dict[str, Sequence[np.ndarray]]:
-    """Returns the numbers of each record, column by column."""
-    return {
-        name: spec.encoder.encode([record[spec.field] for record in records])
-        for name, spec in columns.items()
-    }
 
 
 def padded_column(

@@ -132,7 +132,7 @@ def test_scores_and_probabilities_against_all_label_sequences(tagger, output):
     task, model = tagger(output)
     tokens = ["Ann", "Rome", "zzz"]
     row = task.predict(model, [{"tokens": tokens}], n_best=4)[0]
-    ((_, inputs),) = task._spelled_batches(task._search_of(model, 4), [{"tokens": tokens}], 1)
+    ((_, inputs),) = task._batches(task._search_of(model, 4), [{"tokens": tokens}], 1)
     found = model.prediction_model(tf.nest.map_structure(tf.convert_to_tensor, inputs))
     logits, size = found["logits"].numpy()[0], len(task.labels.names)
     transitions = np.zeros((size + 1, size + 1))
