@@ -34,13 +34,17 @@ class StateSpec:
         return f"{self.layers} layer(s), states {'/'.join(self.fields)} of {self.units} units"
 
 
-def describe_states(states: EncoderStates) -> str:
+EncoderShapes = Sequence[dict[str, dict[str, tuple[int | None, int]]]]
+"""The shapes of `EncoderStates`."""
+
+
+def describe_states(shapes: EncoderShapes) -> str:
     """Says in words what an encoder hands over, for error messages."""
-    first = states[0]
+    first = shapes[0]
     fields = next(iter(first.values()))
-    units = next(iter(fields.values())).shape[-1]
+    units = next(iter(fields.values()))[-1]
     directions = " and ".join(first)
-    return f"{len(states)} layer(s), {directions}, states {'/'.join(fields)} of {units} units"
+    return f"{len(shapes)} layer(s), {directions}, states {'/'.join(fields)} of {units} units"
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -55,11 +59,11 @@ class Bridge(keras.layers.Layer):
         super().__init__(**kwargs)
         self.spec = spec
 
-    def refuse(self, states: EncoderStates, need: str) -> None:
-        """Raises the error that names both sides."""
+    def refuse(self, shapes: EncoderShapes, need: str) -> None:
+        """Raises the error that names both sides; from `build`, whose errors Keras leaves alone."""
         raise ValueError(
             f"model.bridge: {type(self).__name__} needs {need}; the encoder gives "
-            f"{describe_states(states)}, the decoder takes {self.spec}. "
+            f"{describe_states(shapes)}, the decoder takes {self.spec}. "
             "DenseBridge fits any encoder to any decoder."
         )
 
@@ -72,15 +76,18 @@ class CopyBridge(Bridge):
         ValueError: If the encoder is bidirectional, or layers, units or cell differ.
     """
 
+    def build(self, states_shape: EncoderShapes) -> None:
+        """Refuses an encoder that does not fit."""
+        spec = self.spec
+        if len(states_shape) != spec.layers or any(set(each) != {"forward"} for each in states_shape):
+            self.refuse(states_shape, "one direction and equal numbers of layers")
+        for layer in states_shape:
+            found = {field: shape[-1] for field, shape in layer["forward"].items()}
+            if found != dict.fromkeys(spec.fields, spec.units):
+                self.refuse(states_shape, "the same cell and units on both sides")
+
     def call(self, states: EncoderStates) -> DecoderStates:
         """Maps `(batch, units)` states to the same states, without the direction level."""
-        spec = self.spec
-        if len(states) != spec.layers or any(set(layer) != {"forward"} for layer in states):
-            self.refuse(states, "one direction and equal numbers of layers")
-        for layer in states:
-            found = {field: tensor.shape[-1] for field, tensor in layer["forward"].items()}
-            if found != dict.fromkeys(spec.fields, spec.units):
-                self.refuse(states, "the same cell and units on both sides")
         return [dict(layer["forward"]) for layer in states]
 
 
@@ -93,19 +100,23 @@ class ConcatenateBridge(Bridge):
             twice as wide as one direction.
     """
 
+    def build(self, states_shape: EncoderShapes) -> None:
+        """Refuses an encoder that does not fit."""
+        spec = self.spec
+        if len(states_shape) != spec.layers or any(len(layer) != 2 for layer in states_shape):
+            self.refuse(states_shape, "two directions and equal numbers of layers")
+        for layer in states_shape:
+            found = {field: 2 * shape[-1] for field, shape in layer["forward"].items()}
+            if found != dict.fromkeys(spec.fields, spec.units):
+                need = "the same cell and a decoder twice as wide as one direction"
+                self.refuse(states_shape, need)
+
     def call(self, states: EncoderStates) -> DecoderStates:
         """Maps pairs of `(batch, units)` states to `(batch, 2 * units)` states."""
-        spec = self.spec
-        if len(states) != spec.layers or any(len(layer) != 2 for layer in states):
-            self.refuse(states, "two directions and equal numbers of layers")
-        for layer in states:
-            found = {field: 2 * tensor.shape[-1] for field, tensor in layer["forward"].items()}
-            if found != dict.fromkeys(spec.fields, spec.units):
-                self.refuse(states, "the same cell and a decoder twice as wide as one direction")
         return [
             {
                 field: ops.concatenate([layer["forward"][field], layer["backward"][field]], axis=-1)
-                for field in spec.fields
+                for field in self.spec.fields
             }
             for layer in states
         ]

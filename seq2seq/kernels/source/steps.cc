@@ -75,10 +75,11 @@ void dense(bool transposed, const Call& call) {
   const Weights weights(matrix, transposed, &packed);
   const int64_t rows = x.dim(0), columns = weights.columns;
   const Tensor y = call.output(0, {rows, columns});
+  const float* biases = optional(bias);
   float* to = y.data<float>();
   const Threads::Turn turn(threads());
   if (!weights.packed) {
-    fill_rows(optional(bias), columns, rows, to);
+    fill_rows(biases, columns, rows, to);
     return weights.multiply_by(x.data<float>(), rows, to);
   }
   PackedRows packed_rows(rows, weights.depth);
@@ -89,10 +90,10 @@ void dense(bool transposed, const Call& call) {
     for (int64_t p = pieces.begin(piece); p < pieces.begin(piece + 1); ++p) {
       const int64_t column = p * kTileColumns;
       const int64_t width = std::min<int64_t>(kTileColumns, columns - column);
-      for (int64_t i = 0; bias.size() && i < rows; ++i) {
-        std::memcpy(to + i * columns + column, bias.data<float>() + column, width * sizeof(float));
+      for (int64_t i = 0; biases && i < rows; ++i) {
+        std::memcpy(to + i * columns + column, biases + column, width * sizeof(float));
       }
-      panels.multiply(packed_rows, p, {to, columns}, column, bias.size() > 0);
+      panels.multiply(packed_rows, p, {to, columns}, column, biases != nullptr);
     }
   });
 }
