@@ -79,7 +79,9 @@ class CopyBridge(Bridge):
     def build(self, states_shape: EncoderShapes) -> None:
         """Refuses an encoder that does not fit."""
         spec = self.spec
-        if len(states_shape) != spec.layers or any(set(each) != {"forward"} for each in states_shape):
+        if len(states_shape) != spec.layers or any(
+            set(each) != {"forward"} for each in states_shape
+        ):
             self.refuse(states_shape, "one direction and equal numbers of layers")
         for layer in states_shape:
             found = {field: shape[-1] for field, shape in layer["forward"].items()}
