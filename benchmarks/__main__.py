@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import decoding, growth, sessions, tagging, training
+from benchmarks import decoding, growth, quality, sessions, tagging, training
 from benchmarks.harness import PROGRAMS, default_programs
 from benchmarks.works import WORKS
 
@@ -39,6 +39,12 @@ def main() -> None:
         default=default_programs(decoding.PROGRAMS),
         metavar=",".join(decoding.PROGRAMS),
     )
+    part = parts.add_parser("quality", description=quality.main.__doc__)
+    part.set_defaults(main=quality.main)
+    part.add_argument("--programs", type=_names(quality.PROGRAMS), default=list(quality.PROGRAMS))
+    part.add_argument("--epochs", type=int, default=12, help="of PyTorch, default: %(default)s")
+    part.add_argument("--results", type=Path, default=RESULTS, help="folder of JSON and plot")
+    part.add_argument("overrides", nargs="*", metavar="key=value", help="of our recipe")
     arguments = parser.parse_args()
     try:
         arguments.main(arguments)

@@ -100,3 +100,25 @@ def growth_plot(axes_found: Mapping[str, Mapping[str, list[dict[str, float]]]]) 
     for axes, name in zip(panels[:, 0], rows, strict=True):
         axes.set_ylabel(COLUMNS[name].replace(" (", "\n("))
     return figure
+
+
+def quality_plot(curves: Mapping[str, list[dict[str, float]]], goal: Mapping[str, float]) -> Figure:
+    """Draws BLEU over minutes of training.
+
+    Args:
+        curves: By program, the points after each epoch.
+        goal: The `bleu` to be reached within so many `minutes`.
+    """
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for colour, (program, points) in zip(SERIES, curves.items(), strict=False):
+        minutes, scores = ([point[key] for point in points] for key in ("minutes", "bleu"))
+        axes.plot(minutes, scores, "o-", color=colour, label=program)
+    axes.plot(goal["minutes"], goal["bleu"], "+", color=LIMIT, markersize=14, label="goal")
+    axes.set_xlabel("minutes of training")
+    axes.set_ylabel("BLEU, test 2016, beam of 5")
+    axes.set_xlim(left=0)
+    axes.grid(axis="y", alpha=0.4)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower right", frameon=False)
+    return figure

@@ -38,10 +38,7 @@ class Decoding(Translation):
     ) -> tuple[torch.Tensor, State]:
         """Returns the logits of the next token, `(rows, outputs)`, and the states."""
         outputs, state = self.lstm(self.embedding(tokens).unsqueeze(1), state)
-        scores = torch.bmm(outputs, memory.transpose(1, 2))
-        weights = scores.masked_fill(~mask.unsqueeze(1), float("-inf")).softmax(2)
-        joined = torch.cat([outputs, torch.bmm(weights, memory)], 2)
-        return self.output_layer(torch.tanh(self.projection(joined))).squeeze(1), state
+        return self.output_layer(self.attend(outputs, memory, mask)).squeeze(1), state
 
     @torch.no_grad()
     def greedy(self, batch: Batch) -> list[list[int]]:

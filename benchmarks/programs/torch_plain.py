@@ -84,12 +84,17 @@ class Translation(nn.Module):
         embedded = self.dropout(self.embedding(batch["target"]))
         outputs, _ = self.lstm(embedded, (h.unsqueeze(0), c.unsqueeze(0)))
         if self.projection is not None:
-            scores = torch.bmm(outputs, memory.transpose(1, 2))
-            real = (batch["source"] != PAD).unsqueeze(1)
-            weights = scores.masked_fill(~real, float("-inf")).softmax(2)
-            joined = torch.cat([outputs, torch.bmm(weights, memory)], 2)
-            outputs = torch.tanh(self.projection(joined))
+            outputs = self.attend(outputs, memory, batch["source"] != PAD)
         return self.output_layer(self.dropout(outputs))
+
+    def attend(
+        self, outputs: torch.Tensor, memory: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Returns Luong's attentional states, `(batch, steps, width)`."""
+        scores = torch.bmm(outputs, memory.transpose(1, 2))
+        weights = scores.masked_fill(~mask.unsqueeze(1), float("-inf")).softmax(2)
+        joined = torch.cat([outputs, torch.bmm(weights, memory)], 2)
+        return torch.tanh(self.projection(joined))
 
 
 class Tagging(nn.Module):

@@ -35,7 +35,8 @@ class Progress:
         learning_rate: The optimizer's learning rate as it was configured.
         identity: What the order of the batches depends on.
         history: Metrics by epoch.
-        costs: What had been spent at the end of each epoch: `seconds` and `target_tokens`.
+        costs: What had been spent at the end of each epoch: `seconds`, the part of them that is
+            `training_seconds`, and `target_tokens`.
     """
 
     epoch: int = 0

@@ -123,8 +123,13 @@ class Keeper(keras.callbacks.Callback):
             raise UserError(f"trainer.monitor: no metric '{self.monitor}' (known: {known})")
         named = {n if n.startswith("val_") else f"train_{n}": v for n, v in values.items()}
         progress.history.append({"step": progress.total_steps, **named})
-        seconds = self.before + time.monotonic() - self.began
-        progress.costs.append({"seconds": seconds, "target_tokens": progress.target_tokens})
+        progress.costs.append(
+            {
+                "seconds": self.before + time.monotonic() - self.began,
+                "training_seconds": progress.training_seconds,
+                "target_tokens": progress.target_tokens,
+            }
+        )
         progress.epoch, progress.step = epoch + 1, 0
         self.log_metrics({**named, "epoch": epoch + 1}, progress.total_steps)
         if self._is_best(values[self.monitor]):

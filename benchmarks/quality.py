@@ -1,0 +1,155 @@
+"""Time to quality: BLEU over the minutes of training, ours and plain PyTorch's, on Multi30k."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.batches import batch_of, save_batches
+from benchmarks.environments import torch_python
+from benchmarks.files import about_machine, load_before, write
+from benchmarks.harness import ROOT, Program, run_program
+from benchmarks.plots import quality_plot
+from benchmarks.works import WORKS
+from seq2seq.data.batching import Batching
+from seq2seq.data.text_files import read_lines
+from seq2seq.data.tokenizers import Tokenizer, TokenizerPair
+from seq2seq.evaluation.text import score_texts
+
+FILES = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
+SIDES = ("en", "de")
+RECIPE = "translation/multi30k_en_de"
+TORCH = Program("quality_torch", python=torch_python, tuned=True)
+PROGRAMS = ("seq2seq", "torch_tuned")
+GOAL = {"bleu": 35.0, "minutes": 6.0}
+"""What issue 4 asks for."""
+
+Points = list[dict[str, float]]
+Texts = dict[str, tuple[list[str], list[str]]]
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Trains one after the other; what is known is written after each."""
+    load = load_before()
+    texts = read_texts()
+    found: dict[str, Points] = {}
+    about = about_machine(load_before=load, overrides=arguments.overrides)
+    for name in arguments.programs:
+        if name == "seq2seq":
+            found[name] = ours(arguments.overrides)
+        else:
+            found[name] = plain_torch(texts, arguments.epochs)
+        write(arguments.results / "quality", {**about, "curves": found}, quality_plot(found, GOAL))
+    print(table(found))
+
+
+def folder() -> Path:
+    """Returns where Multi30k lies."""
+    data = os.environ.get("SEQ2SEQ_DATA", ROOT.parent / "shared" / "data")
+    return Path(data, "multi30k_en_de", "tok")
+
+
+def read_texts() -> Texts:
+    """Returns the sources and targets of each split."""
+    return {
+        split: tuple(list(read_lines(folder() / f"{stem}.lc.norm.tok.{side}")) for side in SIDES)
+        for split, stem in FILES.items()
+    }
+
+
+def ours(overrides: Sequence[str]) -> Points:
+    """Trains the recipe, with the test set in the place of the validation set.
+
+    Its loss and BLEU are only looked at: the last epoch's weights are the result.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        run = Path(place, "run")
+        test = FILES["test"]
+        command = [sys.executable, "-c", "from seq2seq.cli import main; main()", "train"]
+        settings = [
+            f"recipe={RECIPE}",
+            f"data.directory={folder()}",
+            *(
+                f"data.{side}.validation={test}.lc.norm.tok.{name}"
+                for side, name in zip(("source", "target"), SIDES, strict=True)
+            ),
+            "trainer.validation_scores=true",
+            "tracking=none",
+            f"hydra.run.dir={run}",
+            *overrides,
+        ]
+        subprocess.run([*command, *settings], check=True, stdout=sys.stderr)
+        epochs = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    return [point(epoch["training_seconds"], epoch["val_bleu"]) for epoch in epochs]
+
+
+def plain_torch(texts: Texts, epochs: int) -> Points:
+    """Trains PyTorch's model on our pieces, and scores what it translates."""
+    work = WORKS["A"]
+    tokenizer = Tokenizer("bpe", work.vocabulary)
+    pair = TokenizerPair(tokenizer, tokenizer, joint=True).fit(*texts["train"])
+    pieces = {
+        split: [pair.source.encode(source), pair.target.encode(target)]
+        for split, (source, target) in texts.items()
+    }
+    lengths = np.array([[len(s), len(t)] for s, t in zip(*pieces["train"], strict=True)])
+    order, batching = np.arange(len(lengths), dtype=np.uint64), Batching(work.batch_size)
+    by_length = np.argsort([len(source) for source in pieces["test"][0]], kind="stable")
+    with tempfile.TemporaryDirectory() as place:
+        for epoch in range(epochs):
+            chosen = batching.training_batches(lengths, order, seed=1, epoch=epoch)
+            save(pieces["train"], chosen, Path(place, f"epoch_{epoch:02}.npz"))
+        for split in ("validation", "test"):
+            rows = by_length if split == "test" else np.arange(len(pieces[split][0]))
+            cuts = range(work.batch_size, len(rows), work.batch_size)
+            save(pieces[split], np.split(rows, cuts), Path(place, f"{split}.npz"))
+        found = run_program(TORCH, work, Path(place))["points"]
+    references = [texts["test"][1][row] for row in by_length]
+    return [
+        point(each["training_seconds"], bleu(pair.target.decode(each["tokens"]), references))
+        for each in found
+    ]
+
+
+def save(sides: Sequence[Sequence[np.ndarray]], batches: Sequence[np.ndarray], path: Path) -> None:
+    """Writes the batches that some rows make."""
+    made = [
+        batch_of(WORKS["A"], *([side[row] for row in rows] for side in sides)) for rows in batches
+    ]
+    save_batches(made, path)
+
+
+def bleu(translations: Sequence[str], references: Sequence[str]) -> float:
+    """Returns the BLEU of text that is tokenised already."""
+    return score_texts(translations, references, ["bleu"], "none").values["bleu"]
+
+
+def point(seconds: float, score: float) -> dict[str, float]:
+    """Returns a point of a curve."""
+    return {"minutes": seconds / 60, "bleu": score}
+
+
+def reached(points: Points) -> dict[str, float] | None:
+    """Returns the first point that is as good as the goal."""
+    return next((each for each in points if each["bleu"] >= GOAL["bleu"]), None)
+
+
+def table(curves: Mapping[str, Points]) -> str:
+    """Returns what was reached, and when, in Markdown."""
+    lines = [
+        f"| program | {GOAL['bleu']:g} BLEU after | last epoch |",
+        "|---|---|---|",
+    ]
+    for name, points in curves.items():
+        first, last = reached(points), points[-1]
+        when = f"{first['minutes']:.1f} minutes" if first else "not reached"
+        lines.append(
+            f"| {name} | {when} | {last['bleu']:.1f} after {last['minutes']:.1f} minutes |"
+        )
+    return "\n".join(lines)
