@@ -60,6 +60,11 @@ def batch_of(work: Work, sources: Rows, targets: Rows) -> Batch:
     return batch
 
 
+def data_folder() -> Path:
+    """Returns the folder of the real data."""
+    return Path(os.environ.get("SEQ2SEQ_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
 def multi30k_lengths() -> np.ndarray:
     """Returns the tokens of each source and target, `(29,000, 2)`."""
     table = np.loadtxt(LENGTHS, delimiter=",", skiprows=1, dtype=np.int64)
@@ -103,9 +108,9 @@ def load_batches(path: Path) -> list[Batch]:
 
 def _rows(work: Work, count: int, seed: int) -> tuple[Rows, Rows]:
     """Returns the token ids of sources and targets, without start and end."""
-    folder = os.environ.get("SEQ2SEQ_DATA", Path(__file__).parents[2] / "shared" / "data")
-    if work.is_padded and Path(folder, f"{MULTI30K}.en").exists():
-        return _sentences(Path(folder), work.vocabulary)
+    folder = data_folder()
+    if work.is_padded and (folder / f"{MULTI30K}.en").exists():
+        return _sentences(folder, work.vocabulary)
     random = np.random.default_rng(seed)
     if work.length is not None:
         # A target ends with the end token, so that its labels are as many.

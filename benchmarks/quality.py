@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -11,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.batches import batch_of, save_batches
+from benchmarks.batches import batch_of, data_folder, save_batches
 from benchmarks.environments import torch_python
 from benchmarks.files import about_machine, load_before, write
-from benchmarks.harness import ROOT, Program, run_program
+from benchmarks.harness import Program, run_program
 from benchmarks.plots import quality_plot
 from benchmarks.works import WORKS
 from seq2seq.data.batching import Batching
@@ -54,8 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def folder() -> Path:
     """Returns where Multi30k lies."""
-    data = os.environ.get("SEQ2SEQ_DATA", ROOT.parent / "shared" / "data")
-    return Path(data, "multi30k_en_de", "tok")
+    return data_folder() / "multi30k_en_de" / "tok"
 
 
 def read_texts() -> Texts:
