@@ -1,9 +1,9 @@
 """Plain PyTorch that learns to translate: `python -m benchmarks.programs.quality_torch JOB`.
 
 As in `shared/peers/torch_plain.py`: uniform first weights, the attention's keys projected, Adam,
-and half of the learning rate after each epoch that does not lower the validation loss. Unlike there,
 and half of the learning rate after each epoch that does not lower the validation loss. Other than
 there, states reach the decoder unprojected. Reading an epoch's batches is timed, too.
+"""
 
 import sys
 import time
