@@ -15,11 +15,14 @@ class LogitStatistics(NamedTuple):
         log_normalizer: The logarithm of the sum of the exponentials of a row's logits.
         label_logit: The logit of the row's label.
         mean_logit: The mean of the row's logits.
+        divergence: `(rows / 2,)`, or `None` where rows are no pairs: KL(p || q) + KL(q || p) of the
+            distributions p and q of a pair.
     """
 
     log_normalizer: tf.Tensor
     label_logit: tf.Tensor
     mean_logit: tf.Tensor
+    divergence: tf.Tensor | None = None
 
 
 def logit_statistics(
@@ -29,6 +32,7 @@ def logit_statistics(
     labels: tf.Tensor,
     *,
     transposed: bool = False,
+    pairs: bool = False,
     training: bool = True,
 ) -> LogitStatistics:
     """Measures `features @ kernel + bias` row by row.
@@ -43,6 +47,7 @@ def logit_statistics(
         labels: Integers `(rows,)` below `classes`; a row with a negative one is left out, and its
             statistics are 0.
         transposed: Whether the kernel is an embedding, that is, has a row for each class.
+        pairs: Whether row i and row i + rows / 2 are a pair; they need the same label.
         training: Whether gradients are wanted.
 
     Returns:
@@ -53,10 +58,12 @@ def logit_statistics(
         bias = tf.zeros(kernel.shape[0 if transposed else 1])
     bias = tf.cast(bias, tf.float32)
     make = _kernel if usable(features.dtype, training) else _plain
-    return LogitStatistics(*make(labels, transposed)(features, kernel, bias))
+    return LogitStatistics(*make(labels, transposed, pairs)(features, kernel, bias))
 
 
-def _kernel(labels: tf.Tensor, transposed: bool) -> Callable[..., tuple[tf.Tensor, ...]]:
+def _kernel(
+    labels: tf.Tensor, transposed: bool, pairs: bool
+) -> Callable[..., tuple[tf.Tensor, ...]]:
     operations = library()
 
     @tf.custom_gradient
@@ -68,6 +75,13 @@ def _kernel(labels: tf.Tensor, transposed: bool) -> Callable[..., tuple[tf.Tenso
         )
         for statistic in statistics:
             statistic.set_shape(features.shape[:1])
+        differences = tf.zeros(0)
+        if pairs:
+            divergence, differences = operations.seq2seq_logit_divergences(
+                logits=logits, labels=labels, log_normalizers=statistics[0]
+            )
+            divergence.set_shape((None,))
+            statistics.append(divergence)
 
         def gradient(*d_statistics: tf.Tensor) -> tuple[tf.Tensor, ...]:
             d_features, d_kernel, d_bias, _ = operations.seq2seq_logit_statistics_gradient(
@@ -79,6 +93,8 @@ def _kernel(labels: tf.Tensor, transposed: bool) -> Callable[..., tuple[tf.Tenso
                 d_log_normalizers=d_statistics[0],
                 d_label_logits=d_statistics[1],
                 d_means=d_statistics[2],
+                differences=differences,
+                d_divergences=d_statistics[3] if pairs else tf.zeros(0),
                 transposed=transposed,
             )
             gradients = zip((d_features, d_kernel, d_bias), (features, kernel, bias), strict=True)
@@ -89,7 +105,9 @@ def _kernel(labels: tf.Tensor, transposed: bool) -> Callable[..., tuple[tf.Tenso
     return run
 
 
-def _plain(labels: tf.Tensor, transposed: bool) -> Callable[..., tuple[tf.Tensor, ...]]:
+def _plain(
+    labels: tf.Tensor, transposed: bool, pairs: bool
+) -> Callable[..., tuple[tf.Tensor, ...]]:
     @tf.custom_gradient
     def run(
         features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
@@ -100,21 +118,37 @@ def _plain(labels: tf.Tensor, transposed: bool) -> Callable[..., tuple[tf.Tensor
         places = tf.stack([tf.range(tf.shape(labels)[0]), tf.maximum(labels, 0)], axis=1)
         log_normalizer = tf.reduce_logsumexp(logits, axis=-1)
         label_logit = tf.gather_nd(logits, places)
+        mean_logit = tf.reduce_mean(logits, axis=-1)
+        statistics = [kept * log_normalizer, kept * label_logit, kept * mean_logit]
+        probabilities = tf.exp(logits - log_normalizer[:, tf.newaxis])
+        if pairs:
+            p, q = tf.split(probabilities, 2)
+            z_p, z_q = tf.split(logits, 2)
+            both = tf.split(kept, 2)[0]
+            statistics.append(both * tf.reduce_sum((p - q) * (z_p - z_q), axis=-1))
 
         def gradient(
-            d_normalizer: tf.Tensor, d_label: tf.Tensor, d_mean: tf.Tensor
+            d_normalizer: tf.Tensor, d_label: tf.Tensor, d_mean: tf.Tensor, *d_divergence: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
             share = kept * d_mean / tf.cast(tf.shape(logits)[1], tf.float32)
-            probabilities = tf.exp(logits - log_normalizer[:, tf.newaxis])
             d_logits = probabilities * (kept * d_normalizer)[:, tf.newaxis] + share[:, tf.newaxis]
             d_logits = tf.tensor_scatter_nd_add(d_logits, places, kept * d_label)
+            if pairs:
+                d = (both * d_divergence[0])[:, tf.newaxis]
+                d_p, d_q = _centred(z_p - z_q, p), _centred(z_q - z_p, q)
+                d_logits += tf.concat([d * (d_p + p - q), d * (d_q + q - p)], axis=0)
             d_bias = tf.reduce_sum(d_logits, axis=0)
             d_logits = tf.cast(d_logits, features.dtype)
             d_features = tf.matmul(d_logits, kernel, transpose_b=not transposed)
             operands = (d_logits, features) if transposed else (features, d_logits)
             return d_features, tf.matmul(*operands, transpose_a=True), d_bias
 
-        mean_logit = tf.reduce_mean(logits, axis=-1)
-        return (kept * log_normalizer, kept * label_logit, kept * mean_logit), gradient
+        return tuple(statistics), gradient
 
     return run
+
+
+def _centred(values: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    """Returns `p (v - mean of v under p)`, row by row."""
+    weighted = probabilities * values
+    return weighted - probabilities * tf.reduce_sum(weighted, axis=-1, keepdims=True)

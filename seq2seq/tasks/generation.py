@@ -21,6 +21,7 @@ from seq2seq.errors import UserError
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.tasks.base import Evaluation, Row, Task
 from seq2seq.tasks.padding import by_length, padded
+from seq2seq.training.dynamic_evaluation import dynamic_loss
 from seq2seq.training.feed import EpochFeed
 from seq2seq.training.losses import TokenCrossEntropy
 from seq2seq.training.weighted_model import WeightedModel
@@ -39,9 +40,10 @@ class Generation(Task):
         decoding: How texts are gone on with.
         samples: How many places of a split's documents are gone on from, to look at.
         prompt_length: The tokens of the document that are read before.
+        dynamic_rate: The learning rate of dynamic evaluation, see `DynamicModel`; 0 leaves it out.
 
     Raises:
-        UserError: If `samples` or `prompt_length` is impossible.
+        UserError: If an argument is impossible.
     """
 
     example_arguments: ClassVar[dict[str, Any]] = {"vocabulary_size": 5, "batch_size": 2}
@@ -62,12 +64,16 @@ class Generation(Task):
         decoding: Strategy,
         samples: int = 8,
         prompt_length: int = 64,
+        dynamic_rate: float = 0.0,
     ) -> None:
         for name, value in {"samples": samples, "prompt_length": prompt_length}.items():
             if value < 1:
                 raise UserError(f"task.{name}={value} is below 1.")
+        if dynamic_rate < 0:
+            raise UserError(f"task.dynamic_rate={dynamic_rate} is below 0.")
         self.tokenizer, self.batching, self.decoding = tokenizer, batching, decoding
         self.samples, self.prompt_length = samples, prompt_length
+        self.dynamic_rate = dynamic_rate
         self.loss = TokenCrossEntropy()
         self.stores: dict[str, TokenStore] = {}
         self._search: tuple[LanguageModel, Any] | None = None
@@ -117,10 +123,12 @@ class Generation(Task):
         """Returns each document of a split once, the state carried on."""
         return self._streamed(self.stores[split].columns["text"], carry=True)
 
-    def _streamed(self, column: RaggedColumn, carry: bool) -> tf.data.Dataset:
+    def _streamed(
+        self, column: RaggedColumn, carry: bool, windows: Windows | None = None
+    ) -> tf.data.Dataset:
         lengths = np.diff(column.offsets)
         order = np.arange(len(lengths))
-        return self._dataset(column, self.batching.batches(lengths, order, carry))
+        return self._dataset(column, (windows or self.batching).batches(lengths, order, carry))
 
     def _dataset(self, column: RaggedColumn, batches: list[np.ndarray]) -> tf.data.Dataset:
         return batch_dataset(
@@ -208,18 +216,24 @@ class Generation(Task):
         """Measures how well documents are predicted, and goes on from some of their places.
 
         Scores are `nats_per_character`, `bits_per_character` and `perplexity` (of a token, end
-        tokens included), with the state carried on over each document, and, as `reset_...`, with a
-        state of zeros at the start of each window. What is counted in characters can be compared
-        between tokenizers, as long as no token is unknown.
+        tokens included), with the state carried on over each document; as `reset_...` with a state
+        of zeros at the start of each window; and, where there is a `dynamic_rate`, as `dynamic_...`
+        with weights that go on learning from each window once it is measured. What is counted in
+        characters can be compared between tokenizers, as long as no token is unknown.
         """
         texts = [record["text"] for record in records]
         ids = self.tokenizer.encode(texts)
         offsets = np.cumsum([0, *map(len, ids)])
         column = RaggedColumn(offsets, np.concatenate(ids))
         predictions, characters = int(offsets[-1]) + len(ids), sum(map(len, texts))
+        measured = {
+            "": self._mean_loss(model, self._streamed(column, carry=True)),
+            "reset_": self._mean_loss(model, self._streamed(column, carry=False)),
+        }
+        if self.dynamic_rate:
+            measured["dynamic_"] = self._dynamic_loss(model, column)
         scores = {}
-        for prefix, carry in (("", True), ("reset_", False)):
-            nats = self._mean_loss(model, self._streamed(column, carry))
+        for prefix, nats in measured.items():
             per_character = nats * predictions / characters
             scores[f"{prefix}nats_per_character"] = per_character
             scores[f"{prefix}bits_per_character"] = per_character / math.log(2)
@@ -230,6 +244,12 @@ class Generation(Task):
         measured = WeightedModel(model.loss_model.input, model.loss_model.output, self.loss)
         measured.compile(jit_compile=False)
         return float(measured.evaluate(data, return_dict=True, verbose=0)["loss"])
+
+    def _dynamic_loss(self, model: LanguageModel, column: RaggedColumn) -> float:
+        log.info("dynamic evaluation: %s tokens, one by one", f"{len(column.tokens):,}")
+        in_order = Windows(batch_size=1, length=self.batching.length)  # nothing is read too early
+        data = self._streamed(column, carry=True, windows=in_order)
+        return dynamic_loss(model.loss_model, self.loss, self.dynamic_rate, data)
 
     def _continued(self, model: LanguageModel, column: RaggedColumn) -> list[Row]:
         """Goes on from places all over some documents."""

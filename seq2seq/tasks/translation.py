@@ -44,6 +44,8 @@ class Translation(StoredTask):
         batching: How rows become batches.
         decoding: The search.
         label_smoothing: Share of probability given to the uniform distribution in training.
+        consistency: Weight of the divergence between two readings of each training row, under two
+            dropout masks, see `TokenCrossEntropy`; a step takes about twice as long.
         metrics: Names of the scores of predictions.
         bleu_tokenize: sacreBLEU's tokenizer; `none` for text that is tokenised already.
         replace_unknown: Whether an unknown word becomes the source word that it attends to; needs
@@ -51,7 +53,7 @@ class Translation(StoredTask):
 
     Raises:
         UserError: If a metric or tokenizer is unknown.
-        ValueError: If `label_smoothing` is impossible.
+        ValueError: If `label_smoothing` or `consistency` is impossible.
     """
 
     example_arguments: ClassVar[dict[str, Any]] = {
@@ -76,6 +78,7 @@ class Translation(StoredTask):
         batching: Batching,
         decoding: Strategy,
         label_smoothing: float = 0.0,
+        consistency: float = 0.0,
         metrics: Sequence[str] = ("bleu", "chrf", "exact_match"),
         bleu_tokenize: str = "13a",
         replace_unknown: bool = False,
@@ -83,7 +86,7 @@ class Translation(StoredTask):
         check_metrics(metrics, bleu_tokenize)
         super().__init__(batching)
         self.tokenizer, self.decoding = tokenizer, decoding
-        self.loss = TokenCrossEntropy(label_smoothing)
+        self.loss = TokenCrossEntropy(label_smoothing, consistency)
         self.metrics, self.bleu_tokenize = list(metrics), bleu_tokenize
         self.replace_unknown = replace_unknown
         # Graphs are made once; a server must not keep those of every search it was asked for.

@@ -35,31 +35,42 @@ class TokenCrossEntropy:
 
     Args:
         label_smoothing: Share of probability given to the uniform distribution, in [0, 1).
+        consistency: Weight of the divergence between what the model says of one row under two
+            dropout masks (R-Drop, Liang et al., 2021, https://arxiv.org/abs/2106.14448).
 
     Raises:
-        ValueError: If `label_smoothing` is outside.
+        ValueError: If an argument is outside.
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: float = 0.0, consistency: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:
             raise ValueError(
                 f"label_smoothing: must be at least 0 and below 1, got {label_smoothing!r}"
             )
+        if consistency < 0:
+            raise ValueError(f"consistency: must be at least 0, got {consistency!r}")
         self.label_smoothing = label_smoothing
+        self.consistency = consistency
 
-    def __call__(self, labels: tf.Tensor, logits: Logits, weights: tf.Tensor) -> ElementLoss:
+    def __call__(
+        self, labels: tf.Tensor, logits: Logits, weights: tf.Tensor, twice: bool = False
+    ) -> ElementLoss:
         """Compares labels with logits.
 
         Args:
             labels: Integers `(...)`.
             logits: `(..., classes)`, or their factors.
             weights: `(...)`; elements of weight 0 are left out, and their loss may be anything.
+            twice: Whether the second half of the batch is the first once more, under another
+                dropout mask; needs the factors.
 
         Returns:
             The losses, float32 `(...)`.
         """
         if isinstance(logits, Mapping):
-            normalizer, label_logit, mean = _measured(tf.where(weights > 0, labels, -1), logits)
+            normalizer, label_logit, mean, divergence = _measured(
+                tf.where(weights > 0, labels, -1), logits, twice
+            )
             nll = normalizer - label_logit
             uniform = normalizer - mean  # -mean(log p)
             if "copied" in logits:
@@ -74,6 +85,8 @@ class TokenCrossEntropy:
         objective = nll + self.label_smoothing * (uniform - nll)
         if isinstance(logits, Mapping) and "penalty" in logits:
             objective += logits["penalty"]
+        if twice:  # half of the mean of both divergences, for each of the two
+            objective += self.consistency / 4 * tf.concat([divergence, divergence], axis=0)
         return ElementLoss(objective, nll)
 
 
@@ -101,7 +114,7 @@ def _with_copies(
     return -generated - tf.nn.softplus(copied - generated), uniform - parts["generated"]
 
 
-def _measured(labels: tf.Tensor, factors: Mapping[str, tf.Tensor]) -> LogitStatistics:
+def _measured(labels: tf.Tensor, factors: Mapping[str, tf.Tensor], pairs: bool) -> LogitStatistics:
     """Returns the statistics of logits that are given as factors, in the shape of `labels`."""
     features, transposed = factors["features"], "embeddings" in factors
     statistics = logit_statistics(
@@ -110,5 +123,11 @@ def _measured(labels: tf.Tensor, factors: Mapping[str, tf.Tensor]) -> LogitStati
         factors.get("bias"),
         tf.reshape(labels, (-1,)),
         transposed=transposed,
+        pairs=pairs,
     )
-    return LogitStatistics(*(tf.reshape(each, tf.shape(labels)) for each in statistics))
+    return LogitStatistics(
+        *(
+            None if each is None else tf.reshape(each, (-1, *tf.unstack(tf.shape(labels))[1:]))
+            for each in statistics
+        )
+    )

@@ -7,9 +7,9 @@ import keras
 import tensorflow as tf
 
 from seq2seq.kernels.library import graphs_stay_here
-from seq2seq.training.losses import ElementLoss
+from seq2seq.training.losses import ElementLoss, TokenCrossEntropy
 
-Loss = Callable[[Any, Any, Any], ElementLoss]
+Loss = Callable[..., ElementLoss]
 
 
 class Perplexity(keras.metrics.Mean):
@@ -30,12 +30,14 @@ class WeightedModel(keras.Model):
     Args:
         inputs: As `keras.Model`'s.
         outputs: As `keras.Model`'s.
-        loss: Gives the loss of each element from labels, outputs and weights.
+        loss: Gives the loss of each element from labels, outputs and weights. If it weighs
+            consistency, a training batch is read twice at once, under two dropout masks.
     """
 
     def __init__(self, inputs: Any, outputs: Any, loss: Loss) -> None:
         super().__init__(inputs, outputs)
         self.element_loss = loss
+        self.reads_twice = isinstance(loss, TokenCrossEntropy) and loss.consistency > 0
         self.mean_loss = keras.metrics.Mean(name="loss")
         self.perplexity = Perplexity(name="perplexity")
 
@@ -46,9 +48,19 @@ class WeightedModel(keras.Model):
 
     def train_step(self, data: tuple[Any, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Updates the weights from one batch."""
+        return self._learn(data, training=True)
+
+    def _learn(
+        self, data: tuple[Any, tf.Tensor, tf.Tensor], training: bool
+    ) -> dict[str, tf.Tensor]:
+        options = {}
+        if training and self.reads_twice:
+            data = tf.nest.map_structure(lambda each: tf.concat([each, each], axis=0), data)
+            options["twice"] = True
         inputs, labels, weights = data
         with tf.GradientTape() as tape:
-            losses = self.element_loss(labels, self(inputs, training=True), weights)
+            outputs = self(inputs, training=training)
+            losses = self.element_loss(labels, outputs, weights, **options)
             objective = tf.reduce_sum(losses.objective * weights) / tf.reduce_sum(weights)
             if self.losses:
                 objective += tf.add_n(self.losses)

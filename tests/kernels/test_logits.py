@@ -50,7 +50,7 @@ def results(features, kernel, bias, labels, transposed, dtype=tf.float32):
         tape.watch(variables)
         statistics = logit_statistics(
             *variables, tf.constant(labels, tf.int32), transposed=transposed
-        )
+        )[:3]
         total = tf.add_n(
             [
                 tf.reduce_sum(each * np.cos(np.arange(len(labels)) + n).astype(np.float32))
@@ -130,3 +130,47 @@ def test_training_uses_the_kernel_and_inference_does_not():
     assert usable(tf.float32, training=True)
     assert not usable(tf.float32, training=False)
     assert not usable(tf.float64, training=True)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    pairs=st.integers(0, 40),
+    dim=st.integers(1, 20),
+    classes=st.integers(1, 70),
+    transposed=st.booleans(),
+)
+def test_divergences_of_pairs_are_those_of_the_definition(way, pairs, dim, classes, transposed):
+    features, kernel, bias, _ = operands(2 * pairs, dim, classes, transposed)
+    features *= 0.3
+    labels = np.tile(operands(pairs, dim, classes, transposed)[-1], 2)
+    weights = np.cos(np.arange(pairs))
+    variables = [tf.constant(each, tf.float32) for each in (features, kernel, bias)]
+    exact = [tf.constant(each, tf.float64) for each in (features, kernel, bias)]
+    with pytest.MonkeyPatch.context() as patch, tf.GradientTape() as tape:
+        if way == "plain":
+            patch.setattr(logits, "usable", lambda *_: False)
+        tape.watch(variables)
+        found = logit_statistics(*variables, labels, transposed=transposed, pairs=True)
+        total = tf.reduce_sum(found.divergence * np.float32(weights))
+        total += tf.reduce_sum(found.log_normalizer)
+    with tf.GradientTape() as true_tape:
+        true_tape.watch(exact)
+        values = tf.matmul(exact[0], exact[1], transpose_b=transposed) + exact[2]
+        p, q = tf.split(tf.nn.log_softmax(values), 2)
+        kept = (labels >= 0).astype(float)
+        true = kept[:pairs] * tf.reduce_sum((tf.exp(p) - tf.exp(q)) * (p - q), axis=-1)
+        true_total = tf.reduce_sum(true * weights)
+        true_total += tf.reduce_sum(kept * tf.reduce_logsumexp(values, axis=-1))
+    np.testing.assert_allclose(found.divergence, true, rtol=2e-4, atol=2e-5)
+    gradients = tape.gradient(total, variables), true_tape.gradient(true_total, exact)
+    for mine, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=2e-4, atol=5e-5)
+
+
+@pytest.mark.compiled
+def test_rows_that_are_no_pairs_are_an_error():
+    features, kernel, bias, _ = operands(2, 3, 4, False)
+    variables = [tf.constant(each, tf.float32) for each in (features, kernel, bias)]
+    with pytest.raises(tf.errors.OpError, match="rows are no pairs"):
+        logit_statistics(*variables, np.array([0, -1]), pairs=True)

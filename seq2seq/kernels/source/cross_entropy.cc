@@ -1,4 +1,4 @@
-// The ops Seq2seqLogitStatistics and Seq2seqLogitStatisticsGradient.
+// The ops Seq2seqLogitStatistics, Seq2seqLogitDivergences and Seq2seqLogitStatisticsGradient.
 //
 // A layer's logits and what a cross-entropy needs of them, in one go: of each row the logarithm of
 // the sum of exponentials, the label's logit and the mean. There is one array of logits; going back
@@ -7,6 +7,11 @@
 // Shapes: features (rows, dim), kernel (dim, classes) or, transposed, (classes, dim), bias (classes)
 // or empty, labels (rows), statistics (rows). Rows with a negative label are left out: there are
 // logits, (kept rows, classes), of the others only. All results are float32.
+//
+// Rows may be pairs, row i and row i + rows / 2 with the same label: then there also are divergences,
+// (rows / 2), KL(p || q) + KL(q || p) of a pair's distributions p and q. With z the logits that is
+// the sum of (p - q) (z_p - z_q), so that both normalizers cancel; differences, (rows), are the means
+// of z_p - z_q under p (first half) and under q (second half).
 #include <cmath>
 #include <limits>
 #include <string>
@@ -66,16 +71,69 @@ Statistics measure(float* logits, const float* bias, int64_t classes) {
   return {highest_rest + std::log(total), mean};
 }
 
+// What a row's gradient is made of.
+struct Slopes {
+  float log_normalizer, d_log_normalizer, d_mean, difference;
+};
+
 // Turns a row of logits into the gradient d_log_normalizer * softmax + d_mean / classes.
-void differentiate(float* logits, int64_t classes, float log_normalizer, float d_log_normalizer,
-                   float d_mean) {
-  const float share = d_mean / static_cast<float>(classes);
+void differentiate(float* logits, int64_t classes, const Slopes& of) {
+  const float share = of.d_mean / static_cast<float>(classes);
   int64_t j = 0;
   for (; j + kLanes <= classes; j += kLanes) {
-    store(logits + j, exp(load(logits + j) - log_normalizer) * d_log_normalizer + share);
+    store(logits + j, exp(load(logits + j) - of.log_normalizer) * of.d_log_normalizer + share);
   }
   for (; j < classes; ++j) {
-    logits[j] = std::exp(logits[j] - log_normalizer) * d_log_normalizer + share;
+    logits[j] = std::exp(logits[j] - of.log_normalizer) * of.d_log_normalizer + share;
+  }
+}
+
+struct PairStatistics {
+  float first, second;
+};
+
+// The means of the differences of a pair's logits under both distributions.
+PairStatistics differences(const float* first, const float* second, int64_t classes,
+                           PairStatistics log_normalizers) {
+  const int64_t whole = classes / kLanes * kLanes;
+  Vector under_first{}, under_second{};
+  for (int64_t j = 0; j < whole; j += kLanes) {
+    const Vector a = load(first + j), b = load(second + j), difference = a - b;
+    under_first += exp(a - log_normalizers.first) * difference;
+    under_second += exp(b - log_normalizers.second) * difference;
+  }
+  PairStatistics means{sum_of_lanes(under_first), sum_of_lanes(under_second)};
+  for (int64_t j = whole; j < classes; ++j) {
+    const float difference = first[j] - second[j];
+    means.first += std::exp(first[j] - log_normalizers.first) * difference;
+    means.second += std::exp(second[j] - log_normalizers.second) * difference;
+  }
+  return means;
+}
+
+// As `differentiate`, for both rows of a pair, whose divergence has a gradient, too.
+void differentiate_pair(float* first, float* second, int64_t classes, const Slopes& of_first,
+                        const Slopes& of_second, float d_divergence) {
+  const float share_first = of_first.d_mean / static_cast<float>(classes);
+  const float share_second = of_second.d_mean / static_cast<float>(classes);
+  const auto run = [&](auto& a, auto& b, const auto& p, const auto& q) {
+    const auto difference = a - b;
+    const auto apart = (p - q) * d_divergence;
+    a = p * (of_first.d_log_normalizer + d_divergence * (difference - of_first.difference)) +
+        share_first + apart;
+    b = q * (of_second.d_log_normalizer - d_divergence * (difference - of_second.difference)) +
+        share_second - apart;
+  };
+  int64_t j = 0;
+  for (; j + kLanes <= classes; j += kLanes) {
+    Vector a = load(first + j), b = load(second + j);
+    run(a, b, exp(a - of_first.log_normalizer), exp(b - of_second.log_normalizer));
+    store(first + j, a);
+    store(second + j, b);
+  }
+  for (; j < classes; ++j) {
+    run(first[j], second[j], std::exp(first[j] - of_first.log_normalizer),
+        std::exp(second[j] - of_second.log_normalizer));
   }
 }
 
@@ -83,19 +141,27 @@ void differentiate(float* logits, int64_t classes, float log_normalizer, float d
 struct KeptRows {
   std::vector<int64_t> rows, offsets;
 
-  KeptRows(const Tensor& labels, const Size& size) {
-    for (int64_t i = 0; i < size.rows; ++i) {
+  KeptRows(const Tensor& labels, int64_t classes, int64_t dim) {
+    for (int64_t i = 0; i < labels.dim(0); ++i) {
       const int32_t label = labels.data<int32_t>()[i];
-      if (label >= size.classes) {
+      if (label >= classes) {
         throw std::out_of_range("label " + std::to_string(label) + " is not one of " +
-                                std::to_string(size.classes) + " classes");
+                                std::to_string(classes) + " classes");
       }
       if (label < 0) continue;
       rows.push_back(i);
-      offsets.push_back(i * size.dim);
+      offsets.push_back(i * dim);
     }
   }
   int64_t count() const { return static_cast<int64_t>(rows.size()); }
+  int64_t pairs(int64_t of_rows) const {
+    const int64_t half = count() / 2;
+    if (of_rows % 2 || count() % 2) throw std::invalid_argument("rows are no pairs");
+    for (int64_t k = 0; k < half; ++k) {
+      if (rows[k] + of_rows / 2 != rows[k + half]) throw std::invalid_argument("rows are no pairs");
+    }
+    return half;
+  }
 };
 
 void clear(const Tensor& tensor) {
@@ -106,7 +172,7 @@ void forward(bool transposed, const Call& call) {
   const Tensor features = call.input(0), kernel = call.input(1), bias = call.input(2),
                labels = call.input(3);
   const Size size(transposed, features, kernel);
-  const KeptRows kept(labels, size);
+  const KeptRows kept(labels, size.classes, size.dim);
   const Tensor logits = call.output(0, {kept.count(), size.classes});
   const Tensor log_normalizers = call.output(1, {size.rows});
   const Tensor label_logits = call.output(2, {size.rows});
@@ -133,13 +199,34 @@ void forward(bool transposed, const Call& call) {
   });
 }
 
+void diverge(bool, const Call& call) {
+  const Tensor logits = call.input(0), labels = call.input(1), log_normalizers = call.input(2);
+  const int64_t rows = labels.dim(0), classes = logits.dim(1);
+  const KeptRows kept(labels, classes, 0);
+  const Tensor divergences = call.output(0, {rows / 2}), differences_ = call.output(1, {rows});
+  clear(divergences);
+  clear(differences_);
+  const int64_t pairs = kept.pairs(rows);
+  const Threads::Turn turn(threads());
+  threads().run(pairs, [&](int64_t k) {
+    const int64_t first = kept.rows[k], second = kept.rows[k + pairs];
+    const float* normalizers = log_normalizers.data<float>();
+    const PairStatistics means =
+        differences(logits.data<float>() + k * classes, logits.data<float>() + (k + pairs) * classes,
+                    classes, {normalizers[first], normalizers[second]});
+    differences_.data<float>()[first] = means.first;
+    differences_.data<float>()[second] = means.second;
+    divergences.data<float>()[first] = means.first - means.second;
+  });
+}
+
 void backward(bool transposed, const Call& call) {
   const Tensor features = call.input(0), kernel = call.input(1), labels = call.input(2),
                log_normalizers = call.input(4),
                d_log_normalizers = call.input(5), d_label_logits = call.input(6),
-               d_means = call.input(7);
+               d_means = call.input(7), differences = call.input(8), d_divergences = call.input(9);
   const Size size(transposed, features, kernel);
-  const KeptRows kept(labels, size);
+  const KeptRows kept(labels, size.classes, size.dim);
   const Tensor d_features = call.output(0, {size.rows, size.dim});
   const Tensor d_kernel = call.output(1, {kernel.dim(0), kernel.dim(1)});
   const Tensor d_bias = call.output(2, {size.classes});
@@ -148,21 +235,40 @@ void backward(bool transposed, const Call& call) {
   float* d = d_logits.data<float>();
   const Threads::Turn turn(threads());
   if (kept.count() < size.rows) clear(d_features);
+  const int64_t pairs = d_divergences.size() ? kept.pairs(size.rows) : 0;
+  const auto slopes = [&](int64_t at) {
+    return Slopes{log_normalizers.data<float>()[at], d_log_normalizers.data<float>()[at],
+                  d_means.data<float>()[at], pairs ? differences.data<float>()[at] : 0};
+  };
+  const auto row_of = [&](int64_t k) {
+    float* row = d + k * size.classes;
+    const float* from = logits + k * size.classes;
+    if (row != from) std::memcpy(row, from, size.classes * sizeof(float));
+    return row;
+  };
   // Rows are summed for the bias in groups while they are in the cache, then the groups.
-  const Pieces groups(kept.count(), kRowsOfGroup);
+  const Pieces groups(pairs ? pairs : kept.count(), kRowsOfGroup);
   Buffer sums(groups.count * size.classes);
   threads().run(groups.count, [&](int64_t g) {
     float* sum = sums.data() + g * size.classes;
     std::memset(sum, 0, size.classes * sizeof(float));
-    for (int64_t i = groups.begin(g); i < groups.begin(g + 1); ++i) {
-      float* row = d + i * size.classes;
-      const float* from = logits + i * size.classes;
-      const int64_t at = kept.rows[i];
-      if (row != from) std::memcpy(row, from, size.classes * sizeof(float));
-      differentiate(row, size.classes, log_normalizers.data<float>()[at],
-                    d_log_normalizers.data<float>()[at], d_means.data<float>()[at]);
+    const auto finish = [&](float* row, int64_t at) {
       row[labels.data<int32_t>()[at]] += d_label_logits.data<float>()[at];
       for (int64_t j = 0; j < size.classes; ++j) sum[j] += row[j];
+    };
+    for (int64_t k = groups.begin(g); k < groups.begin(g + 1); ++k) {
+      const int64_t at = kept.rows[k];
+      float* row = row_of(k);
+      if (pairs) {
+        const int64_t other = kept.rows[k + pairs];
+        float* partner = row_of(k + pairs);
+        differentiate_pair(row, partner, size.classes, slopes(at), slopes(other),
+                           d_divergences.data<float>()[at]);
+        finish(partner, other);
+      } else {
+        differentiate(row, size.classes, slopes(at));
+      }
+      finish(row, at);
     }
   });
   sum_rows(threads(), {sums.data(), size.classes}, groups.count, size.classes,
@@ -193,10 +299,15 @@ const bool registered =
          {"features: T", "kernel: T", "bias: float", "labels: int32"},
          {"logits: float", "log_normalizers: float", "label_logits: float", "means: float"},
          {kMatrixType}}) &&
+    register_op<kNoFlag, diverge>({"Seq2seqLogitDivergences",
+                                   {"logits: float", "labels: int32", "log_normalizers: float"},
+                                   {"divergences: float", "differences: float"},
+                                   {}}) &&
     register_op<kTransposed, backward>(
         {"Seq2seqLogitStatisticsGradient",
          {"features: T", "kernel: T", "labels: int32", "logits: float", "log_normalizers: float",
-          "d_log_normalizers: float", "d_label_logits: float", "d_means: float"},
+          "d_log_normalizers: float", "d_label_logits: float", "d_means: float",
+          "differences: float", "d_divergences: float"},
          {"d_features: float", "d_kernel: float", "d_bias: float", "d_logits: float"},
          {kMatrixType}});
 

@@ -1,0 +1,83 @@
+"""Training on two readings of each row: the loss is R-Drop's, written down in numpy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq2seq.layers.logit_factors import LogitFactors
+from seq2seq.training.losses import TokenCrossEntropy
+from seq2seq.training.weighted_model import WeightedModel
+
+ROWS, STEPS, DIM, CLASSES = 3, 4, 5, 7
+
+
+class HalvesApart(keras.layers.Layer):
+    """Stands in for dropout: the second half of a training batch is read otherwise."""
+
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        first, second = tf.split(inputs, 2)
+        return tf.concat([first, second * [1.5, 0.0, 1.0, 0.5, 1.0]], axis=0)
+
+
+def model_of(loss):
+    inputs = keras.Input((None, DIM))
+    factors = LogitFactors(keras.layers.Dense(CLASSES, kernel_initializer="random_normal"))
+    model = WeightedModel(inputs, factors(HalvesApart()(inputs)), loss)
+    model.compile("sgd", jit_compile=False)
+    return model
+
+
+def batch():
+    generator = np.random.default_rng(3)
+    inputs = generator.normal(size=(ROWS, STEPS, DIM)).astype(np.float32)
+    labels = generator.integers(0, CLASSES, (ROWS, STEPS)).astype(np.int32)
+    weights = (np.arange(STEPS) < [[4], [2], [3]]).astype(np.float32)
+    return inputs, labels, weights
+
+
+def log_probabilities(model, inputs):
+    kernel, bias = model.trainable_variables
+    logits = inputs @ kernel.numpy() + bias.numpy()
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+def test_the_objective_weighs_both_divergences():
+    loss = TokenCrossEntropy(consistency=5.0)
+    model, (inputs, labels, weights) = model_of(loss), batch()
+    read_twice = [np.concatenate([each, each]) for each in (inputs, labels, weights)]
+    outputs = model(tf.constant(read_twice[0]), training=True)
+    found = loss(tf.constant(read_twice[1]), outputs, read_twice[2], twice=True)
+    objective = np.sum(found.objective * read_twice[2]) / read_twice[2].sum()
+
+    p = log_probabilities(model, inputs)
+    q = log_probabilities(model, inputs * [1.5, 0.0, 1.0, 0.5, 1.0])
+    losses = [-np.take_along_axis(each, labels[..., None], -1)[..., 0] for each in (p, q)]
+    apart = ((np.exp(p) - np.exp(q)) * (p - q)).sum(-1)  # KL(p || q) + KL(q || p)
+    expected = (losses[0] + losses[1]) / 2 + 5.0 / 2 * apart / 2
+    assert objective == pytest.approx((expected * weights).sum() / weights.sum(), rel=1e-5)
+
+
+def test_a_step_learns_from_both_readings_and_evaluation_reads_once():
+    step, apart = {}, {}
+    data = batch()
+    for consistency in (1e-6, 50.0):
+        keras.utils.set_random_seed(1)
+        model = model_of(TokenCrossEntropy(consistency=consistency))
+        before = model.evaluate(tf.data.Dataset.from_tensors(data), verbose=0)[0]
+        p = log_probabilities(model, data[0])
+        nll = -np.take_along_axis(p, data[1][..., None], -1)[..., 0]
+        assert before == pytest.approx((nll * data[2]).sum() / data[2].sum(), rel=1e-5)
+        step[consistency] = model.train_on_batch(*data, return_dict=True)["loss"]
+        q = log_probabilities(model, data[0] * [1.5, 0.0, 1.0, 0.5, 1.0])
+        p = log_probabilities(model, data[0])
+        apart[consistency] = (((np.exp(p) - np.exp(q)) * (p - q)).sum(-1) * data[2]).sum()
+    assert step[1e-6] == step[50.0]  # what is reported is the cross-entropy alone
+    assert apart[50.0] < apart[1e-6]
+
+
+def test_an_impossible_weight_is_refused():
+    with pytest.raises(ValueError, match="consistency: must be at least 0, got -1"):
+        TokenCrossEntropy(consistency=-1)
