@@ -20,6 +20,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the references of --source, line by line, if it does not hold them itself",
     )
+    parser.add_argument(
+        "--dynamic-rate",
+        metavar="RATE",
+        type=float,
+        help="language models: also measure one that goes on learning from what it has read, with "
+        "this learning rate (dynamic evaluation)",
+    )
     parser.add_argument("--output", type=Path, help="where to write the predictions as JSONL")
     parser.add_argument(
         "--gate",
@@ -44,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     if gate is not None and gate.champion and options.champion is None:
         raise UserError("--gate: say what the champion is: --champion models:/NAME@champion")
     model, asked = local_run(options.model), (options.split, options.source, options.target)
-    scores = evaluate(model, *asked, options.output)
+    scores = evaluate(model, *asked, options.output, options.dynamic_rate)
     if gate is None:
         return 0
     champion = None

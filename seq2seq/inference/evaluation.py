@@ -13,6 +13,7 @@ from seq2seq.data.labelled_files import labelled_file
 from seq2seq.errors import UserError
 from seq2seq.inference.files import check_readable, output
 from seq2seq.inference.predictor import Predictor
+from seq2seq.tasks.generation import Generation, checked_rate
 from seq2seq.tasks.model_folder import PARTS, build_task, check_trusted
 
 
@@ -22,6 +23,7 @@ def evaluate(
     source: Path | None,
     target: Path | None,
     predictions: Path | None,
+    dynamic_rate: float | None = None,
 ) -> dict[str, float]:
     """Predicts and scores, and prints the scores as JSON.
 
@@ -32,6 +34,8 @@ def evaluate(
             was trained on, or in columns (CoNLL).
         target: The references of a file of sources, line by line.
         predictions: Where to write the predictions as JSONL.
+        dynamic_rate: Of a language model: the learning rate of dynamic evaluation, instead of its
+            own.
 
     Returns:
         The scores.
@@ -44,6 +48,12 @@ def evaluate(
     with nullcontext() if predictions is None else output(str(predictions)) as stream:
         records = list(data.records(split))
         predictor = Predictor.load(run_folder)
+        if dynamic_rate is not None:
+            if not isinstance(predictor.task, Generation):
+                raise UserError(
+                    "--dynamic-rate: is for language models, trained by task=generation"
+                )
+            predictor.task.dynamic_rate = checked_rate(dynamic_rate, "--dynamic-rate")
         evaluation = predictor.task.evaluate(predictor.model, records)
         if stream is not None:
             for row in evaluation.rows:

@@ -69,11 +69,9 @@ class Generation(Task):
         for name, value in {"samples": samples, "prompt_length": prompt_length}.items():
             if value < 1:
                 raise UserError(f"task.{name}={value} is below 1.")
-        if dynamic_rate < 0:
-            raise UserError(f"task.dynamic_rate={dynamic_rate} is below 0.")
         self.tokenizer, self.batching, self.decoding = tokenizer, batching, decoding
         self.samples, self.prompt_length = samples, prompt_length
-        self.dynamic_rate = dynamic_rate
+        self.dynamic_rate = checked_rate(dynamic_rate, "task.dynamic_rate")
         self.loss = TokenCrossEntropy()
         self.stores: dict[str, TokenStore] = {}
         self._search: tuple[LanguageModel, Any] | None = None
@@ -279,6 +277,13 @@ class Generation(Task):
     def load(self, folder: Path) -> None:
         """Reads the tokenizer."""
         self.tokenizer = Tokenizer.load(folder / "tokenizer.json")
+
+
+def checked_rate(rate: float, key: str) -> float:
+    """Returns a learning rate of dynamic evaluation, or raises a `UserError` that names its key."""
+    if rate < 0:
+        raise UserError(f"{key}={rate} is below 0.")
+    return rate
 
 
 def continuation(

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import sacrebleu
+from language_run import prepared, saved_run
 from omegaconf import OmegaConf
 
 from seq2seq.errors import UserError
@@ -99,3 +100,25 @@ def test_a_run_that_names_other_code_is_refused(run_folder, tmp_path):
     with pytest.raises(UserError, match="must not run other code"):
         evaluate(tmp_path, "test", None, None, None)
     assert not (tmp_path / "written").exists()
+
+
+def test_dynamic_evaluation_of_a_language_model(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    config, *_ = prepared(tmp_path)
+    folder = saved_run(tmp_path)
+    (folder / ".hydra").mkdir()
+    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+    found = {}
+    for rate in (None, 0.003):
+        evaluate(folder, "test", None, None, None, rate)
+        found[rate] = json.loads(capsys.readouterr().out)
+    assert "dynamic_perplexity" not in found[None]
+    assert found[0.003]["dynamic_perplexity"] < found[0.003]["perplexity"]
+    assert found[0.003]["perplexity"] == found[None]["perplexity"]
+    with pytest.raises(UserError, match=r"--dynamic-rate=-1.0 is below 0"):
+        evaluate(folder, "test", None, None, None, -1.0)
+
+
+def test_dynamic_evaluation_of_anything_else_is_refused(run_folder):
+    with pytest.raises(UserError, match="--dynamic-rate: is for language models"):
+        evaluate(run_folder, "test", None, None, None, 0.001)
