@@ -120,9 +120,8 @@ def _plain(
         label_logit = tf.gather_nd(logits, places)
         mean_logit = tf.reduce_mean(logits, axis=-1)
         statistics = [kept * log_normalizer, kept * label_logit, kept * mean_logit]
-        probabilities = tf.exp(logits - log_normalizer[:, tf.newaxis])
         if pairs:
-            p, q = tf.split(probabilities, 2)
+            p, q = tf.split(_probabilities(logits, log_normalizer), 2)
             z_p, z_q = tf.split(logits, 2)
             both = tf.split(kept, 2)[0]
             statistics.append(both * tf.reduce_sum((p - q) * (z_p - z_q), axis=-1))
@@ -131,7 +130,8 @@ def _plain(
             d_normalizer: tf.Tensor, d_label: tf.Tensor, d_mean: tf.Tensor, *d_divergence: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
             share = kept * d_mean / tf.cast(tf.shape(logits)[1], tf.float32)
-            d_logits = probabilities * (kept * d_normalizer)[:, tf.newaxis] + share[:, tf.newaxis]
+            d_logits = _probabilities(logits, log_normalizer)
+            d_logits = d_logits * (kept * d_normalizer)[:, tf.newaxis] + share[:, tf.newaxis]
             d_logits = tf.tensor_scatter_nd_add(d_logits, places, kept * d_label)
             if pairs:
                 d = (both * d_divergence[0])[:, tf.newaxis]
@@ -146,6 +146,10 @@ def _plain(
         return tuple(statistics), gradient
 
     return run
+
+
+def _probabilities(logits: tf.Tensor, log_normalizer: tf.Tensor) -> tf.Tensor:
+    return tf.exp(logits - log_normalizer[:, tf.newaxis])
 
 
 def _centred(values: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:

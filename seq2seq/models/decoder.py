@@ -71,6 +71,7 @@ class Decoder(keras.layers.Layer):
         if weight_dropout and input_feeding:
             raise ValueError("weight_dropout: is for a whole target at once: no input_feeding")
         self._check_attention(attention is not None, attention_layer, input_feeding, layers)
+        self.drops = dropout + weight_dropout > 0
         self.dropout = Dropout(dropout)
         self.stack = [
             recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")

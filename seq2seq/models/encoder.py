@@ -58,6 +58,7 @@ class Encoder(keras.layers.Layer):
         fraction("dropout", dropout)
         self.cell = cell
         self.units = units
+        self.drops = dropout + weight_dropout > 0
         self.dropout = Dropout(dropout)
         # Keras saves the layers of flat lists only, so one list a direction.
         layer = partial(recurrent_layer, cell, units, weight_dropout=weight_dropout)

@@ -57,6 +57,7 @@ class Translator:
             `CoverageLoss`.
 
     Attributes:
+        drops: Whether there is any dropout.
         training_model: `{source, source_length, target}` -> logits
             `(batch, target_length, target_vocabulary_size)`.
         loss_model: As `training_model`, but returns the factors of the logits: what the loss takes,
@@ -116,6 +117,7 @@ class Translator:
         self.decoder = decoder
         self.bridge = bridge(decoder.spec)
         self.reverse_source = ReverseSource(name="reverse_source") if reverse_source else None
+        self.drops = output_dropout + word_dropout > 0 or encoder.drops or decoder.drops
         self.dropout = Dropout(output_dropout, name="output_dropout")
         self.word_dropout = (  # its random state is saved, and models saved without it have none
             WordDropout(word_dropout, name="word_dropout")

@@ -86,7 +86,7 @@ class Translation(StoredTask):
         check_metrics(metrics, bleu_tokenize)
         super().__init__(batching)
         self.tokenizer, self.decoding = tokenizer, decoding
-        self.loss = TokenCrossEntropy(label_smoothing, consistency)
+        self.loss, self.consistency = TokenCrossEntropy(label_smoothing, consistency), consistency
         self.metrics, self.bleu_tokenize = list(metrics), bleu_tokenize
         self.replace_unknown = replace_unknown
         # Graphs are made once; a server must not keep those of every search it was asked for.
@@ -256,7 +256,14 @@ class Translation(StoredTask):
         return rows
 
     def check_model(self, model: Translator) -> None:
-        """Refuses settings that need an attention, where there is none."""
+        """Refuses settings that need an attention or dropout, where there is none."""
+        if self.consistency and not model.drops:
+            raise UserError(
+                "task.consistency: compares what the model says under two dropout masks, and there "
+                "is no dropout; set model.output_dropout, model.encoder.dropout or another."
+            )
+        if self.consistency and model.copy_gate is not None:
+            raise UserError("task.consistency: is not for model.copy=true; leave one of them out.")
         self._check_attention((model,), self.decoding, self.replace_unknown, alignments=False)
 
     def _check_attention(

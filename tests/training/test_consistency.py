@@ -1,11 +1,16 @@
 """Training on two readings of each row: the loss is R-Drop's, written down in numpy."""
 
+from contextlib import nullcontext
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from seq2seq.config import build, composed
+from seq2seq.errors import UserError
 from seq2seq.layers.logit_factors import LogitFactors
+from seq2seq.tasks.model_folder import build_task
 from seq2seq.training.losses import TokenCrossEntropy
 from seq2seq.training.weighted_model import WeightedModel
 
@@ -81,3 +86,25 @@ def test_a_step_learns_from_both_readings_and_evaluation_reads_once():
 def test_an_impossible_weight_is_refused():
     with pytest.raises(ValueError, match="consistency: must be at least 0, got -1"):
         TokenCrossEntropy(consistency=-1)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "is no dropout; set model.output_dropout"),
+        (
+            ["model.copy=true", "model/attention=luong", "model.output_dropout=0.1"],
+            "not for model.copy=true",
+        ),
+        (["model.output_dropout=0.1"], None),
+        (["model.encoder.weight_dropout=0.1"], None),
+        (["model.decoder.dropout=0.1"], None),
+        (["model.word_dropout=0.1"], None),
+    ],
+)
+def test_models_that_it_cannot_be_asked_of_are_refused(overrides, message):
+    config = composed(["task=translation", "task.consistency=5", "tokenizer=word", *overrides])
+    task = build_task(config)
+    model = build(config, "model", **task.example_arguments)
+    with pytest.raises(UserError, match=message) if message else nullcontext():
+        task.check_model(model)
