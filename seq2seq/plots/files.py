@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 
 def save_figure(figure: Figure, path: Path, dots_per_inch: int = 150) -> None:
-    """Writes a figure as a PNG, whole or not at all.
+    """Writes a figure as a PNG, whole or not at all; several processes may write the same one.
 
     Args:
         figure: The figure.
@@ -15,6 +15,6 @@ def save_figure(figure: Figure, path: Path, dots_per_inch: int = 150) -> None:
         dots_per_inch: How fine the picture is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     figure.savefig(aside, format="png", dpi=dots_per_inch, facecolor="white")
     os.replace(aside, path)

@@ -1,6 +1,7 @@
 """What a sweep has found, as files and for a person."""
 
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,7 +78,9 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
 
 def _write(study: TrialStudy, name: str, content: Any) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    (study.folder / name).write_text(text, "utf-8")
+    aside = study.folder / f".{name}.{os.getpid()}.part"  # other processes report on it, too
+    aside.write_text(text, "utf-8")
+    os.replace(aside, study.folder / name)
 
 
 def print_trials(study: TrialStudy, metric: str, console: Console) -> None:
