@@ -244,7 +244,7 @@ class Generation(Task):
         return float(measured.evaluate(data, return_dict=True, verbose=0)["loss"])
 
     def _dynamic_loss(self, model: LanguageModel, column: RaggedColumn) -> float:
-        log.info("dynamic evaluation: %s tokens, one by one", f"{len(column.tokens):,}")
+        log.info("dynamic evaluation: %s tokens, window by window", f"{len(column.tokens):,}")
         in_order = Windows(batch_size=1, length=self.batching.length)  # nothing is read too early
         data = self._streamed(column, carry=True, windows=in_order)
         return dynamic_loss(model.loss_model, self.loss, self.dynamic_rate, data)

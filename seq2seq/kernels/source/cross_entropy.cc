@@ -93,8 +93,8 @@ struct PairStatistics {
 };
 
 // The means of the differences of a pair's logits under both distributions.
-PairStatistics differences(const float* first, const float* second, int64_t classes,
-                           PairStatistics log_normalizers) {
+PairStatistics mean_differences(const float* first, const float* second, int64_t classes,
+                                PairStatistics log_normalizers) {
   const int64_t whole = classes / kLanes * kLanes;
   Vector under_first{}, under_second{};
   for (int64_t j = 0; j < whole; j += kLanes) {
@@ -203,19 +203,20 @@ void diverge(bool, const Call& call) {
   const Tensor logits = call.input(0), labels = call.input(1), log_normalizers = call.input(2);
   const int64_t rows = labels.dim(0), classes = logits.dim(1);
   const KeptRows kept(labels, classes, 0);
-  const Tensor divergences = call.output(0, {rows / 2}), differences_ = call.output(1, {rows});
+  const Tensor divergences = call.output(0, {rows / 2}), differences = call.output(1, {rows});
   clear(divergences);
-  clear(differences_);
+  clear(differences);
   const int64_t pairs = kept.pairs(rows);
   const Threads::Turn turn(threads());
   threads().run(pairs, [&](int64_t k) {
     const int64_t first = kept.rows[k], second = kept.rows[k + pairs];
     const float* normalizers = log_normalizers.data<float>();
     const PairStatistics means =
-        differences(logits.data<float>() + k * classes, logits.data<float>() + (k + pairs) * classes,
-                    classes, {normalizers[first], normalizers[second]});
-    differences_.data<float>()[first] = means.first;
-    differences_.data<float>()[second] = means.second;
+        mean_differences(logits.data<float>() + k * classes,
+                         logits.data<float>() + (k + pairs) * classes, classes,
+                         {normalizers[first], normalizers[second]});
+    differences.data<float>()[first] = means.first;
+    differences.data<float>()[second] = means.second;
     divergences.data<float>()[first] = means.first - means.second;
   });
 }
