@@ -19,6 +19,7 @@ from benchmarks.works import WORKS
 
 PROGRAMS = {
     "seq2seq": Program("decode_ours"),
+    "seq2seq_compressed": Program("decode_ours", "bfloat16"),
     "keras": Program("decode_keras"),
     "torch": Program("decode_torch", python=torch_python),
     "torch_tuned": Program("decode_torch", python=torch_python, tuned=True),
@@ -111,7 +112,8 @@ def plot(programs: Mapping[str, Mapping[str, float]]) -> Figure:
     ):
         names = [name for name in programs if key in programs[name]][::-1]
         values = [programs[name][key] for name in names]
-        bars = axes.barh(names, values, color=[OURS if n == "seq2seq" else OTHERS for n in names])
+        colors = [OURS if name.startswith("seq2seq") else OTHERS for name in names]
+        bars = axes.barh(names, values, color=colors)
         axes.bar_label(bars, fmt="{:,.0f}", padding=3, color=TEXT)
         axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=TEXT)
         axes.set_xlim(0, 1.2 * max(values, default=1))

@@ -3,7 +3,8 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from seq2seq.errors import UserError
@@ -30,20 +31,30 @@ def ensure_directory(target: Path, write: Callable[[Path], object]) -> Path:
     """
     if target.is_dir():
         return target
-    aside = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        write(aside)
-        aside.chmod(0o755)
-        aside.rename(target)
+        with whole_folder(target) as aside:
+            write(aside)
     except OSError as error:
         if not target.is_dir():
             raise UserError(
                 f"The folder {target} cannot be written ({error.strerror or error}). Make room or "
                 "give access, or set the variable XDG_CACHE_HOME to another place for caches."
             ) from error
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Gives an empty folder to fill, which then becomes `target`; if that fails, nothing is left.
+
+    Raises:
+        OSError: If it cannot be written, or `target` is there already and not empty.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield aside
+        aside.chmod(0o755)
+        aside.rename(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

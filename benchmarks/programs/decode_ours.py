@@ -1,4 +1,7 @@
-"""Our search: `python -m benchmarks.programs.decode_ours JOB`."""
+"""Our search: `python -m benchmarks.programs.decode_ours JOB`.
+
+The precision is that of the weights, see `seq2seq compress`: all is computed in float32.
+"""
 
 from functools import partial
 
@@ -14,6 +17,7 @@ from seq2seq.decoding.beam import BeamSearch
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.penalties import GNMTLengthPenalty
 from seq2seq.decoding.strategy import Strategy
+from seq2seq.inference.compression import rounded
 from seq2seq.layers.attention import LuongAttention
 from seq2seq.layers.bridge import ConcatenateBridge
 from seq2seq.models.decoder import Decoder
@@ -27,6 +31,9 @@ def main() -> None:
     job = Job.from_arguments()
     keras.utils.set_random_seed(1)
     model = translator(job.work)
+    if job.precision == "bfloat16":
+        for weight in model.training_model.weights:
+            weight.assign(rounded(weight.numpy()))
     limits = {"maximum_length_ratio": 1.0, "maximum_length_extra": 0}
     greedy = decoder(model, Greedy(**limits))
     beam = BeamSearch(beam_size=5, length_penalty=GNMTLengthPenalty(1.0), **limits)

@@ -84,8 +84,10 @@ class Batching:
         if self.unit == "sentences":
             # Whole batches, or each pool would leave a small one.
             pool_size = max(pool_size // self.batch_size, 1) * self.batch_size
-        pools = np.arange(len(order)) // pool_size
-        batches = self._cut(_sorted_by_length(lengths, order, pools), lengths)
+        for start in range(0, len(order), pool_size):
+            pool = order[start : start + pool_size]
+            pool[:] = _sorted_by_length(lengths, pool)
+        batches = self._cut(order, lengths)
         return [batches[index] for index in random.permutation(len(batches))]
 
     def evaluation_batches(self, lengths: np.ndarray, hashes: np.ndarray) -> list[np.ndarray]:
@@ -99,8 +101,7 @@ class Batching:
             Arrays of row indices, each `(rows in the batch,)`.
         """
         order = np.argsort(hashes, kind="stable")
-        one_pool = np.zeros(len(order), dtype=np.int64)
-        return self._cut(_sorted_by_length(lengths, order, one_pool), lengths)
+        return self._cut(_sorted_by_length(lengths, order), lengths)
 
     def _cut(self, order: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         if self.unit == "sentences":
@@ -125,8 +126,8 @@ class Batching:
                 yield start
 
 
-def _sorted_by_length(lengths: np.ndarray, order: np.ndarray, pools: np.ndarray) -> np.ndarray:
-    """Returns `order`, sorted within each pool by the last column, then by the ones before it.
+def _sorted_by_length(lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Returns `order`, sorted by the last column of the lengths, then by the ones before it.
 
     Each column rises and falls in turn (short to long, long to short, ...) while the next one
     grows step by step. So neighbours are alike in all columns wherever a batch is cut.
@@ -135,7 +136,7 @@ def _sorted_by_length(lengths: np.ndarray, order: np.ndarray, pools: np.ndarray)
     for column in range(lengths.shape[1]):
         keys = [np.where(lengths[order, column] % 2, key, -key) for key in keys]
         keys.append(lengths[order, column])
-    return order[np.lexsort([*keys, pools])]
+    return order[np.lexsort(keys)]
 
 
 def padding_share(lengths: np.ndarray, batches: Iterable[np.ndarray]) -> float:

@@ -2,9 +2,7 @@
 
 import inspect
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ import keras
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import __version__
+from seq2seq.cache import whole_folder
 from seq2seq.config import build, check_nodes, load, locate, nodes
 from seq2seq.errors import UserError
 from seq2seq.tasks.base import Task
@@ -65,21 +64,18 @@ def save_model_folder(folder: Path, task: Task, model: Any, config: Mapping[str,
     Raises:
         UserError: If it cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix="aside-"))
     try:
-        saved = {part: config[part] for part in PARTS if part in config}
-        (aside / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(saved)))
-        (aside / "format.json").write_text(json.dumps({"format": FORMAT, "seq2seq": __version__}))
-        arguments = task.model_arguments()
-        (aside / "model_arguments.json").write_text(json.dumps(arguments))
-        task.save(aside)
-        model.training_model.save_weights(aside / WEIGHTS)
-        aside.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.rename(aside, folder)
+        with whole_folder(folder) as aside:
+            saved = {part: config[part] for part in PARTS if part in config}
+            (aside / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(saved)))
+            about = {"format": FORMAT, "seq2seq": __version__}
+            (aside / "format.json").write_text(json.dumps(about))
+            arguments = task.model_arguments()
+            (aside / "model_arguments.json").write_text(json.dumps(arguments))
+            task.save(aside)
+            model.training_model.save_weights(aside / WEIGHTS)
+            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
         raise UserError(
             f"{folder}: cannot write the model ({error}). Make room; the weights are in "
             "checkpoints/best.weights.h5, and resume=RUN ends the run again."
@@ -100,11 +96,6 @@ def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
             is not part of seq2seq.
     """
     folder = model_folder(run_folder)
-    if not (folder / "format.json").is_file():
-        raise UserError(
-            f"{run_folder}: holds no trained model (no model/format.json). Give the folder of a "
-            "finished run."
-        )
     try:
         written = json.loads((folder / "format.json").read_text())
         if written["format"] > FORMAT:
@@ -134,8 +125,18 @@ def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
 
 
 def model_folder(run_folder: Path) -> Path:
-    """Returns the model folder of a run folder, which it may itself be."""
-    return run_folder / "model" if (run_folder / "model").is_dir() else run_folder
+    """Returns the model folder of a run folder, which it may itself be.
+
+    Raises:
+        UserError: If it holds no trained model.
+    """
+    folder = run_folder / "model" if (run_folder / "model").is_dir() else run_folder
+    if not (folder / "format.json").is_file():
+        raise UserError(
+            f"{run_folder}: holds no trained model (no model/format.json). Give the folder of a "
+            "finished run."
+        )
+    return folder
 
 
 def saved_search(run_folder: Path) -> DictConfig | None:

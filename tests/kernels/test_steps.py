@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from seq2seq.decoding.beam import BeamSearch
 from seq2seq.decoding.greedy import Greedy
+from seq2seq.inference.compression import rounded
 from seq2seq.kernels.steps import (
     PackedWeights,
     dot_attention,
@@ -36,6 +37,14 @@ def drawn(*shape):
     return RANDOM.normal(size=shape).astype(np.float32)
 
 
+def as_they_are(matrix):
+    return matrix
+
+
+# Matrices of bfloat16 values take another way where there are few rows.
+MATRICES = pytest.mark.parametrize("values", [as_they_are, rounded])
+
+
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
@@ -49,9 +58,10 @@ def weights():
 
 @pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize(("inputs", "outputs"), [(5, 7), (64, 100), (600, 33)])
-def test_dense(weights, rows, transposed, inputs, outputs):
-    matrix, bias = drawn(inputs, outputs), drawn(outputs)
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 7), (64, 96), (64, 100), (600, 33)])
+@MATRICES
+def test_dense(weights, rows, transposed, inputs, outputs, values):
+    matrix, bias = values(drawn(inputs, outputs)), drawn(outputs)
     kernel = tf.Variable(matrix.T if transposed else matrix)
     for count in rows:
         x = drawn(count, inputs)
@@ -62,9 +72,11 @@ def test_dense(weights, rows, transposed, inputs, outputs):
 
 
 @pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
-@pytest.mark.parametrize("units", [3, 40])
-def test_a_step_of_an_lstm(weights, rows, units):
-    kernel, recurrent, bias = drawn(6, 4 * units), drawn(units, 4 * units), drawn(4 * units)
+@pytest.mark.parametrize("units", [3, 40, 64])
+@MATRICES
+def test_a_step_of_an_lstm(weights, rows, units, values):
+    kernel, recurrent = values(drawn(6, 4 * units)), values(drawn(units, 4 * units))
+    bias = drawn(4 * units)
     kernels = tf.Variable(kernel), tf.Variable(recurrent)
     for count in rows:
         x, h, c = drawn(count, 6), drawn(count, units), drawn(count, units)
@@ -78,9 +90,10 @@ def test_a_step_of_an_lstm(weights, rows, units):
 
 
 @pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
-@pytest.mark.parametrize("units", [3, 40])
-def test_a_step_of_a_gru(weights, rows, units):
-    kernel, recurrent = drawn(6, 3 * units), drawn(units, 3 * units)
+@pytest.mark.parametrize("units", [3, 40, 64])
+@MATRICES
+def test_a_step_of_a_gru(weights, rows, units, values):
+    kernel, recurrent = values(drawn(6, 3 * units)), values(drawn(units, 3 * units))
     biases = drawn(3 * units), drawn(3 * units)
     kernels = tf.Variable(kernel), tf.Variable(recurrent)
     for count in rows:
@@ -91,6 +104,31 @@ def test_a_step_of_a_gru(weights, rows, units):
         expected = z * h + (1 - z) * np.tanh(of_x[2] + r * of_h[2])
         [found] = recurrent_step("gru", tf.constant(x), kernels, biases, (tf.constant(h),))
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def packed(matrix, rows):
+    weights = PackedWeights()
+    return weights.of("weight", tf.constant(matrix), tf.zeros((rows, 1)), 1, False).numpy()
+
+
+def test_only_matrices_of_bfloat16_values_are_halved_for_few_rows():
+    matrix, half = drawn(320, 320), 320 * 320 // 2
+    assert packed(matrix, rows=1).size == 0
+    halved = packed(rounded(matrix), rows=1)
+    assert halved.size == half + 1
+    assert halved.view(np.uint32)[-1] == 1
+    almost = rounded(matrix)
+    almost[-1, -1] = np.float32(0.1)
+    assert packed(almost, rows=1).view(np.uint32)[-1] == 0
+    assert packed(matrix, rows=3).size >= 2 * half
+
+
+def test_a_matrix_of_almost_only_bfloat16_values_loses_nothing(weights):
+    matrix = rounded(drawn(320, 320))
+    matrix[-1, -1] = np.float32(0.1)
+    x = drawn(1, 320)
+    found = packed_dense(x, tf.Variable(matrix))
+    np.testing.assert_allclose(found, x.astype(np.float64) @ matrix, atol=2e-4)
 
 
 @pytest.mark.parametrize("width", [1, 5])

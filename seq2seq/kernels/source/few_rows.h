@@ -49,6 +49,13 @@ inline void add_product(const Matrix<const float>& a, const Matrix<const float>&
   }
 }
 
+inline float sum_of_lanes(Vector vector) {
+  float lanes[kLanes], sum = 0;
+  store(lanes, vector);
+  for (float lane : lanes) sum += lane;
+  return sum;
+}
+
 inline float sum_of_products(const float* a, const float* b, int64_t size) {
   constexpr int kSums = 4;
   Vector sums[kSums] = {};
@@ -57,10 +64,7 @@ inline float sum_of_products(const float* a, const float* b, int64_t size) {
 #pragma GCC unroll 4
     for (int s = 0; s < kSums; ++s) sums[s] += load(a + k + s * kLanes) * load(b + k + s * kLanes);
   }
-  float lanes[kLanes];
-  store(lanes, (sums[0] + sums[1]) + (sums[2] + sums[3]));
-  float sum = 0;
-  for (float lane : lanes) sum += lane;
+  float sum = sum_of_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
   for (; k < size; ++k) sum += a[k] * b[k];
   return sum;
 }
@@ -76,15 +80,24 @@ inline void add_product_of_columns(const Matrix<const float>& a, const Matrix<co
   }
 }
 
-// C += A * B, on all threads.
+// C += A * B, on all threads: `add` does some columns.
+template <typename Add>
+void each_some_columns(Threads& threads, int64_t columns, Add add) {
+  const int64_t blocks = (columns + kLanes - 1) / kLanes;
+  const int64_t share = (blocks + threads.count() - 1) / threads.count();
+  const Pieces pieces(blocks, std::max<int64_t>(1, std::min<int64_t>(512 / kLanes, share)));
+  threads.run(pieces.count, [&](int64_t p) {
+    const int64_t column = pieces.begin(p) * kLanes;
+    add(column, std::min(columns - column, pieces.length(p) * kLanes));
+  });
+}
+
 inline void multiply_few_rows(Threads& threads, const Matrix<const float>& a,
                               const Operand<float>& b, const Matrix<float>& c, int64_t rows,
                               int64_t depth, int64_t columns) {
-  const int64_t share = (columns + threads.count() - 1) / threads.count();
-  const Pieces pieces(columns, std::max<int64_t>(1, std::min<int64_t>(512, share)));
-  threads.run(pieces.count, [&](int64_t p) {
-    const auto add = b.transposed ? add_product_of_columns : add_product;
-    add(a, b.matrix, c, rows, depth, pieces.begin(p), pieces.length(p));
+  const auto add = b.transposed ? add_product_of_columns : add_product;
+  each_some_columns(threads, columns, [&](int64_t column, int64_t count) {
+    add(a, b.matrix, c, rows, depth, column, count);
   });
 }
 

@@ -1,14 +1,15 @@
 // What a decoder does at each step of a search, on weights that stay the same from step to step.
 //
-// Seq2seqPack packs a matrix once for all steps, or gives an empty tensor where there are so few
-// rows that packing would take longer than all products. Seq2seqPackedDense is x * matrix + bias;
-// Seq2seqLstmStep and Seq2seqGruStep are one step of a recurrent layer. All take the matrix itself,
-// too, and what Seq2seqPack made of it.
+// Seq2seqPack packs a matrix once for all steps. Where there are so few rows that packing would take
+// longer than all products, it gives an empty tensor; or, of a matrix whose elements look like
+// bfloat16, half of the memory and a last word that says whether they all were. Seq2seqPackedDense
+// is x * matrix + bias; Seq2seqLstmStep and Seq2seqGruStep are one step of a recurrent layer. All
+// take the matrix itself, too, and what Seq2seqPack made of it.
 //
 // Shapes: x (rows, inputs), matrix (inputs, outputs) or (outputs, inputs) if `transposed`, bias
 // (outputs) or empty; kernel (inputs, gates * units), recurrent (units, gates * units), biases
 // (gates * units) or empty, h and c (rows, units). All is float32.
-#include "few_rows.h"
+#include "halved.h"
 #include "recurrence.h"
 #include "tensor.h"
 
@@ -21,17 +22,30 @@ constexpr int64_t kUnpackedRows = 2;  // of the first step; a beam has several t
 
 const float* optional(const Tensor& tensor) { return tensor.size() ? tensor.data<float>() : nullptr; }
 
-// A matrix with its packed form; null if there is none.
+// A matrix with one of its packed forms; null are those that there are not.
 struct Weights {
   Operand<float> matrix;
   int64_t depth, columns;
-  float* packed;
+  float* packed = nullptr;
+  uint32_t* halves = nullptr;
 
-  Weights(const Tensor& matrix, bool transposed, const Tensor* packed)
+  Weights(const Tensor& matrix, bool transposed)
       : matrix{{matrix.data<float>(), matrix.dim(1)}, transposed},
         depth(matrix.dim(transposed ? 1 : 0)),
-        columns(matrix.dim(transposed ? 0 : 1)),
-        packed(packed && packed->size() ? packed->data<float>() : nullptr) {}
+        columns(matrix.dim(transposed ? 0 : 1)) {}
+
+  Weights(const Tensor& matrix, bool transposed, const Tensor& packed)
+      : Weights(matrix, transposed) {
+    if (packed.size() == 0) return;
+    if (packed.size() > halved_size() + 1) {
+      this->packed = packed.data<float>();
+    } else if (packed.data<uint32_t>()[halved_size()]) {
+      halves = packed.data<uint32_t>();
+    }
+  }
+
+  int64_t halved_size() const { return depth * columns / 2; }
+  Halved halved() const { return Halved(halves, matrix.transposed, depth, columns); }
 
   PackedMatrix panels(int gates) const {
     return PackedMatrix(depth, UnitBlocks(columns / gates).panels(gates), packed);
@@ -39,7 +53,9 @@ struct Weights {
 
   // C += A * this.
   void multiply_by(const float* a, int64_t rows, float* c) const {
-    if (rows <= kFewRows) {
+    if (rows <= kFewRows && halves) {
+      halved().multiply(threads(), {a, depth}, {c, columns}, rows);
+    } else if (rows <= kFewRows) {
       multiply_few_rows(threads(), {a, depth}, matrix, {c, columns}, rows, depth, columns);
     } else {
       multiply(threads(), Operand<float>{{a, depth}}, matrix, {c, columns}, rows, depth, columns,
@@ -48,17 +64,25 @@ struct Weights {
   }
 };
 
+void halve(Weights weights, const Call& call) {
+  const float* matrix = weights.matrix.matrix.data;
+  const bool promising = Halved::promising(matrix, weights.depth, weights.columns);
+  const Tensor packed = call.output(0, {promising ? weights.halved_size() + 1 : 0});
+  if (!promising) return;
+  weights.halves = packed.data<uint32_t>();
+  weights.halves[weights.halved_size()] = weights.halved().fill(threads(), matrix);
+}
+
 void pack(bool transposed, const Call& call) {
   const Tensor matrix = call.input(0);
   const int64_t rows = *call.input_data<int32_t>(1);
   const int gates = *call.input_data<int32_t>(2);
-  Weights weights(matrix, transposed, nullptr);
-  const int64_t panels = UnitBlocks(weights.columns / gates).count * gates;
-  const Tensor packed =
-      call.output(0, {rows > kUnpackedRows ? PackedMatrix::size(weights.depth, panels) : 0});
-  if (packed.size() == 0) return;
-  weights.packed = packed.data<float>();
+  Weights weights(matrix, transposed);
   const Threads::Turn turn(threads());
+  if (rows <= kUnpackedRows) return halve(weights, call);
+  const int64_t panels = UnitBlocks(weights.columns / gates).count * gates;
+  const Tensor packed = call.output(0, {PackedMatrix::size(weights.depth, panels)});
+  weights.packed = packed.data<float>();
   weights.panels(gates).pack(threads(), weights.matrix);
 }
 
@@ -72,7 +96,7 @@ void fill_rows(const float* row, int64_t size, int64_t rows, float* to) {
 void dense(bool transposed, const Call& call) {
   const Tensor x = call.input(0), matrix = call.input(1), packed = call.input(2),
                bias = call.input(3);
-  const Weights weights(matrix, transposed, &packed);
+  const Weights weights(matrix, transposed, packed);
   const int64_t rows = x.dim(0), columns = weights.columns;
   const Tensor y = call.output(0, {rows, columns});
   const float* biases = optional(bias);
@@ -168,8 +192,8 @@ void step(bool, const Call& call) {
                packed_recurrent = call.input(6), bias = call.input(7), recurrent_bias = call.input(8);
   const Tensor h = call.output(0, h_before.dims()), second = call.output(1, h_before.dims());
   const Threads::Turn turn(threads());
-  Step<Cell>{{kernel, false, &packed_kernel},
-             {recurrent, false, &packed_recurrent},
+  Step<Cell>{{kernel, false, packed_kernel},
+             {recurrent, false, packed_recurrent},
              const_cast<float*>(optional(bias)),
              const_cast<float*>(optional(recurrent_bias)),
              x.data<float>(),

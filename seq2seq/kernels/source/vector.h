@@ -24,6 +24,7 @@ typedef float Vector __attribute__((vector_size(4 * kLanes)));
 typedef float UnalignedVector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 
 typedef int32_t Integers __attribute__((vector_size(4 * kLanes)));
+typedef uint32_t Words __attribute__((vector_size(4 * kLanes)));
 
 inline Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
 inline void store(float* to, Vector values) { *reinterpret_cast<UnalignedVector*>(to) = values; }

@@ -1,0 +1,27 @@
+"""`seq2seq compress`: a copy of a run in half of the memory."""
+
+import argparse
+from pathlib import Path
+
+from seq2seq.commands.models import local_run
+from seq2seq.commands.tensorflow import start_tensorflow
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.add_argument(
+        "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
+    )
+    parser.add_argument("output", metavar="FOLDER", type=Path, help="the folder of the copy")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Copies, and tells the sizes."""
+    start_tensorflow()
+    from seq2seq.inference.compression import compress, weights_size
+
+    model = local_run(options.model)
+    compress(model, options.output)
+    before, after = (weights_size(folder) / 2**20 for folder in (model, options.output))
+    print(f"{options.output}: {after:.1f} MiB of weights, from {before:.1f}")
+    return 0

@@ -1,0 +1,86 @@
+import errno
+
+import h5py
+import numpy as np
+import pytest
+
+from seq2seq.cli import main
+from seq2seq.errors import UserError
+from seq2seq.inference.compression import compress, weights_size
+from seq2seq.inference.predictor import Predictor
+from seq2seq.tasks.model_folder import load_model_folder
+
+
+def weights(folder):
+    found = {}
+    with h5py.File(folder / "model" / "model.weights.h5") as file:
+        file.visititems(
+            lambda name, item: (
+                found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
+        )
+    return found
+
+
+def test_matrices_are_rounded_and_nothing_else(run_folder, tmp_path):
+    compress(run_folder, tmp_path / "copy")
+    before, after = weights(run_folder), weights(tmp_path / "copy")
+    assert before.keys() == after.keys()
+    assert {value.ndim for value in before.values()} == {1, 2}
+    for name, value in before.items():
+        kept = np.finfo(np.float32).eps if value.ndim < 2 else 2.0**-8
+        np.testing.assert_allclose(after[name], value, rtol=kept, atol=0)
+        lower_halves = np.ascontiguousarray(after[name]).view(np.uint32) & 0xFFFF
+        assert value.ndim < 2 or not lower_halves.any()
+
+
+def test_the_copy_takes_about_half_of_the_room(run_folder, tmp_path):
+    compress(run_folder, tmp_path / "copy")
+    compress(tmp_path / "copy", tmp_path / "again")
+    floats = sum(value.nbytes for value in weights(run_folder).values())
+    small = sum(value.nbytes for value in weights(tmp_path / "copy").values() if value.size < 4096)
+    saved = weights_size(run_folder) - weights_size(tmp_path / "copy")
+    assert saved > 0.4 * (floats - small)
+    assert weights_size(tmp_path / "again") == weights_size(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("decoding", ["greedy", "beam"])
+def test_the_copy_answers_one_text_as_it_answers_many(run_folder, dates, tmp_path, decoding):
+    compress(run_folder, tmp_path / "copy")
+    texts = [source for source, _ in dates]
+    predictor = Predictor(*load_model_folder(tmp_path / "copy"), Predictor.load(run_folder).search)
+    together = predictor(texts, decoding=decoding)
+    for text, row in zip(texts, together, strict=True):
+        [alone] = predictor([text], decoding=decoding)
+        assert alone["prediction"] == row["prediction"]
+        assert alone["score"] == pytest.approx(row["score"], abs=1e-4)
+
+
+def test_the_command_makes_a_run_that_others_read(run_folder, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["compress", str(run_folder), str(tmp_path / "copy")])
+    assert f"{tmp_path / 'copy'}: " in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["evaluate", str(tmp_path / "copy")])
+    assert "exact_match" in capsys.readouterr().out
+
+
+def test_what_is_there_is_not_overwritten(run_folder, tmp_path):
+    with pytest.raises(UserError, match="is there already"):
+        compress(run_folder, tmp_path)
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no trained model"):
+        compress(tmp_path / "empty", tmp_path / "copy")
+
+
+def test_a_full_disk_leaves_nothing(run_folder, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("seq2seq.inference.compression._compress_weights", full)
+    with pytest.raises(UserError, match="No space left"):
+        compress(run_folder, tmp_path / "copy")
+    assert not list(tmp_path.iterdir())
