@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 OURS, OTHERS, LIMIT, TEXT = "#d1495b", "#8fa6bf", "#2f3b45", "#3b424a"
 SERIES = (OURS, "#5b7fa6", "#3a7d5c", "#c58b2c", "#7b5ea7", "#8a8f98")
@@ -90,13 +91,17 @@ def growth_plot(axes_found: Mapping[str, Mapping[str, list[dict[str, float]]]]) 
                 x = [point[axis] for point in points]
                 axes.plot(x, [point[name] for point in points], "o-", color=colour, label=program)
             axes.set_xscale("log")
+            axes.set_xticks(x, [EngFormatter(sep="")(each) if each >= 1e4 else each for each in x])
+            axes.minorticks_off()
             highest = max(point[name] for points in series.values() for point in points)
             axes.set_ylim(0, 1.15 * highest)
             axes.yaxis.set_major_formatter("{x:,.0f}")
             axes.grid(axis="y", alpha=0.4)
             axes.spines[["top", "right"]].set_visible(False)
-        column[0].legend(fontsize=9, loc="lower right")
         column[-1].set_xlabel(axis.replace("_", " "))
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False
+    )
     for axes, name in zip(panels[:, 0], rows, strict=True):
         axes.set_ylabel(COLUMNS[name].replace(" (", "\n("))
     return figure
