@@ -22,7 +22,7 @@ COMMANDS = {
     "runs": "list runs with their scores, newest first",
     "compare": "put runs side by side: config, scores, significance",
     "register": "put a run's model into the registry of MLflow",
-    "compress": "copy a run with half of its memory, which answers single sentences faster",
+    "compress": "copy a run with weights of half the bits: smaller, and faster for one text alone",
     "generate": "go on with texts, shown as they come",
 }
 """Each command's module in `seq2seq.commands`, and what it does."""

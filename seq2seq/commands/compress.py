@@ -1,4 +1,4 @@
-"""`seq2seq compress`: a copy of a run in half of the memory."""
+"""`seq2seq compress`: a copy of a run with weights of half the bits."""
 
 import argparse
 from pathlib import Path

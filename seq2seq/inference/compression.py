@@ -1,4 +1,4 @@
-"""`seq2seq compress`: a run in half of the memory."""
+"""`seq2seq compress`: a run with weights of half the bits."""
 
 import shutil
 from pathlib import Path
