@@ -43,6 +43,8 @@ def evaluate(
     Raises:
         UserError: If the run or the data cannot be used.
     """
+    if dynamic_rate is not None:
+        checked_rate(dynamic_rate, "--dynamic-rate")
     data = data_of(run_folder, split, source, target)
     # Opened and read first, so that a mistake is found before the work is done.
     with nullcontext() if predictions is None else output(str(predictions)) as stream:
@@ -53,7 +55,7 @@ def evaluate(
                 raise UserError(
                     "--dynamic-rate: is for language models, trained by task=generation"
                 )
-            predictor.task.dynamic_rate = checked_rate(dynamic_rate, "--dynamic-rate")
+            predictor.task.dynamic_rate = dynamic_rate
         evaluation = predictor.task.evaluate(predictor.model, records)
         if stream is not None:
             for row in evaluation.rows:
