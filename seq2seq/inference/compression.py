@@ -31,12 +31,13 @@ def compress(run_folder: Path, target: Path) -> None:
     model = model_folder(run_folder)
     if target.exists():
         raise UserError(f"{target}: is there already; remove it, or name another folder")
+    weights = _opened(model / WEIGHTS)
     try:
-        with whole_folder(target) as aside:
+        with weights, whole_folder(target) as aside:
             shutil.copytree(model, aside / MODEL, ignore=shutil.ignore_patterns(WEIGHTS))
             if (run_folder / CONFIG).is_dir():
                 shutil.copytree(run_folder / CONFIG, aside / CONFIG)
-            _compress_weights(model / WEIGHTS, aside / MODEL / WEIGHTS)
+            _compress_weights(weights, aside / MODEL / WEIGHTS)
     except OSError as error:
         raise UserError(
             f"{target}: cannot be written ({error}). Make room, or give access."
@@ -48,7 +49,16 @@ def weights_size(run_folder: Path) -> int:
     return (model_folder(run_folder) / WEIGHTS).stat().st_size
 
 
-def _compress_weights(source: Path, target: Path) -> None:
+def _opened(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: the weights are damaged ({error}). Copy them again, or train anew."
+        ) from error
+
+
+def _compress_weights(source: h5py.File, target: Path) -> None:
     def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Group):
             copied = to.require_group(name)
@@ -58,9 +68,9 @@ def _compress_weights(source: Path, target: Path) -> None:
             copied = to.create_dataset(name, data=rounded(item[()]), **options)
         copied.attrs.update(item.attrs)
 
-    with h5py.File(source) as of, h5py.File(target, "w") as to:
-        to.attrs.update(of.attrs)
-        of.visititems(copy)
+    with h5py.File(target, "w") as to:
+        to.attrs.update(source.attrs)
+        source.visititems(copy)
 
 
 def rounded(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
 import errno
+import shutil
 
 import h5py
 import numpy as np
@@ -74,6 +75,14 @@ def test_what_is_no_run_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no trained model"):
         compress(tmp_path / "empty", tmp_path / "copy")
+
+
+def test_damaged_weights_are_refused(run_folder, tmp_path):
+    shutil.copytree(run_folder / "model", tmp_path / "damaged")
+    (tmp_path / "damaged" / "model.weights.h5").write_bytes(b"half of a file")
+    with pytest.raises(UserError, match="the weights are damaged"):
+        compress(tmp_path / "damaged", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
 
 
 def test_a_full_disk_leaves_nothing(run_folder, tmp_path, monkeypatch):
