@@ -26,7 +26,8 @@ def compress(run_folder: Path, target: Path) -> None:
         target: The copy: what predicting and evaluating need, but no checkpoints, plots and logs.
 
     Raises:
-        UserError: If there is no model, or the copy exists already or cannot be written.
+        UserError: If there is no model or it is damaged, or the copy exists already or cannot be
+            written.
     """
     model = model_folder(run_folder)
     if target.exists():

@@ -40,7 +40,7 @@ class PackedWeights:
     def of(
         self, variable: Any, matrix: tf.Tensor, x: tf.Tensor, gates: int, transposed: bool
     ) -> tf.Tensor:
-        """Returns a weight's packed form, which is empty where there are few rows.
+        """Returns a weight's packed form: where there are few rows, empty or in half of its memory.
 
         Args:
             variable: The weight.
