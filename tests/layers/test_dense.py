@@ -4,7 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from seq2seq.kernels import dense as kernels
 from seq2seq.layers import dense
 from seq2seq.layers.dense import Dense
 
@@ -30,6 +33,26 @@ def test_results_and_gradients_are_those_of_keras(way, shape, options, monkeypat
         found.append([outputs, *tape.gradient(loss, [inputs, *weights])])
     for mine, other in zip(*found, strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.compiled
+@given(st.integers(0, 70), st.integers(1, 1100), st.integers(1, 70), st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_bfloat16_products_are_rounded_in_their_operands_alone(rows, inputs, outputs, seed):
+    generator = np.random.default_rng(seed)
+    x, kernel, d_y = (
+        tf.cast(tf.cast(generator.normal(size=size), tf.bfloat16), tf.float32)
+        for size in ((rows, inputs), (inputs, outputs), (rows, outputs))
+    )
+    rounded = tf.cast(x, tf.bfloat16)
+    with tf.GradientTape() as tape:
+        tape.watch([rounded, kernel])
+        y = kernels.dense(rounded, kernel, tf.zeros(outputs))
+    d_x, d_kernel = tape.gradient(y, [rounded, kernel], d_y)
+    x, kernel, d_y = (np.float64(each) for each in (x, kernel, d_y))
+    np.testing.assert_allclose(y, x @ kernel, atol=1e-3)
+    np.testing.assert_allclose(d_kernel, x.T @ d_y, atol=1e-3)
+    np.testing.assert_allclose(np.float32(d_x), d_y @ kernel.T, rtol=0.01, atol=1e-3)
 
 
 @pytest.mark.compiled

@@ -59,7 +59,7 @@ void forward(bool, const Call& call) {
       const Shape s = sizes.shape(d);
       const History history = history_of(sizes, d, before, h.data<float>(), out[0].data<float>(),
                                          out[1].data<float>());
-      run_forward<Cell>(half, s, x.data<T>(), in[0].data<T>(), in[1].data<T>(),
+      run_forward<Cell>(half, s, x.data<T>(), in[0].data<float>(), in[1].data<float>(),
                         in[2].data_if_any<float>(), in[3].data_if_any<float>(), history);
       last_states(s, history, out[2].data<float>(), out[3].data<float>());
     });
@@ -103,15 +103,16 @@ void backward(bool, const Call& call) {
       float* const d_gates = out[4].data<float>();
       float* const d_products = Cell::kTwoInputs ? products.data() : d_gates;
       const float* d_sequence = d_h.size() ? d_h.data<float>() + d * units : nullptr;
-      run_backward<Cell>(half, sizes.shape(d), in[1].data<T>(), history(d), d_sequence,
-                         d_last_h.data(), d_last.data(), d_gates, d_products);
+      run_backward<Cell, T>(half, sizes.shape(d), in[1].data<float>(), history(d), d_sequence,
+                            d_last_h.data(), d_last.data(), d_gates, d_products);
       weight_gradients<Cell>(half, sizes.shape(d), x.data<T>(), history(d), d_gates, d_products,
                              {out[0].data<float>(), out[1].data<float>(), out[2].data<float>(),
                               out[3].data<float>()});
     });
     for (int d = 0; d < 2; ++d) {
-      input_gradient<Cell>(threads(), sizes.shape(d), given[d * kInputs].data<T>(), history(d),
-                           outputs[d * kOutputs + 4].data<float>(), d_x.data<float>(), d == 1);
+      input_gradient<Cell, T>(threads(), sizes.shape(d), given[d * kInputs].data<float>(),
+                              history(d), outputs[d * kOutputs + 4].data<float>(),
+                              d_x.data<float>(), d == 1);
     }
   };
   const Threads::Turn turn(threads());
@@ -123,8 +124,8 @@ bool register_ops(const char* forward_name, const char* backward_name) {
   return register_op<kNoFlag, forward<Cell>>(
              {forward_name,
               {"x: T", "mask: bool",
-               "kernel: T", "recurrent: T", "bias: float", "recurrent_bias: float",
-               "back_kernel: T", "back_recurrent: T", "back_bias: float",
+               "kernel: float", "recurrent: float", "bias: float", "recurrent_bias: float",
+               "back_kernel: float", "back_recurrent: float", "back_bias: float",
                "back_recurrent_bias: float"},
               {"h: float",
                "second: float", "gates: float", "last_h: float", "last_second: float",
@@ -134,9 +135,9 @@ bool register_ops(const char* forward_name, const char* backward_name) {
          register_op<kNoFlag, backward<Cell>>(
              {backward_name,
               {"x: T", "mask: bool", "h: float", "d_h: float",
-               "kernel: T", "recurrent: T", "second: float", "d_last_h: float",
+               "kernel: float", "recurrent: float", "second: float", "d_last_h: float",
                "d_last_second: float", "gates: float",
-               "back_kernel: T", "back_recurrent: T", "back_second: float",
+               "back_kernel: float", "back_recurrent: float", "back_second: float",
                "back_d_last_h: float", "back_d_last_second: float", "back_gates: float"},
               {"d_x: float",
                "d_kernel: float", "d_recurrent: float", "d_bias: float",

@@ -184,9 +184,10 @@ void forward(bool transposed, const Call& call) {
   const Threads::Turn turn(threads());
   const auto run = [&](auto type) {
     using T = decltype(type);
-    multiply(threads(), Operand<T>{{features.data<T>(), size.dim, kept.offsets.data()}},
-             Operand<T>{{kernel.data<T>(), size.kernel_stride()}, size.transposed},
-             {logits.data<float>(), size.classes}, kept.count(), size.dim, size.classes);
+    multiply<WordsOf<T>>(threads(), Operand<T>{{features.data<T>(), size.dim, kept.offsets.data()}},
+                         Operand<float>{{kernel.data<float>(), size.kernel_stride()}, size.transposed},
+                         {logits.data<float>(), size.classes}, kept.count(), size.dim,
+                         size.classes);
   };
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
   threads().run(kept.count(), [&](int64_t i) {
@@ -276,19 +277,20 @@ void backward(bool transposed, const Call& call) {
            d_bias.data<float>());
   const auto run = [&](auto type) {
     using T = decltype(type);
+    using Words = WordsOf<T>;
     const Matrix<const T> x{features.data<T>(), size.dim, kept.offsets.data()};
-    const Matrix<const T> w{kernel.data<T>(), size.kernel_stride()};
+    const Matrix<const float> w{kernel.data<float>(), size.kernel_stride()};
     const Matrix<const float> g{d, size.classes};
     const Matrix<float> d_weights{d_kernel.data<float>(), size.kernel_stride()};
-    multiply(threads(), Operand<float>{g}, Operand<T>{w, !size.transposed},
-             {d_features.data<float>(), size.dim, kept.offsets.data()}, kept.count(), size.classes,
-             size.dim);
+    multiply<Words>(threads(), Operand<float>{g}, Operand<float>{w, !size.transposed},
+                    {d_features.data<float>(), size.dim, kept.offsets.data()}, kept.count(),
+                    size.classes, size.dim);
     if (size.transposed) {
-      multiply(threads(), Operand<float>{g, true}, Operand<T>{x}, d_weights, size.classes,
-               kept.count(), size.dim);
+      multiply<Words>(threads(), Operand<float>{g, true}, Operand<T>{x}, d_weights, size.classes,
+                      kept.count(), size.dim);
     } else {
-      multiply(threads(), Operand<T>{x, true}, Operand<float>{g}, d_weights, size.dim,
-               kept.count(), size.classes);
+      multiply<Words>(threads(), Operand<T>{x, true}, Operand<float>{g}, d_weights, size.dim,
+                      kept.count(), size.classes);
     }
   };
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
@@ -297,7 +299,7 @@ void backward(bool transposed, const Call& call) {
 const bool registered =
     register_op<kTransposed, forward>(
         {"Seq2seqLogitStatistics",
-         {"features: T", "kernel: T", "bias: float", "labels: int32"},
+         {"features: T", "kernel: float", "bias: float", "labels: int32"},
          {"logits: float", "log_normalizers: float", "label_logits: float", "means: float"},
          {kMatrixType}}) &&
     register_op<kNoFlag, diverge>({"Seq2seqLogitDivergences",
@@ -306,7 +308,7 @@ const bool registered =
                                    {}}) &&
     register_op<kTransposed, backward>(
         {"Seq2seqLogitStatisticsGradient",
-         {"features: T", "kernel: T", "labels: int32", "logits: float", "log_normalizers: float",
+         {"features: T", "kernel: float", "labels: int32", "logits: float", "log_normalizers: float",
           "d_log_normalizers: float", "d_label_logits: float", "d_means: float",
           "differences: float", "d_divergences: float"},
          {"d_features: float", "d_kernel: float", "d_bias: float", "d_logits: float"},

@@ -18,8 +18,9 @@ void forward(bool, const Call& call) {
   });
   const auto run = [&](auto type) {
     using T = decltype(type);
-    multiply(threads(), Operand<T>{{x.data<T>(), inputs}}, Operand<T>{{kernel.data<T>(), outputs}},
-             {y.data<float>(), outputs}, rows, inputs, outputs, true);
+    multiply<WordsOf<T>>(threads(), Operand<T>{{x.data<T>(), inputs}},
+                         Operand<float>{{kernel.data<float>(), outputs}},
+                         {y.data<float>(), outputs}, rows, inputs, outputs, true);
   };
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
 }
@@ -34,10 +35,11 @@ void backward(bool, const Call& call) {
   const Threads::Turn turn(threads());
   const auto run = [&](auto type) {
     using T = decltype(type);
-    multiply(threads(), Operand<float>{d}, Operand<T>{{kernel.data<T>(), outputs}, true},
-             {d_x.data<float>(), inputs}, rows, outputs, inputs);
-    multiply(threads(), Operand<T>{{x.data<T>(), inputs}, true}, Operand<float>{d},
-             {d_kernel.data<float>(), outputs}, inputs, rows, outputs);
+    multiply<WordsOf<T>>(threads(), Operand<float>{d},
+                         Operand<float>{{kernel.data<float>(), outputs}, true},
+                         {d_x.data<float>(), inputs}, rows, outputs, inputs);
+    multiply<WordsOf<T>>(threads(), Operand<T>{{x.data<T>(), inputs}, true}, Operand<float>{d},
+                         {d_kernel.data<float>(), outputs}, inputs, rows, outputs);
   };
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
   sum_rows(threads(), d, rows, outputs, d_bias.data<float>());
@@ -45,9 +47,9 @@ void backward(bool, const Call& call) {
 
 const bool registered =
     register_op<kNoFlag, forward>(
-        {"Seq2seqDense", {"x: T", "kernel: T", "bias: float"}, {"y: float"}, {kMatrixType}}) &&
+        {"Seq2seqDense", {"x: T", "kernel: float", "bias: float"}, {"y: float"}, {kMatrixType}}) &&
     register_op<kNoFlag, backward>({"Seq2seqDenseGradient",
-                                    {"x: T", "kernel: T", "d_y: float"},
+                                    {"x: T", "kernel: float", "d_y: float"},
                                     {"d_x: float", "d_kernel: float", "d_bias: float"},
                                     {kMatrixType}});
 

@@ -8,19 +8,21 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 #include <vector>
 
+#include "buffer.h"
 #include "threads.h"
-#include "vector.h"
+#include "words.h"
 
 namespace seq2seq {
 
 constexpr int kTileRows = 14;              // 28 accumulators of the 32 registers of AVX-512
 constexpr int kTileVectors = 2;
 constexpr int kTileColumns = kTileVectors * kLanes;
-constexpr int64_t kDepth = 512;            // a panel of B: 64 KiB, within the second cache
-constexpr int64_t kRows = 2048;            // a slab of A: 4 MiB at most
+constexpr int64_t kDepth = 512;            // words; a panel of B: 64 KiB, within the second cache
+constexpr int64_t kRows = 2048;
+constexpr int64_t kSlab = kRows * kDepth;  // words of A that are packed together: 4 MiB at most
+constexpr int64_t kPanelsInTurn = 4;       // by one thread, which fetches each while it uses another
 
 // A matrix whose rows start at `data + offsets[row]`, or every `stride` elements.
 template <typename T>
@@ -39,10 +41,11 @@ struct Operand {
 };
 
 #ifdef SEQ2SEQ_TRANSPOSES
-// Does what `interleave` does to the first columns, as many as fill whole blocks, and returns how
+// Does what `interleave` does to the first words, as many as fill whole blocks, and returns how
 // many. What a block writes too much to the right the next one overwrites.
-inline int64_t interleave_blocks(const float* const* from, int lines, int64_t count, int64_t stride,
-                                 float* to) {
+template <typename Words, typename T>
+int64_t interleave_blocks(const T* const* from, int lines, int64_t count, int64_t stride,
+                          float* to) {
   constexpr int kGroups = 2;
   if (lines > kGroups * kLanes) return 0;
   const int groups = lines > kLanes ? kGroups : 1;
@@ -54,7 +57,7 @@ inline int64_t interleave_blocks(const float* const* from, int lines, int64_t co
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) {
         const int line = g * kLanes + i;
-        blocks[g][i] = line < lines ? load(from[line] + k) : Vector{};
+        blocks[g][i] = line < lines ? Words::along(from[line] + k * Words::kValues) : Vector{};
       }
       transpose(blocks[g]);
     }
@@ -66,54 +69,69 @@ inline int64_t interleave_blocks(const float* const* from, int lines, int64_t co
 }
 #endif
 
-// Copies `lines` lines of `count` elements, so that the elements of one column lie side by side.
-template <typename T>
-void interleave(const T* const* from, int lines, int64_t count, int64_t stride, float* to) {
+// Packs `lines` lines of `depth` values, so that the words of one depth lie side by side.
+template <typename Words, typename T>
+void interleave(const T* const* from, int lines, int64_t depth, int64_t stride, float* to) {
   int64_t first = 0;
 #ifdef SEQ2SEQ_TRANSPOSES
-  if constexpr (std::is_same_v<T, float>) first = interleave_blocks(from, lines, count, stride, to);
+  first = interleave_blocks<Words>(from, lines, depth / Words::kValues, stride, to);
 #endif
-  for (int64_t k = first; k < count; ++k) {
-    for (int i = 0; i < lines; ++i) to[k * stride + i] = to_float(from[i][k]);
+  for (int64_t k = first; k * Words::kValues < depth; ++k) {
+    const int64_t at = k * Words::kValues;
+    for (int i = 0; i < lines; ++i) to[k * stride + i] = Words::one(from[i] + at, depth - at);
   }
 }
 
-template <typename T>
+// Packs `lines` columns that begin at `column` of `depth` rows from `row` on, as `interleave` does.
+template <typename Words, typename T>
+void join_rows(const Matrix<const T>& from, int64_t row, int64_t depth, int64_t column, int lines,
+               int64_t stride, float* to) {
+  for (int64_t k = 0; k < depth; k += Words::kValues, to += stride) {
+    const T* first = from.row(row + k) + column;
+    const T* second = k + 1 < depth ? from.row(row + k + 1) + column : nullptr;
+    for (int i = 0; i < lines; i += kLanes) {
+      const int count = std::min(kLanes, lines - i);
+      store(to + i, Words::across(first + i, second ? second + i : nullptr, count), count);
+    }
+  }
+}
+
+template <typename Words, typename T>
 void pack_rows(const Operand<T>& a, int64_t row, int rows, int64_t depth, int64_t count,
                float* packed) {
-  if (!a.transposed) {
-    const T* from[kTileRows] = {};
-    for (int i = 0; i < rows; ++i) from[i] = a.matrix.row(row + i) + depth;
-    return interleave(from, rows, count, rows, packed);
-  }
-  for (int64_t k = 0; k < count; ++k) {
-    const T* from = a.matrix.row(depth + k) + row;
-    for (int i = 0; i < rows; ++i) packed[k * rows + i] = to_float(from[i]);
-  }
+  if (a.transposed) return join_rows<Words>(a.matrix, depth, count, row, rows, rows, packed);
+  const T* from[kTileRows] = {};
+  for (int i = 0; i < rows; ++i) from[i] = a.matrix.row(row + i) + depth;
+  interleave<Words>(from, rows, count, rows, packed);
 }
 
-template <typename T>
+template <typename Words, typename T>
 void pack_columns(const Operand<T>& b, int64_t depth, int64_t count, int64_t column, int columns,
                   float* packed) {
-  if (columns < kTileColumns) std::memset(packed, 0, count * kTileColumns * sizeof(float));
-  if (b.transposed) {
-    const T* from[kTileColumns] = {};
-    for (int j = 0; j < columns; ++j) from[j] = b.matrix.row(column + j) + depth;
-    return interleave(from, columns, count, kTileColumns, packed);
+  if (columns < kTileColumns) {
+    std::memset(packed, 0, Words::count(count) * kTileColumns * sizeof(float));
   }
-  for (int64_t k = 0; k < count; ++k) {
-    const T* from = b.matrix.row(depth + k) + column;
-    for (int j = 0; j < columns; ++j) packed[k * kTileColumns + j] = to_float(from[j]);
+  if (!b.transposed) {
+    return join_rows<Words>(b.matrix, depth, count, column, columns, kTileColumns, packed);
   }
+  const T* from[kTileColumns] = {};
+  for (int j = 0; j < columns; ++j) from[j] = b.matrix.row(column + j) + depth;
+  interleave<Words>(from, columns, count, kTileColumns, packed);
 }
 
-template <int rows>
+// Lines of memory that will be wanted soon, `stride` bytes apart; null if none.
+struct Lines {
+  const char* first = nullptr;
+  int64_t stride = 0;
+};
+
+template <typename Words, int rows>
 void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
-          const Matrix<float>& c, int64_t row, int64_t column, int columns, bool add,
-          const float* soon) {
+          const Matrix<float>& c, int64_t row, int64_t column, int columns, bool add, Lines soon) {
   Vector sums[rows][kTileVectors] = {};
   for (int64_t k = 0; k < depth; ++k) {
-    if (soon) __builtin_prefetch(soon + k * kLanes);
+    if (soon.first) __builtin_prefetch(soon.first + k * soon.stride, 0, 2);
+    __builtin_prefetch(a + (depth + k) * rows, 0, 2);  // of the next tile
     Vector right[kTileVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kTileVectors; ++v) right[v] = load(b + k * kTileColumns + v * kLanes);
@@ -121,7 +139,9 @@ void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
     for (int i = 0; i < rows; ++i) {
       const Vector left = broadcast(a[k * rows + i]);
 #pragma GCC unroll 4
-      for (int v = 0; v < kTileVectors; ++v) sums[i][v] += left * right[v];
+      for (int v = 0; v < kTileVectors; ++v) {
+        sums[i][v] = Words::multiply_add(left, right[v], sums[i][v]);
+      }
     }
   }
 #pragma GCC unroll 16
@@ -146,10 +166,12 @@ void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
 }
 
 using Tile = void (*)(const float*, const float*, int64_t, const Matrix<float>&, int64_t, int64_t,
-                      int, bool, const float*);
+                      int, bool, Lines);
+template <typename W>
 inline constexpr Tile kTiles[kTileRows + 1] = {
-    nullptr, tile<1>, tile<2>,  tile<3>,  tile<4>,  tile<5>,  tile<6>, tile<7>,
-    tile<8>, tile<9>, tile<10>, tile<11>, tile<12>, tile<13>, tile<14>};
+    nullptr,     tile<W, 1>,  tile<W, 2>,  tile<W, 3>,  tile<W, 4>,
+    tile<W, 5>,  tile<W, 6>,  tile<W, 7>,  tile<W, 8>,  tile<W, 9>,
+    tile<W, 10>, tile<W, 11>, tile<W, 12>, tile<W, 13>, tile<W, 14>};
 
 // Cuts `size` into as few pieces as possible, of nearly one size, none above `largest`.
 struct Pieces {
@@ -160,10 +182,14 @@ struct Pieces {
 };
 
 // Rows of A, packed layer by layer of its depth, in tiles.
+template <typename Words>
 class PackedRows {
  public:
   PackedRows(int64_t most_rows, int64_t depth)
-      : layers_(depth, kDepth), tiles_(0, kTileRows), values_(most_rows * depth) {}
+      : depth_(depth),
+        layers_(Words::count(depth), kDepth),
+        tiles_(0, kTileRows),
+        values_(most_rows * Words::count(depth)) {}
 
   // Packs on all threads.
   template <typename T>
@@ -171,19 +197,24 @@ class PackedRows {
     tiles_ = Pieces(rows, kTileRows);
     threads.run(tiles_.count * layers_.count, [&](int64_t i) {
       const int64_t l = i / tiles_.count, t = i % tiles_.count;
-      pack_rows(a, row + tiles_.begin(t), tiles_.length(t), begin + layers_.begin(l),
-                layers_.length(l), tile(l, t));
+      const Layer some = layer(l);
+      pack_rows<Words>(a, row + tiles_.begin(t), tiles_.length(t), begin + some.begin, some.depth,
+                       tile(l, t));
     });
   }
 
-  // C = or += a layer of A times a panel of B; fetches the layer of the next panel meanwhile.
+  int64_t layers() const { return layers_.count; }
+  Layer layer(int64_t l) const {
+    return Words::layer(layers_.begin(l), layers_.length(l), depth_);
+  }
+
+  // C = or += a layer of A times a panel of B; `soon` says what a tile fetches meanwhile.
+  template <typename Soon>
   void multiply(int64_t layer, const float* panel, const Matrix<float>& c, int64_t row,
-                int64_t column, int columns, bool add, const float* next = nullptr) const {
-    const int64_t depth = layers_.length(layer);
+                int64_t column, int columns, bool add, const Soon& soon) const {
     for (int64_t t = 0; t < tiles_.count; ++t) {
-      const float* soon = next && t < kTileVectors ? next + t * depth * kLanes : nullptr;
-      kTiles[tiles_.length(t)](tile(layer, t), panel, depth, c, row + tiles_.begin(t), column,
-                               columns, add, soon);
+      kTiles<Words>[tiles_.length(t)](tile(layer, t), panel, layers_.length(layer), c,
+                                      row + tiles_.begin(t), column, columns, add, soon(t));
     }
   }
 
@@ -192,6 +223,7 @@ class PackedRows {
     return values_.data() + layers_.begin(l) * tiles_.size + layers_.length(l) * tiles_.begin(t);
   }
 
+  int64_t depth_;
   Pieces layers_, tiles_;
   Buffer values_;
 };
@@ -203,12 +235,18 @@ struct Columns {
 };
 
 // B in panels, for one that many A are multiplied with. The memory is the caller's: `size` floats.
+template <typename Words>
 class PackedMatrix {
  public:
   PackedMatrix(int64_t depth, std::vector<Columns> panels, float* values)
-      : layers_(depth, kDepth), panels_(std::move(panels)), values_(values) {}
+      : depth_(depth),
+        layers_(Words::count(depth), kDepth),
+        panels_(std::move(panels)),
+        values_(values) {}
 
-  static int64_t size(int64_t depth, int64_t panels) { return depth * panels * kTileColumns; }
+  static int64_t size(int64_t depth, int64_t panels) {
+    return Words::count(depth) * panels * kTileColumns;
+  }
 
   int64_t count() const { return static_cast<int64_t>(panels_.size()); }
 
@@ -217,17 +255,22 @@ class PackedMatrix {
   void pack(Threads& threads, const Operand<B>& b) {
     threads.run(layers_.count * count(), [&](int64_t i) {
       const int64_t p = i / layers_.count, l = i % layers_.count;
-      pack_columns(b, layers_.begin(l), layers_.length(l), panels_[p].begin, panels_[p].count,
-                   panel(l, p));
+      const Layer layer = Words::layer(layers_.begin(l), layers_.length(l), depth_);
+      pack_columns<Words>(b, layer.begin, layer.depth, panels_[p].begin, panels_[p].count,
+                          panel(l, p));
     });
   }
 
   // C = or += A times panel `p`, on the calling thread; panel `p + 1` will probably be next.
-  void multiply(const PackedRows& a, int64_t p, const Matrix<float>& c, int64_t column,
+  void multiply(const PackedRows<Words>& a, int64_t p, const Matrix<float>& c, int64_t column,
                 bool add) const {
     for (int64_t l = 0; l < layers_.count; ++l) {
-      const float* next = p + 1 < count() ? panel(l, p + 1) : nullptr;
-      a.multiply(l, panel(l, p), c, 0, column, panels_[p].count, add || l > 0, next);
+      const auto* next = reinterpret_cast<const char*>(p + 1 < count() ? panel(l, p + 1) : nullptr);
+      constexpr int64_t line = kLanes * sizeof(float);
+      const auto soon = [&](int64_t t) {
+        return next && t < kTileVectors ? Lines{next + t * layers_.length(l) * line, line} : Lines{};
+      };
+      a.multiply(l, panel(l, p), c, 0, column, panels_[p].count, add || l > 0, soon);
     }
   }
 
@@ -237,30 +280,61 @@ class PackedMatrix {
     return values_ + before * kTileColumns;
   }
 
+  int64_t depth_;
   Pieces layers_;
   std::vector<Columns> panels_;
   float* values_;
 };
 
+// A panel of an operand as it lies in memory; a tile `t` fetches its share of it.
+template <typename Words, typename T>
+struct Unpacked {
+  const T* first;
+  int64_t stride;
+
+  Unpacked(const Operand<T>& b, int64_t depth, int64_t column)
+      : first(b.transposed ? nullptr : b.matrix.row(depth) + column),
+        stride(b.matrix.stride * sizeof(T)) {}
+
+  Lines operator()(int64_t t) const {
+    constexpr int64_t line = kLanes * sizeof(float), lines = kTileColumns * sizeof(T) / line;
+    if (!first || t >= lines * Words::kValues) return {};
+    return {reinterpret_cast<const char*>(first) + t / lines * stride + t % lines * line,
+            Words::kValues * stride};
+  }
+};
+
 // Multiplies on all threads.
-template <typename A, typename B>
+template <typename Words, typename A, typename B>
 void multiply(Threads& threads, const Operand<A>& a, const Operand<B>& b, const Matrix<float>& c,
               int64_t rows, int64_t depth, int64_t columns, bool add = false) {
   if (depth == 0 && !add) {
     for (int64_t i = 0; i < rows; ++i) std::memset(c.row(i), 0, columns * sizeof(float));
   }
-  const Pieces slabs(rows, kRows), layers(depth, kDepth);
   const int64_t panels = (columns + kTileColumns - 1) / kTileColumns;
+  const Pieces slabs(rows, kRows), turns(panels, kPanelsInTurn);
   for (int64_t s = 0; s < slabs.count; ++s) {
-    for (int64_t l = 0; l < layers.count; ++l) {
-      PackedRows packed(slabs.length(s), layers.length(l));
-      packed.pack(threads, a, slabs.begin(s), slabs.length(s), layers.begin(l));
-      threads.run(panels, [&](int64_t p) {
-        thread_local Buffer panel(kDepth * kTileColumns);
-        const int64_t column = p * kTileColumns;
-        const int width = std::min<int64_t>(kTileColumns, columns - column);
-        pack_columns(b, layers.begin(l), layers.length(l), column, width, panel.data());
-        packed.multiply(0, panel.data(), c, slabs.begin(s), column, width, add || l > 0);
+    const int64_t row = slabs.begin(s), count = slabs.length(s);
+    const Pieces passes(Words::count(depth), std::max(kDepth, kSlab / count / kDepth * kDepth));
+    for (int64_t pass = 0; pass < passes.count; ++pass) {
+      const Layer some = Words::layer(passes.begin(pass), passes.length(pass), depth);
+      PackedRows<Words> packed(count, some.depth);
+      packed.pack(threads, a, row, count, some.begin);
+      threads.run(turns.count, [&](int64_t turn) {
+        const Buffer panel(kDepth * kTileColumns);
+        for (int64_t p = turns.begin(turn); p < turns.begin(turn + 1); ++p) {
+          const int64_t column = p * kTileColumns;
+          const int width = std::min<int64_t>(kTileColumns, columns - column);
+          for (int64_t l = 0; l < packed.layers(); ++l) {
+            const Layer layer = packed.layer(l);
+            const bool last = l + 1 == packed.layers();
+            const Unpacked<Words, B> next(b, some.begin + packed.layer(last ? 0 : l + 1).begin,
+                                          last ? column + kTileColumns : column);
+            pack_columns<Words>(b, some.begin + layer.begin, layer.depth, column, width,
+                                panel.data());
+            packed.multiply(l, panel.data(), c, row, column, width, add || pass > 0 || l > 0, next);
+          }
+        }
       });
     }
   }

@@ -134,18 +134,20 @@ struct UnitBlocks {
 };
 
 template <typename Cell, typename T>
-void run_forward(Threads& threads, const Shape& s, const T* x, const T* kernel, const T* recurrent,
-                 float* bias, float* recurrent_bias, const History& history) {
+void run_forward(Threads& threads, const Shape& s, const T* x, const float* kernel,
+                 const float* recurrent, float* bias, float* recurrent_bias,
+                 const History& history) {
+  using Words = WordsOf<T>;
   const int64_t width = Cell::kGates * s.units;
   const RealSteps real(s, history, Cell::kGates);
-  multiply(threads, Operand<T>{{x, s.features, real.input.data()}},
-           Operand<T>{{kernel, width}}, {history.gates, width, real.gates.data()}, real.count(),
-           s.features, width);
+  multiply<Words>(threads, Operand<T>{{x, s.features, real.input.data()}},
+                  Operand<float>{{kernel, width}}, {history.gates, width, real.gates.data()},
+                  real.count(), s.features, width);
   const UnitBlocks blocks(s.units);
-  const Buffer memory(PackedMatrix::size(s.units, blocks.count * Cell::kGates));
-  PackedMatrix weights(s.units, blocks.panels(Cell::kGates), memory.data());
-  weights.pack(threads, Operand<T>{{recurrent, width}});
-  PackedRows ahead(s.batch, s.units);
+  const Buffer memory(PackedMatrix<Words>::size(s.units, blocks.count * Cell::kGates));
+  PackedMatrix<Words> weights(s.units, blocks.panels(Cell::kGates), memory.data());
+  weights.pack(threads, Operand<float>{{recurrent, width}});
+  PackedRows<Words> ahead(s.batch, s.units);
   std::vector<int64_t> rows, offsets;
   for (int64_t n = 0; n < s.time; ++n) {
     real_rows(s, n, rows);
@@ -178,14 +180,15 @@ void run_forward(Threads& threads, const Shape& s, const T* x, const T* kernel, 
 // d_h and d_second hold the gradients of the last states, `(batch, units)`, and become those of the
 // first. d_sequence, laid out as h, may be null.
 template <typename Cell, typename T>
-void run_backward(Threads& threads, const Shape& s, const T* recurrent, const History& history,
+void run_backward(Threads& threads, const Shape& s, const float* recurrent, const History& history,
                   const float* d_sequence, float* d_h, float* d_second, float* d_gates,
                   float* d_products) {
+  using Words = WordsOf<T>;
   const int64_t width = Cell::kGates * s.units;
   const UnitBlocks blocks(s.units);
-  const Buffer memory(PackedMatrix::size(width, blocks.count));
-  PackedMatrix weights(width, blocks.panels(1), memory.data());
-  weights.pack(threads, Operand<T>{{recurrent, width}, true});
+  const Buffer memory(PackedMatrix<Words>::size(width, blocks.count));
+  PackedMatrix<Words> weights(width, blocks.panels(1), memory.data());
+  weights.pack(threads, Operand<float>{{recurrent, width}, true});
   const auto back_to_gates = [&](int64_t block, int64_t n) {
     const int64_t u = blocks.begin(block);
     for (int64_t b = 0; b < s.batch; ++b) {
@@ -203,7 +206,7 @@ void run_backward(Threads& threads, const Shape& s, const T* recurrent, const Hi
     }
   };
 
-  PackedRows d_ahead(s.batch, width);
+  PackedRows<Words> d_ahead(s.batch, width);
   std::vector<int64_t> rows, from, to;
   if (s.time > 0) {
     blocks.share(threads, 0, [&](int64_t block) { back_to_gates(block, s.time - 1); });
@@ -232,16 +235,18 @@ template <typename Cell, typename T>
 void weight_gradients(Threads& threads, const Shape& s, const T* x, const History& history,
                       const float* d_gates, const float* d_products,
                       const WeightGradients& gradients) {
+  using Words = WordsOf<T>;
   const int64_t width = Cell::kGates * s.units;
   const RealSteps real(s, history, Cell::kGates);
   const Matrix<const float> d_inputs{d_gates, width, real.gates.data()};
   const Matrix<const float> d_recurrent{d_products, width, real.gates.data()};
   const Operand<float> h_ahead{{history.h, s.units, real.h_ahead.data()}, true};
 
-  multiply(threads, Operand<T>{{x, s.features, real.input.data()}, true}, Operand<float>{d_inputs},
-           {gradients.kernel, width}, s.features, real.count(), width);
-  multiply(threads, h_ahead, Operand<float>{d_recurrent}, {gradients.recurrent, width}, s.units,
-           real.count(), width);
+  multiply<Words>(threads, Operand<T>{{x, s.features, real.input.data()}, true},
+                  Operand<float>{d_inputs}, {gradients.kernel, width}, s.features, real.count(),
+                  width);
+  multiply<Words>(threads, h_ahead, Operand<float>{d_recurrent}, {gradients.recurrent, width},
+                  s.units, real.count(), width);
   sum_rows(threads, d_inputs, real.count(), width, gradients.bias);
   if (Cell::kTwoInputs) {
     sum_rows(threads, d_recurrent, real.count(), width, gradients.recurrent_bias);
@@ -250,16 +255,16 @@ void weight_gradients(Threads& threads, const Shape& s, const T* x, const Histor
 
 // d_x, `(batch, time, features)`, becomes or gets the gradient of the input.
 template <typename Cell, typename T>
-void input_gradient(Threads& threads, const Shape& s, const T* kernel, const History& history,
+void input_gradient(Threads& threads, const Shape& s, const float* kernel, const History& history,
                     const float* d_gates, float* d_x, bool add = false) {
   const int64_t width = Cell::kGates * s.units;
   const RealSteps real(s, history, Cell::kGates);
   if (!add && real.count() < s.batch * s.time) {
     std::memset(d_x, 0, s.batch * s.time * s.features * sizeof(float));
   }
-  multiply(threads, Operand<float>{{d_gates, width, real.gates.data()}},
-           Operand<T>{{kernel, width}, true}, {d_x, s.features, real.input.data()}, real.count(),
-           width, s.features, add);
+  multiply<WordsOf<T>>(threads, Operand<float>{{d_gates, width, real.gates.data()}},
+                       Operand<float>{{kernel, width}, true},
+                       {d_x, s.features, real.input.data()}, real.count(), width, s.features, add);
 }
 
 }  // namespace seq2seq

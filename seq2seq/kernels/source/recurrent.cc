@@ -48,7 +48,7 @@ void forward(bool backwards, const Call& call) {
     using T = decltype(type);
     by_rows<Cell>(s, [&](const Shape& rows, int64_t first, Threads& some) {
       run_forward<Cell>(some, rows, x.data<T>() + s.position(first, 0) * s.features,
-                        kernel.data<T>(), recurrent.data<T>(), bias.data_if_any<float>(),
+                        kernel.data<float>(), recurrent.data<float>(), bias.data_if_any<float>(),
                         recurrent_bias.data_if_any<float>(), history.rows(s, first, Cell::kGates));
     });
   };
@@ -87,15 +87,16 @@ void backward(bool backwards, const Call& call) {
     by_rows<Cell>(s, [&](const Shape& rows, int64_t first, Threads& some) {
       const int64_t step = s.position(first, 0);
       const float* d = d_sequence.data_if_any<float>();
-      run_backward<Cell>(some, rows, recurrent.data<T>(), history.rows(s, first, Cell::kGates),
-                         d ? d + step * s.units : d, d_h.data<float>() + first * s.units,
-                         d_second.data<float>() + first * s.units,
-                         d_gates.data<float>() + step * width, products + step * width);
+      run_backward<Cell, T>(some, rows, recurrent.data<float>(),
+                            history.rows(s, first, Cell::kGates), d ? d + step * s.units : d,
+                            d_h.data<float>() + first * s.units,
+                            d_second.data<float>() + first * s.units,
+                            d_gates.data<float>() + step * width, products + step * width);
     });
     weight_gradients<Cell>(threads(), s, x.data<T>(), history, d_gates.data<float>(), products,
                            gradients);
-    input_gradient<Cell>(threads(), s, kernel.data<T>(), history, d_gates.data<float>(),
-                         d_x.data<float>());
+    input_gradient<Cell, T>(threads(), s, kernel.data<float>(), history, d_gates.data<float>(),
+                            d_x.data<float>());
   };
   const Threads::Turn turn(threads());
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
@@ -105,14 +106,14 @@ template <typename Cell>
 bool register_ops(const char* forward_name, const char* backward_name) {
   return register_op<kGoBackwards, forward<Cell>>(
              {forward_name,
-              {"x: T", "kernel: T", "recurrent: T", "bias: float", "recurrent_bias: float",
+              {"x: T", "kernel: float", "recurrent: float", "bias: float", "recurrent_bias: float",
                "h_before: float", "second_before: float", "mask: bool"},
               {"h: float", "second: float", "gates: float", "last_h: float",
                "last_second: float"},
               {kMatrixType}}) &&
          register_op<kGoBackwards, backward<Cell>>(
              {backward_name,
-              {"x: T", "kernel: T", "recurrent: T", "h_before: float", "second_before: float",
+              {"x: T", "kernel: float", "recurrent: float", "h_before: float", "second_before: float",
                "mask: bool", "h: float", "second: float", "gates: float", "d_sequence: float",
                "d_last_h: float", "d_last_second: float"},
               {"d_x: float", "d_kernel: float", "d_recurrent: float", "d_bias: float",

@@ -16,7 +16,6 @@
 namespace seq2seq {
 namespace {
 
-constexpr int64_t kPanelsInTurn = 4;  // by one thread, which fetches each while it uses another
 constexpr char kTransposed[] = "transposed";
 constexpr int64_t kUnpackedRows = 2;  // of the first step; a beam has several times as many after it
 
@@ -47,8 +46,8 @@ struct Weights {
   int64_t halved_size() const { return depth * columns / 2; }
   Halved halved() const { return Halved(halves, matrix.transposed, depth, columns); }
 
-  PackedMatrix panels(int gates) const {
-    return PackedMatrix(depth, UnitBlocks(columns / gates).panels(gates), packed);
+  PackedMatrix<Singles> panels(int gates) const {
+    return PackedMatrix<Singles>(depth, UnitBlocks(columns / gates).panels(gates), packed);
   }
 
   // C += A * this.
@@ -58,7 +57,7 @@ struct Weights {
     } else if (rows <= kFewRows) {
       multiply_few_rows(threads(), {a, depth}, matrix, {c, columns}, rows, depth, columns);
     } else {
-      multiply(threads(), Operand<float>{{a, depth}}, matrix, {c, columns}, rows, depth, columns,
+      seq2seq::multiply<Singles>(threads(), Operand<float>{{a, depth}}, matrix, {c, columns}, rows, depth, columns,
                true);
     }
   }
@@ -81,7 +80,7 @@ void pack(bool transposed, const Call& call) {
   const Threads::Turn turn(threads());
   if (rows <= kUnpackedRows) return halve(weights, call);
   const int64_t panels = UnitBlocks(weights.columns / gates).count * gates;
-  const Tensor packed = call.output(0, {PackedMatrix::size(weights.depth, panels)});
+  const Tensor packed = call.output(0, {PackedMatrix<Singles>::size(weights.depth, panels)});
   weights.packed = packed.data<float>();
   weights.panels(gates).pack(threads(), weights.matrix);
 }
@@ -106,9 +105,9 @@ void dense(bool transposed, const Call& call) {
     fill_rows(biases, columns, rows, to);
     return weights.multiply_by(x.data<float>(), rows, to);
   }
-  PackedRows packed_rows(rows, weights.depth);
+  PackedRows<Singles> packed_rows(rows, weights.depth);
   packed_rows.pack(threads(), Operand<float>{{x.data<float>(), weights.depth}}, 0, rows);
-  const PackedMatrix panels = weights.panels(1);
+  const PackedMatrix<Singles> panels = weights.panels(1);
   const Pieces pieces(panels.count(), kPanelsInTurn);
   threads().run(pieces.count, [&](int64_t piece) {
     for (int64_t p = pieces.begin(piece); p < pieces.begin(piece + 1); ++p) {
@@ -147,10 +146,10 @@ struct Step {
 
  private:
   void run_packed(Threads& threads) const {
-    PackedRows inputs(rows, kernel.depth), states(rows, units());
+    PackedRows<Singles> inputs(rows, kernel.depth), states(rows, units());
     inputs.pack(threads, Operand<float>{{x, kernel.depth}}, 0, rows);
     states.pack(threads, Operand<float>{{h_before, units()}}, 0, rows);
-    const PackedMatrix of_input = kernel.panels(Cell::kGates),
+    const PackedMatrix<Singles> of_input = kernel.panels(Cell::kGates),
                        of_states = recurrent.panels(Cell::kGates);
     const UnitBlocks blocks(units());
     threads.run(blocks.count, [&](int64_t block) {

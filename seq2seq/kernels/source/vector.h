@@ -2,9 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -131,21 +129,5 @@ inline float to_float(BFloat16 value) {
   std::memcpy(&result, &bits, sizeof result);
   return result;
 }
-
-// Memory that starts at a cache line, not initialised.
-class Buffer {
- public:
-  explicit Buffer(int64_t size)
-      : data_(static_cast<float*>(std::aligned_alloc(64, (size * sizeof(float) + 127) / 64 * 64))) {
-    if (data_ == nullptr) throw std::bad_alloc();
-  }
-  ~Buffer() { std::free(data_); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  float* data() const { return data_; }
-
- private:
-  float* data_;
-};
 
 }  // namespace seq2seq
