@@ -9,12 +9,12 @@ start_tensorflow()  # first, as `seq2seq train` does
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from benchmarks.batches import PAD, Batch
 from benchmarks.programs.tensorflow_fit import begin, train
 from benchmarks.works import Work
 from seq2seq.kernels.library import leave_threads_to_kernels
+from seq2seq.layers.attention import LuongAttention
 from seq2seq.layers.bridge import ConcatenateBridge, StateSpec
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
@@ -86,7 +86,8 @@ def translation(work: Work) -> tuple[dict[str, Any], Any]:
     outputs = decoder(vectors, initial_state=[start["h"], start["c"]])
     if not work.attention:
         return inputs, outputs
-    context = DotAttention()(outputs, memory, inputs["source_length"])
+    attention = LuongAttention(work.encoder_width, score="dot")
+    context, _, _ = attention(outputs, attention.prepare(memory, inputs["source_length"]), {})
     joined = keras.layers.Concatenate()([outputs, context])
     return inputs, Dense(work.encoder_width, activation="tanh")(joined)
 
@@ -108,25 +109,6 @@ BODIES: dict[str, Callable[[Work], tuple[dict[str, Any], Any]]] = {
     "tagging": tagging,
     "classification": classification,
 }
-
-
-class DotAttention(keras.layers.Layer):
-    """The mean of the encoder's outputs, weighted by their products with the decoder's.
-
-    Luong et al., 2015, https://arxiv.org/abs/1508.04025, `dot`.
-    """
-
-    def call(self, outputs: tf.Tensor, memory: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Returns the context, `(batch, target_length, width)`.
-
-        Args:
-            outputs: Of the decoder, `(batch, target_length, width)`.
-            memory: The encoder's outputs, `(batch, source_length, width)`.
-            lengths: The real steps of the memory, `(batch,)`.
-        """
-        scores = tf.matmul(outputs, memory, transpose_b=True)
-        real = tf.sequence_mask(lengths, tf.shape(memory)[1])[:, tf.newaxis]
-        return tf.matmul(tf.nn.softmax(tf.where(real, scores, scores.dtype.min)), memory)
 
 
 def _encoded(work: Work) -> tuple[dict[str, Any], Any, Any]:

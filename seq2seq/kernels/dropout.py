@@ -11,7 +11,7 @@ def dropout(x: tf.Tensor, seed: tf.Tensor, rate: float) -> tf.Tensor:
     """Zeros a share of the elements and scales the others up; only where kernels are `usable`.
 
     Args:
-        x: Any shape, float32.
+        x: Any shape, float32 or bfloat16.
         seed: Two integers; the same seed drops the same elements.
         rate: The share that is dropped, at least 0 and below 1.
 

@@ -128,30 +128,6 @@ def recurrent_step(
     )
 
 
-def dot_attention(
-    query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, mask: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Attends to a source from one step of all its hypotheses; only where `steps_usable`.
-
-    Args:
-        query: float32 `(batch, width, units)`.
-        keys: float32 `(batch, source_length, units)`.
-        values: float32 `(batch, source_length, value_units)`.
-        mask: Booleans `(batch, source_length)`, true where a source token is real.
-
-    Returns:
-        The context `(batch, width, value_units)`, and the weights `(batch, width,
-        source_length)`: the softmax of the scores `query . key` where the mask is true, and 0
-        elsewhere.
-    """
-    context, weights = library().seq2seq_dot_attention(
-        query=query, keys=keys, values=values, mask=mask
-    )
-    context.set_shape((*query.shape[:2], values.shape[2]))
-    weights.set_shape((*query.shape[:2], keys.shape[1]))
-    return context, weights
-
-
 def _packed(
     variable: Any, matrix: tf.Tensor, x: tf.Tensor, gates: int = 1, transposed: bool = False
 ) -> tf.Tensor:

@@ -10,7 +10,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.kernels.steps import dot_attention, steps_usable
+from seq2seq.kernels.attention import dot_attention
+from seq2seq.kernels.library import usable
+from seq2seq.kernels.steps import steps_usable
 from seq2seq.layers.attention_scores import AdditiveScore, DotScore, Score
 from seq2seq.layers.attention_window import PredictedWindow
 from seq2seq.layers.checks import positive
@@ -81,7 +83,11 @@ class Attention(keras.layers.Layer):
         return keras.ops.zeros_like(memory["values"][:, 0])
 
     def call(
-        self, query: tf.Tensor, memory: Memory, state: AttentionState
+        self,
+        query: tf.Tensor,
+        memory: Memory,
+        state: AttentionState,
+        training: bool | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
         """Attends to the memory from any number of steps.
 
@@ -92,6 +98,7 @@ class Attention(keras.layers.Layer):
             query: Decoder outputs, `(batch, steps, query_units)` or `(rows, 1, query_units)`.
             memory: From `prepare`.
             state: From `initial_state` or the call before.
+            training: Whether gradients are wanted.
 
         Returns:
             The context `(batch, steps, units)`, the weights, float32 `(batch, steps,
@@ -160,17 +167,22 @@ class ScoredAttention(Attention):
         return {} if self.history is None else self.history.initial_state(memory["mask"])
 
     def call(
-        self, query: tf.Tensor, memory: Memory, state: AttentionState
+        self,
+        query: tf.Tensor,
+        memory: Memory,
+        state: AttentionState,
+        training: bool | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
         """See `Attention.call`."""
         one_step = query.shape[1] == 1
         if one_step:
             query = side_by_side(query, memory)
-            if self._is_dot and steps_usable(query.dtype):
-                read = memory["keys"], memory["values"], memory["mask"]
-                found = dot_attention(self.score.scaled(query), *read)
-                context, weights = map(row_by_row, found)
-                return context, weights, state
+        dtype = query.dtype
+        if self._is_dot and (steps_usable(dtype) or usable(dtype, bool(training))):
+            keys, values = (tf.cast(memory[name], dtype) for name in ("keys", "values"))
+            found = dot_attention(self.score.scaled(query, keys), keys, values, memory["mask"])
+            context, weights = map(row_by_row, found) if one_step else found
+            return tf.cast(context, dtype), weights, state
         asked = {"query": self.score.query_projection(query)}
         if self.window is not None:
             asked["distance"] = self.window(query, memory["mask"])

@@ -62,16 +62,20 @@ class DotScore(Score):
         self, query: tf.Tensor, keys: tf.Tensor, features: tf.Tensor | None = None
     ) -> tf.Tensor:
         """See `Score.call`."""
+        return tf.matmul(self.scaled(query, keys), keys, transpose_b=True)
+
+    def scaled(self, query: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        """Returns queries whose dot products with keys are the scores.
+
+        Raises:
+            ValueError: If they differ in width.
+        """
         units, width = query.shape[-1], keys.shape[-1]
         if units != width:
             raise ValueError(
                 f"score: '{self.kind}' needs encoder outputs as wide as the decoder; they have "
                 f"{width} and {units} units. 'general' fits any widths."
             )
-        return tf.matmul(self.scaled(query), keys, transpose_b=True)
-
-    def scaled(self, query: tf.Tensor) -> tf.Tensor:
-        """Returns queries whose dot products with keys are the scores."""
         return query * query.shape[-1] ** -0.5 if self.kind == "scaled_dot" else query
 
 

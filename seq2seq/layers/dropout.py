@@ -18,6 +18,6 @@ class Dropout(keras.layers.Dropout):
     def call(self, inputs: tf.Tensor, training: bool | None = False) -> tf.Tensor:
         """Drops elements of a tensor of any shape in training."""
         wanted = bool(training) and 0 < self.rate < 1 and self.noise_shape is None
-        if not wanted or inputs.dtype != tf.float32 or not usable(tf.float32, training=True):
+        if not wanted or not usable(inputs.dtype, training=True):
             return super().call(inputs, training=training)
         return dropout(inputs, self.seed_generator.next(), self.rate)

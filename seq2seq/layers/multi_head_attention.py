@@ -56,7 +56,11 @@ class MultiHeadAttention(Attention):
         )
 
     def call(
-        self, query: tf.Tensor, memory: Memory, state: AttentionState
+        self,
+        query: tf.Tensor,
+        memory: Memory,
+        state: AttentionState,
+        training: bool | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
         """See `Attention.call`; keys and values are `(batch, heads, source_length, units)`."""
         one_step = query.shape[1] == 1

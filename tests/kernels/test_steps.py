@@ -11,9 +11,9 @@ import tensorflow as tf
 from seq2seq.decoding.beam import BeamSearch
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.inference.compression import rounded
+from seq2seq.kernels.attention import dot_attention
 from seq2seq.kernels.steps import (
     PackedWeights,
-    dot_attention,
     packed_dense,
     recurrent_step,
     steps_usable,

@@ -1,8 +1,10 @@
-// The op Seq2seqDotAttention: all hypotheses of a source attend to it, in one step.
+// The ops Seq2seqDotAttention and Seq2seqDotAttentionGradient: all steps, or all hypotheses, of a
+// target attend to its source.
 //
-// Shapes: query (batch, width, units), keys (batch, source_length, units), values
+// Shapes: query (batch, steps, units), keys (batch, source_length, units), values
 // (batch, source_length, value_units), mask (batch, source_length); context
-// (batch, width, value_units), weights (batch, width, source_length). All floats are float32.
+// (batch, steps, value_units), weights (batch, steps, source_length), their gradient may be empty.
+// All results are float32.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -12,6 +14,16 @@
 
 namespace seq2seq {
 namespace {
+
+struct Sizes {
+  int64_t batch, steps, units, length, value_units;
+  Sizes(const Tensor& query, const Tensor& keys, const Tensor& values)
+      : batch(query.dim(0)),
+        steps(query.dim(1)),
+        units(query.dim(2)),
+        length(keys.dim(1)),
+        value_units(values.dim(2)) {}
+};
 
 // Turns scores into weights that are 0 where nothing is real, and add up to 1 elsewhere.
 void masked_softmax(float* scores, const bool* mask, int64_t size) {
@@ -23,39 +35,128 @@ void masked_softmax(float* scores, const bool* mask, int64_t size) {
   for (int64_t s = 0; s < size; ++s) scores[s] /= sum > 0 ? sum : 1;
 }
 
-void attend(bool, const Call& call) {
+// Products for one source, on the calling thread.
+template <typename T>
+struct Source {
+  const T *query, *keys, *values;
+  const bool* mask;
+  Sizes of;
+
+  Source(const Sizes& of, int64_t b, const Tensor& query, const Tensor& keys, const Tensor& values,
+         const Tensor& mask)
+      : query(query.data<T>() + b * of.steps * of.units),
+        keys(keys.data<T>() + b * of.length * of.units),
+        values(values.data<T>() + b * of.length * of.value_units),
+        mask(mask.data<bool>() + b * of.length),
+        of(of) {}
+
+  template <typename A, typename B>
+  static void multiply(const Operand<A>& a, const Operand<B>& b, float* c, int64_t rows,
+                       int64_t depth, int64_t columns) {
+    seq2seq::multiply<WordsOf<T>>(this_thread(), a, b, {c, columns}, rows, depth, columns);
+  }
+
+  void attend(float* weights, float* context) const {
+    if (std::is_same_v<T, float> && of.steps <= kFewRows) return attend_from_few(weights, context);
+    multiply(Operand<T>{{query, of.units}}, Operand<T>{{keys, of.units}, true}, weights, of.steps,
+             of.units, of.length);
+    for (int64_t t = 0; t < of.steps; ++t) masked_softmax(weights + t * of.length, mask, of.length);
+    multiply(Operand<float>{{weights, of.length}}, Operand<T>{{values, of.value_units}}, context,
+             of.steps, of.length, of.value_units);
+  }
+
+  void attend_from_few(float* weights, float* context) const {
+    if constexpr (std::is_same_v<T, float>) {
+      for (int64_t t = 0; t < of.steps; ++t) {
+        float* row = weights + t * of.length;
+        for (int64_t s = 0; s < of.length; ++s) {
+          row[s] = mask[s] ? sum_of_products(query + t * of.units, keys + s * of.units, of.units) : 0;
+        }
+        masked_softmax(row, mask, of.length);
+      }
+      std::memset(context, 0, of.steps * of.value_units * sizeof(float));
+      add_product({weights, of.length}, {values, of.value_units}, {context, of.value_units},
+                  of.steps, of.length, 0, of.value_units);
+    }
+  }
+
+  void differentiate(const float* weights, const float* d_context, const float* d_weights,
+                     float* d_query, float* d_keys, float* d_values) const {
+    const Buffer memory(of.steps * of.length);
+    float* d_scores = memory.data();
+    multiply(Operand<float>{{d_context, of.value_units}},
+             Operand<T>{{values, of.value_units}, true}, d_scores, of.steps, of.value_units,
+             of.length);
+    for (int64_t t = 0; t < of.steps; ++t) {
+      float *d = d_scores + t * of.length, mean = 0;
+      const float* weight = weights + t * of.length;
+      for (int64_t s = 0; s < of.length; ++s) {
+        if (d_weights) d[s] += d_weights[t * of.length + s];
+        mean += weight[s] * d[s];
+      }
+      for (int64_t s = 0; s < of.length; ++s) d[s] = weight[s] * (d[s] - mean);
+    }
+    multiply(Operand<float>{{d_scores, of.length}}, Operand<T>{{keys, of.units}}, d_query, of.steps,
+             of.length, of.units);
+    multiply(Operand<float>{{d_scores, of.length}, true}, Operand<T>{{query, of.units}}, d_keys,
+             of.length, of.steps, of.units);
+    multiply(Operand<float>{{weights, of.length}, true}, Operand<float>{{d_context, of.value_units}},
+             d_values, of.length, of.steps, of.value_units);
+  }
+};
+
+void forward(bool, const Call& call) {
   const Tensor query = call.input(0), keys = call.input(1), values = call.input(2),
                mask = call.input(3);
-  const int64_t batch = query.dim(0), width = query.dim(1), units = query.dim(2),
-                length = keys.dim(1), value_units = values.dim(2);
-  const Tensor context = call.output(0, {batch, width, value_units});
-  const Tensor weights = call.output(1, {batch, width, length});
-  const auto source = [&](int64_t b) {
-    const float *asked = query.data<float>() + b * width * units,
-                *key = keys.data<float>() + b * length * units;
-    const bool* real = mask.data<bool>() + b * length;
-    float* weight = weights.data<float>() + b * width * length;
-    for (int64_t w = 0; w < width; ++w) {
-      for (int64_t s = 0; s < length; ++s) {
-        weight[w * length + s] =
-            real[s] ? sum_of_products(asked + w * units, key + s * units, units) : 0;
-      }
-      masked_softmax(weight + w * length, real, length);
-    }
-    float* to = context.data<float>() + b * width * value_units;
-    std::memset(to, 0, width * value_units * sizeof(float));
-    add_product({weight, length}, {values.data<float>() + b * length * value_units, value_units},
-                {to, value_units}, width, length, 0, value_units);
+  const Sizes of(query, keys, values);
+  const Tensor context = call.output(0, {of.batch, of.steps, of.value_units});
+  const Tensor weights = call.output(1, {of.batch, of.steps, of.length});
+  const auto run = [&](auto type) {
+    using T = decltype(type);
+    threads().run(of.batch, [&](int64_t b) {
+      Source<T>(of, b, query, keys, values, mask)
+          .attend(weights.data<float>() + b * of.steps * of.length,
+                  context.data<float>() + b * of.steps * of.value_units);
+    });
   };
   const Threads::Turn turn(threads());
-  threads().run(batch, source);
+  call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
 }
 
-const bool registered = register_op<kNoFlag, attend>(
-    {"Seq2seqDotAttention",
-     {"query: float", "keys: float", "values: float", "mask: bool"},
-     {"context: float", "weights: float"},
-     {}});
+void backward(bool, const Call& call) {
+  const Tensor query = call.input(0), keys = call.input(1), values = call.input(2),
+               mask = call.input(3), weights = call.input(4), d_context = call.input(5),
+               d_weights = call.input(6);
+  const Sizes of(query, keys, values);
+  const Tensor d_query = call.output(0, query.dims()), d_keys = call.output(1, keys.dims()),
+               d_values = call.output(2, values.dims());
+  const auto run = [&](auto type) {
+    using T = decltype(type);
+    threads().run(of.batch, [&](int64_t b) {
+      const int64_t pairs = b * of.steps * of.length, at = b * of.length;
+      const float* d = d_weights.data_if_any<float>();
+      Source<T>(of, b, query, keys, values, mask)
+          .differentiate(weights.data<float>() + pairs,
+                         d_context.data<float>() + b * of.steps * of.value_units,
+                         d ? d + pairs : nullptr, d_query.data<float>() + b * of.steps * of.units,
+                         d_keys.data<float>() + at * of.units,
+                         d_values.data<float>() + at * of.value_units);
+    });
+  };
+  const Threads::Turn turn(threads());
+  call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
+}
+
+const bool registered =
+    register_op<kNoFlag, forward>({"Seq2seqDotAttention",
+                                   {"query: T", "keys: T", "values: T", "mask: bool"},
+                                   {"context: float", "weights: float"},
+                                   {kMatrixType}}) &&
+    register_op<kNoFlag, backward>({"Seq2seqDotAttentionGradient",
+                                    {"query: T", "keys: T", "values: T", "mask: bool",
+                                     "weights: float", "d_context: float", "d_weights: float"},
+                                    {"d_query: float", "d_keys: float", "d_values: float"},
+                                    {kMatrixType}});
 
 }  // namespace
 }  // namespace seq2seq

@@ -141,6 +141,12 @@ inline Threads& threads() {
   return pool;
 }
 
+// No more than the thread that asks.
+inline Threads& this_thread() {
+  static Threads& none = *new Threads(1);
+  return none;
+}
+
 // Half of their number, twice.
 inline Threads& half_of_threads(int which) {
   static Threads* const halves[] = {new Threads(std::max(1, threads().count() / 2)),

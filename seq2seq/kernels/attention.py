@@ -1,0 +1,42 @@
+"""Attention by dot products as one operation forward and one back."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from seq2seq.kernels.library import library
+
+
+@tf.custom_gradient
+def dot_attention(
+    query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, mask: tf.Tensor
+) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
+    """Attends to a source from all steps of its target, or from all hypotheses in one step.
+
+    Only where kernels are `usable`.
+
+    Args:
+        query: `(batch, steps, units)`, float32 or bfloat16.
+        keys: `(batch, source_length, units)`, as `query`.
+        values: `(batch, source_length, value_units)`, as `query`.
+        mask: Booleans `(batch, source_length)`, true where a source token is real.
+
+    Returns:
+        The context `(batch, steps, value_units)`, and the weights `(batch, steps,
+        source_length)`: the softmax of the scores `query . key` where the mask is true, and 0
+        elsewhere. Both are float32.
+    """
+    operations = library()
+    operands = {"query": query, "keys": keys, "values": values, "mask": mask}
+    context, weights = operations.seq2seq_dot_attention(**operands)
+    context.set_shape((*query.shape[:2], values.shape[2]))
+    weights.set_shape((*query.shape[:2], keys.shape[1]))
+
+    def gradient(d_context: tf.Tensor, d_weights: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        gradients = operations.seq2seq_dot_attention_gradient(
+            **operands, weights=weights, d_context=d_context, d_weights=d_weights
+        )
+        pairs = zip(gradients, (query, keys, values), strict=True)
+        return *(tf.ensure_shape(tf.cast(d, x.dtype), x.shape) for d, x in pairs), None
+
+    return (context, weights), gradient
