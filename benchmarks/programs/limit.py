@@ -72,12 +72,14 @@ def with_tensorflow(shape: Shape, precision: str) -> Callable[[], int]:
     b = tf.cast(tf.random.normal(size_b), precision)
 
     @tf.function
-    def one_by_one(many: list[tf.Tensor], b: tf.Tensor) -> tf.Tensor:
-        out = many[0]
+    def one_by_one(many: list[tf.Tensor], b: tf.Tensor) -> list[tf.Tensor]:
+        outs = []
         for a in many:
-            with tf.control_dependencies([out]):
-                out = tf.matmul(a, b, transpose_a=shape.transpose_a, transpose_b=shape.transpose_b)
-        return out
+            with tf.control_dependencies(outs):
+                outs.append(
+                    tf.matmul(a, b, transpose_a=shape.transpose_a, transpose_b=shape.transpose_b)
+                )
+        return outs  # all of them: TensorFlow leaves out products that nobody reads
 
     def multiply() -> int:
         one_by_one(many, b)

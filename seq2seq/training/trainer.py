@@ -1,5 +1,6 @@
 """The fit: epochs, validation, checkpoints, early stopping and resume."""
 
+import gc
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -248,6 +249,7 @@ def compiled(
     model = TimedModel(training_model.input, training_model.output, loss)
     model.compile(optimizer=optimizer, jit_compile=False)
     optimizer.build(model.trainable_variables)
+    gc.freeze()
     return model
 
 

@@ -312,7 +312,8 @@ void multiply(Threads& threads, const Operand<A>& a, const Operand<B>& b, const 
     for (int64_t i = 0; i < rows; ++i) std::memset(c.row(i), 0, columns * sizeof(float));
   }
   const int64_t panels = (columns + kTileColumns - 1) / kTileColumns;
-  const Pieces slabs(rows, kRows), turns(panels, kPanelsInTurn);
+  const int64_t fair = std::max<int64_t>(1, panels / (4 * threads.count()));
+  const Pieces slabs(rows, kRows), turns(panels, std::min(fair, kPanelsInTurn));
   for (int64_t s = 0; s < slabs.count; ++s) {
     const int64_t row = slabs.begin(s), count = slabs.length(s);
     const Pieces passes(Words::count(depth), std::max(kDepth, kSlab / count / kDepth * kDepth));
