@@ -1,5 +1,6 @@
 """Stacks of recurrent layers that read from left to right, from any state on."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,7 +8,9 @@ import tensorflow as tf
 
 from seq2seq.layers.bridge import DecoderStates, StateSpec
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.stored_weights import stored
 from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
 
 
@@ -21,6 +24,12 @@ class RecurrentStack(keras.layers.Layer):
         layers: Number of stacked layers.
         dropout: Share of inputs dropped before each layer.
         weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
+        residual: Whether a layer adds to what it reads instead of replacing it: it reads a layer
+            norm of it, and some of what it adds is dropped (He et al., 2016,
+            https://arxiv.org/abs/1512.03385; the norm before, as Xiong et al., 2020,
+            https://arxiv.org/abs/2002.04745). Inputs are first mapped to `units`.
+        feed_forward: With `residual`, the width of two dense layers that follow each recurrent one
+            in the same way, as in a Transformer; 0 for none.
 
     Attributes:
         spec: What its states look like.
@@ -41,17 +50,33 @@ class RecurrentStack(keras.layers.Layer):
         layers: int = 1,
         dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        residual: bool = False,
+        feed_forward: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # states stay float32
         positive("layers", layers)
         fraction("dropout", dropout)
+        if feed_forward and not residual:
+            raise ValueError("feed_forward: needs residual=true")
+        if feed_forward < 0:
+            raise ValueError(f"feed_forward: must be at least 0, got {feed_forward!r}")
         self.dropout = Dropout(dropout)
         self.stack = [
             recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")
             for layer in range(layers)
         ]
         self.spec = StateSpec(layers=layers, fields=STATE_FIELDS[cell], units=units)
+        self.entrance = Dense(units, name="entrance") if residual else None
+        norms = (layers * (2 if feed_forward else 1) + 1) if residual else 0
+        self.norms = [keras.layers.LayerNormalization(name=f"norm_{n}") for n in range(norms)]
+        self.feed_forward = [
+            (
+                Dense(feed_forward, activation="relu", name=f"widen_{layer}"),
+                Dense(units, name=f"narrow_{layer}"),
+            )
+            for layer in range(layers if feed_forward else 0)
+        ]
 
     def call(
         self,
@@ -73,15 +98,37 @@ class RecurrentStack(keras.layers.Layer):
             Outputs `(batch, steps, units)`, and the states after each row's last real step.
         """
         mask = None if lengths is None else tf.sequence_mask(lengths, tf.shape(inputs)[1])
-        outputs, finals = inputs, []
-        for layer, recurrent in enumerate(self.stack):
-            outputs = self.dropout(outputs, training=training)
+        finals: DecoderStates = []
+
+        def recurrent(layer: int, sequence: tf.Tensor) -> tf.Tensor:
             initial = None if states is None else [states[layer][f] for f in self.spec.fields]
-            outputs, *final = recurrent(
-                outputs, initial_state=initial, mask=mask, training=training
+            outputs, *final = self.stack[layer](
+                sequence, initial_state=initial, mask=mask, training=training
             )
             finals.append(dict(zip(self.spec.fields, final, strict=True)))
+            return outputs
+
+        if self.entrance is None:
+            outputs = inputs
+            for layer in range(self.spec.layers):
+                outputs = recurrent(layer, self.dropout(outputs, training=training))
+        else:
+            outputs = self._residual(self.entrance(inputs), recurrent, training)
         return outputs, finals
+
+    def _residual(
+        self, outputs: tf.Tensor, recurrent: Callable[[int, tf.Tensor], tf.Tensor], training: Any
+    ) -> tf.Tensor:
+        """Runs the layers, each of which adds to the outputs."""
+        norms = iter(self.norms)
+        for layer in range(self.spec.layers):
+            more = recurrent(layer, next(norms)(outputs))
+            outputs += self.dropout(more, training=training)
+            if self.feed_forward:
+                widen, narrow = self.feed_forward[layer]
+                more = narrow(widen(next(norms)(outputs)))
+                outputs += self.dropout(more, training=training)
+        return next(norms)(outputs)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         """Lengths are passed explicitly: no mask travels with the tensors."""
@@ -129,7 +176,7 @@ class CarriedStack(keras.layers.Layer):
         batch = tf.shape(inputs)[0]
         fields = self.stack.spec.fields
         values = [
-            tf.where(reset[:, tf.newaxis], 0.0, tf.convert_to_tensor(variable)[:batch])
+            tf.where(reset[:, tf.newaxis], 0.0, stored(variable)[:batch])
             for variable in self.carried
         ]
         states = [
@@ -139,6 +186,6 @@ class CarriedStack(keras.layers.Layer):
         outputs, finals = self.stack(inputs, states, training=training)
         after = [final[field] for final in finals for field in fields]
         for variable, value in zip(self.carried, after, strict=True):
-            others = tf.convert_to_tensor(variable)[batch:]
+            others = stored(variable)[batch:]
             variable.assign(tf.concat([tf.cast(value, tf.float32), others], axis=0))
         return outputs
