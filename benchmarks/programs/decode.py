@@ -9,6 +9,8 @@ from benchmarks.batches import Batch
 from benchmarks.programs.job import Job, report
 
 SINGLE = 25
+COMPRESSED = "compressed"
+"""A precision: float32, with weights as `seq2seq compress` leaves them."""
 NEVER = -1e9
 """Bias of the end token: every hypothesis is as long as its source, in all programs."""
 

@@ -1,7 +1,4 @@
-"""Our search: `python -m benchmarks.programs.decode_ours JOB`.
-
-The precision is that of the weights, see `seq2seq compress`: all is computed in float32.
-"""
+"""Our search: `python -m benchmarks.programs.decode_ours JOB`."""
 
 from functools import partial
 
@@ -10,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.batches import END, Batch
-from benchmarks.programs.decode import NEVER, Decode, measure
+from benchmarks.programs.decode import COMPRESSED, NEVER, Decode, measure
 from benchmarks.programs.job import Job
 from benchmarks.works import Work
 from seq2seq.decoding.beam import BeamSearch
@@ -30,8 +27,10 @@ def main() -> None:
     """Decodes and reports."""
     job = Job.from_arguments()
     keras.utils.set_random_seed(1)
-    model = translator(job.work)
     if job.precision == "bfloat16":
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    model = translator(job.work)
+    if job.precision == COMPRESSED:
         for weight in model.training_model.weights:
             weight.assign(rounded(weight.numpy()))
     limits = {"maximum_length_ratio": 1.0, "maximum_length_extra": 0}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from seq2seq.kernels.library import available, library
+from seq2seq.kernels.stored_weights import stored
 
 Tensors = tuple[tf.Tensor, ...]
 
@@ -45,14 +46,19 @@ class PackedWeights:
         Args:
             variable: The weight.
             matrix: Its value.
-            x: `(rows, ...)`, what is multiplied with it at the first step.
+            x: `(rows, ...)`, what is multiplied with it at the first step. With bfloat16 the packed
+                form is rounded, where this processor gains by it.
             gates: Into how many parts its columns fall.
             transposed: Whether its rows are the product's columns.
         """
         key = (id(variable), gates, transposed)
         if key not in self._packed:
             self._packed[key] = library().seq2seq_pack(
-                matrix=matrix, rows=tf.shape(x)[0], gates=gates, transposed=transposed
+                example=x[:0],
+                matrix=matrix,
+                rows=tf.shape(x)[0],
+                gates=gates,
+                transposed=transposed,
             )
         return self._packed[key]
 
@@ -62,7 +68,7 @@ _in_use: ContextVar[PackedWeights | None] = ContextVar("packed_weights", default
 
 def steps_usable(dtype: tf.DType) -> bool:
     """Returns whether a layer that goes one step on should do so by these kernels."""
-    return _in_use.get() is not None and dtype == tf.float32 and available(dtype)
+    return _in_use.get() is not None and available(dtype)
 
 
 def packed_dense(
@@ -71,7 +77,7 @@ def packed_dense(
     """Computes `x @ kernel + bias`; only where `steps_usable`.
 
     Args:
-        x: float32 `(rows, inputs)`.
+        x: `(rows, inputs)`, float32 or bfloat16.
         kernel: A float32 variable, `(inputs, outputs)`, or `(outputs, inputs)` if `transposed`.
         bias: float32 `(outputs,)`, or None.
         transposed: Whether the kernel is an embedding, that is, has a row for each output.
@@ -79,12 +85,12 @@ def packed_dense(
     Returns:
         float32 `(rows, outputs)`.
     """
-    matrix = tf.convert_to_tensor(kernel)
+    matrix = stored(kernel)
     y = library().seq2seq_packed_dense(
         x=x,
         matrix=matrix,
         packed=_packed(kernel, matrix, x, transposed=transposed),
-        bias=tf.zeros(0) if bias is None else tf.convert_to_tensor(bias),
+        bias=tf.zeros(0) if bias is None else stored(bias),
         transposed=transposed,
     )
     y.set_shape((x.shape[0], matrix.shape[0 if transposed else 1]))
@@ -102,7 +108,7 @@ def recurrent_step(
 
     Args:
         cell: As in `recurrent_layer`.
-        x: float32 `(rows, features)`.
+        x: `(rows, features)`, float32 or bfloat16.
         kernels: The kernel and the recurrent kernel, float32 variables.
         biases: The bias and, for a `gru`, the recurrent bias, float32 `(gates * units,)` each.
         states: `(h, c)` or `(h,)`, float32 `(rows, units)` each.
@@ -110,7 +116,7 @@ def recurrent_step(
     Returns:
         The next states.
     """
-    kernel, recurrent = map(tf.convert_to_tensor, kernels)
+    kernel, recurrent = map(stored, kernels)
     gates = kernel.shape[1] // recurrent.shape[0]
     found = getattr(library(), f"seq2seq_{cell}_step")(
         x=x,

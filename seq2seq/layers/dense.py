@@ -6,7 +6,7 @@ import tensorflow as tf
 from seq2seq.kernels.dense import dense
 from seq2seq.kernels.library import usable
 from seq2seq.kernels.steps import packed_dense, steps_usable
-from seq2seq.layers.stored_weights import stored
+from seq2seq.kernels.stored_weights import stored
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -24,11 +24,11 @@ class Dense(keras.layers.Dense):
         if not plain or not (goes_on or usable(inputs.dtype, bool(training))):
             return super().call(inputs, training=training)
         rows = tf.reshape(inputs, (-1, self.kernel.shape[0]))
-        if goes_on:
+        if goes_on:  # logits stay float32
             outputs = packed_dense(rows, self.kernel, self.bias)
         else:
             bias = stored(self.bias) if self.use_bias else tf.zeros(self.units)
-            outputs = dense(rows, stored(self.kernel), bias)
+            outputs = tf.cast(dense(rows, stored(self.kernel), bias), inputs.dtype)
         outputs = _in_place_of(inputs, outputs)
         return outputs if self.activation is None else self.activation(outputs)
 
@@ -47,6 +47,5 @@ class ReversibleEmbedding(keras.layers.ReversibleEmbedding):
 
 
 def _in_place_of(inputs: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Returns outputs `(rows, units)` with the type and the axes of inputs `(..., inputs)`."""
-    shape = (*keras.ops.shape(inputs)[:-1], outputs.shape[-1])
-    return tf.reshape(tf.cast(outputs, inputs.dtype), shape)
+    """Returns outputs `(rows, units)` with the axes of inputs `(..., inputs)`."""
+    return tf.reshape(outputs, (*keras.ops.shape(inputs)[:-1], outputs.shape[-1]))

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.layers.stored_weights import stored
+from seq2seq.kernels.stored_weights import stored
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")

@@ -15,6 +15,7 @@ from seq2seq.kernels.library import usable
 from seq2seq.kernels.recurrent import both_directions as kernel_of_both_directions
 from seq2seq.kernels.recurrent import recurrent_layer
 from seq2seq.kernels.steps import recurrent_step, steps_usable
+from seq2seq.kernels.stored_weights import stored
 from seq2seq.layers.checks import fraction
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.recording import Call, record, recording
@@ -27,7 +28,6 @@ from seq2seq.layers.recurrent_steps import (
     Tensors,
     state_dtype,
 )
-from seq2seq.layers.stored_weights import stored
 
 
 class _CompiledLoop(keras.layers.Layer):

@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.kernels.stored_weights import stored
 from seq2seq.layers.bridge import DecoderStates, StateSpec
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.stored_weights import stored
 from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
 
 

@@ -28,6 +28,8 @@ from seq2seq.tasks.search import Search
 
 pytestmark = pytest.mark.compiled
 
+HALVES = 1  # among the forms that a weight may be packed in
+
 RANDOM = np.random.default_rng(7)
 # So few rows that nothing is packed; too many for that, in one tile and in several.
 FIRST_AND_LATER_ROWS = [(1, 1), (1, 5), (2, 20), (3, 3), (3, 2), (16, 80), (0, 0)]
@@ -106,6 +108,46 @@ def test_a_step_of_a_gru(weights, rows, units, values):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 7), (64, 96), (64, 100), (601, 33)])
+def test_dense_in_bfloat16(weights, rows, transposed, inputs, outputs):
+    matrix, bias = rounded(drawn(inputs, outputs)), drawn(outputs)
+    kernel = tf.Variable(matrix.T if transposed else matrix)
+    for count in rows:
+        x = rounded(drawn(count, inputs))
+        found = packed_dense(tf.cast(x, tf.bfloat16), kernel, bias, transposed=transposed)
+        assert found.dtype == tf.float32
+        np.testing.assert_allclose(found, x.astype(np.float64) @ matrix + bias, atol=2e-4)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
+@pytest.mark.parametrize("units", [3, 64])
+def test_a_step_in_bfloat16(cell, rows, units):
+    gates = {"lstm": 4, "gru": 3}[cell]
+    kernels = [rounded(drawn(size, gates * units)) for size in (6, units)]
+    biases = (drawn(gates * units),) * (1 if cell == "lstm" else 2)
+    results = []
+    for dtype in (tf.float32, tf.bfloat16):
+        with PackedWeights().in_use():
+            variables = tuple(map(tf.Variable, kernels))
+            results.append([])
+            for count in rows:
+                states = (tf.ones((count, units)) / 3,) * (2 if cell == "lstm" else 1)
+                x = tf.cast(tf.ones((count, 6)) / 2, dtype)
+                results[-1] += recurrent_step(cell, x, variables, biases, states)
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, atol=0.03)
+
+
+def test_a_form_for_the_other_type_is_not_used(weights):
+    matrix, x = drawn(64, 96), rounded(drawn(20, 64))
+    kernel = tf.Variable(matrix)
+    packed_dense(tf.cast(x, tf.bfloat16), kernel)
+    np.testing.assert_allclose(packed_dense(x, kernel), x.astype(np.float64) @ matrix, atol=2e-4)
+
+
 def packed(matrix, rows):
     weights = PackedWeights()
     return weights.of("weight", tf.constant(matrix), tf.zeros((rows, 1)), 1, False).numpy()
@@ -116,7 +158,7 @@ def test_only_matrices_of_bfloat16_values_are_halved_for_few_rows():
     assert packed(matrix, rows=1).size == 0
     halved = packed(rounded(matrix), rows=1)
     assert halved.size == half + 1
-    assert halved.view(np.uint32)[-1] == 1
+    assert halved.view(np.uint32)[-1] == HALVES
     almost = rounded(matrix)
     almost[-1, -1] = np.float32(0.1)
     assert packed(almost, rows=1).view(np.uint32)[-1] == 0
@@ -148,7 +190,8 @@ def test_only_a_search_steps_on_packed_weights():
     assert not steps_usable(tf.float32)
     with PackedWeights().in_use():
         assert steps_usable(tf.float32)
-        assert not steps_usable(tf.bfloat16)
+        assert steps_usable(tf.bfloat16)
+        assert not steps_usable(tf.float64)
     assert not steps_usable(tf.float32)
 
 
@@ -168,6 +211,7 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_searches_find_the_same_without_packed_weights(monkeypatch, name, embeddings):
     keras.utils.set_random_seed(3)
+    random = np.random.default_rng(5)
     encoder, decoder = (
         Encoder(cell=MODELS[name]["cell"], units=20),
         Decoder(units=40, **MODELS[name]),
@@ -177,8 +221,8 @@ def test_searches_find_the_same_without_packed_weights(monkeypatch, name, embedd
         packed = Search((model,), strategy, token_scores=True)
         plain = Search((model,), strategy, token_scores=True)
         for batch in (1, 20):
-            lengths = RANDOM.integers(1, 9, batch).astype(np.int32)
-            source = RANDOM.integers(4, 50, (batch, 9)).astype(np.int32)
+            lengths = random.integers(1, 9, batch).astype(np.int32)
+            source = random.integers(4, 50, (batch, 9)).astype(np.int32)
             rows = source, lengths, np.arange(batch, dtype=np.int32)
             found = packed(*rows)
             with monkeypatch.context() as patch:

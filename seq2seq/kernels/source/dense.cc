@@ -13,14 +13,12 @@ void forward(bool, const Call& call) {
   const int64_t rows = x.dim(0), inputs = x.dim(1), outputs = kernel.dim(1);
   const Tensor y = call.output(0, {rows, outputs});
   const Threads::Turn turn(threads());
-  threads().run(rows, [&](int64_t i) {
-    std::memcpy(y.data<float>() + i * outputs, bias.data<float>(), outputs * sizeof(float));
-  });
   const auto run = [&](auto type) {
     using T = decltype(type);
     multiply<WordsOf<T>>(threads(), Operand<T>{{x.data<T>(), inputs}},
                          Operand<float>{{kernel.data<float>(), outputs}},
-                         {y.data<float>(), outputs}, rows, inputs, outputs, true);
+                         {y.data<float>(), outputs}, rows, inputs, outputs,
+                         Onto{false, bias.data<float>()});
   };
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
 }

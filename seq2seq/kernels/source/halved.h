@@ -7,23 +7,26 @@
 
 namespace seq2seq {
 
-// A matrix whose elements are all bfloat16, two in a word: the first vector of a pair in the lower
+// A matrix rounded to bfloat16, two elements in a word: the first vector of a pair in the lower
 // halves of a vector of words, the second in the upper ones. A pair are two rows; of a transposed
 // matrix, two vectors that follow each other in a row.
 class Halved {
  public:
-  // Whether a matrix looks like one.
+  // Whether there can be one of these sizes.
+  static bool fits(int64_t depth, int64_t columns) {
+    return depth % (2 * kLines) == 0 && depth % (2 * kLanes) == 0 && columns % kLanes == 0;
+  }
+
+  // Whether nothing seems to be lost by rounding.
   static bool promising(const float* matrix, int64_t depth, int64_t columns) {
     constexpr int64_t kLooked = 1024;
-    const bool fits =
-        depth % (2 * kLines) == 0 && depth % (2 * kLanes) == 0 && columns % kLanes == 0;
     uint32_t seen = 0;
     for (int64_t i = 0; i < std::min(kLooked, depth * columns); ++i) {
       uint32_t bits;
       std::memcpy(&bits, matrix + i, sizeof bits);
       seen |= bits;
     }
-    return fits && (seen & kLower) == 0;
+    return (seen & kLower) == 0;
   }
 
   Halved(uint32_t* words, bool transposed, int64_t depth, int64_t columns)
@@ -74,10 +77,14 @@ class Halved {
       const Words lower = reinterpret_cast<Words>(load(low + j)),
                   upper = reinterpret_cast<Words>(load(high + j));
       seen |= lower | upper;
-      store(reinterpret_cast<float*>(to + j), reinterpret_cast<Vector>((lower >> 16) | upper));
+      const Words pair = (rounded(lower) >> 16) | rounded(upper);
+      store(reinterpret_cast<float*>(to + j), reinterpret_cast<Vector>(pair));
     }
     return seen;
   }
+
+  // To the nearest bfloat16, of two the even one.
+  static Words rounded(Words bits) { return (bits + 0x7fff + ((bits >> 16) & 1)) & ~kLower; }
 
   static Vector low(Words pair) { return reinterpret_cast<Vector>(pair << 16); }
   static Vector high(Words pair) { return reinterpret_cast<Vector>(pair & ~kLower); }

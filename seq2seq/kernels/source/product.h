@@ -119,6 +119,12 @@ void pack_columns(const Operand<T>& b, int64_t depth, int64_t count, int64_t col
   interleave<Words>(from, columns, count, kTileColumns, packed);
 }
 
+// What a tile's columns are added to: C itself, a row that is the same for all, or nothing.
+struct Onto {
+  bool c = false;
+  const float* row = nullptr;
+};
+
 // Lines of memory that will be wanted soon, `stride` bytes apart; null if none.
 struct Lines {
   const char* first = nullptr;
@@ -127,7 +133,8 @@ struct Lines {
 
 template <typename Words, int rows>
 void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
-          const Matrix<float>& c, int64_t row, int64_t column, int columns, bool add, Lines soon) {
+          const Matrix<float>& c, int64_t row, int64_t column, int columns, const Onto& onto,
+          Lines soon) {
   Vector sums[rows][kTileVectors] = {};
   for (int64_t k = 0; k < depth; ++k) {
     if (soon.first) __builtin_prefetch(soon.first + k * soon.stride, 0, 2);
@@ -147,10 +154,11 @@ void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {
     float* to = c.row(row + i) + column;
+    const float* from = onto.row ? onto.row + column : onto.c ? to : nullptr;
     if (columns == kTileColumns) {
 #pragma GCC unroll 4
       for (int v = 0; v < kTileVectors; ++v) {
-        const Vector sum = add ? sums[i][v] + load(to + v * kLanes) : sums[i][v];
+        const Vector sum = from ? sums[i][v] + load(from + v * kLanes) : sums[i][v];
         store(to + v * kLanes, sum);
       }
     } else {
@@ -158,7 +166,7 @@ void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
       for (int v = 0; v < kTileVectors; ++v) {
         const int n = std::min(kLanes, columns - v * kLanes);
         if (n <= 0) break;
-        const Vector sum = add ? sums[i][v] + load(to + v * kLanes, n) : sums[i][v];
+        const Vector sum = from ? sums[i][v] + load(from + v * kLanes, n) : sums[i][v];
         store(to + v * kLanes, sum, n);
       }
     }
@@ -166,7 +174,7 @@ void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
 }
 
 using Tile = void (*)(const float*, const float*, int64_t, const Matrix<float>&, int64_t, int64_t,
-                      int, bool, Lines);
+                      int, const Onto&, Lines);
 template <typename W>
 inline constexpr Tile kTiles[kTileRows + 1] = {
     nullptr,     tile<W, 1>,  tile<W, 2>,  tile<W, 3>,  tile<W, 4>,
@@ -208,13 +216,13 @@ class PackedRows {
     return Words::layer(layers_.begin(l), layers_.length(l), depth_);
   }
 
-  // C = or += a layer of A times a panel of B; `soon` says what a tile fetches meanwhile.
+  // C = a layer of A times a panel of B, added to what `onto` says; `soon` says what a tile fetches meanwhile.
   template <typename Soon>
   void multiply(int64_t layer, const float* panel, const Matrix<float>& c, int64_t row,
-                int64_t column, int columns, bool add, const Soon& soon) const {
+                int64_t column, int columns, const Onto& onto, const Soon& soon) const {
     for (int64_t t = 0; t < tiles_.count; ++t) {
       kTiles<Words>[tiles_.length(t)](tile(layer, t), panel, layers_.length(layer), c,
-                                      row + tiles_.begin(t), column, columns, add, soon(t));
+                                      row + tiles_.begin(t), column, columns, onto, soon(t));
     }
   }
 
@@ -261,16 +269,17 @@ class PackedMatrix {
     });
   }
 
-  // C = or += A times panel `p`, on the calling thread; panel `p + 1` will probably be next.
+  // C = A times panel `p`, added to what `onto` says, on the calling thread; panel `p + 1` will
+  // probably be next.
   void multiply(const PackedRows<Words>& a, int64_t p, const Matrix<float>& c, int64_t column,
-                bool add) const {
+                const Onto& onto) const {
     for (int64_t l = 0; l < layers_.count; ++l) {
       const auto* next = reinterpret_cast<const char*>(p + 1 < count() ? panel(l, p + 1) : nullptr);
       constexpr int64_t line = kLanes * sizeof(float);
       const auto soon = [&](int64_t t) {
         return next && t < kTileVectors ? Lines{next + t * layers_.length(l) * line, line} : Lines{};
       };
-      a.multiply(l, panel(l, p), c, 0, column, panels_[p].count, add || l > 0, soon);
+      a.multiply(l, panel(l, p), c, 0, column, panels_[p].count, l > 0 ? Onto{true} : onto, soon);
     }
   }
 
@@ -304,12 +313,13 @@ struct Unpacked {
   }
 };
 
-// Multiplies on all threads.
+// C = A * B, added to what `onto` says, on all threads.
 template <typename Words, typename A, typename B>
 void multiply(Threads& threads, const Operand<A>& a, const Operand<B>& b, const Matrix<float>& c,
-              int64_t rows, int64_t depth, int64_t columns, bool add = false) {
-  if (depth == 0 && !add) {
-    for (int64_t i = 0; i < rows; ++i) std::memset(c.row(i), 0, columns * sizeof(float));
+              int64_t rows, int64_t depth, int64_t columns, const Onto& onto = {}) {
+  for (int64_t i = 0; depth == 0 && !onto.c && i < rows; ++i) {
+    onto.row ? std::memcpy(c.row(i), onto.row, columns * sizeof(float))
+             : std::memset(c.row(i), 0, columns * sizeof(float));
   }
   const int64_t panels = (columns + kTileColumns - 1) / kTileColumns;
   const int64_t fair = std::max<int64_t>(1, panels / (4 * threads.count()));
@@ -333,7 +343,8 @@ void multiply(Threads& threads, const Operand<A>& a, const Operand<B>& b, const 
                                           last ? column + kTileColumns : column);
             pack_columns<Words>(b, some.begin + layer.begin, layer.depth, column, width,
                                 panel.data());
-            packed.multiply(l, panel.data(), c, row, column, width, add || pass > 0 || l > 0, next);
+            packed.multiply(l, panel.data(), c, row, column, width,
+                            pass > 0 || l > 0 ? Onto{true} : onto, next);
           }
         }
       });

@@ -160,7 +160,7 @@ void run_forward(Threads& threads, const Shape& s, const T* x, const float* kern
       products.resize(s.batch * stride);
       for (int g = 0; g < Cell::kGates; ++g) {
         weights.multiply(ahead, block * Cell::kGates + g, {products.data(), stride},
-                         g * kTileColumns, false);
+                         g * kTileColumns, {});
       }
       const int64_t u = blocks.begin(block);
       const auto part = [&](float* of) { return Gates{of ? of + u : of, s.units}; };
@@ -221,7 +221,8 @@ void run_backward(Threads& threads, const Shape& s, const float* recurrent, cons
     }
     d_ahead.pack(threads, Operand<float>{{d_products, 0, from.data()}}, 0, rows.size());
     blocks.share(threads, n, [&](int64_t block) {
-      weights.multiply(d_ahead, block, {d_h, 0, to.data()}, blocks.begin(block), Cell::kTwoInputs);
+      weights.multiply(d_ahead, block, {d_h, 0, to.data()}, blocks.begin(block),
+                       Onto{Cell::kTwoInputs});
       if (n > 0) back_to_gates(block, n - 1);
     });
   }
@@ -264,7 +265,8 @@ void input_gradient(Threads& threads, const Shape& s, const float* kernel, const
   }
   multiply<WordsOf<T>>(threads, Operand<float>{{d_gates, width, real.gates.data()}},
                        Operand<float>{{kernel, width}, true},
-                       {d_x, s.features, real.input.data()}, real.count(), width, s.features, add);
+                       {d_x, s.features, real.input.data()}, real.count(), width, s.features,
+                       Onto{add});
 }
 
 }  // namespace seq2seq

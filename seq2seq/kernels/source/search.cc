@@ -29,6 +29,14 @@ Vector highest_of_block(const float* values) {
   return highest;
 }
 
+bool any_above(Vector values, float limit) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask(reinterpret_cast<__m512>(values), _mm512_set1_ps(limit), _CMP_GT_OQ);
+#else
+  return highest_lane(values) > limit;
+#endif
+}
+
 float log_sum_exp(const float* values, int64_t size) {
   constexpr float nothing = -std::numeric_limits<float>::infinity();
   const int64_t whole = size / kBlock * kBlock;
@@ -75,7 +83,7 @@ void top_k(const float* values, int64_t size, Largest largest) {
   int64_t i = 0;
   for (; i < largest.k; ++i) largest.offer(values[i], i);
   for (; i + kBlock <= size; i += kBlock) {
-    if (!(highest_lane(highest_of_block(values + i)) > largest.least())) continue;
+    if (!any_above(highest_of_block(values + i), largest.least())) continue;
     for (int64_t j = i; j < i + kBlock; ++j) largest.offer(values[j], j);
   }
   for (; i < size; ++i) largest.offer(values[i], i);

@@ -1,14 +1,15 @@
 // What a decoder does at each step of a search, on weights that stay the same from step to step.
 //
 // Seq2seqPack packs a matrix once for all steps. Where there are so few rows that packing would take
-// longer than all products, it gives an empty tensor; or, of a matrix whose elements look like
-// bfloat16, half of the memory and a last word that says whether they all were. Seq2seqPackedDense
-// is x * matrix + bias; Seq2seqLstmStep and Seq2seqGruStep are one step of a recurrent layer. All
-// take the matrix itself, too, and what Seq2seqPack made of it.
+// longer than all products, it gives an empty tensor; or, of a matrix that may be rounded to
+// bfloat16 or whose elements all are, half of the memory. A last word says what form there is.
+// Seq2seqPackedDense is x * matrix + bias; Seq2seqLstmStep and Seq2seqGruStep are one step of a
+// recurrent layer. All take the matrix itself, too, and what Seq2seqPack made of it.
 //
 // Shapes: x (rows, inputs), matrix (inputs, outputs) or (outputs, inputs) if `transposed`, bias
 // (outputs) or empty; kernel (inputs, gates * units), recurrent (units, gates * units), biases
-// (gates * units) or empty, h and c (rows, units). All is float32.
+// (gates * units) or empty, h and c (rows, units). All is float32; but where x is bfloat16, as an
+// example of it tells Seq2seqPack, products may be made in that.
 #include "halved.h"
 #include "recurrence.h"
 #include "tensor.h"
@@ -21,12 +22,26 @@ constexpr int64_t kUnpackedRows = 2;  // of the first step; a beam has several t
 
 const float* optional(const Tensor& tensor) { return tensor.size() ? tensor.data<float>() : nullptr; }
 
-// A matrix with one of its packed forms; null are those that there are not.
+enum class Form : uint32_t { kNone, kHalves, kPanelsOfSingles, kPanelsOfPairs };
+
+void fill_rows(const float* row, int64_t size, int64_t rows, float* to) {
+  for (int64_t i = 0; i < rows; ++i) {
+    row ? std::memcpy(to + i * size, row, size * sizeof(float))
+        : std::memset(to + i * size, 0, size * sizeof(float));
+  }
+}
+
+// A matrix with one of its packed forms, for products with rows of type T.
+template <typename T>
 struct Weights {
+  using Words = WordsOf<T>;
+  static constexpr Form kPanels =
+      Words::kValues > 1 ? Form::kPanelsOfPairs : Form::kPanelsOfSingles;
+
   Operand<float> matrix;
   int64_t depth, columns;
   float* packed = nullptr;
-  uint32_t* halves = nullptr;
+  Form form = Form::kNone;
 
   Weights(const Tensor& matrix, bool transposed)
       : matrix{{matrix.data<float>(), matrix.dim(1)}, transposed},
@@ -36,97 +51,116 @@ struct Weights {
   Weights(const Tensor& matrix, bool transposed, const Tensor& packed)
       : Weights(matrix, transposed) {
     if (packed.size() == 0) return;
-    if (packed.size() > halved_size() + 1) {
-      this->packed = packed.data<float>();
-    } else if (packed.data<uint32_t>()[halved_size()]) {
-      halves = packed.data<uint32_t>();
+    this->packed = packed.data<float>();
+    form = packed.data<Form>()[packed.size() - 1];
+  }
+
+  bool has_panels() const { return form == kPanels; }
+
+  Halved halved() const {
+    return Halved(reinterpret_cast<uint32_t*>(packed), matrix.transposed, depth, columns);
+  }
+
+  PackedMatrix<Words> panels(int gates) const {
+    return PackedMatrix<Words>(depth, UnitBlocks(columns / gates).panels(gates), packed);
+  }
+
+  // C = A * this, each row added to `row` unless that is null; where there are no panels.
+  template <typename A>
+  void multiply_by(const A* a, int64_t rows, const float* row, float* c) const {
+    if (rows > kFewRows) {
+      return multiply<Words>(threads(), Operand<A>{{a, depth}}, matrix, {c, columns}, rows, depth,
+                             columns, Onto{false, row});
     }
-  }
-
-  int64_t halved_size() const { return depth * columns / 2; }
-  Halved halved() const { return Halved(halves, matrix.transposed, depth, columns); }
-
-  PackedMatrix<Singles> panels(int gates) const {
-    return PackedMatrix<Singles>(depth, UnitBlocks(columns / gates).panels(gates), packed);
-  }
-
-  // C += A * this.
-  void multiply_by(const float* a, int64_t rows, float* c) const {
-    if (rows <= kFewRows && halves) {
-      halved().multiply(threads(), {a, depth}, {c, columns}, rows);
-    } else if (rows <= kFewRows) {
-      multiply_few_rows(threads(), {a, depth}, matrix, {c, columns}, rows, depth, columns);
+    fill_rows(row, columns, rows, c);
+    std::vector<float> widened(std::is_same_v<A, float> ? 0 : rows * depth);
+    const float* left = widened.data();
+    if constexpr (std::is_same_v<A, float>) {
+      left = a;
     } else {
-      seq2seq::multiply<Singles>(threads(), Operand<float>{{a, depth}}, matrix, {c, columns}, rows, depth, columns,
-               true);
+      std::transform(a, a + rows * depth, widened.begin(), [](A value) { return to_float(value); });
+    }
+    if (form == Form::kHalves) {
+      halved().multiply(threads(), {left, depth}, {c, columns}, rows);
+    } else {
+      multiply_few_rows(threads(), {left, depth}, matrix, {c, columns}, rows, depth, columns);
     }
   }
 };
 
-void halve(Weights weights, const Call& call) {
-  const float* matrix = weights.matrix.matrix.data;
-  const bool promising = Halved::promising(matrix, weights.depth, weights.columns);
-  const Tensor packed = call.output(0, {promising ? weights.halved_size() + 1 : 0});
-  if (!promising) return;
-  weights.halves = packed.data<uint32_t>();
-  weights.halves[weights.halved_size()] = weights.halved().fill(threads(), matrix);
+// An output for `size` words, and one that says what form they have.
+float* packed_output(const Call& call, int64_t size, Form form) {
+  const Tensor packed = call.output(0, {size ? size + 1 : 0});
+  if (size) packed.data<Form>()[size] = form;
+  return packed.data<float>();
+}
+
+template <typename T>
+void pack_as(bool transposed, const Call& call) {
+  const Tensor matrix = call.input(1);
+  const int64_t rows = *call.input_data<int32_t>(2);
+  const int gates = *call.input_data<int32_t>(3);
+  Weights<T> weights(matrix, transposed);
+  using Words = typename Weights<T>::Words;
+  const int64_t depth = weights.depth, columns = weights.columns;
+  const Threads::Turn turn(threads());
+  if (rows > kUnpackedRows) {
+    const int64_t panels = UnitBlocks(columns / gates).count * gates;
+    weights.packed = packed_output(call, PackedMatrix<Words>::size(depth, panels), Weights<T>::kPanels);
+    weights.panels(gates).pack(threads(), weights.matrix);
+    return;
+  }
+  const float* values = matrix.data<float>();
+  constexpr bool rounds = Words::kValues > 1;
+  const bool halves =
+      Halved::fits(depth, columns) && (rounds || Halved::promising(values, depth, columns));
+  const int64_t size = halves ? depth * columns / 2 : 0;
+  weights.packed = packed_output(call, size, Form::kHalves);
+  if (!halves) return;
+  const bool whole = weights.halved().fill(threads(), values);
+  if (!rounds && !whole) reinterpret_cast<Form*>(weights.packed)[size] = Form::kNone;
 }
 
 void pack(bool transposed, const Call& call) {
-  const Tensor matrix = call.input(0);
-  const int64_t rows = *call.input_data<int32_t>(1);
-  const int gates = *call.input_data<int32_t>(2);
-  Weights weights(matrix, transposed);
-  const Threads::Turn turn(threads());
-  if (rows <= kUnpackedRows) return halve(weights, call);
-  const int64_t panels = UnitBlocks(weights.columns / gates).count * gates;
-  const Tensor packed = call.output(0, {PackedMatrix<Singles>::size(weights.depth, panels)});
-  weights.packed = packed.data<float>();
-  weights.panels(gates).pack(threads(), weights.matrix);
+  call.takes_bfloat16() ? pack_as<BFloat16>(transposed, call) : pack_as<float>(transposed, call);
 }
 
-void fill_rows(const float* row, int64_t size, int64_t rows, float* to) {
-  for (int64_t i = 0; i < rows; ++i) {
-    row ? std::memcpy(to + i * size, row, size * sizeof(float))
-        : std::memset(to + i * size, 0, size * sizeof(float));
-  }
-}
-
-void dense(bool transposed, const Call& call) {
+template <typename T>
+void dense_as(bool transposed, const Call& call) {
+  using Words = WordsOf<T>;
   const Tensor x = call.input(0), matrix = call.input(1), packed = call.input(2),
                bias = call.input(3);
-  const Weights weights(matrix, transposed, packed);
+  const Weights<T> weights(matrix, transposed, packed);
   const int64_t rows = x.dim(0), columns = weights.columns;
   const Tensor y = call.output(0, {rows, columns});
   const float* biases = optional(bias);
   float* to = y.data<float>();
   const Threads::Turn turn(threads());
-  if (!weights.packed) {
-    fill_rows(biases, columns, rows, to);
-    return weights.multiply_by(x.data<float>(), rows, to);
-  }
-  PackedRows<Singles> packed_rows(rows, weights.depth);
-  packed_rows.pack(threads(), Operand<float>{{x.data<float>(), weights.depth}}, 0, rows);
-  const PackedMatrix<Singles> panels = weights.panels(1);
+  if (!weights.has_panels()) return weights.multiply_by(x.data<T>(), rows, biases, to);
+  PackedRows<Words> packed_rows(rows, weights.depth);
+  packed_rows.pack(threads(), Operand<T>{{x.data<T>(), weights.depth}}, 0, rows);
+  const PackedMatrix<Words> panels = weights.panels(1);
   const Pieces pieces(panels.count(), kPanelsInTurn);
   threads().run(pieces.count, [&](int64_t piece) {
     for (int64_t p = pieces.begin(piece); p < pieces.begin(piece + 1); ++p) {
-      const int64_t column = p * kTileColumns;
-      const int64_t width = std::min<int64_t>(kTileColumns, columns - column);
-      for (int64_t i = 0; biases && i < rows; ++i) {
-        std::memcpy(to + i * columns + column, biases + column, width * sizeof(float));
-      }
-      panels.multiply(packed_rows, p, {to, columns}, column, biases != nullptr);
+      panels.multiply(packed_rows, p, {to, columns}, p * kTileColumns, Onto{false, biases});
     }
   });
 }
 
+void dense(bool transposed, const Call& call) {
+  call.takes_bfloat16() ? dense_as<BFloat16>(transposed, call) : dense_as<float>(transposed, call);
+}
+
 // One step of a recurrent layer; the second state is c, of a GRU what h was made of.
-template <typename Cell>
+template <typename Cell, typename T>
 struct Step {
-  const Weights kernel, recurrent;
+  using Words = WordsOf<T>;
+
+  const Weights<T> kernel, recurrent;
   float *bias, *recurrent_bias;
-  const float *x, *h_before, *second_before;
+  const T* x;
+  const float *h_before, *second_before;
   float *h, *second;
   int64_t rows;
 
@@ -141,16 +175,16 @@ struct Step {
   }
 
   void run(Threads& threads) const {
-    kernel.packed && recurrent.packed ? run_packed(threads) : run_unpacked(threads);
+    kernel.has_panels() && recurrent.has_panels() ? run_packed(threads) : run_unpacked(threads);
   }
 
  private:
   void run_packed(Threads& threads) const {
-    PackedRows<Singles> inputs(rows, kernel.depth), states(rows, units());
-    inputs.pack(threads, Operand<float>{{x, kernel.depth}}, 0, rows);
+    PackedRows<Words> inputs(rows, kernel.depth), states(rows, units());
+    inputs.pack(threads, Operand<T>{{x, kernel.depth}}, 0, rows);
     states.pack(threads, Operand<float>{{h_before, units()}}, 0, rows);
-    const PackedMatrix<Singles> of_input = kernel.panels(Cell::kGates),
-                       of_states = recurrent.panels(Cell::kGates);
+    const PackedMatrix<Words> of_input = kernel.panels(Cell::kGates),
+                              of_states = recurrent.panels(Cell::kGates);
     const UnitBlocks blocks(units());
     threads.run(blocks.count, [&](int64_t block) {
       constexpr int64_t stride = Cell::kGates * kTileColumns;
@@ -159,11 +193,11 @@ struct Step {
       float *gates = memory.data(), *products = gates + rows * stride;
       for (int g = 0; g < Cell::kGates; ++g) {
         of_input.multiply(inputs, block * Cell::kGates + g, {gates, stride}, g * kTileColumns,
-                          false);
+                          {});
       }
       for (int g = 0; g < Cell::kGates; ++g) {
         of_states.multiply(states, block * Cell::kGates + g, {products, stride}, g * kTileColumns,
-                           false);
+                           {});
       }
       for (int64_t i = 0; i < rows; ++i) {
         finish(i, blocks.begin(block), blocks.width(block), {gates + i * stride, kTileColumns},
@@ -175,8 +209,8 @@ struct Step {
   void run_unpacked(Threads& threads) const {
     const int64_t width = Cell::kGates * units();
     std::vector<float> gates(rows * width), products(rows * width);
-    kernel.multiply_by(x, rows, gates.data());
-    recurrent.multiply_by(h_before, rows, products.data());
+    kernel.multiply_by(x, rows, nullptr, gates.data());
+    recurrent.multiply_by(h_before, rows, nullptr, products.data());
     for (int64_t i = 0; i < rows; ++i) {
       finish(i, 0, units(), {gates.data() + i * width, units()},
              {products.data() + i * width, units()});
@@ -191,36 +225,42 @@ void step(bool, const Call& call) {
                packed_recurrent = call.input(6), bias = call.input(7), recurrent_bias = call.input(8);
   const Tensor h = call.output(0, h_before.dims()), second = call.output(1, h_before.dims());
   const Threads::Turn turn(threads());
-  Step<Cell>{{kernel, false, packed_kernel},
-             {recurrent, false, packed_recurrent},
-             const_cast<float*>(optional(bias)),
-             const_cast<float*>(optional(recurrent_bias)),
-             x.data<float>(),
-             h_before.data<float>(),
-             second_before.data<float>(),
-             h.data<float>(),
-             second.data<float>(),
-             x.dim(0)}
-      .run(threads());
+  const auto run = [&](auto type) {
+    using T = decltype(type);
+    Step<Cell, T>{{kernel, false, packed_kernel},
+                  {recurrent, false, packed_recurrent},
+                  const_cast<float*>(optional(bias)),
+                  const_cast<float*>(optional(recurrent_bias)),
+                  x.data<T>(),
+                  h_before.data<float>(),
+                  second_before.data<float>(),
+                  h.data<float>(),
+                  second.data<float>(),
+                  x.dim(0)}
+        .run(threads());
+  };
+  call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
 }
 
 template <typename Cell>
 bool register_step(const char* name) {
   return register_op<kNoFlag, step<Cell>>(
       {name,
-       {"x: float", "h_before: float", "second_before: float", "kernel: float", "recurrent: float",
+       {"x: T", "h_before: float", "second_before: float", "kernel: float", "recurrent: float",
         "packed_kernel: float", "packed_recurrent: float", "bias: float", "recurrent_bias: float"},
        {"h: float", "second: float"},
-       {}});
+       {kMatrixType}});
 }
 
 const bool registered =
-    register_op<kTransposed, pack>(
-        {"Seq2seqPack", {"matrix: float", "rows: int32", "gates: int32"}, {"packed: float"}, {}}) &&
+    register_op<kTransposed, pack>({"Seq2seqPack",
+                                    {"example: T", "matrix: float", "rows: int32", "gates: int32"},
+                                    {"packed: float"},
+                                    {kMatrixType}}) &&
     register_op<kTransposed, dense>({"Seq2seqPackedDense",
-                                     {"x: float", "matrix: float", "packed: float", "bias: float"},
+                                     {"x: T", "matrix: float", "packed: float", "bias: float"},
                                      {"y: float"},
-                                     {}}) &&
+                                     {kMatrixType}}) &&
     register_step<Lstm>("Seq2seqLstmStep") && register_step<Gru>("Seq2seqGruStep");
 
 }  // namespace
