@@ -23,6 +23,7 @@ from seq2seq.layers.recurrent import LSTM
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.models.stack import RecurrentStack
+from seq2seq.training.garbage import only_new_garbage
 from seq2seq.training.losses import TokenCrossEntropy
 from seq2seq.training.optimizers import Adam
 from seq2seq.training.trainer import compiled
@@ -33,7 +34,9 @@ def main() -> None:
     leave_threads_to_kernels()
     job = begin()
     example = to_stream_example if job.work.task == "generation" else to_example
-    train(job, trained_model(job.work), job.load(), example)
+    model = trained_model(job.work)
+    with only_new_garbage():
+        train(job, model, job.load(), example)
 
 
 def trained_model(work: Work) -> keras.Model:

@@ -1,6 +1,5 @@
 """The fit: epochs, validation, checkpoints, early stopping and resume."""
 
-import gc
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from seq2seq.errors import UserError
 from seq2seq.training.averaging import WeightAverage
 from seq2seq.training.checkpoints import Progress, load_checkpoint
 from seq2seq.training.feed import EpochFeed
+from seq2seq.training.garbage import only_new_garbage
 from seq2seq.training.interrupt import StopBetweenSteps, TrainingInterrupted
 from seq2seq.training.keeper import AddScores, Keeper, LogMetrics
 from seq2seq.training.profiling import StepProfile
@@ -164,7 +164,8 @@ class Trainer:
                 [average, *profile, *scores, *others.values(), report, keeper, stop], model
             )
             try:
-                self._epochs(model, source, progress, callbacks)
+                with only_new_garbage():
+                    self._epochs(model, source, progress, callbacks)
             except TrainingInterrupted:
                 keeper.save("last")
                 average.take_over()
@@ -249,7 +250,6 @@ def compiled(
     model = TimedModel(training_model.input, training_model.output, loss)
     model.compile(optimizer=optimizer, jit_compile=False)
     optimizer.build(model.trainable_variables)
-    gc.freeze()
     return model
 
 

@@ -46,19 +46,17 @@ struct Statistics {
   float log_normalizer, mean;
 };
 
-// Adds the bias to a row of logits and measures it; a row is read from the nearest cache.
-Statistics measure(float* logits, const float* bias, int64_t classes) {
+// Measures a row of logits; it is read from the nearest cache the second time.
+Statistics measure(const float* logits, int64_t classes) {
   const int64_t whole = classes / kLanes * kLanes;
   Vector highest = broadcast(-std::numeric_limits<float>::infinity()), sum{};
   float highest_rest = -std::numeric_limits<float>::infinity(), rest = 0;
   for (int64_t j = 0; j < whole; j += kLanes) {
-    Vector value = load(logits + j);
-    if (bias) store(logits + j, value += load(bias + j));
+    const Vector value = load(logits + j);
     highest = select(value > highest, value, highest);
     sum += value;
   }
   for (int64_t j = whole; j < classes; ++j) {
-    if (bias) logits[j] += bias[j];
     highest_rest = std::max(highest_rest, logits[j]);
     rest += logits[j];
   }
@@ -187,12 +185,12 @@ void forward(bool transposed, const Call& call) {
     multiply<WordsOf<T>>(threads(), Operand<T>{{features.data<T>(), size.dim, kept.offsets.data()}},
                          Operand<float>{{kernel.data<float>(), size.kernel_stride()}, size.transposed},
                          {logits.data<float>(), size.classes}, kept.count(), size.dim,
-                         size.classes);
+                         size.classes, Onto{false, biases});
   };
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
   threads().run(kept.count(), [&](int64_t i) {
-    float* row = logits.data<float>() + i * size.classes;
-    const Statistics statistics = measure(row, biases, size.classes);
+    const float* row = logits.data<float>() + i * size.classes;
+    const Statistics statistics = measure(row, size.classes);
     const int64_t to = kept.rows[i];
     log_normalizers.data<float>()[to] = statistics.log_normalizer;
     means.data<float>()[to] = statistics.mean;

@@ -29,11 +29,14 @@ Vector highest_of_block(const float* values) {
   return highest;
 }
 
-bool any_above(Vector values, float limit) {
+// A bit for each lane whose value is above a limit.
+uint32_t lanes_above(Vector values, float limit) {
 #if defined(__AVX512F__)
   return _mm512_cmp_ps_mask(reinterpret_cast<__m512>(values), _mm512_set1_ps(limit), _CMP_GT_OQ);
 #else
-  return highest_lane(values) > limit;
+  uint32_t lanes = 0;
+  for (int i = 0; i < kLanes; ++i) lanes |= static_cast<uint32_t>(values[i] > limit) << i;
+  return lanes;
 #endif
 }
 
@@ -83,8 +86,14 @@ void top_k(const float* values, int64_t size, Largest largest) {
   int64_t i = 0;
   for (; i < largest.k; ++i) largest.offer(values[i], i);
   for (; i + kBlock <= size; i += kBlock) {
-    if (!any_above(highest_of_block(values + i), largest.least())) continue;
-    for (int64_t j = i; j < i + kBlock; ++j) largest.offer(values[j], j);
+    if (!lanes_above(highest_of_block(values + i), largest.least())) continue;
+    for (int64_t j = i; j < i + kBlock; j += kLanes) {
+      uint32_t lanes = lanes_above(load(values + j), largest.least());
+      for (; lanes; lanes &= lanes - 1) {
+        const int64_t at = j + __builtin_ctz(lanes);
+        largest.offer(values[at], at);
+      }
+    }
   }
   for (; i < size; ++i) largest.offer(values[i], i);
 }
