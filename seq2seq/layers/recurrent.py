@@ -42,7 +42,9 @@ class _CompiledLoop(keras.layers.Layer):
                 "weight_dropout: needs the activations tanh and sigmoid, and neither unroll, "
                 "recurrent_dropout nor use_cudnn=True"
             )
-        self.weight_dropout = Dropout(weight_dropout) if weight_dropout else None
+        self.weight_dropout = (
+            Dropout(weight_dropout, dtype=self.variable_dtype) if weight_dropout else None
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns Keras' configuration, and `weight_dropout` where it is more than Keras knows."""
@@ -267,7 +269,7 @@ class _CompiledLoop(keras.layers.Layer):
         """Returns recurrent weights, some of them zero in training: the same at each step."""
         if self.weight_dropout is None:
             return weights
-        return self.weight_dropout(weights, training=training)
+        return tf.cast(self.weight_dropout(weights, training=training), weights.dtype)
 
     def _step_and_weights(
         self, training: bool = False

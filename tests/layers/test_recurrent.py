@@ -288,6 +288,17 @@ def test_weight_dropout_drops_the_same_recurrent_weights_at_all_steps(way, cell)
     assert_close(gradients, expected_gradients)
 
 
+@cells
+def test_weight_dropout_in_mixed_precision(way, cell):
+    layer_class, _, arguments = PAIRS[cell]
+    layer = layer_class(16, weight_dropout=0.5, dtype="mixed_bfloat16", **arguments)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.cast(layer(random_sequences(4, 5), training=True), tf.float32) ** 2)
+    gradient = tape.gradient(loss, layer.cell.recurrent_kernel.value)
+    assert gradient.dtype == tf.float32
+    assert 0.3 < np.mean(gradient.numpy() == 0) < 0.7
+
+
 @pytest.mark.parametrize(
     "options", [{"activation": "relu"}, {"unroll": True}, {"recurrent_dropout": 0.1}]
 )

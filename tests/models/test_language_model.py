@@ -55,6 +55,64 @@ def test_the_state_is_carried_as_by_keras_stateful_layers(cell):
         np.testing.assert_allclose(mine, stock(tokens).numpy(), atol=1e-5)
 
 
+def test_mixed_precision_carries_its_state_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = language_model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    exact = language_model()
+    for mine, theirs in zip(model.loss_model.weights, exact.loss_model.weights, strict=True):
+        mine.assign(theirs)
+    for number in range(3):
+        tokens = draw(ROWS, 4)
+        reset = np.full(ROWS, number == 0)
+        found = model.loss_model({"tokens": tokens, "reset": reset})["features"]
+        expected = exact.loss_model({"tokens": tokens, "reset": reset})["features"]
+        np.testing.assert_allclose(tf.cast(found, tf.float32), expected, atol=0.05)
+    assert {variable.dtype for variable in model.carried_stack.carried} == {"float32"}
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("feed_forward", [0, 9])
+def test_residual_layers_add_to_what_they_read(layers, feed_forward):
+    keras.utils.set_random_seed(1)
+    stack = RecurrentStack(units=6, layers=layers, residual=True, feed_forward=feed_forward)
+    inputs = GENERATOR.normal(size=(3, 7, 5)).astype(np.float32)
+    outputs, states = stack(inputs)
+    assert [sorted(state) for state in states] == [["c", "h"]] * layers
+
+    def normed(values):
+        centred = values - values.mean(-1, keepdims=True)
+        return centred / np.sqrt(values.var(-1, keepdims=True) + 1e-3)
+
+    expected = inputs @ stack.entrance.kernel.numpy() + stack.entrance.bias.numpy()
+    for layer, recurrent in enumerate(stack.stack):
+        expected = expected + recurrent(normed(expected))[0].numpy()
+        if feed_forward:
+            widen, narrow = stack.feed_forward[layer]
+            wide = normed(expected) @ widen.kernel.numpy() + widen.bias.numpy()
+            expected = expected + np.maximum(wide, 0) @ narrow.kernel.numpy() + narrow.bias.numpy()
+    np.testing.assert_allclose(outputs, normed(expected), atol=1e-4)
+
+
+def test_a_residual_stack_goes_on_from_its_states():
+    model = LanguageModel(
+        VOCABULARY, ROWS, RecurrentStack(units=6, layers=2, residual=True, feed_forward=9)
+    )
+    tokens = tf.constant(draw(ROWS, 8))
+    whole = model.training_model({"tokens": tokens})
+    first = {"tokens": tokens[:, :3], "length": tf.fill([ROWS], 3)}
+    states = model.step_model({**first, "states": model.initial_states(ROWS)})["states"]
+    rest = {"tokens": tokens[:, 3:], "length": tf.fill([ROWS], 5), "states": states}
+    np.testing.assert_allclose(model.step_model(rest)["logits"], whole[:, 3:], atol=1e-5)
+
+
+def test_dense_layers_need_residual_ones():
+    with pytest.raises(ValueError, match="feed_forward: needs residual=true"):
+        RecurrentStack(units=6, feed_forward=9)
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_rows_start_anew_one_by_one_and_batches_may_have_fewer_rows(cell):
     model = language_model(cell)
