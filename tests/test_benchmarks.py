@@ -123,7 +123,7 @@ def test_products_are_three_for_each_token_and_weight(key):
     expected = 0.0
     for layer in keras_stock.trained_model(work).layers:
         for weight in layer.trainable_weights:
-            if len(weight.shape) == 2 and type(layer) is not keras.layers.Embedding:
+            if len(weight.shape) == 2 and not isinstance(layer, keras.layers.Embedding):
                 tokens = read.get(type(layer).__name__, last.get(work.task, sizes.source))
                 expected += 6 * tokens * np.prod(weight.shape)
     if work.attention:

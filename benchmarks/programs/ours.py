@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from seq2seq.commands.tensorflow import start_tensorflow
+from seq2seq.layers.embedding import Embedding
 
 start_tensorflow()  # first, as `seq2seq train` does
 
@@ -126,7 +127,7 @@ def _encoded(work: Work) -> tuple[dict[str, Any], Any, Any]:
 
 
 def _embedding(work: Work) -> keras.layers.Layer:
-    return keras.layers.Embedding(work.vocabulary, work.embedding)
+    return Embedding(work.vocabulary, work.embedding)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
     )
     parser.add_argument("output", metavar="FOLDER", type=Path, help="the folder of the copy")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "mixed_bfloat16"),
+        help="what the copy computes in (default: as the run); bfloat16 is the faster one where "
+        "the processor has instructions for it",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -21,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from seq2seq.inference.compression import compress, weights_size
 
     model = local_run(options.model)
-    compress(model, options.output)
+    compress(model, options.output, options.precision)
     before, after = (weights_size(folder) / 2**20 for folder in (model, options.output))
     print(f"{options.output}: {after:.1f} MiB of weights, from {before:.1f}")
     return 0

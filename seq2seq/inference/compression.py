@@ -9,21 +9,21 @@ import tensorflow as tf
 
 from seq2seq.cache import whole_folder
 from seq2seq.errors import UserError
-from seq2seq.tasks.model_folder import WEIGHTS, model_folder
+from seq2seq.tasks.model_folder import WEIGHTS, model_folder, set_precision
 
 MODEL, CONFIG = "model", ".hydra"
 
 
-def compress(run_folder: Path, target: Path) -> None:
+def compress(run_folder: Path, target: Path, precision: str | None = None) -> None:
     """Writes a copy of a run whose matrices hold nothing but bfloat16.
 
-    They are rounded once and for all, vectors such as biases are not, and all that is computed is
-    computed in float32 as before. A search of single sentences spends its time reading weights:
-    where all are bfloat16, its kernels read half as many bytes.
+    They are rounded once and for all, vectors such as biases are not. A search of single sentences
+    spends its time reading weights: where all are bfloat16, its kernels read half as many bytes.
 
     Args:
         run_folder: A run folder, or its `model` folder.
         target: The copy: what predicting and evaluating need, but no checkpoints, plots and logs.
+        precision: What the copy computes in, one of `PRECISIONS`; None for what the run does.
 
     Raises:
         UserError: If there is no model or it is damaged, or the copy exists already or cannot be
@@ -36,6 +36,8 @@ def compress(run_folder: Path, target: Path) -> None:
     try:
         with weights, whole_folder(target) as aside:
             shutil.copytree(model, aside / MODEL, ignore=shutil.ignore_patterns(WEIGHTS))
+            if precision is not None:
+                set_precision(aside / MODEL, precision)
             if (run_folder / CONFIG).is_dir():
                 shutil.copytree(run_folder / CONFIG, aside / CONFIG)
             _compress_weights(weights, aside / MODEL / WEIGHTS)

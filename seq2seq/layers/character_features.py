@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.recurrent import LSTM
 
 
@@ -133,7 +134,7 @@ class CharacterCNN(CharacterFeatures):
         return tf.reduce_max(tf.where(real, seen, seen.dtype.min), axis=1)
 
 
-def character_embedding(vocabulary_size: int, dim: int) -> keras.layers.Embedding:
+def character_embedding(vocabulary_size: int, dim: int) -> Embedding:
     """Makes embeddings of unit variance, from which an LSTM learns fast.
 
     Raises:
@@ -142,6 +143,4 @@ def character_embedding(vocabulary_size: int, dim: int) -> keras.layers.Embeddin
     positive("vocabulary_size", vocabulary_size)
     positive("embedding_dim", dim)
     initializer = keras.initializers.RandomNormal(stddev=1.0)
-    return keras.layers.Embedding(
-        vocabulary_size, dim, embeddings_initializer=initializer, name="characters"
-    )
+    return Embedding(vocabulary_size, dim, embeddings_initializer=initializer, name="characters")

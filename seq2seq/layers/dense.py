@@ -7,6 +7,7 @@ from seq2seq.kernels.dense import dense
 from seq2seq.kernels.library import usable
 from seq2seq.kernels.steps import packed_dense, steps_usable
 from seq2seq.kernels.stored_weights import stored
+from seq2seq.layers.embedding import looked_up
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -39,7 +40,10 @@ class ReversibleEmbedding(keras.layers.ReversibleEmbedding):
 
     def call(self, inputs: tf.Tensor, reverse: bool = False) -> tf.Tensor:
         """Maps ids `(...)` to vectors `(..., dim)`, or vectors to logits `(..., ids)`."""
-        plain = self.tie_weights and self.quantization_mode is None and self.logit_soft_cap is None
+        plain = not self.lora_enabled and self.quantization_mode is None
+        if plain and not reverse and not self.mask_zero:
+            return looked_up(self, inputs)
+        plain &= self.tie_weights and self.logit_soft_cap is None
         if not reverse or not plain or not steps_usable(inputs.dtype):
             return super().call(inputs, reverse=reverse)
         rows = tf.reshape(inputs, (-1, self.output_dim))

@@ -9,6 +9,7 @@ import tensorflow as tf
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.encoder import Encoder, named_states
@@ -124,7 +125,7 @@ class Classifier:
         if separate_encoders and texts == 2:
             self.encoders[1] = Encoder.from_config({**encoder.get_config(), "name": "encoder2"})
         self.word_dropout = WordDropout(word_dropout, name="word_dropout")
-        self.embedding = keras.layers.Embedding(
+        self.embedding = Embedding(
             vocabulary_size,
             embedding_dim,
             embeddings_initializer=keras.initializers.RandomNormal(stddev=embedding_scale),

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from seq2seq.layers.bridge import DecoderStates
 from seq2seq.layers.checks import fraction, positive
-from seq2seq.layers.dense import Dense
+from seq2seq.layers.dense import Dense, ReversibleEmbedding
 from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.models.stack import CarriedStack, RecurrentStack
 
@@ -68,7 +69,7 @@ class LanguageModel:
     def _embed(self, tied: bool, size: int, dim: int) -> None:
         # Inputs of unit variance, as in Translator; what is tied has rows of unit length instead.
         self.scale = keras.layers.Rescaling(math.sqrt(dim), name="scale") if tied else None
-        embedding = keras.layers.ReversibleEmbedding if tied else keras.layers.Embedding
+        embedding = ReversibleEmbedding if tied else Embedding
         deviation = dim**-0.5 if tied else 1.0
         self.embedding = embedding(
             size,

@@ -10,6 +10,7 @@ import tensorflow as tf
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.crf import CRF, constrained
 from seq2seq.layers.dense import Dense
+from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.embedding_dropout import EmbeddingDropout
 from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.encoder import Encoder, named_states
@@ -164,7 +165,7 @@ class Tagger:
     def _vectors(self, shape: Sequence[int] | None, tuned: bool) -> list[Any]:
         if shape is None:
             return []
-        self.vector_embedding = keras.layers.Embedding(
+        self.vector_embedding = Embedding(
             *shape, embeddings_initializer="zeros", trainable=tuned, name="pretrained"
         )
         return [self.vector_embedding(self.inputs["vectors"])]
@@ -210,7 +211,7 @@ class LegalPaths(keras.layers.Layer):
         }
 
 
-def embedding(size: int, dim: int, name: str) -> keras.layers.Embedding:
+def embedding(size: int, dim: int, name: str) -> Embedding:
     """Makes embeddings of unit variance, from which an LSTM learns fast.
 
     Raises:
@@ -218,4 +219,4 @@ def embedding(size: int, dim: int, name: str) -> keras.layers.Embedding:
     """
     positive("embedding_dim" if name == "embedding" else "column_dim", dim)
     initializer = keras.initializers.RandomNormal(stddev=1.0)
-    return keras.layers.Embedding(size, dim, embeddings_initializer=initializer, name=name)
+    return Embedding(size, dim, embeddings_initializer=initializer, name=name)

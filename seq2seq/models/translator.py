@@ -13,6 +13,7 @@ from seq2seq.layers.copying import CopyGate, CopyMixture
 from seq2seq.layers.coverage import CoverageLoss
 from seq2seq.layers.dense import Dense, ReversibleEmbedding
 from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.decoder import Decoder
@@ -146,7 +147,7 @@ class Translator:
         # Inputs of unit variance: Keras' own, of 0.05, make an LSTM learn several times slower. An
         # output layer wants rows of unit length instead, so what is tied is scaled up on input.
         self.scale = keras.layers.Rescaling(math.sqrt(dim), name="scale") if tied else None
-        embedding = ReversibleEmbedding if tied else keras.layers.Embedding
+        embedding = ReversibleEmbedding if tied else Embedding
         self.target_embedding = embedding(
             target_size,
             dim,
@@ -158,7 +159,7 @@ class Translator:
         self.source_embedding = (
             self.target_embedding
             if embeddings == "shared"
-            else keras.layers.Embedding(
+            else Embedding(
                 source_size,
                 dim,
                 embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0),

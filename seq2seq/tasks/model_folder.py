@@ -22,7 +22,7 @@ TASK_PARTS = ("tokenizer", "batching", "decoding")
 """What a task is made of, beside its own arguments; one without a search has no `decoding`."""
 PARTS = ("task", *TASK_PARTS, "model", "precision")
 PRECISIONS = ("float32", "mixed_bfloat16")
-WEIGHTS = "model.weights.h5"
+WEIGHTS, CONFIG = "model.weights.h5", "config.yaml"
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def save_model_folder(folder: Path, task: Task, model: Any, config: Mapping[str,
     try:
         with whole_folder(folder) as aside:
             saved = {part: config[part] for part in PARTS if part in config}
-            (aside / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(saved)))
+            (aside / CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.create(saved)))
             about = {"format": FORMAT, "seq2seq": __version__}
             (aside / "format.json").write_text(json.dumps(about))
             arguments = task.model_arguments()
@@ -103,11 +103,11 @@ def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
                 f"{folder}: written by seq2seq {written['seq2seq']}, which is newer than this one "
                 f"({__version__}). Upgrade seq2seq to use it."
             )
-        config = OmegaConf.load(folder / "config.yaml")
+        config = OmegaConf.load(folder / CONFIG)
         arguments = json.loads((folder / "model_arguments.json").read_text())
         if not isinstance(config, DictConfig):
             raise ValueError("config.yaml is not a mapping")
-        check_trusted(config, folder / "config.yaml")
+        check_trusted(config, folder / CONFIG)
         check_nodes(config)
         task = build_task(config)
         task.load(folder)
@@ -122,6 +122,19 @@ def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
             f"{(str(error) or 'no message').splitlines()[0]}). Copy it again, or train anew."
         ) from error
     return task, model
+
+
+def set_precision(folder: Path, policy: str) -> None:
+    """Has a saved model compute in another precision, one of `PRECISIONS`.
+
+    Args:
+        folder: A `model` folder.
+        policy: The Keras dtype policy.
+    """
+    path = folder / CONFIG
+    config = OmegaConf.load(path)
+    config.precision = policy
+    path.write_text(OmegaConf.to_yaml(config))
 
 
 def model_folder(run_folder: Path) -> Path:

@@ -66,6 +66,17 @@ def test_the_command_makes_a_run_that_others_read(run_folder, tmp_path, capsys):
     assert "exact_match" in capsys.readouterr().out
 
 
+def test_the_copy_may_compute_in_another_precision(run_folder, dates, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["compress", str(run_folder), str(tmp_path / "copy"), "--precision", "mixed_bfloat16"])
+    found, exact = Predictor.load(tmp_path / "copy"), Predictor.load(run_folder)
+    texts = [source for source, _ in dates]
+    scores = np.array([row["score"] for row in found(texts)])
+    np.testing.assert_allclose(scores, [row["score"] for row in exact(texts)], rtol=0.1, atol=0.1)
+    _, model = load_model_folder(tmp_path / "copy")
+    assert model.encoder_model.output["outputs"].dtype == "bfloat16"
+
+
 def test_what_is_there_is_not_overwritten(run_folder, tmp_path):
     with pytest.raises(UserError, match="is there already"):
         compress(run_folder, tmp_path)
