@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "buffer.h"
@@ -313,6 +314,63 @@ struct Unpacked {
   }
 };
 
+// Some rows of A * B, which become those of C, added to what `onto` says.
+template <typename A>
+struct Left {
+  Operand<A> a;
+  Matrix<float> c;
+  int64_t row, rows;
+  Onto onto = {};
+};
+
+// Multiplies several A with one B, which is packed once for all, on all threads.
+template <typename Words, typename B, typename... A>
+void multiply_all(Threads& threads, const Operand<B>& b, int64_t depth, int64_t columns,
+                  const Left<A>&... lefts) {
+  constexpr int kLefts = sizeof...(A);
+  struct Target {
+    Matrix<float> c;
+    int64_t row;
+    Onto onto;
+  };
+  const Target targets[kLefts] = {{lefts.c, lefts.row, lefts.onto}...};
+  const int64_t panels = (columns + kTileColumns - 1) / kTileColumns, rows = (lefts.rows + ...);
+  const int64_t fair = std::max<int64_t>(1, panels / (4 * threads.count()));
+  const Pieces turns(panels, std::min(fair, kPanelsInTurn));
+  const Pieces passes(Words::count(depth), std::max(kDepth, kSlab / rows / kDepth * kDepth));
+  for (int64_t pass = 0; pass < passes.count; ++pass) {
+    const Layer some = Words::layer(passes.begin(pass), passes.length(pass), depth);
+    std::optional<PackedRows<Words>> packed[kLefts];
+    int next_left = 0;
+    const auto pack = [&](const auto& left) {
+      auto& rows_of_left = packed[next_left++].emplace(left.rows, some.depth);
+      rows_of_left.pack(threads, left.a, left.row, left.rows, some.begin);
+    };
+    (pack(lefts), ...);
+    threads.run(turns.count, [&](int64_t turn) {
+      const Buffer panel(kDepth * kTileColumns);
+      for (int64_t p = turns.begin(turn); p < turns.begin(turn + 1); ++p) {
+        const int64_t column = p * kTileColumns, layers = packed[0]->layers();
+        const int width = std::min<int64_t>(kTileColumns, columns - column);
+        for (int64_t l = 0; l < layers; ++l) {
+          const Layer layer = packed[0]->layer(l);
+          const bool last = l + 1 == layers;
+          const Unpacked<Words, B> next(b, some.begin + packed[0]->layer(last ? 0 : l + 1).begin,
+                                        last ? column + kTileColumns : column);
+          pack_columns<Words>(b, some.begin + layer.begin, layer.depth, column, width,
+                              panel.data());
+          for (int i = 0; i < kLefts; ++i) {
+            const Target& to = targets[i];
+            packed[i]->multiply(l, panel.data(), to.c, to.row, column, width,
+                                pass > 0 || l > 0 ? Onto{true} : to.onto,
+                                [&](int64_t t) { return i == 0 ? next(t) : Lines{}; });
+          }
+        }
+      }
+    });
+  }
+}
+
 // C = A * B, added to what `onto` says, on all threads.
 template <typename Words, typename A, typename B>
 void multiply(Threads& threads, const Operand<A>& a, const Operand<B>& b, const Matrix<float>& c,
@@ -321,34 +379,10 @@ void multiply(Threads& threads, const Operand<A>& a, const Operand<B>& b, const 
     onto.row ? std::memcpy(c.row(i), onto.row, columns * sizeof(float))
              : std::memset(c.row(i), 0, columns * sizeof(float));
   }
-  const int64_t panels = (columns + kTileColumns - 1) / kTileColumns;
-  const int64_t fair = std::max<int64_t>(1, panels / (4 * threads.count()));
-  const Pieces slabs(rows, kRows), turns(panels, std::min(fair, kPanelsInTurn));
+  const Pieces slabs(rows, kRows);
   for (int64_t s = 0; s < slabs.count; ++s) {
-    const int64_t row = slabs.begin(s), count = slabs.length(s);
-    const Pieces passes(Words::count(depth), std::max(kDepth, kSlab / count / kDepth * kDepth));
-    for (int64_t pass = 0; pass < passes.count; ++pass) {
-      const Layer some = Words::layer(passes.begin(pass), passes.length(pass), depth);
-      PackedRows<Words> packed(count, some.depth);
-      packed.pack(threads, a, row, count, some.begin);
-      threads.run(turns.count, [&](int64_t turn) {
-        const Buffer panel(kDepth * kTileColumns);
-        for (int64_t p = turns.begin(turn); p < turns.begin(turn + 1); ++p) {
-          const int64_t column = p * kTileColumns;
-          const int width = std::min<int64_t>(kTileColumns, columns - column);
-          for (int64_t l = 0; l < packed.layers(); ++l) {
-            const Layer layer = packed.layer(l);
-            const bool last = l + 1 == packed.layers();
-            const Unpacked<Words, B> next(b, some.begin + packed.layer(last ? 0 : l + 1).begin,
-                                          last ? column + kTileColumns : column);
-            pack_columns<Words>(b, some.begin + layer.begin, layer.depth, column, width,
-                                panel.data());
-            packed.multiply(l, panel.data(), c, row, column, width,
-                            pass > 0 || l > 0 ? Onto{true} : onto, next);
-          }
-        }
-      });
-    }
+    multiply_all<Words>(threads, b, depth, columns,
+                        Left<A>{a, c, slabs.begin(s), slabs.length(s), onto});
   }
 }
 

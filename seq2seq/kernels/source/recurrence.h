@@ -243,11 +243,19 @@ void weight_gradients(Threads& threads, const Shape& s, const T* x, const Histor
   const Matrix<const float> d_recurrent{d_products, width, real.gates.data()};
   const Operand<float> h_ahead{{history.h, s.units, real.h_ahead.data()}, true};
 
-  multiply<Words>(threads, Operand<T>{{x, s.features, real.input.data()}, true},
-                  Operand<float>{d_inputs}, {gradients.kernel, width}, s.features, real.count(),
-                  width);
-  multiply<Words>(threads, h_ahead, Operand<float>{d_recurrent}, {gradients.recurrent, width},
-                  s.units, real.count(), width);
+  const Operand<T> inputs{{x, s.features, real.input.data()}, true};
+  const Left<T> of_kernel{inputs, {gradients.kernel, width}, 0, s.features};
+  const Left<float> of_recurrent{h_ahead, {gradients.recurrent, width}, 0, s.units};
+  if (real.count() == 0) {
+    std::memset(gradients.kernel, 0, s.features * width * sizeof(float));
+    std::memset(gradients.recurrent, 0, s.units * width * sizeof(float));
+  } else if (Cell::kTwoInputs) {
+    multiply_all<Words>(threads, Operand<float>{d_inputs}, real.count(), width, of_kernel);
+    multiply_all<Words>(threads, Operand<float>{d_recurrent}, real.count(), width, of_recurrent);
+  } else {
+    multiply_all<Words>(threads, Operand<float>{d_inputs}, real.count(), width, of_kernel,
+                        of_recurrent);
+  }
   sum_rows(threads, d_inputs, real.count(), width, gradients.bias);
   if (Cell::kTwoInputs) {
     sum_rows(threads, d_recurrent, real.count(), width, gradients.recurrent_bias);
