@@ -217,7 +217,8 @@ class PackedRows {
     return Words::layer(layers_.begin(l), layers_.length(l), depth_);
   }
 
-  // C = a layer of A times a panel of B, added to what `onto` says; `soon` says what a tile fetches meanwhile.
+  // C = a layer of A times a panel of B, added to what `onto` says; `soon` says what a tile fetches
+  // meanwhile.
   template <typename Soon>
   void multiply(int64_t layer, const float* panel, const Matrix<float>& c, int64_t row,
                 int64_t column, int columns, const Onto& onto, const Soon& soon) const {

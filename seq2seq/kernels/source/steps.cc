@@ -106,7 +106,8 @@ void pack_as(bool transposed, const Call& call) {
   const Threads::Turn turn(threads());
   if (rows > kUnpackedRows) {
     const int64_t panels = UnitBlocks(columns / gates).count * gates;
-    weights.packed = packed_output(call, PackedMatrix<Words>::size(depth, panels), Weights<T>::kPanels);
+    const int64_t size = PackedMatrix<Words>::size(depth, panels);
+    weights.packed = packed_output(call, size, Weights<T>::kPanels);
     weights.panels(gates).pack(threads(), weights.matrix);
     return;
   }
