@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from seq2seq.commands.tensorflow import start_tensorflow
-from seq2seq.layers.embedding import Embedding
 
 start_tensorflow()  # first, as `seq2seq train` does
 
@@ -19,6 +18,7 @@ from seq2seq.layers.attention import LuongAttention
 from seq2seq.layers.bridge import ConcatenateBridge, StateSpec
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.recurrent import LSTM
 from seq2seq.models.encoder import Encoder
