@@ -261,10 +261,6 @@ class _CompiledLoop(keras.layers.Layer):
                 hidden = tf.where(visible[:, :, tf.newaxis], hidden, tf.zeros_like(hidden))
         return last, (last[:, tf.newaxis] if hidden is None else hidden), list(states)
 
-    def _recurrent_kernel(self, training: bool | None = False) -> tf.Tensor:
-        """Returns the recurrent weights of the loop."""
-        return self._thinned(tf.convert_to_tensor(self.cell.recurrent_kernel), training)
-
     def _thinned(self, weights: tf.Tensor, training: bool | None) -> tf.Tensor:
         """Returns recurrent weights, some of them zero in training: the same at each step."""
         if self.weight_dropout is None:
@@ -308,7 +304,7 @@ class LSTM(_CompiledLoop, keras.layers.LSTM):
     ) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
         cell = self.cell
         bias = tf.convert_to_tensor(cell.bias) if cell.use_bias else None
-        weights = (self._recurrent_kernel(training),)
+        weights = (self._thinned(tf.convert_to_tensor(cell.recurrent_kernel), training),)
         return LSTMStep(), tf.convert_to_tensor(cell.kernel), bias, weights
 
 
@@ -333,7 +329,7 @@ class GRU(_CompiledLoop, keras.layers.GRU):
     ) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
         cell, units = self.cell, self.units
         kernel = tf.convert_to_tensor(cell.kernel)
-        recurrent_kernel = self._recurrent_kernel(training)
+        recurrent_kernel = self._thinned(tf.convert_to_tensor(cell.recurrent_kernel), training)
         bias = tf.convert_to_tensor(cell.bias) if cell.use_bias else None
         if not cell.reset_after:
             weights = tuple(tf.split(recurrent_kernel, [2 * units, units], axis=1))
