@@ -11,6 +11,8 @@ from benchmarks.programs.job import Job, report
 SINGLE = 25
 COMPRESSED = "compressed"
 """A precision: float32, with weights as `seq2seq compress` leaves them."""
+INT8 = "int8"
+"""A precision: bfloat16, but the decoder's products in 8 bits."""
 NEVER = -1e9
 """Bias of the end token: every hypothesis is as long as its source, in all programs."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.batches import END, Batch
-from benchmarks.programs.decode import COMPRESSED, NEVER, Decode, measure
+from benchmarks.programs.decode import COMPRESSED, INT8, NEVER, Decode, measure
 from benchmarks.programs.job import Job
 from benchmarks.works import Work
 from seq2seq.decoding.beam import BeamSearch
@@ -27,9 +27,9 @@ def main() -> None:
     """Decodes and reports."""
     job = Job.from_arguments()
     keras.utils.set_random_seed(1)
-    if job.precision == "bfloat16":
+    if job.precision in ("bfloat16", INT8):
         keras.config.set_dtype_policy("mixed_bfloat16")
-    model = translator(job.work)
+    model = translator(job.work, int8_search=job.precision == INT8)
     if job.precision == COMPRESSED:
         for weight in model.training_model.weights:
             weight.assign(rounded(weight.numpy()))
@@ -40,7 +40,7 @@ def main() -> None:
     measure(job, searches, greedy, tensorflow=tf.__version__, keras=keras.__version__)
 
 
-def translator(work: Work) -> Translator:
+def translator(work: Work, int8_search: bool = False) -> Translator:
     """Returns the model of a work, which never ends by itself."""
     model = Translator(
         source_vocabulary_size=work.vocabulary,
@@ -49,6 +49,7 @@ def translator(work: Work) -> Translator:
         decoder=Decoder(units=work.encoder_width, attention=partial(LuongAttention, score="dot")),
         bridge=ConcatenateBridge,
         embedding_dim=work.embedding,
+        int8_search=int8_search,
     )
     bias = np.zeros(work.outputs, np.float32)
     bias[END] = NEVER

@@ -23,11 +23,11 @@ def compress(run_folder: Path, target: Path, precision: str | None = None) -> No
     Args:
         run_folder: A run folder, or its `model` folder.
         target: The copy: what predicting and evaluating need, but no checkpoints, plots and logs.
-        precision: What the copy computes in, one of `PRECISIONS`; None for what the run does.
+        precision: What the copy computes in, see `set_precision`; None for what the run does.
 
     Raises:
-        UserError: If there is no model or it is damaged, or the copy exists already or cannot be
-            written.
+        UserError: If there is no model or it is damaged, it cannot compute in that precision, or
+            the copy exists already or cannot be written.
     """
     model = model_folder(run_folder)
     if target.exists():

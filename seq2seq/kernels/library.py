@@ -33,6 +33,8 @@ SOURCE = Path(__file__).parent / "source"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
 PAIRS = "-DSEQ2SEQ_PAIRS"
 """Multiplies bfloat16 two by two."""
+QUADS = "-DSEQ2SEQ_QUADS"
+"""Multiplies integers of 8 bits four by four."""
 TYPES = (tf.float32, tf.bfloat16)
 
 _stays_here: ContextVar[bool] = ContextVar("stays_here", default=False)
@@ -93,6 +95,11 @@ def available(dtype: tf.DType) -> bool:
         and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
         and _loaded() is not None
     )
+
+
+def multiplies_8_bits() -> bool:
+    """Returns whether kernels can make products of a search in 8 bits on this processor."""
+    return QUADS in _flags() and _loaded() is not None
 
 
 def library() -> Any:
@@ -173,8 +180,9 @@ def _flags() -> tuple[str, ...]:
         about = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return FLAGS
-    faster = "AuthenticAMD" in about and " avx512_bf16" in about and " avx512bw" in about
-    return (*FLAGS, PAIRS) if faster else FLAGS
+    pairs = "AuthenticAMD" in about and " avx512_bf16" in about and " avx512bw" in about
+    quads = " avx512_vnni" in about and " avx512bw" in about
+    return (*FLAGS, *[PAIRS] * pairs, *[QUADS] * quads)
 
 
 def _compile(compiler: str, target: Path) -> None:

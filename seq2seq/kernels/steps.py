@@ -20,13 +20,19 @@ class PackedWeights:
     loop's own steps then find it. So a search makes its first step before the loop, and keeps this
     object for as long as it is being traced.
 
+    Args:
+        eight_bits: Whether products are made in 8 bits where the processor has instructions for
+            that: each column of a weight, and each row of what it is multiplied with, is rounded
+            to 255 multiples of a scale of its own. Sums are exact.
+
     Example:
         >>> weights = PackedWeights()
         >>> with weights.in_use():
         ...     first = step(tokens, state)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, eight_bits: bool = False) -> None:
+        self.eight_bits = eight_bits
         self._packed: dict[Any, tf.Tensor] = {}
 
     @contextmanager
@@ -41,7 +47,7 @@ class PackedWeights:
     def of(
         self, variable: Any, matrix: tf.Tensor, x: tf.Tensor, gates: int, transposed: bool
     ) -> tf.Tensor:
-        """Returns a weight's packed form: where there are few rows, empty or in half of its memory.
+        """Returns a weight's packed form; where there are few rows, empty or in half of its memory.
 
         Args:
             variable: The weight.
@@ -58,6 +64,7 @@ class PackedWeights:
                 matrix=matrix,
                 rows=tf.shape(x)[0],
                 gates=gates,
+                eight_bits=self.eight_bits,
                 transposed=transposed,
             )
         return self._packed[key]

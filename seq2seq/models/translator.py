@@ -56,6 +56,9 @@ class Translator:
             are then log-probabilities.
         coverage_loss: Weight of the loss for attending to what has been attended to before, see
             `CoverageLoss`.
+        int8_search: Whether searches make the decoder's products in 8 bits, where the processor has
+            instructions for that, see `seq2seq.kernels.steps.PackedWeights`. Training is not
+            changed by it.
 
     Attributes:
         drops: Whether there is any dropout.
@@ -110,6 +113,7 @@ class Translator:
         reverse_source: bool = False,
         copy: bool = False,
         coverage_loss: float = 0.0,
+        int8_search: bool = False,
     ) -> None:
         positive("embedding_dim", embedding_dim)
         fraction("output_dropout", output_dropout)
@@ -117,6 +121,7 @@ class Translator:
         self.encoder = encoder
         self.decoder = decoder
         self.bridge = bridge(decoder.spec)
+        self.int8_search = int8_search
         self.reverse_source = ReverseSource(name="reverse_source") if reverse_source else None
         self.drops = output_dropout + word_dropout > 0 or encoder.drops or decoder.drops
         self.dropout = Dropout(output_dropout, name="output_dropout")

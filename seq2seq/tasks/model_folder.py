@@ -124,16 +124,27 @@ def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
     return task, model
 
 
-def set_precision(folder: Path, policy: str) -> None:
-    """Has a saved model compute in another precision, one of `PRECISIONS`.
+def set_precision(folder: Path, wanted: str) -> None:
+    """Has a saved model compute in another precision.
 
     Args:
         folder: A `model` folder.
-        policy: The Keras dtype policy.
+        wanted: One of `PRECISIONS`, or `int8` for searches whose products are made in 8 bits.
+
+    Raises:
+        UserError: If the model does not search.
     """
     path = folder / CONFIG
     config = OmegaConf.load(path)
-    config.precision = policy
+    if wanted != "int8":
+        config.precision = wanted
+    elif "int8_search" in inspect.signature(locate("model", config.model)).parameters:
+        config.model.int8_search = True
+    else:
+        raise UserError(
+            f"{folder}: int8 makes searches of translations faster, and this model makes none; "
+            "use float32 or mixed_bfloat16"
+        )
     path.write_text(OmegaConf.to_yaml(config))
 
 

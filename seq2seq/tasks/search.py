@@ -117,7 +117,7 @@ class _Step:
 
     def __init__(self, model: Translator) -> None:
         self.model = model.decoder_model
-        self.weights = PackedWeights()
+        self.weights = PackedWeights(eight_bits=model.int8_search)
 
     def __call__(self, tokens: tf.Tensor, states: Any, *memory: Any) -> tuple[tf.Tensor, ...]:
         inputs = {"target": tokens[:, tf.newaxis], "states": states}

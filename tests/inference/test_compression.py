@@ -9,7 +9,8 @@ from seq2seq.cli import main
 from seq2seq.errors import UserError
 from seq2seq.inference.compression import compress, weights_size
 from seq2seq.inference.predictor import Predictor
-from seq2seq.tasks.model_folder import load_model_folder
+from seq2seq.kernels.library import multiplies_8_bits
+from seq2seq.tasks.model_folder import load_model_folder, set_precision
 
 
 def weights(folder):
@@ -45,9 +46,10 @@ def test_the_copy_takes_about_half_of_the_room(run_folder, tmp_path):
     assert weights_size(tmp_path / "again") == weights_size(tmp_path / "copy")
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
 @pytest.mark.parametrize("decoding", ["greedy", "beam"])
-def test_the_copy_answers_one_text_as_it_answers_many(run_folder, dates, tmp_path, decoding):
-    compress(run_folder, tmp_path / "copy")
+def test_the_copy_answers_one_text_as_many(run_folder, dates, tmp_path, decoding, precision):
+    compress(run_folder, tmp_path / "copy", precision)
     texts = [source for source, _ in dates]
     predictor = Predictor(*load_model_folder(tmp_path / "copy"), Predictor.load(run_folder).search)
     together = predictor(texts, decoding=decoding)
@@ -75,6 +77,25 @@ def test_the_copy_may_compute_in_another_precision(run_folder, dates, tmp_path, 
     np.testing.assert_allclose(scores, [row["score"] for row in exact(texts)], rtol=0.1, atol=0.1)
     _, model = load_model_folder(tmp_path / "copy")
     assert model.encoder_model.output["outputs"].dtype == "bfloat16"
+
+
+def test_searches_of_the_copy_may_be_in_8_bits(run_folder, dates, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["compress", str(run_folder), str(tmp_path / "copy"), "--precision", "int8"])
+    compress(run_folder, tmp_path / "exact")
+    found, exact = Predictor.load(tmp_path / "copy"), Predictor.load(tmp_path / "exact")
+    texts = [source for source, _ in dates]
+    scores, before = ([row["score"] for row in each(texts)] for each in (found, exact))
+    np.testing.assert_allclose(scores, before, rtol=0.1, atol=0.1)
+    assert (scores != np.float32(before)).any() or not multiplies_8_bits()
+    _, model = load_model_folder(tmp_path / "copy")
+    assert model.encoder_model.output["outputs"].dtype == "float32"
+
+
+def test_what_makes_no_search_is_not_asked_for_8_bits(tmp_path):
+    (tmp_path / "config.yaml").write_text("model: {_target_: seq2seq.models.tagger.Tagger}")
+    with pytest.raises(UserError, match="makes none; use float32 or mixed_bfloat16"):
+        set_precision(tmp_path, "int8")
 
 
 def test_what_is_there_is_not_overwritten(run_folder, tmp_path):

@@ -12,6 +12,7 @@ from seq2seq.decoding.beam import BeamSearch
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.inference.compression import rounded
 from seq2seq.kernels.attention import dot_attention
+from seq2seq.kernels.library import multiplies_8_bits
 from seq2seq.kernels.steps import (
     PackedWeights,
     packed_dense,
@@ -139,6 +140,76 @@ def test_a_step_in_bfloat16(cell, rows, units):
                 results[-1] += recurrent_step(cell, x, variables, biases, states)
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, other, atol=0.03)
+
+
+def in_8_bits(values, axis):
+    """Returns each line's integers, and what they are multiples of."""
+    most = np.abs(values).max(axis=axis, keepdims=True)
+    inverse = np.divide(np.float32(127), most, where=most > 0, out=np.zeros_like(most))
+    return np.rint(values * inverse).astype(np.int64), most / np.float32(127)
+
+
+def product_in_8_bits(x, matrix):
+    (left, rows), (right, columns) = in_8_bits(x, 1), in_8_bits(matrix, 0)
+    return (left @ right) * rows.astype(np.float64) * columns
+
+
+needs_8_bits = pytest.mark.skipif(
+    not multiplies_8_bits(), reason="this processor has no instructions for products in 8 bits"
+)
+
+
+@needs_8_bits
+@pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 7), (64, 96), (70, 100), (2040, 33)])
+def test_dense_in_8_bits(rows, transposed, dtype, inputs, outputs):
+    matrix, bias = drawn(inputs, outputs), drawn(outputs)
+    matrix[:, 3] = 0
+    kernel = tf.Variable(matrix.T if transposed else matrix)
+    with PackedWeights(eight_bits=True).in_use():
+        for count in rows:
+            x = drawn(count, inputs)
+            x[count // 2 :] *= 100
+            x[:1] = 0
+            x = rounded(x)
+            found = packed_dense(tf.cast(x, dtype), kernel, bias, transposed=transposed)
+            expected = product_in_8_bits(x, matrix) + bias
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+            alone = [
+                packed_dense(tf.cast(row, dtype), kernel, bias, transposed=transposed)
+                for row in x[:, np.newaxis]
+            ]
+            np.testing.assert_array_equal(found, np.concatenate([found[:0], *alone]))
+
+
+@needs_8_bits
+def test_what_is_too_deep_for_8_bits_is_exact():
+    matrix, x = drawn(2041, 33), drawn(20, 2041)
+    with PackedWeights(eight_bits=True).in_use():
+        found = packed_dense(x, tf.Variable(matrix))
+    np.testing.assert_allclose(found, x.astype(np.float64) @ matrix, atol=1e-3)
+
+
+@needs_8_bits
+@pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
+@pytest.mark.parametrize("units", [3, 40, 64])
+def test_a_step_of_an_lstm_in_8_bits(rows, units):
+    kernel, recurrent = drawn(6, 4 * units), drawn(units, 4 * units)
+    bias = drawn(4 * units)
+    kernels = tf.Variable(kernel), tf.Variable(recurrent)
+    with PackedWeights(eight_bits=True).in_use():
+        for count in rows:
+            x, h, c = drawn(count, 6), drawn(count, units), drawn(count, units)
+            products = product_in_8_bits(x, kernel) + product_in_8_bits(h, recurrent)
+            i, f, g, o = np.split(products + bias, 4, axis=1)
+            after_c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            expected = sigmoid(o) * np.tanh(after_c), after_c
+            states = tf.constant(h), tf.constant(c)
+            found = recurrent_step("lstm", tf.constant(x), kernels, (bias,), states)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_a_form_for_the_other_type_is_not_used(weights):

@@ -137,7 +137,8 @@ void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
           const Matrix<float>& c, int64_t row, int64_t column, int columns, const Onto& onto,
           Lines soon) {
   Vector sums[rows][kTileVectors] = {};
-  for (int64_t k = 0; k < depth; ++k) {
+  const int64_t last = depth - Words::kExtra;
+  for (int64_t k = 0; k < last; ++k) {
     if (soon.first) __builtin_prefetch(soon.first + k * soon.stride, 0, 2);
     __builtin_prefetch(a + (depth + k) * rows, 0, 2);  // of the next tile
     Vector right[kTileVectors];
@@ -149,6 +150,16 @@ void tile(const float* __restrict a, const float* __restrict b, int64_t depth,
 #pragma GCC unroll 4
       for (int v = 0; v < kTileVectors; ++v) {
         sums[i][v] = Words::multiply_add(left, right[v], sums[i][v]);
+      }
+    }
+  }
+  if constexpr (Words::kExtra > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kTileVectors; ++v) {
+        sums[i][v] = Words::finished(sums[i][v], a[last * rows + i],
+                                     b + last * kTileColumns + v * kLanes);
       }
     }
   }

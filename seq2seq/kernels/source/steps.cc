@@ -2,7 +2,8 @@
 //
 // Seq2seqPack packs a matrix once for all steps. Where there are so few rows that packing would take
 // longer than all products, it gives an empty tensor; or, of a matrix that may be rounded to
-// bfloat16 or whose elements all are, half of the memory. A last word says what form there is.
+// bfloat16 or whose elements all are, half of the memory. With `eight_bits`, and where this processor
+// has instructions for that, all products are made so (quads.h). A last word says what form there is.
 // Seq2seqPackedDense is x * matrix + bias; Seq2seqLstmStep and Seq2seqGruStep are one step of a
 // recurrent layer. All take the matrix itself, too, and what Seq2seqPack made of it.
 //
@@ -11,6 +12,7 @@
 // (gates * units) or empty, h and c (rows, units). All is float32; but where x is bfloat16, as an
 // example of it tells Seq2seqPack, products may be made in that.
 #include "halved.h"
+#include "quads.h"
 #include "recurrence.h"
 #include "tensor.h"
 
@@ -22,7 +24,7 @@ constexpr int64_t kUnpackedRows = 2;  // of the first step; a beam has several t
 
 const float* optional(const Tensor& tensor) { return tensor.size() ? tensor.data<float>() : nullptr; }
 
-enum class Form : uint32_t { kNone, kHalves, kPanelsOfSingles, kPanelsOfPairs };
+enum class Form : uint32_t { kNone, kHalves, kPanelsOfSingles, kPanelsOfPairs, kPanelsOfQuads };
 
 void fill_rows(const float* row, int64_t size, int64_t rows, float* to) {
   for (int64_t i = 0; i < rows; ++i) {
@@ -55,14 +57,23 @@ struct Weights {
     form = packed.data<Form>()[packed.size() - 1];
   }
 
-  bool has_panels() const { return form == kPanels; }
+  // Calls `use` with the words of the panels; returns whether there are any.
+  template <typename Use>
+  bool with_panels(const Use& use) const {
+    if (form == kPanels) return use(Words{}), true;
+#ifdef SEQ2SEQ_QUADS
+    if (form == Form::kPanelsOfQuads) return use(Quads{}), true;
+#endif
+    return false;
+  }
 
   Halved halved() const {
     return Halved(reinterpret_cast<uint32_t*>(packed), matrix.transposed, depth, columns);
   }
 
-  PackedMatrix<Words> panels(int gates) const {
-    return PackedMatrix<Words>(depth, UnitBlocks(columns / gates).panels(gates), packed);
+  template <typename W>
+  PackedMatrix<W> panels(int gates) const {
+    return PackedMatrix<W>(W::packed_depth(depth), UnitBlocks(columns / gates).panels(gates), packed);
   }
 
   // C = A * this, each row added to `row` unless that is null; where there are no panels.
@@ -95,6 +106,15 @@ float* packed_output(const Call& call, int64_t size, Form form) {
   return packed.data<float>();
 }
 
+// Makes the output that the panels of a matrix are packed into.
+template <typename Words, typename T>
+PackedMatrix<Words> new_panels(const Call& call, Weights<T>& weights, int gates, Form form) {
+  const int64_t panels = UnitBlocks(weights.columns / gates).count * gates;
+  const int64_t depth = Words::packed_depth(weights.depth);
+  weights.packed = packed_output(call, PackedMatrix<Words>::size(depth, panels), form);
+  return weights.template panels<Words>(gates);
+}
+
 template <typename T>
 void pack_as(bool transposed, const Call& call) {
   const Tensor matrix = call.input(1);
@@ -104,11 +124,15 @@ void pack_as(bool transposed, const Call& call) {
   using Words = typename Weights<T>::Words;
   const int64_t depth = weights.depth, columns = weights.columns;
   const Threads::Turn turn(threads());
+#ifdef SEQ2SEQ_QUADS
+  if (*call.input_data<bool>(4) && Quads::fit(depth)) {
+    const Buffer words(Quads::packed_depth(depth) * columns);
+    const Operand<float> quads = Quads::right(threads(), weights.matrix, depth, columns, words);
+    return new_panels<Quads>(call, weights, gates, Form::kPanelsOfQuads).pack(threads(), quads);
+  }
+#endif
   if (rows > kUnpackedRows) {
-    const int64_t panels = UnitBlocks(columns / gates).count * gates;
-    const int64_t size = PackedMatrix<Words>::size(depth, panels);
-    weights.packed = packed_output(call, size, Weights<T>::kPanels);
-    weights.panels(gates).pack(threads(), weights.matrix);
+    new_panels<Words>(call, weights, gates, Weights<T>::kPanels).pack(threads(), weights.matrix);
     return;
   }
   const float* values = matrix.data<float>();
@@ -126,9 +150,19 @@ void pack(bool transposed, const Call& call) {
   call.takes_bfloat16() ? pack_as<BFloat16>(transposed, call) : pack_as<float>(transposed, call);
 }
 
+// Packs the rows of a left operand, in 8 bits after they have got their scales.
+template <typename Words, typename T>
+void pack_left(PackedRows<Words>& packed, const T* x, int64_t rows, int64_t depth) {
+  if constexpr (Words::kExtra == 0) {
+    packed.pack(threads(), Operand<T>{{x, depth}}, 0, rows);
+  } else {
+    const Buffer words(rows * Words::packed_depth(depth));
+    packed.pack(threads(), Words::left(threads(), x, rows, depth, words), 0, rows);
+  }
+}
+
 template <typename T>
 void dense_as(bool transposed, const Call& call) {
-  using Words = WordsOf<T>;
   const Tensor x = call.input(0), matrix = call.input(1), packed = call.input(2),
                bias = call.input(3);
   const Weights<T> weights(matrix, transposed, packed);
@@ -137,16 +171,19 @@ void dense_as(bool transposed, const Call& call) {
   const float* biases = optional(bias);
   float* to = y.data<float>();
   const Threads::Turn turn(threads());
-  if (!weights.has_panels()) return weights.multiply_by(x.data<T>(), rows, biases, to);
-  PackedRows<Words> packed_rows(rows, weights.depth);
-  packed_rows.pack(threads(), Operand<T>{{x.data<T>(), weights.depth}}, 0, rows);
-  const PackedMatrix<Words> panels = weights.panels(1);
-  const Pieces pieces(panels.count(), kPanelsInTurn);
-  threads().run(pieces.count, [&](int64_t piece) {
-    for (int64_t p = pieces.begin(piece); p < pieces.begin(piece + 1); ++p) {
-      panels.multiply(packed_rows, p, {to, columns}, p * kTileColumns, Onto{false, biases});
-    }
+  const bool packed_columns = weights.with_panels([&](auto words) {
+    using Words = decltype(words);
+    PackedRows<Words> packed_rows(rows, Words::packed_depth(weights.depth));
+    pack_left(packed_rows, x.data<T>(), rows, weights.depth);
+    const PackedMatrix<Words> panels = weights.template panels<Words>(1);
+    const Pieces pieces(panels.count(), kPanelsInTurn);
+    threads().run(pieces.count, [&](int64_t piece) {
+      for (int64_t p = pieces.begin(piece); p < pieces.begin(piece + 1); ++p) {
+        panels.multiply(packed_rows, p, {to, columns}, p * kTileColumns, Onto{false, biases});
+      }
+    });
   });
+  if (!packed_columns) weights.multiply_by(x.data<T>(), rows, biases, to);
 }
 
 void dense(bool transposed, const Call& call) {
@@ -156,8 +193,6 @@ void dense(bool transposed, const Call& call) {
 // One step of a recurrent layer; the second state is c, of a GRU what h was made of.
 template <typename Cell, typename T>
 struct Step {
-  using Words = WordsOf<T>;
-
   const Weights<T> kernel, recurrent;
   float *bias, *recurrent_bias;
   const T* x;
@@ -176,16 +211,21 @@ struct Step {
   }
 
   void run(Threads& threads) const {
-    kernel.has_panels() && recurrent.has_panels() ? run_packed(threads) : run_unpacked(threads);
+    const bool packed = kernel.form == recurrent.form && kernel.with_panels([&](auto words) {
+      run_packed<decltype(words)>(threads);
+    });
+    if (!packed) run_unpacked(threads);
   }
 
  private:
+  template <typename Words>
   void run_packed(Threads& threads) const {
-    PackedRows<Words> inputs(rows, kernel.depth), states(rows, units());
-    inputs.pack(threads, Operand<T>{{x, kernel.depth}}, 0, rows);
-    states.pack(threads, Operand<float>{{h_before, units()}}, 0, rows);
-    const PackedMatrix<Words> of_input = kernel.panels(Cell::kGates),
-                              of_states = recurrent.panels(Cell::kGates);
+    PackedRows<Words> inputs(rows, Words::packed_depth(kernel.depth)),
+        states(rows, Words::packed_depth(units()));
+    pack_left(inputs, x, rows, kernel.depth);
+    pack_left(states, h_before, rows, units());
+    const PackedMatrix<Words> of_input = kernel.template panels<Words>(Cell::kGates),
+                              of_states = recurrent.template panels<Words>(Cell::kGates);
     const UnitBlocks blocks(units());
     threads.run(blocks.count, [&](int64_t block) {
       constexpr int64_t stride = Cell::kGates * kTileColumns;
@@ -255,7 +295,8 @@ bool register_step(const char* name) {
 
 const bool registered =
     register_op<kTransposed, pack>({"Seq2seqPack",
-                                    {"example: T", "matrix: float", "rows: int32", "gates: int32"},
+                                    {"example: T", "matrix: float", "rows: int32", "gates: int32",
+                                     "eight_bits: bool"},
                                     {"packed: float"},
                                     {kMatrixType}}) &&
     register_op<kTransposed, dense>({"Seq2seqPackedDense",

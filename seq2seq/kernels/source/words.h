@@ -17,6 +17,10 @@ struct Layer {
 // float32: a word is a value.
 struct Singles {
   static constexpr int kValues = 1;
+  static constexpr int kExtra = 0;  // words at the end of the depth that say what sums mean
+
+  // The depth that packed operands have.
+  static int64_t packed_depth(int64_t depth) { return depth; }
 
   // The words of so many values.
   static int64_t count(int64_t depth) { return depth; }
@@ -51,6 +55,9 @@ struct Singles {
 // bfloat16: a word is two values that follow each other in depth, multiplied and added at once.
 struct Pairs {
   static constexpr int kValues = 2;
+  static constexpr int kExtra = 0;
+
+  static int64_t packed_depth(int64_t depth) { return depth; }
 
   static int64_t count(int64_t depth) { return (depth + 1) / 2; }
   static Layer layer(int64_t begin, int64_t words, int64_t depth) {

@@ -1,0 +1,145 @@
+// Products in 8 bits: operands as words of four values, each row and each column with its own scale.
+//
+// A value is its scale times an integer from -127 to 127. The integers of a product's left rows are
+// kept 128 higher, since processors multiply unsigned bytes with signed ones; what that adds to a
+// column's sums is the same for all rows, and taken off at the end. So each operand has two words
+// more than its values need, at the end of its depth: the scale, and of a right one what to take off.
+#pragma once
+
+#ifdef SEQ2SEQ_QUADS
+
+#include <cmath>
+#include <limits>
+
+#include "product.h"
+
+namespace seq2seq {
+
+struct Quads : Singles {
+  static constexpr int kExtra = 2;
+  static constexpr int kHighest = 127, kShift = 128;
+
+  // The words of so many values, and the two more.
+  static int64_t packed_depth(int64_t depth) { return (depth + 3) / 4 + kExtra; }
+  // Whether all of them are in one layer: only there the extra words are where `finished` looks.
+  static bool fit(int64_t depth) { return packed_depth(depth) <= kDepth; }
+
+  // The instruction itself: given vectors of integers and of floats in turn, GCC keeps both in memory.
+  static Vector multiply_add(Vector left, Vector right, Vector sum) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
+    return sum;
+  }
+
+  // The product of sums of integers, from the extra words of both operands.
+  static Vector finished(Vector sum, float left, const float* right) {
+    const Integers exact = reinterpret_cast<Integers>(sum) -
+                           reinterpret_cast<Integers>(load(right + kTileColumns));
+    return __builtin_convertvector(exact, Vector) * (left * load(right));
+  }
+
+  // A left operand: `rows` rows of `depth` values.
+  template <typename T>
+  static Operand<float> left(Threads& threads, const T* values, int64_t rows, int64_t depth,
+                             const Buffer& words) {
+    return lines<true>(threads, values, rows, depth, words);
+  }
+
+  // A right operand, as its matrix lies in memory.
+  static Operand<float> right(Threads& threads, const Operand<float>& b, int64_t depth,
+                              int64_t columns, const Buffer& words) {
+    const float* values = b.matrix.data;
+    if (b.transposed) {
+      Operand<float> quads = lines<false>(threads, values, columns, depth, words);
+      quads.transposed = true;
+      return quads;
+    }
+    const Pieces pieces(columns, kLanes);
+    threads.run(pieces.count, [&](int64_t p) {
+      const int64_t begin = pieces.begin(p);
+      from_columns(values + begin, columns, depth, pieces.length(p), words.data() + begin);
+    });
+    return {{words.data(), columns}};
+  }
+
+ private:
+  static constexpr int kLinesInTurn = 16;
+
+  template <bool is_left, typename T>
+  static Operand<float> lines(Threads& threads, const T* values, int64_t count, int64_t depth,
+                              const Buffer& words) {
+    const int64_t width = packed_depth(depth);
+    const Pieces pieces(count, kLinesInTurn);
+    threads.run(pieces.count, [&](int64_t p) {
+      for (int64_t i = pieces.begin(p); i < pieces.begin(p + 1); ++i) {
+        from_line<is_left>(values + i * depth, depth, words.data() + i * width);
+      }
+    });
+    return {{words.data(), width}};
+  }
+
+  // A line of a left operand, or of a right one that is transposed.
+  template <bool is_left, typename T>
+  static void from_line(const T* line, int64_t depth, float* words) {
+    const auto some = [&](int64_t k) {
+      return load_as_floats(line + k, std::min<int64_t>(kLanes, depth - k));
+    };
+    Vector highest{};
+    for (int64_t k = 0; k < depth; k += kLanes) highest = larger(highest, absolute(some(k)));
+    float most = 0;
+    for (int i = 0; i < kLanes; ++i) most = std::max(most, highest[i]);
+    const float scale = most / kHighest, inverse = most > 0 ? kHighest / most : 0;
+    auto* bytes = reinterpret_cast<int8_t*>(words);
+    Integers sum{};
+    for (int64_t k = 0; k < depth; k += kLanes) {
+      const Integers values = nearest(some(k) * inverse) + (is_left ? kShift : 0);
+      sum += values;
+      const int64_t kept = std::min<int64_t>(kLanes, (depth - k + 3) / 4 * 4);
+      _mm512_mask_cvtepi32_storeu_epi8(bytes + k, static_cast<__mmask16>((1u << kept) - 1),
+                                       reinterpret_cast<__m512i>(values));
+    }
+    int32_t total = 0;
+    for (int i = 0; i < kLanes; ++i) total += sum[i];
+    finish(words + (depth + 3) / 4, 1, broadcast(scale), (sum - sum) + kShift * total, 1);
+  }
+
+  // Columns of a right operand, at most `kLanes`; its words have the rows' `stride`.
+  static void from_columns(const float* first, int64_t stride, int64_t depth, int count,
+                           float* words) {
+    Vector highest{};
+    for (int64_t k = 0; k < depth; ++k) {
+      highest = larger(highest, absolute(load(first + k * stride, count)));
+    }
+    const Vector inverse = select(highest > 0.f, kHighest / highest, Vector{});
+    Integers sum{};
+    for (int64_t k = 0; k < depth; k += 4, words += stride) {
+      Integers word{};
+      for (int i = 0; i < std::min<int64_t>(4, depth - k); ++i) {
+        const Integers values = nearest(load(first + (k + i) * stride, count) * inverse);
+        sum += values;
+        word |= (values & 0xff) << (8 * i);
+      }
+      store(words, reinterpret_cast<Vector>(word), count);
+    }
+    finish(words, stride, highest / kHighest, kShift * sum, count);
+  }
+
+  static Vector load_as_floats(const float* from, int count) { return load(from, count); }
+  static Vector load_as_floats(const BFloat16* from, int count) {
+    const __m256i bits = _mm256_maskz_loadu_epi16((1u << count) - 1, from);
+    return reinterpret_cast<Vector>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+  static Vector larger(Vector a, Vector b) { return select(a > b, a, b); }
+  static Vector absolute(Vector x) {
+    return reinterpret_cast<Vector>(reinterpret_cast<Integers>(x) & 0x7fffffff);
+  }
+  static Integers nearest(Vector x) {
+    return reinterpret_cast<Integers>(_mm512_cvtps_epi32(reinterpret_cast<__m512>(x)));
+  }
+  static void finish(float* words, int64_t stride, Vector scale, Integers shift, int count) {
+    store(words, scale, count);
+    store(words + stride, reinterpret_cast<Vector>(shift), count);
+  }
+};
+
+}  // namespace seq2seq
+#endif
