@@ -111,7 +111,8 @@ class BeamSearch(Strategy):
         A hypothesis with a forced token has that as its first candidate, and no other; one that has
         ended is its own continuation, at no cost.
         """
-        values, tokens = top_k(view.values, min(self.beam_size, view.values.shape[-1]))
+        count = min(self.beam_size, view.values.shape[-1])
+        values, tokens = top_k(view.values, count, view.peaks)
         gains = values - view.normalizer[..., tf.newaxis]
         forced_gains = tf.where(
             view.partial.finished,

@@ -52,7 +52,7 @@ class Greedy(Strategy):
 
     def choose(self, view: View) -> Choice:
         """Chooses the most probable token."""
-        best = largest(view.values)
+        best = largest(view.values, view.peaks)
         tokens = tf.where(view.forced < 0, best, view.forced)
         gains = view.log_probabilities(tokens)
         return Choice(tokens, gains, gains)

@@ -96,7 +96,7 @@ def missing_instead_of_end(
         closer: bool, like `values`: the tokens that bring missing words closer.
     """
     candidates = tf.where(closer, values, NEVER)
-    share = candidates - log_sum_exp(candidates)[..., tf.newaxis]
+    share = candidates - log_sum_exp(candidates)[0][..., tf.newaxis]
     raised = tf.stack([candidates, share + end_logits[..., tf.newaxis]])
     begun = (ahead.distance < ahead.restart)[..., tf.newaxis]
     others = tf.where(begun, NEVER, values)

@@ -78,12 +78,16 @@ def nothing_left(values: tf.Tensor) -> tf.Tensor:
     return tf.equal(tf.reduce_max(values, axis=-1), NEVER)
 
 
-def log_sum_exp(logits: tf.Tensor) -> tf.Tensor:
-    """Returns what logits are above log-probabilities; faster than `tf.reduce_logsumexp` on CPU."""
+def log_sum_exp(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Returns what logits are above log-probabilities; faster than `tf.reduce_logsumexp` on CPU.
+
+    Returns:
+        It, without the last axis; and, from a kernel, peaks that make `top_k` faster.
+    """
     if usable(logits.dtype, training=False):
         return search.log_sum_exp(logits)
     peak = tf.reduce_max(logits, axis=-1, keepdims=True)
-    return tf.math.log(tf.reduce_sum(tf.exp(logits - peak), axis=-1)) + peak[..., 0]
+    return tf.math.log(tf.reduce_sum(tf.exp(logits - peak), axis=-1)) + peak[..., 0], None
 
 
 def penalize_repetition(

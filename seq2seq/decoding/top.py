@@ -9,14 +9,16 @@ CHUNKS = (40, 32, 50, 25, 64, 20, 16)
 """Chunk sizes by preference; at beam 5 and 8,000 values all take a sixth of `tf.math.top_k`."""
 
 
-def largest(values: tf.Tensor) -> tf.Tensor:
+def largest(values: tf.Tensor, peaks: tf.Tensor | None = None) -> tf.Tensor:
     """Returns the place of each row's largest value: `(batch, width, size)` -> int32."""
     if usable(values.dtype, training=False):
-        return search.top_k(values, 1)[1][..., 0]
+        return search.top_k(values, 1, peaks)[1][..., 0]
     return tf.argmax(values, axis=-1, output_type=tf.int32)
 
 
-def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+def top_k(
+    values: tf.Tensor, k: int, peaks: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns what `tf.math.top_k` does; ties may come in another order.
 
     Only the `k` chunks with the largest maxima can hold the `k` largest values, so that all others
@@ -25,12 +27,13 @@ def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     Args:
         values: float32 `(batch, width, size)`; `size` must be known.
         k: How many, at most `size`.
+        peaks: What `log_sum_exp` said of the same values.
 
     Returns:
         Values and int32 indices, both `(batch, width, k)`, largest first.
     """
     if usable(values.dtype, training=False):
-        return search.top_k(values, k)
+        return search.top_k(values, k, peaks)
     size = values.shape[-1]
     chunk = next((chunk for chunk in CHUNKS if size % chunk == 0), CHUNKS[0])
     count = size // chunk

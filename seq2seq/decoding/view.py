@@ -42,6 +42,7 @@ class View(NamedTuple):
         sources: The sources.
         time: int32 scalar, tokens that the hypotheses have.
         ahead: What the constraints say of the next token; None if there are none.
+        peaks: What makes the search for the largest values faster; None where rules changed them.
     """
 
     logits: tf.Tensor
@@ -52,6 +53,7 @@ class View(NamedTuple):
     sources: Sources
     time: tf.Tensor
     ahead: Outlook | None = None
+    peaks: tf.Tensor | None = None
 
     def log_probabilities(self, tokens: tf.Tensor, values: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the log-probability of one token for each place, `(batch, width)`.
@@ -85,7 +87,7 @@ def view_of(
         raise_missing: Whether the end token's probability goes to words that must still appear.
     """
     logits = tf.cast(logits, tf.float32)
-    normalizer = log_sum_exp(logits)
+    normalizer, peaks = log_sum_exp(logits)
     history = partial.tokens[:, :, 1:]
     constraints, shortest = sources.constraints, sources.shortest
     permitted = exempt = ahead = None
@@ -106,7 +108,8 @@ def view_of(
         forced = tf.where(tf.logical_and(forced < 0, nothing_left(values)), end, forced)
     over = tf.logical_or(partial.finished, time >= sources.longest[:, tf.newaxis])
     forced = tf.where(over, end, forced)
-    return View(logits, values, normalizer, forced, partial, sources, time, ahead)
+    peaks = peaks if values is logits else None
+    return View(logits, values, normalizer, forced, partial, sources, time, ahead, peaks)
 
 
 def _beginning_of(sources: Sources, time: tf.Tensor) -> tf.Tensor:

@@ -24,20 +24,43 @@ def values(shape, ties):
 def test_against_tensorflow(shape, ties):
     given = values(shape, ties)
     with graphs_stay_here():
-        for k in (1, 5, 7):
-            for found, expected in zip(top_k(given, k), tf.math.top_k(given, k), strict=True):
-                np.testing.assert_array_equal(found, expected)
-        np.testing.assert_array_equal(largest(given), np.argmax(given, axis=-1))
-        np.testing.assert_allclose(
-            log_sum_exp(given), tf.reduce_logsumexp(given, axis=-1), rtol=2e-6, atol=1e-6
-        )
+        total, peaks = log_sum_exp(given)
+        expected = tf.reduce_logsumexp(given, axis=-1)
+        np.testing.assert_allclose(total, expected, rtol=2e-6, atol=1e-6)
+        for known in (None, peaks):
+            for k in (1, 5, 7):
+                expected = tf.math.top_k(given, k)
+                for found, right in zip(top_k(given, k, known), expected, strict=True):
+                    np.testing.assert_array_equal(found, right)
+            np.testing.assert_array_equal(largest(given, known), np.argmax(given, axis=-1))
+
+
+def test_peaks_are_what_is_read():
+    """Values above the peaks that were told are not looked for."""
+    given = np.arange(256, dtype=np.float32).reshape(1, 1, 256)
+    with graphs_stay_here():
+        _, peaks = log_sum_exp(given)
+        block = 256 // peaks.shape[-1]
+        np.testing.assert_array_equal(peaks[0, 0], np.arange(block - 1, 256, block))
+        hidden = tf.concat([peaks[..., :-1], [[[-1.0]]]], axis=-1)
+        assert top_k(given, 1, hidden)[1].numpy() == [[[255 - block]]]
+
+
+def test_a_row_that_holds_no_numbers_still_has_places():
+    given = np.full((1, 2, 100), np.nan, np.float32)
+    given[0, 1, 7] = 1
+    with graphs_stay_here():
+        places = top_k(given, 3)[1].numpy()
+    assert ((places >= 0) & (places < 100)).all()
 
 
 def test_rows_without_any_candidate():
     nothing = np.full((1, 2, 100), -np.inf, np.float32)
     with graphs_stay_here():
-        assert (log_sum_exp(nothing).numpy() == -np.inf).all()
-        assert (top_k(nothing, 3)[1].numpy() == [0, 1, 2]).all()
+        total, peaks = log_sum_exp(nothing)
+        assert (total.numpy() == -np.inf).all()
+        for known in (None, peaks):
+            assert (top_k(nothing, 3, known)[1].numpy() == [0, 1, 2]).all()
 
 
 def test_more_than_there_are_is_refused():
@@ -52,7 +75,7 @@ def test_shapes_stay_known():
         def search(given):
             found, places = top_k(given, 2)
             assert found.shape.as_list() == places.shape.as_list() == [None, 5, 2]
-            assert log_sum_exp(given).shape.as_list() == [None, 5]
+            assert log_sum_exp(given)[0].shape.as_list() == [None, 5]
             return found
 
         search(np.zeros((3, 5, 40), np.float32))
