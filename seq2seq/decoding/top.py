@@ -16,9 +16,7 @@ def largest(values: tf.Tensor, peaks: tf.Tensor | None = None) -> tf.Tensor:
     return tf.argmax(values, axis=-1, output_type=tf.int32)
 
 
-def top_k(
-    values: tf.Tensor, k: int, peaks: tf.Tensor | None = None
-) -> tuple[tf.Tensor, tf.Tensor]:
+def top_k(values: tf.Tensor, k: int, peaks: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns what `tf.math.top_k` does; ties may come in another order.
 
     Only the `k` chunks with the largest maxima can hold the `k` largest values, so that all others

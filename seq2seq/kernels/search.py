@@ -21,9 +21,7 @@ def log_sum_exp(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return result, peaks
 
 
-def top_k(
-    values: tf.Tensor, k: int, peaks: tf.Tensor | None = None
-) -> tuple[tf.Tensor, tf.Tensor]:
+def top_k(values: tf.Tensor, k: int, peaks: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns what `tf.math.top_k` does; only where kernels are `usable`.
 
     Args:
