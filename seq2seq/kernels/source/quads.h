@@ -53,7 +53,7 @@ struct Quads : Singles {
       quads.transposed = true;
       return quads;
     }
-    const Pieces pieces(columns, kLanes);
+    const Pieces pieces(columns, kColumnsInTurn);
     threads.run(pieces.count, [&](int64_t p) {
       const int64_t begin = pieces.begin(p);
       from_columns(values + begin, columns, depth, pieces.length(p), words.data() + begin);
@@ -62,7 +62,7 @@ struct Quads : Singles {
   }
 
  private:
-  static constexpr int kLinesInTurn = 16;
+  static constexpr int kLinesInTurn = 16, kColumnsInTurn = 128;
 
   template <bool is_left, typename T>
   static Operand<float> lines(Threads& threads, const T* values, int64_t count, int64_t depth,
@@ -102,25 +102,40 @@ struct Quads : Singles {
     finish(words + (depth + 3) / 4, 1, broadcast(scale), (sum - sum) + kShift * total, 1);
   }
 
-  // Columns of a right operand, at most `kLanes`; its words have the rows' `stride`.
-  static void from_columns(const float* first, int64_t stride, int64_t depth, int count,
+  // Columns of a right operand, at most `kColumnsInTurn`; its words have the rows' `stride`.
+  static void from_columns(const float* first, int64_t stride, int64_t depth, int64_t columns,
                            float* words) {
-    Vector highest{};
-    for (int64_t k = 0; k < depth; ++k) {
-      highest = larger(highest, absolute(load(first + k * stride, count)));
-    }
-    const Vector inverse = select(highest > 0.f, kHighest / highest, Vector{});
-    Integers sum{};
-    for (int64_t k = 0; k < depth; k += 4, words += stride) {
-      Integers word{};
-      for (int i = 0; i < std::min<int64_t>(4, depth - k); ++i) {
-        const Integers values = nearest(load(first + (k + i) * stride, count) * inverse);
-        sum += values;
-        word |= (values & 0xff) << (8 * i);
+    constexpr int kVectors = kColumnsInTurn / kLanes;
+    Vector highest[kVectors] = {}, inverse[kVectors];
+    Integers sums[kVectors] = {};
+    // Calls `some` with each vector of the columns, where it begins and how many they are.
+    const auto each = [&](const auto& some) {
+      for (int v = 0; v * kLanes < columns; ++v) {
+        some(v, v * kLanes, std::min<int64_t>(kLanes, columns - v * kLanes));
       }
-      store(words, reinterpret_cast<Vector>(word), count);
+    };
+    for (int64_t k = 0; k < depth; ++k) {
+      each([&](int v, int at, int count) {
+        highest[v] = larger(highest[v], absolute(load(first + k * stride + at, count)));
+      });
     }
-    finish(words, stride, highest / kHighest, kShift * sum, count);
+    each([&](int v, int, int) {
+      inverse[v] = select(highest[v] > 0.f, kHighest / highest[v], Vector{});
+    });
+    for (int64_t k = 0; k < depth; k += 4, words += stride) {
+      each([&](int v, int at, int count) {
+        Integers word{};
+        for (int i = 0; i < std::min<int64_t>(4, depth - k); ++i) {
+          const Integers values = nearest(load(first + (k + i) * stride + at, count) * inverse[v]);
+          sums[v] += values;
+          word |= (values & 0xff) << (8 * i);
+        }
+        store(words + at, reinterpret_cast<Vector>(word), count);
+      });
+    }
+    each([&](int v, int at, int count) {
+      finish(words + at, stride, highest[v] / kHighest, kShift * sums[v], count);
+    });
   }
 
   static Vector load_as_floats(const float* from, int count) { return load(from, count); }
