@@ -30,6 +30,7 @@ from seq2seq.tasks.search import Search
 pytestmark = pytest.mark.compiled
 
 HALVES = 1  # among the forms that a weight may be packed in
+TOO_DEEP = 2041  # for products in 8 bits
 
 RANDOM = np.random.default_rng(7)
 # So few rows that nothing is packed; too many for that, in one tile and in several.
@@ -186,7 +187,7 @@ def test_dense_in_8_bits(rows, transposed, dtype, inputs, outputs):
 
 @needs_8_bits
 def test_what_is_too_deep_for_8_bits_is_exact():
-    matrix, x = drawn(2041, 33), drawn(20, 2041)
+    matrix, x = drawn(TOO_DEEP, 33), drawn(20, TOO_DEEP)
     with PackedWeights(eight_bits=True).in_use():
         found = packed_dense(x, tf.Variable(matrix))
     np.testing.assert_allclose(found, x.astype(np.float64) @ matrix, atol=1e-3)
@@ -196,20 +197,31 @@ def test_what_is_too_deep_for_8_bits_is_exact():
 @pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
 @pytest.mark.parametrize("units", [3, 40, 64])
 def test_a_step_of_an_lstm_in_8_bits(rows, units):
-    kernel, recurrent = drawn(6, 4 * units), drawn(units, 4 * units)
+    with PackedWeights(eight_bits=True).in_use():
+        check_lstm_steps(rows, 6, units, product_in_8_bits)
+
+
+@needs_8_bits
+def test_a_step_of_an_lstm_whose_input_is_too_deep_for_8_bits():
+    with PackedWeights(eight_bits=True).in_use():
+        check_lstm_steps((20, 80), TOO_DEEP, 40, np.matmul)
+
+
+def check_lstm_steps(rows, features, units, of_input):
+    kernel, recurrent = drawn(features, 4 * units), drawn(units, 4 * units)
+    kernel /= np.sqrt(features)
     bias = drawn(4 * units)
     kernels = tf.Variable(kernel), tf.Variable(recurrent)
-    with PackedWeights(eight_bits=True).in_use():
-        for count in rows:
-            x, h, c = drawn(count, 6), drawn(count, units), drawn(count, units)
-            products = product_in_8_bits(x, kernel) + product_in_8_bits(h, recurrent)
-            i, f, g, o = np.split(products + bias, 4, axis=1)
-            after_c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-            expected = sigmoid(o) * np.tanh(after_c), after_c
-            states = tf.constant(h), tf.constant(c)
-            found = recurrent_step("lstm", tf.constant(x), kernels, (bias,), states)
-            for one, other in zip(found, expected, strict=True):
-                np.testing.assert_allclose(one, other, atol=1e-4)
+    for count in rows:
+        x, h, c = drawn(count, features), drawn(count, units), drawn(count, units)
+        products = of_input(x, kernel) + product_in_8_bits(h, recurrent) + bias
+        i, f, g, o = np.split(products, 4, axis=1)
+        after_c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        expected = sigmoid(o) * np.tanh(after_c), after_c
+        states = tf.constant(h), tf.constant(c)
+        found = recurrent_step("lstm", tf.constant(x), kernels, (bias,), states)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_a_form_for_the_other_type_is_not_used(weights):

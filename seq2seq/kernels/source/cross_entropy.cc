@@ -36,12 +36,6 @@ struct Size {
   int64_t kernel_stride() const { return transposed ? dim : classes; }
 };
 
-float sum_of_lanes(Vector values) {
-  float sum = 0;
-  for (int i = 0; i < kLanes; ++i) sum += values[i];
-  return sum;
-}
-
 struct Statistics {
   float log_normalizer, mean;
 };
@@ -60,7 +54,7 @@ Statistics measure(const float* logits, int64_t classes) {
     highest_rest = std::max(highest_rest, logits[j]);
     rest += logits[j];
   }
-  for (int i = 0; i < kLanes; ++i) highest_rest = std::max(highest_rest, highest[i]);
+  highest_rest = std::max(highest_rest, highest_lane(highest));
   const float mean = (sum_of_lanes(sum) + rest) / static_cast<float>(classes);
   Vector exponentials{};
   for (int64_t j = 0; j < whole; j += kLanes) exponentials += exp(load(logits + j) - highest_rest);

@@ -49,13 +49,6 @@ inline void add_product(const Matrix<const float>& a, const Matrix<const float>&
   }
 }
 
-inline float sum_of_lanes(Vector vector) {
-  float lanes[kLanes], sum = 0;
-  store(lanes, vector);
-  for (float lane : lanes) sum += lane;
-  return sum;
-}
-
 inline float sum_of_products(const float* a, const float* b, int64_t size) {
   constexpr int kSums = 4;
   Vector sums[kSums] = {};

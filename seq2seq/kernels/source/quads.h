@@ -8,9 +8,6 @@
 
 #ifdef SEQ2SEQ_QUADS
 
-#include <cmath>
-#include <limits>
-
 #include "product.h"
 
 namespace seq2seq {
@@ -85,8 +82,7 @@ struct Quads : Singles {
     };
     Vector highest{};
     for (int64_t k = 0; k < depth; k += kLanes) highest = larger(highest, absolute(some(k)));
-    float most = 0;
-    for (int i = 0; i < kLanes; ++i) most = std::max(most, highest[i]);
+    const float most = highest_lane(highest);
     const float scale = most / kHighest, inverse = most > 0 ? kHighest / most : 0;
     auto* bytes = reinterpret_cast<int8_t*>(words);
     Integers sum{};
@@ -99,7 +95,7 @@ struct Quads : Singles {
     }
     int32_t total = 0;
     for (int i = 0; i < kLanes; ++i) total += sum[i];
-    finish(words + (depth + 3) / 4, 1, broadcast(scale), (sum - sum) + kShift * total, 1);
+    finish(words + (depth + 3) / 4, 1, broadcast(scale), Integers{} + kShift * total, 1);
   }
 
   // Columns of a right operand, at most `kColumnsInTurn`; its words have the rows' `stride`.

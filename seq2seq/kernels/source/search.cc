@@ -18,12 +18,6 @@ namespace {
 constexpr int64_t kVectorsOfBlock = 4, kBlock = kVectorsOfBlock * kLanes;
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
-float highest_lane(Vector values) {
-  float highest = values[0];
-  for (int i = 1; i < kLanes; ++i) highest = std::max(highest, values[i]);
-  return highest;
-}
-
 Vector highest_of_block(const float* values) {
   Vector highest = load(values);
   for (int v = 1; v < kVectorsOfBlock; ++v) {
@@ -75,9 +69,7 @@ float log_sum_exp(const float* values, int64_t size, const float* peaks) {
   for (int64_t i = 0; i < whole; i += kBlock) {
     for (int v = 0; v < kVectorsOfBlock; ++v) sums[v] += exp(load(values + i + v * kLanes) - highest);
   }
-  const Vector sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  float total = 0;
-  for (int i = 0; i < kLanes; ++i) total += sum[i];
+  float total = sum_of_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
   for (int64_t i = whole; i < size; ++i) total += std::exp(values[i] - highest);
   return highest + std::log(total);
 }

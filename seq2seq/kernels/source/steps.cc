@@ -211,21 +211,24 @@ struct Step {
   }
 
   void run(Threads& threads) const {
-    const bool packed = kernel.form == recurrent.form && kernel.with_panels([&](auto words) {
-      run_packed<decltype(words)>(threads);
+    bool packed = false;
+    kernel.with_panels([&](auto of_input) {
+      packed = recurrent.with_panels([&](auto of_states) {
+        run_packed<decltype(of_input), decltype(of_states)>(threads);
+      });
     });
     if (!packed) run_unpacked(threads);
   }
 
  private:
-  template <typename Words>
+  template <typename InputWords, typename StateWords>
   void run_packed(Threads& threads) const {
-    PackedRows<Words> inputs(rows, Words::packed_depth(kernel.depth)),
-        states(rows, Words::packed_depth(units()));
+    PackedRows<InputWords> inputs(rows, InputWords::packed_depth(kernel.depth));
+    PackedRows<StateWords> states(rows, StateWords::packed_depth(units()));
     pack_left(inputs, x, rows, kernel.depth);
     pack_left(states, h_before, rows, units());
-    const PackedMatrix<Words> of_input = kernel.template panels<Words>(Cell::kGates),
-                              of_states = recurrent.template panels<Words>(Cell::kGates);
+    const auto of_input = kernel.template panels<InputWords>(Cell::kGates);
+    const auto of_states = recurrent.template panels<StateWords>(Cell::kGates);
     const UnitBlocks blocks(units());
     threads.run(blocks.count, [&](int64_t block) {
       constexpr int64_t stride = Cell::kGates * kTileColumns;

@@ -49,6 +49,18 @@ inline void store(float* to, Vector values, int count) {
 #endif
 }
 
+inline float sum_of_lanes(Vector values) {
+  float sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += values[i];
+  return sum;
+}
+
+inline float highest_lane(Vector values) {
+  float highest = values[0];
+  for (int i = 1; i < kLanes; ++i) highest = values[i] > highest ? values[i] : highest;
+  return highest;
+}
+
 // exp, tanh and sigmoid to within 2 units in the last place: range reduction and polynomials of
 // Cephes (Moshier, https://www.netlib.org/cephes).
 
