@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from seq2seq.kernels.clipping import clip_by_global_norm
+from seq2seq.kernels.slices import dense_gradient
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -22,7 +23,7 @@ class Adam(keras.optimizers.Adam):
     """
 
     def _clip_gradients(self, grads: Sequence[Any]) -> list[tf.Tensor | None]:
-        dense = [None if grad is None else tf.convert_to_tensor(grad) for grad in grads]
+        dense = [None if grad is None else dense_gradient(grad) for grad in grads]
         if self.clipnorm or not self.global_clipnorm:
             return super()._clip_gradients(dense)
         clipped = iter(
