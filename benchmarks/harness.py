@@ -34,7 +34,7 @@ class Program:
 
     Attributes:
         module: Of `benchmarks.programs`.
-        precision: `float32` or `bfloat16`.
+        precision: `float32` or `bfloat16`; of searches also `COMPRESSED` and `INT8`.
         python: Returns the Python of its environment, which it may have to build.
         tuned: Whether it gets the settings that make PyTorch faster.
         optional: Whether it runs only where it is asked for.

@@ -21,7 +21,7 @@ class Job:
     Attributes:
         work: The model.
         batches: The file of the batches; for `many_sentences` the folder of its data.
-        precision: `float32` or `bfloat16`.
+        precision: `float32` or `bfloat16`; of searches also `COMPRESSED` and `INT8`.
         warm_up: How many steps are made before time is taken.
         started: When the process was started, in seconds since the epoch.
         sentences: For `many_sentences`, how many are generated.

@@ -25,9 +25,12 @@ def run(options: argparse.Namespace) -> int:
     """Copies, and tells the sizes."""
     start_tensorflow()
     from seq2seq.inference.compression import compress, weights_size
+    from seq2seq.kernels.library import multiplies_8_bits
 
     model = local_run(options.model)
     compress(model, options.output, options.precision)
     before, after = (weights_size(folder) / 2**20 for folder in (model, options.output))
     print(f"{options.output}: {after:.1f} MiB of weights, from {before:.1f}")
+    if options.precision == "int8" and not multiplies_8_bits():
+        print("this machine has no instructions for int8 and will search as without it")
     return 0

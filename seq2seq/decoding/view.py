@@ -42,7 +42,8 @@ class View(NamedTuple):
         sources: The sources.
         time: int32 scalar, tokens that the hypotheses have.
         ahead: What the constraints say of the next token; None if there are none.
-        peaks: What makes the search for the largest values faster; None where rules changed them.
+        peaks: What makes the search for the largest values faster; None without kernels, and where
+            rules changed the values.
     """
 
     logits: tf.Tensor

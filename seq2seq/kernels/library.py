@@ -98,8 +98,8 @@ def available(dtype: tf.DType) -> bool:
 
 
 def multiplies_8_bits() -> bool:
-    """Returns whether kernels can make products of a search in 8 bits on this processor."""
-    return QUADS in _flags() and _loaded() is not None
+    """Returns whether kernels can make products of a search in 8 bits on this machine."""
+    return QUADS in _flags() and not tf.config.list_physical_devices("GPU")
 
 
 def library() -> Any:
@@ -174,7 +174,8 @@ def _flags() -> tuple[str, ...]:
     """Returns the compiler's flags.
 
     AMD's processors multiply two pairs of bfloat16 in the time of two float32; Intel's take twice
-    as long, so that they are faster with bfloat16 widened to float32.
+    as long, so that they are faster with bfloat16 widened to float32. All that can multiply bytes
+    gain by it.
     """
     try:
         about = Path("/proc/cpuinfo").read_text(encoding="utf-8")

@@ -22,8 +22,9 @@ class PackedWeights:
 
     Args:
         eight_bits: Whether products are made in 8 bits where the processor has instructions for
-            that: each column of a weight, and each row of what it is multiplied with, is rounded
-            to 255 multiples of a scale of its own. Sums are exact.
+            that (AVX-512 VNNI) and they are at most 2,040 deep: each column of a weight, and each
+            row of what it is multiplied with, is rounded to 255 multiples of a scale of its own.
+            Sums are exact.
 
     Example:
         >>> weights = PackedWeights()
@@ -47,7 +48,10 @@ class PackedWeights:
     def of(
         self, variable: Any, matrix: tf.Tensor, x: tf.Tensor, gates: int, transposed: bool
     ) -> tf.Tensor:
-        """Returns a weight's packed form; where there are few rows, empty or in half of its memory.
+        """Returns a weight's packed form.
+
+        Where there are few rows it is empty or takes half of the weight's memory, if it is not in
+        8 bits.
 
         Args:
             variable: The weight.

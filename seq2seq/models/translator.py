@@ -56,9 +56,9 @@ class Translator:
             are then log-probabilities.
         coverage_loss: Weight of the loss for attending to what has been attended to before, see
             `CoverageLoss`.
-        int8_search: Whether searches make the decoder's products in 8 bits, where the processor has
-            instructions for that, see `seq2seq.kernels.steps.PackedWeights`. Training is not
-            changed by it.
+        int8_search: Whether searches, also those that validate a training, make the products of
+            the decoder's recurrent and dense layers in 8 bits, where the processor has instructions
+            for that, see `seq2seq.kernels.steps.PackedWeights`.
 
     Attributes:
         drops: Whether there is any dropout.

@@ -129,22 +129,25 @@ def set_precision(folder: Path, wanted: str) -> None:
 
     Args:
         folder: A `model` folder.
-        wanted: One of `PRECISIONS`, or `int8` for searches whose products are made in 8 bits.
+        wanted: One of `PRECISIONS`; or `int8`, which has searches make products in 8 bits and
+            leaves all else in the precision that it is in.
 
     Raises:
-        UserError: If the model does not search.
+        UserError: If the model does not search, or its config is damaged or not trusted.
     """
     path = folder / CONFIG
-    config = OmegaConf.load(path)
-    if wanted != "int8":
-        config.precision = wanted
-    elif "int8_search" in inspect.signature(locate("model", config.model)).parameters:
-        config.model.int8_search = True
-    else:
+    config = load(path)
+    check_trusted(config, path)
+    searches = "int8_search" in inspect.signature(locate("model", config.model)).parameters
+    if wanted == "int8" and not searches:
         raise UserError(
             f"{folder}: int8 makes searches of translations faster, and this model makes none; "
             "use float32 or mixed_bfloat16"
         )
+    if searches:
+        config.model.int8_search = wanted == "int8"
+    if wanted != "int8":
+        config.precision = wanted
     path.write_text(OmegaConf.to_yaml(config))
 
 

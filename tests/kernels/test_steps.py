@@ -75,39 +75,50 @@ def test_dense(weights, rows, transposed, inputs, outputs, values):
             np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
+def check_lstm(rows, kernels, of_input=np.matmul, of_states=np.matmul, tolerance=1e-5):
+    """Compares steps of an LSTM with numpy's, whose products are `of_input` and `of_states`."""
+    kernel, recurrent = kernels
+    variables, units = tuple(map(tf.Variable, kernels)), len(recurrent)
+    bias = drawn(4 * units)
+    for count in rows:
+        x, h, c = drawn(count, len(kernel)), drawn(count, units), drawn(count, units)
+        gates = of_input(x, kernel) + of_states(h, recurrent) + bias
+        i, f, g, o = np.split(gates, 4, axis=1)
+        after_c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        expected = sigmoid(o) * np.tanh(after_c), after_c
+        states = tf.constant(h), tf.constant(c)
+        found = recurrent_step("lstm", tf.constant(x), variables, (bias,), states)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=tolerance)
+
+
+def check_gru(rows, kernels, product=np.matmul, dtype=tf.float32, tolerance=1e-5):
+    """Compares steps of a GRU with numpy's, whose products are `product`."""
+    kernel, recurrent = kernels
+    variables, units = tuple(map(tf.Variable, kernels)), len(recurrent)
+    biases = drawn(3 * units), drawn(3 * units)
+    for count in rows:
+        x, h = rounded(drawn(count, len(kernel))), drawn(count, units)
+        of_x = np.split(product(x, kernel) + biases[0], 3, axis=1)
+        of_h = np.split(product(h, recurrent) + biases[1], 3, axis=1)
+        z, r = sigmoid(of_x[0] + of_h[0]), sigmoid(of_x[1] + of_h[1])
+        expected = z * h + (1 - z) * np.tanh(of_x[2] + r * of_h[2])
+        [found] = recurrent_step("gru", tf.cast(x, dtype), variables, biases, (tf.constant(h),))
+        np.testing.assert_allclose(found, expected, atol=tolerance)
+
+
 @pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
 @pytest.mark.parametrize("units", [3, 40, 64])
 @MATRICES
 def test_a_step_of_an_lstm(weights, rows, units, values):
-    kernel, recurrent = values(drawn(6, 4 * units)), values(drawn(units, 4 * units))
-    bias = drawn(4 * units)
-    kernels = tf.Variable(kernel), tf.Variable(recurrent)
-    for count in rows:
-        x, h, c = drawn(count, 6), drawn(count, units), drawn(count, units)
-        i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
-        after_c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        expected = sigmoid(o) * np.tanh(after_c), after_c
-        states = tf.constant(h), tf.constant(c)
-        found = recurrent_step("lstm", tf.constant(x), kernels, (bias,), states)
-        for one, other in zip(found, expected, strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-5)
+    check_lstm(rows, (values(drawn(6, 4 * units)), values(drawn(units, 4 * units))))
 
 
 @pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
 @pytest.mark.parametrize("units", [3, 40, 64])
 @MATRICES
 def test_a_step_of_a_gru(weights, rows, units, values):
-    kernel, recurrent = values(drawn(6, 3 * units)), values(drawn(units, 3 * units))
-    biases = drawn(3 * units), drawn(3 * units)
-    kernels = tf.Variable(kernel), tf.Variable(recurrent)
-    for count in rows:
-        x, h = drawn(count, 6), drawn(count, units)
-        of_x = np.split(x @ kernel + biases[0], 3, axis=1)
-        of_h = np.split(h @ recurrent + biases[1], 3, axis=1)
-        z, r = sigmoid(of_x[0] + of_h[0]), sigmoid(of_x[1] + of_h[1])
-        expected = z * h + (1 - z) * np.tanh(of_x[2] + r * of_h[2])
-        [found] = recurrent_step("gru", tf.constant(x), kernels, biases, (tf.constant(h),))
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+    check_gru(rows, (values(drawn(6, 3 * units)), values(drawn(units, 3 * units))))
 
 
 @pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
@@ -196,32 +207,34 @@ def test_what_is_too_deep_for_8_bits_is_exact():
 @needs_8_bits
 @pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
 @pytest.mark.parametrize("units", [3, 40, 64])
-def test_a_step_of_an_lstm_in_8_bits(rows, units):
+def test_steps_in_8_bits(rows, units):
+    exact = product_in_8_bits
     with PackedWeights(eight_bits=True).in_use():
-        check_lstm_steps(rows, 6, units, product_in_8_bits)
+        check_lstm(rows, (drawn(6, 4 * units), drawn(units, 4 * units)), exact, exact, 1e-4)
+    for dtype in (tf.float32, tf.bfloat16):
+        with PackedWeights(eight_bits=True).in_use():
+            kernels = drawn(6, 3 * units), drawn(units, 3 * units)
+            check_gru(rows, kernels, exact, dtype, 1e-4)
 
 
 @needs_8_bits
-def test_a_step_of_an_lstm_whose_input_is_too_deep_for_8_bits():
+@pytest.mark.parametrize("rows", [(1, 5), (20, 80)])
+def test_a_step_whose_input_is_too_deep_for_8_bits(rows):
+    kernels = drawn(TOO_DEEP, 160) / 50, drawn(40, 160)
+    few = rows[0] == 1  # then nothing of the layer is in 8 bits
     with PackedWeights(eight_bits=True).in_use():
-        check_lstm_steps((20, 80), TOO_DEEP, 40, np.matmul)
+        check_lstm(rows, kernels, np.matmul, np.matmul if few else product_in_8_bits, 1e-4)
 
 
-def check_lstm_steps(rows, features, units, of_input):
-    kernel, recurrent = drawn(features, 4 * units), drawn(units, 4 * units)
-    kernel /= np.sqrt(features)
-    bias = drawn(4 * units)
-    kernels = tf.Variable(kernel), tf.Variable(recurrent)
-    for count in rows:
-        x, h, c = drawn(count, features), drawn(count, units), drawn(count, units)
-        products = of_input(x, kernel) + product_in_8_bits(h, recurrent) + bias
-        i, f, g, o = np.split(products, 4, axis=1)
-        after_c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        expected = sigmoid(o) * np.tanh(after_c), after_c
-        states = tf.constant(h), tf.constant(c)
-        found = recurrent_step("lstm", tf.constant(x), kernels, (bias,), states)
-        for one, other in zip(found, expected, strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-4)
+@needs_8_bits
+@pytest.mark.parametrize("transposed", [False, True])
+def test_what_is_not_a_number_stays_so_in_8_bits(transposed):
+    x, matrix = drawn(3, 70), drawn(70, 40)
+    x[1, 20], matrix[33, 9] = np.nan, np.nan
+    kernel = tf.Variable(matrix.T if transposed else matrix)
+    with PackedWeights(eight_bits=True).in_use():
+        found = np.isnan(packed_dense(x, kernel, transposed=transposed))
+    np.testing.assert_array_equal(found, np.isnan(x @ matrix))
 
 
 def test_a_form_for_the_other_type_is_not_used(weights):

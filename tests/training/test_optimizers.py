@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2seq.kernels import clipping
+from seq2seq.kernels import clipping, slices
 from seq2seq.training import optimizers
 
 PAIRS = [
@@ -20,9 +20,10 @@ PAIRS = [
 
 @pytest.fixture(params=["plain", pytest.param("kernel", marks=pytest.mark.compiled)])
 def way(request, monkeypatch):
-    """Clips with TensorFlow's operations, and with the kernel."""
+    """Clips and adds with TensorFlow's operations, and with kernels."""
     if request.param == "plain":
-        monkeypatch.setattr(clipping, "usable", lambda *_, **__: False)
+        for module in (clipping, slices):
+            monkeypatch.setattr(module, "usable", lambda *_, **__: False)
 
 
 def sparse_and_dense_gradients(step):

@@ -4,6 +4,7 @@
 // kept 128 higher, since processors multiply unsigned bytes with signed ones; what that adds to a
 // column's sums is the same for all rows, and taken off at the end. So each operand has two words
 // more than its values need, at the end of its depth: the scale, and of a right one what to take off.
+// A line with a value that is not a number has such a scale, and so have all its products.
 #pragma once
 
 #ifdef SEQ2SEQ_QUADS
@@ -31,7 +32,8 @@ struct Quads : Singles {
   static Vector finished(Vector sum, float left, const float* right) {
     const Integers exact = reinterpret_cast<Integers>(sum) -
                            reinterpret_cast<Integers>(load(right + kTileColumns));
-    return __builtin_convertvector(exact, Vector) * (left * load(right));
+    return reinterpret_cast<Vector>(_mm512_cvtepi32_ps(reinterpret_cast<__m512i>(exact))) *
+           (left * load(right));
   }
 
   // A left operand: `rows` rows of `depth` values.
@@ -82,20 +84,21 @@ struct Quads : Singles {
     };
     Vector highest{};
     for (int64_t k = 0; k < depth; k += kLanes) highest = larger(highest, absolute(some(k)));
-    const float most = highest_lane(highest);
+    for (int i = 1; i < kLanes; ++i) highest = larger(highest, broadcast(highest[i]));
+    const float most = highest[0];
     const float scale = most / kHighest, inverse = most > 0 ? kHighest / most : 0;
     auto* bytes = reinterpret_cast<int8_t*>(words);
-    Integers sum{};
+    Integers sums{};
     for (int64_t k = 0; k < depth; k += kLanes) {
       const Integers values = nearest(some(k) * inverse) + (is_left ? kShift : 0);
-      sum += values;
+      if (!is_left) sums += values;
       const int64_t kept = std::min<int64_t>(kLanes, (depth - k + 3) / 4 * 4);
       _mm512_mask_cvtepi32_storeu_epi8(bytes + k, static_cast<__mmask16>((1u << kept) - 1),
                                        reinterpret_cast<__m512i>(values));
     }
     int32_t total = 0;
-    for (int i = 0; i < kLanes; ++i) total += sum[i];
-    finish(words + (depth + 3) / 4, 1, broadcast(scale), Integers{} + kShift * total, 1);
+    for (int i = 0; i < kLanes; ++i) total += sums[i];
+    store_extra(words + (depth + 3) / 4, 1, broadcast(scale), Integers{} + kShift * total, 1);
   }
 
   // Columns of a right operand, at most `kColumnsInTurn`; its words have the rows' `stride`.
@@ -130,7 +133,7 @@ struct Quads : Singles {
       });
     }
     each([&](int v, int at, int count) {
-      finish(words + at, stride, highest[v] / kHighest, kShift * sums[v], count);
+      store_extra(words + at, stride, highest[v] / kHighest, kShift * sums[v], count);
     });
   }
 
@@ -139,14 +142,17 @@ struct Quads : Singles {
     const __m256i bits = _mm256_maskz_loadu_epi16((1u << count) - 1, from);
     return reinterpret_cast<Vector>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
   }
-  static Vector larger(Vector a, Vector b) { return select(a > b, a, b); }
+  // Of values without a sign the larger one; what is not a number is larger than all.
+  static Vector larger(Vector a, Vector b) {
+    return select(reinterpret_cast<Integers>(a) > reinterpret_cast<Integers>(b), a, b);
+  }
   static Vector absolute(Vector x) {
     return reinterpret_cast<Vector>(reinterpret_cast<Integers>(x) & 0x7fffffff);
   }
   static Integers nearest(Vector x) {
     return reinterpret_cast<Integers>(_mm512_cvtps_epi32(reinterpret_cast<__m512>(x)));
   }
-  static void finish(float* words, int64_t stride, Vector scale, Integers shift, int count) {
+  static void store_extra(float* words, int64_t stride, Vector scale, Integers shift, int count) {
     store(words, scale, count);
     store(words + stride, reinterpret_cast<Vector>(shift), count);
   }

@@ -1,4 +1,4 @@
-// The ops Seq2seqLogSumExp and Seq2seqTopK: what a search asks of logits, which are read once.
+// The ops Seq2seqLogSumExp and Seq2seqTopK: what a search asks of logits.
 //
 // The first one also leaves the largest value of each block, its peak. With them the second one
 // reads only the blocks that can hold one of the k largest.
@@ -62,6 +62,7 @@ float highest_below(float limit, const float* values, int64_t size) {
 }
 
 float log_sum_exp(const float* values, int64_t size, const float* peaks) {
+  if (size == 0) return kNothing;
   const float highest = *std::max_element(peaks, peaks + blocks_of(size));
   if (highest == kNothing) return kNothing;
   const int64_t whole = size / kBlock * kBlock;
@@ -111,7 +112,7 @@ void top_k(const float* peaks, const float* values, int64_t size, Largest larges
     }
     for (; i < end; ++i) largest.offer(values[i], i);
   }
-  while (largest.count < largest.k) {  // where there are values that are no numbers
+  while (largest.count < largest.k) {  // blocks with values that are no numbers may be left out
     largest.offer(std::numeric_limits<float>::quiet_NaN(), largest.count);
   }
 }
@@ -142,6 +143,9 @@ void run_top_k(bool, const Call& call) {
   if (k < 1 || k > size) throw std::invalid_argument("k must be from 1 to the number of values");
   dims.back() = k;
   const Tensor largest = call.output(0, dims), indices = call.output(1, dims);
+  if (peaks.size() && peaks.size() != largest.size() / k * blocks_of(size)) {
+    throw std::invalid_argument("the peaks are not those of the values");
+  }
   const Threads::Turn turn(threads());
   threads().run(largest.size() / k, [&](int64_t row) {
     const float* of_row = values.data<float>() + row * size;

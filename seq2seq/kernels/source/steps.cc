@@ -2,8 +2,9 @@
 //
 // Seq2seqPack packs a matrix once for all steps. Where there are so few rows that packing would take
 // longer than all products, it gives an empty tensor; or, of a matrix that may be rounded to
-// bfloat16 or whose elements all are, half of the memory. With `eight_bits`, and where this processor
-// has instructions for that, all products are made so (quads.h). A last word says what form there is.
+// bfloat16 or whose elements all are, half of the memory. With `eight_bits`, where this processor has
+// instructions for that, products whose depth fits are made so (quads.h). A last word says what form
+// there is.
 // Seq2seqPackedDense is x * matrix + bias; Seq2seqLstmStep and Seq2seqGruStep are one step of a
 // recurrent layer. All take the matrix itself, too, and what Seq2seqPack made of it.
 //
@@ -171,7 +172,7 @@ void dense_as(bool transposed, const Call& call) {
   const float* biases = optional(bias);
   float* to = y.data<float>();
   const Threads::Turn turn(threads());
-  const bool packed_columns = weights.with_panels([&](auto words) {
+  const bool done = weights.with_panels([&](auto words) {
     using Words = decltype(words);
     PackedRows<Words> packed_rows(rows, Words::packed_depth(weights.depth));
     pack_left(packed_rows, x.data<T>(), rows, weights.depth);
@@ -183,7 +184,7 @@ void dense_as(bool transposed, const Call& call) {
       }
     });
   });
-  if (!packed_columns) weights.multiply_by(x.data<T>(), rows, biases, to);
+  if (!done) weights.multiply_by(x.data<T>(), rows, biases, to);
 }
 
 void dense(bool transposed, const Call& call) {

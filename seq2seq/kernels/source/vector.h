@@ -26,7 +26,11 @@ typedef uint32_t Words __attribute__((vector_size(4 * kLanes)));
 
 inline Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
 inline void store(float* to, Vector values) { *reinterpret_cast<UnalignedVector*>(to) = values; }
+#if defined(__AVX512F__)
+inline Vector broadcast(float value) { return reinterpret_cast<Vector>(_mm512_set1_ps(value)); }
+#else
 inline Vector broadcast(float value) { return value - Vector{}; }
+#endif
 
 // The first `count` lanes.
 inline Vector load(const float* from, int count) {
