@@ -32,6 +32,7 @@ PROGRAMS = {
     "opennmt_tf": Program("decode_opennmt", python=opennmt_tf_python, optional=True),
 }
 ALONE = "milliseconds_alone"
+CUT = 5
 FIGURES = {
     "greedy": "greedy, sentences a second",
     "beam_5": "beam of 5, sentences a second",
@@ -116,9 +117,14 @@ def plot(programs: Mapping[str, Mapping[str, float]]) -> Figure:
         names = [name for name in programs if key in programs[name]][::-1]
         values = [programs[name][key] for name in names]
         colors = [OURS if name.startswith("seq2seq") else OTHERS for name in names]
-        bars = axes.barh(names, values, color=colors)
-        axes.bar_label(bars, fmt="{:,.0f}", padding=3, color=TEXT)
+        # A bar several times as long as all others is cut off: they could not be told apart.
+        *others, longest = sorted(values) or [1]
+        end = longest if not others or longest < CUT * others[-1] else others[-1]
+        axes.barh(names, values, color=colors)
+        for name, value in zip(names, values, strict=True):
+            text = f"{value:,.{0 if value >= 10 else 1}f}{' →' if value > end else ''}"
+            axes.text(min(value, end), name, f" {text}", va="center", color=TEXT)
         axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=TEXT)
-        axes.set_xlim(0, 1.2 * max(values, default=1))
+        axes.set_xlim(0, 1.2 * end)
         axes.spines[["top", "right"]].set_visible(False)
     return figure

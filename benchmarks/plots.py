@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 OURS, OTHERS, LIMIT, TEXT = "#d1495b", "#8fa6bf", "#2f3b45", "#3b424a"
 SERIES = (OURS, "#5b7fa6", "#3a7d5c", "#c58b2c", "#7b5ea7", "#8a8f98")
@@ -52,11 +52,18 @@ def _bars(axes: Axes, programs: Mapping[str, Mapping[str, float]], name: str) ->
     for program, value, end in zip(programs, values, ends, strict=True):
         text = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
         axes.annotate(
-            text, (end, program), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
+            text,
+            (end, program),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
         )
     axes.margins(x=0.15)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.tick_params(length=0, labelsize=9)
 
