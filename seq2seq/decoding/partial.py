@@ -4,6 +4,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
+from seq2seq.kernels.library import usable
+from seq2seq.kernels.rows import rows_of
+
 Maybe: TypeAlias = tf.Tensor | tuple[()]
 """A tensor, or `()` where nobody asked for it: an empty nest costs nothing in a loop."""
 
@@ -87,10 +90,14 @@ def _reshaped(tensor: tf.Tensor, front: tuple[int | None, ...], axis: int) -> tf
 
 def follow(nest: Any, parents: tf.Tensor) -> Any:
     """Gathers every tensor `(batch, old_width, ...)` to `(batch, width, ...)` by places."""
+    old_width = tf.nest.flatten(nest)[0].shape[1]
+    rows = tf.range(tf.shape(parents)[0])[:, tf.newaxis] * old_width + parents
 
     def move(tensor: tf.Tensor) -> tf.Tensor:
-        first = tf.range(tf.shape(parents)[0])[:, tf.newaxis] * tensor.shape[1]
-        return tf.gather(flat(tensor), first + parents)
+        table = flat(tensor)
+        if table.shape.rank == 2 and usable(table.dtype, training=False):
+            return rows_of(table, rows, table.dtype)
+        return tf.gather(table, rows)
 
     return tf.nest.map_structure(move, nest)
 

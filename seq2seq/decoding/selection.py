@@ -88,7 +88,8 @@ def give_places(
         groups: Number of groups; divides `count`.
         strength: What a candidate loses for each earlier group's hypothesis with the same token.
     """
-    width, each = candidates.tokens.shape[1], tf.shape(candidates.tokens)[2]
+    width, each = candidates.tokens.shape[1:]
+    each = tf.shape(candidates.tokens)[2] if each is None else each
     chosen: list[Places] = []
     for group in range(groups):
         first = 0 if width == 1 else group * (width // groups)
@@ -115,10 +116,13 @@ def _best(candidates: Candidates, count: int) -> Places:
     order = candidates.order
     if candidates.remaining is not None:
         order = in_turn(order, candidates.remaining)
+    may_be_few = order.shape[1] is None or order.shape[1] < count
     size = tf.shape(order)[1]
-    order = tf.pad(order, [[0, 0], [0, tf.maximum(0, count - size)]], constant_values=NEVER)
+    if may_be_few:
+        order = tf.pad(order, [[0, 0], [0, tf.maximum(0, count - size)]], constant_values=NEVER)
     best, indices = tf.math.top_k(order, count)
-    indices = tf.minimum(indices, size - 1)
+    if may_be_few:
+        indices = tf.minimum(indices, size - 1)
     tokens = tf.gather(candidates.tokens, indices, batch_dims=1)
     going = tf.logical_and(best > NEVER, best < FIRST)
     return Places(indices, tf.where(going, tokens, -1), tf.equal(best, NEVER))

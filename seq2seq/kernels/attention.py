@@ -24,7 +24,7 @@ def dot_attention(
     Returns:
         The context `(batch, steps, value_units)`, and the weights `(batch, steps,
         source_length)`: the softmax of the scores `query . key` where the mask is true, and 0
-        elsewhere. Both are float32.
+        elsewhere. The context is as `query`, the weights are float32.
     """
     operations = library()
     operands = {"query": query, "keys": keys, "values": values, "mask": mask}
@@ -37,6 +37,6 @@ def dot_attention(
             **operands, weights=weights, d_context=d_context, d_weights=d_weights
         )
         pairs = zip(gradients, (query, keys, values), strict=True)
-        return *(tf.ensure_shape(tf.cast(d, x.dtype), x.shape) for d, x in pairs), None
+        return *(tf.ensure_shape(d, x.shape) for d, x in pairs), None
 
     return (context, weights), gradient

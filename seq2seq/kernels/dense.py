@@ -7,27 +7,36 @@ import tensorflow as tf
 from seq2seq.kernels.library import library
 
 
-@tf.custom_gradient
-def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """Computes `x @ kernel + bias`; only where kernels are `usable`.
+def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, *, tanh: bool = False) -> tf.Tensor:
+    """Computes `x @ kernel + bias`, or the tanh of it; only where kernels are `usable`.
 
     Args:
         x: `(rows, inputs)`, float32 or bfloat16.
         kernel: `(inputs, outputs)`, float32.
         bias: `(outputs,)`, float32.
+        tanh: Whether the result is the tanh of the sum.
 
     Returns:
-        `(rows, outputs)`, float32.
+        `(rows, outputs)`, of the type of `x`.
     """
     operations = library()
-    y = operations.seq2seq_dense(x=x, kernel=kernel, bias=bias)
-    y.set_shape((x.shape[0], kernel.shape[1]))
 
-    def gradient(d_y: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        gradients = operations.seq2seq_dense_gradient(x=x, kernel=kernel, d_y=d_y)
-        return tuple(
-            tf.ensure_shape(tf.cast(d, operand.dtype), operand.shape)
-            for d, operand in zip(gradients, (x, kernel, bias), strict=True)
-        )
+    @tf.custom_gradient
+    def run(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        y = operations.seq2seq_dense(x=x, kernel=kernel, bias=bias, tanh=tanh)
+        y.set_shape((x.shape[0], kernel.shape[1]))
 
-    return y, gradient
+        def gradient(d_y: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            gradients = operations.seq2seq_dense_gradient(
+                x=x,
+                kernel=kernel,
+                y=y if tanh else tf.zeros((0, 0), x.dtype),
+                d_y=d_y,
+                tanh=tanh,
+            )
+            operands = zip(gradients, (x, kernel, bias), strict=True)
+            return tuple(tf.ensure_shape(d, operand.shape) for d, operand in operands)
+
+        return y, gradient
+
+    return run(x, kernel, bias)

@@ -83,27 +83,36 @@ def steps_usable(dtype: tf.DType) -> bool:
 
 
 def packed_dense(
-    x: tf.Tensor, kernel: Any, bias: Any | None = None, *, transposed: bool = False
+    x: tf.Tensor,
+    kernel: Any,
+    bias: Any | None = None,
+    *,
+    transposed: bool = False,
+    tanh: bool = False,
 ) -> tf.Tensor:
-    """Computes `x @ kernel + bias`; only where `steps_usable`.
+    """Computes `x @ kernel + bias`, or the tanh of it; only where `steps_usable`.
 
     Args:
         x: `(rows, inputs)`, float32 or bfloat16.
         kernel: A float32 variable, `(inputs, outputs)`, or `(outputs, inputs)` if `transposed`.
         bias: float32 `(outputs,)`, or None.
         transposed: Whether the kernel is an embedding, that is, has a row for each output.
+        tanh: Whether the result is the tanh of the sum; not of a transposed product.
 
     Returns:
-        float32 `(rows, outputs)`.
+        `(rows, outputs)`, float32; with `tanh` of the type of `x`.
     """
     matrix = stored(kernel)
-    y = library().seq2seq_packed_dense(
-        x=x,
-        matrix=matrix,
-        packed=_packed(kernel, matrix, x, transposed=transposed),
-        bias=tf.zeros(0) if bias is None else stored(bias),
-        transposed=transposed,
-    )
+    operands = {
+        "x": x,
+        "matrix": matrix,
+        "packed": _packed(kernel, matrix, x, transposed=transposed),
+        "bias": tf.zeros(0) if bias is None else stored(bias),
+    }
+    if tanh:
+        y = library().seq2seq_packed_tanh_dense(**operands)
+    else:
+        y = library().seq2seq_packed_dense(**operands, transposed=transposed)
     y.set_shape((x.shape[0], matrix.shape[0 if transposed else 1]))
     return y
 
@@ -122,10 +131,10 @@ def recurrent_step(
         x: `(rows, features)`, float32 or bfloat16.
         kernels: The kernel and the recurrent kernel, float32 variables.
         biases: The bias and, for a `gru`, the recurrent bias, float32 `(gates * units,)` each.
-        states: `(h, c)` or `(h,)`, float32 `(rows, units)` each.
+        states: `(h, c)` or `(h,)`, `(rows, units)` each, of the type of `x`.
 
     Returns:
-        The next states.
+        The next states, of the same type.
     """
     kernel, recurrent = map(stored, kernels)
     gates = kernel.shape[1] // recurrent.shape[0]

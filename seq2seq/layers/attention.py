@@ -182,7 +182,7 @@ class ScoredAttention(Attention):
             keys, values = (tf.cast(memory[name], dtype) for name in ("keys", "values"))
             found = dot_attention(self.score.scaled(query, keys), keys, values, memory["mask"])
             context, weights = map(row_by_row, found) if one_step else found
-            return tf.cast(context, dtype), weights, state
+            return context, weights, state
         asked = {"query": self.score.query_projection(query)}
         if self.window is not None:
             asked["distance"] = self.window(query, memory["mask"])

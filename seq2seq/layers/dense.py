@@ -25,24 +25,27 @@ class Dense(keras.layers.Dense):
         if not plain or not (goes_on or usable(inputs.dtype, bool(training))):
             return super().call(inputs, training=training)
         rows = tf.reshape(inputs, (-1, self.kernel.shape[0]))
+        tanh = self.activation is keras.activations.tanh
         if goes_on:  # logits stay float32
-            outputs = packed_dense(rows, self.kernel, self.bias)
+            outputs = packed_dense(rows, self.kernel, self.bias, tanh=tanh)
         else:
             bias = stored(self.bias) if self.use_bias else tf.zeros(self.units)
-            outputs = tf.cast(dense(rows, stored(self.kernel), bias), inputs.dtype)
+            outputs = dense(rows, stored(self.kernel), bias, tanh=tanh)
         outputs = _in_place_of(inputs, outputs)
-        return outputs if self.activation is None else self.activation(outputs)
+        return outputs if tanh else self.activation(outputs)
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class ReversibleEmbedding(keras.layers.ReversibleEmbedding):
     """`keras.layers.ReversibleEmbedding`, faster: same arguments, weights and results."""
 
-    def call(self, inputs: tf.Tensor, reverse: bool = False) -> tf.Tensor:
+    def call(
+        self, inputs: tf.Tensor, reverse: bool = False, training: bool | None = None
+    ) -> tf.Tensor:
         """Maps ids `(...)` to vectors `(..., dim)`, or vectors to logits `(..., ids)`."""
         plain = not self.lora_enabled and self.quantization_mode is None
         if plain and not reverse and not self.mask_zero:
-            return looked_up(self, inputs)
+            return looked_up(self, inputs, training)
         plain &= self.tie_weights and self.logit_soft_cap is None
         if not reverse or not plain or not steps_usable(inputs.dtype):
             return super().call(inputs, reverse=reverse)

@@ -3,16 +3,24 @@
 import keras
 import tensorflow as tf
 
+from seq2seq.kernels.library import usable
+from seq2seq.kernels.rows import rows_of
+from seq2seq.kernels.steps import steps_usable
 from seq2seq.kernels.stored_weights import stored
 
 
-def looked_up(layer: keras.layers.Embedding, ids: tf.Tensor) -> tf.Tensor:
+def looked_up(layer: keras.layers.Embedding, ids: tf.Tensor, training: bool | None) -> tf.Tensor:
     """Returns the vectors of ids `(...)`, `(..., dim)`, in the layer's compute dtype.
 
     Keras casts the whole table at each call, and sums the gradients of a row in bfloat16.
     """
-    vectors = tf.gather(stored(layer.embeddings), tf.cast(ids, tf.int32))
-    return tf.cast(vectors, layer.compute_dtype)
+    table, ids = stored(layer.embeddings), tf.cast(ids, tf.int32)
+    dtype = tf.as_dtype(layer.compute_dtype)
+    if all(
+        steps_usable(kind) or usable(kind, bool(training)) for kind in (table.dtype, dtype)
+    ):
+        return rows_of(table, ids, dtype)
+    return tf.cast(tf.gather(table, ids), dtype)
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -23,8 +31,8 @@ class Embedding(keras.layers.Embedding):
         >>> Embedding(8000, 256)(np.zeros((64, 20), np.int32))
     """
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Maps ids `(...)` to vectors `(..., dim)`."""
         if self.lora_enabled or self.quantization_mode is not None:
             return super().call(inputs)
-        return looked_up(self, inputs)
+        return looked_up(self, inputs, training)

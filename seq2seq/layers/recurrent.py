@@ -78,13 +78,13 @@ class _CompiledLoop(keras.layers.Layer):
         if training and 0 < self.cell.dropout < 1:
             sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, tf.newaxis]
         mask = None if mask is None else tf.cast(mask, tf.bool)
-        dtype = state_dtype(sequences.dtype)
-        states = tuple(tf.cast(state, dtype) for state in initial_state)
         kernel_cell = self._kernel_cell
         one_step = sequences.shape[1] == 1 and mask is None
         if kernel_cell is not None and one_step and steps_usable(sequences.dtype):
-            hidden, states = self._run_step(kernel_cell, sequences, states)
-        elif kernel_cell is not None and usable(sequences.dtype, bool(training)):
+            return self._step(kernel_cell, sequences, initial_state)
+        dtype = state_dtype(sequences.dtype)
+        states = tuple(tf.cast(state, dtype) for state in initial_state)
+        if kernel_cell is not None and usable(sequences.dtype, bool(training)):
             hidden, states = self._run_kernel(kernel_cell, sequences, states, mask, bool(training))
         else:
             hidden, states = self._run_loop(sequences, states, mask, bool(training))
@@ -158,15 +158,19 @@ class _CompiledLoop(keras.layers.Layer):
             go_backwards=self.go_backwards,
         )
 
-    def _run_step(
-        self, kernel_cell: Literal["lstm", "gru"], sequences: tf.Tensor, states: Tensors
-    ) -> tuple[tf.Tensor, Tensors]:
-        """Goes one step on, with weights that are packed once for all steps."""
+    def _step(
+        self,
+        kernel_cell: Literal["lstm", "gru"],
+        sequences: tf.Tensor,
+        initial_state: list[tf.Tensor],
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """Goes one step on, with weights that are packed once for all; returns as `inner_loop`."""
         kernels = self.cell.kernel, self.cell.recurrent_kernel
+        states = tuple(tf.cast(state, sequences.dtype) for state in initial_state)
         states = recurrent_step(
             kernel_cell, sequences[:, 0], kernels, self._biases(kernel_cell), states
         )
-        return states[0][:, tf.newaxis], states
+        return states[0], states[0][:, tf.newaxis], list(states)
 
     def side_by_side_with(
         self, backward: "_CompiledLoop", training: bool

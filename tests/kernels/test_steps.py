@@ -73,6 +73,9 @@ def test_dense(weights, rows, transposed, inputs, outputs, values):
             found = packed_dense(x, kernel, each, transposed=transposed)
             expected = x.astype(np.float64) @ matrix + (0 if each is None else bias)
             np.testing.assert_allclose(found, expected, atol=2e-4)
+            if not transposed:
+                found = packed_dense(x, kernel, each, tanh=True)
+                np.testing.assert_allclose(found, np.tanh(expected), atol=2e-4)
 
 
 def check_lstm(rows, kernels, of_input=np.matmul, of_states=np.matmul, tolerance=1e-5):
@@ -98,13 +101,15 @@ def check_gru(rows, kernels, product=np.matmul, dtype=tf.float32, tolerance=1e-5
     variables, units = tuple(map(tf.Variable, kernels)), len(recurrent)
     biases = drawn(3 * units), drawn(3 * units)
     for count in rows:
-        x, h = rounded(drawn(count, len(kernel))), drawn(count, units)
+        x, h = rounded(drawn(count, len(kernel))), rounded(drawn(count, units))
         of_x = np.split(product(x, kernel) + biases[0], 3, axis=1)
         of_h = np.split(product(h, recurrent) + biases[1], 3, axis=1)
         z, r = sigmoid(of_x[0] + of_h[0]), sigmoid(of_x[1] + of_h[1])
         expected = z * h + (1 - z) * np.tanh(of_x[2] + r * of_h[2])
-        [found] = recurrent_step("gru", tf.cast(x, dtype), variables, biases, (tf.constant(h),))
-        np.testing.assert_allclose(found, expected, atol=tolerance)
+        [found] = recurrent_step("gru", tf.cast(x, dtype), variables, biases, (tf.cast(h, dtype),))
+        assert found.dtype == dtype
+        result = 2**-8 if dtype == tf.bfloat16 else 0
+        np.testing.assert_allclose(np.float32(found), expected, rtol=result, atol=tolerance)
 
 
 @pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
@@ -141,17 +146,34 @@ def test_a_step_in_bfloat16(cell, rows, units):
     gates = {"lstm": 4, "gru": 3}[cell]
     kernels = [rounded(drawn(size, gates * units)) for size in (6, units)]
     biases = (drawn(gates * units),) * (1 if cell == "lstm" else 2)
-    results = []
+    before, results = rounded(drawn(units)), []
     for dtype in (tf.float32, tf.bfloat16):
         with PackedWeights().in_use():
             variables = tuple(map(tf.Variable, kernels))
             results.append([])
             for count in rows:
-                states = (tf.ones((count, units)) / 3,) * (2 if cell == "lstm" else 1)
+                state = tf.cast(before * tf.ones((count, 1)), dtype)
+                states = (state,) * (2 if cell == "lstm" else 1)
                 x = tf.cast(tf.ones((count, 6)) / 2, dtype)
                 results[-1] += recurrent_step(cell, x, variables, biases, states)
     for one, other in zip(*results, strict=True):
-        np.testing.assert_allclose(one, other, atol=0.03)
+        np.testing.assert_allclose(one, np.float32(other), atol=0.03)
+
+
+@pytest.mark.parametrize("rows", FIRST_AND_LATER_ROWS)
+def test_a_dense_layer_in_bfloat16(rows):
+    matrix, bias = rounded(drawn(64, 100)), drawn(100)
+    kernel = tf.Variable(matrix)
+    with PackedWeights().in_use():
+        for count in rows:
+            x = rounded(drawn(count, 64))
+            for tanh in (False, True):
+                found = packed_dense(tf.cast(x, tf.bfloat16), kernel, bias, tanh=tanh)
+                assert found.dtype == (tf.bfloat16 if tanh else tf.float32)
+                expected = np.tanh(x @ matrix + bias) if tanh else x @ matrix + bias
+                np.testing.assert_allclose(
+                    np.float32(found), expected, rtol=2**-8 if tanh else 0, atol=2e-4
+                )
 
 
 def in_8_bits(values, axis):
@@ -280,6 +302,25 @@ def test_dot_attention(width, length):
     np.testing.assert_allclose(weights, expected, atol=1e-5)
     np.testing.assert_allclose(context, expected @ values, atol=1e-4)
     assert not context.numpy()[1].any()
+
+
+@pytest.mark.parametrize("width", [1, 13])
+def test_dot_attention_in_bfloat16(width):
+    shapes = (3, width, 20), (3, 9, 20), (3, 9, 37)
+    operands = [rounded(drawn(*shape)) / 4 for shape in shapes]
+    mask = np.arange(9) < np.array([[9], [0], [5]])
+    d_context, d_weights = rounded(drawn(3, width, 37)), drawn(3, width, 9)
+    found = []
+    for dtype in (tf.bfloat16, tf.float32):
+        given = [tf.cast(operand, dtype) for operand in operands]
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            context, weights = dot_attention(*given, tf.constant(mask))
+        gradients = tape.gradient([context, weights], given, [tf.cast(d_context, dtype), d_weights])
+        assert all(each.dtype == dtype for each in (context, *gradients))
+        found.append([np.float32(each) for each in (context, weights, *gradients)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0.02, atol=0.03)
 
 
 def test_only_a_search_steps_on_packed_weights():

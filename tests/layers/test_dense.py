@@ -36,23 +36,30 @@ def test_results_and_gradients_are_those_of_keras(way, shape, options, monkeypat
 
 
 @pytest.mark.compiled
+@pytest.mark.parametrize("tanh", [False, True])
 @given(st.integers(0, 70), st.integers(1, 1100), st.integers(1, 70), st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
-def test_bfloat16_products_are_rounded_in_their_operands_alone(rows, inputs, outputs, seed):
+def test_bfloat16_products_are_rounded_in_operands_and_results_alone(
+    tanh, rows, inputs, outputs, seed
+):
     generator = np.random.default_rng(seed)
     x, kernel, d_y = (
-        tf.cast(tf.cast(generator.normal(size=size), tf.bfloat16), tf.float32)
+        tf.cast(generator.normal(size=size), tf.bfloat16)
         for size in ((rows, inputs), (inputs, outputs), (rows, outputs))
     )
-    rounded = tf.cast(x, tf.bfloat16)
+    kernel = tf.cast(kernel, tf.float32)
     with tf.GradientTape() as tape:
-        tape.watch([rounded, kernel])
-        y = kernels.dense(rounded, kernel, tf.zeros(outputs))
-    d_x, d_kernel = tape.gradient(y, [rounded, kernel], d_y)
-    x, kernel, d_y = (np.float64(each) for each in (x, kernel, d_y))
-    np.testing.assert_allclose(y, x @ kernel, atol=1e-3)
-    np.testing.assert_allclose(d_kernel, x.T @ d_y, atol=1e-3)
-    np.testing.assert_allclose(np.float32(d_x), d_y @ kernel.T, rtol=0.01, atol=1e-3)
+        tape.watch([x, kernel])
+        y = kernels.dense(x, kernel, tf.zeros(outputs), tanh=tanh)
+    d_x, d_kernel = tape.gradient(y, [x, kernel], d_y)
+    assert (y.dtype, d_x.dtype) == (tf.bfloat16, tf.bfloat16)
+    x, kernel, d_y, y, d_x = (np.float64(np.float32(each)) for each in (x, kernel, d_y, y, d_x))
+    expected = np.tanh(x @ kernel) if tanh else x @ kernel
+    np.testing.assert_allclose(y, expected, rtol=2**-8, atol=1e-3)
+    d = d_y * (1 - y**2) if tanh else d_y
+    tolerance = {"rtol": 0.01, "atol": 0.01 * (1 + np.abs(d).sum(axis=0).max(initial=0))}
+    np.testing.assert_allclose(d_kernel, x.T @ d, **(tolerance if tanh else {"atol": 1e-3}))
+    np.testing.assert_allclose(d_x, d @ kernel.T, rtol=0.01, atol=0.1 if tanh else 1e-3)
 
 
 @pytest.mark.compiled

@@ -4,11 +4,12 @@
 // Shapes: query (batch, steps, units), keys (batch, source_length, units), values
 // (batch, source_length, value_units), mask (batch, source_length); context
 // (batch, steps, value_units), weights (batch, steps, source_length), their gradient may be empty.
-// All results are float32.
+// Weights and their gradient are float32.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "elementwise.h"
 #include "few_rows.h"
 #include "tensor.h"
 
@@ -56,13 +57,17 @@ struct Source {
     seq2seq::multiply<WordsOf<T>>(this_thread(), a, b, {c, columns}, rows, depth, columns);
   }
 
-  void attend(float* weights, float* context) const {
-    if (std::is_same_v<T, float> && of.steps <= kFewRows) return attend_from_few(weights, context);
+  void attend(float* weights, T* to) const {
+    const Rounding<T> context(to, of.steps * of.value_units);
+    if (std::is_same_v<T, float> && of.steps <= kFewRows) {
+      return attend_from_few(weights, context.data());
+    }
     multiply(Operand<T>{{query, of.units}}, Operand<T>{{keys, of.units}, true}, weights, of.steps,
              of.units, of.length);
     for (int64_t t = 0; t < of.steps; ++t) masked_softmax(weights + t * of.length, mask, of.length);
-    multiply(Operand<float>{{weights, of.length}}, Operand<T>{{values, of.value_units}}, context,
-             of.steps, of.length, of.value_units);
+    multiply(Operand<float>{{weights, of.length}}, Operand<T>{{values, of.value_units}},
+             context.data(), of.steps, of.length, of.value_units);
+    context.finish(this_thread());
   }
 
   void attend_from_few(float* weights, float* context) const {
@@ -80,11 +85,11 @@ struct Source {
     }
   }
 
-  void differentiate(const float* weights, const float* d_context, const float* d_weights,
-                     float* d_query, float* d_keys, float* d_values) const {
+  void differentiate(const float* weights, const T* d_context, const float* d_weights, T* d_query,
+                     T* d_keys, T* d_values) const {
     const Buffer memory(of.steps * of.length);
     float* d_scores = memory.data();
-    multiply(Operand<float>{{d_context, of.value_units}},
+    multiply(Operand<T>{{d_context, of.value_units}},
              Operand<T>{{values, of.value_units}, true}, d_scores, of.steps, of.value_units,
              of.length);
     for (int64_t t = 0; t < of.steps; ++t) {
@@ -96,12 +101,18 @@ struct Source {
       }
       for (int64_t s = 0; s < of.length; ++s) d[s] = weight[s] * (d[s] - mean);
     }
-    multiply(Operand<float>{{d_scores, of.length}}, Operand<T>{{keys, of.units}}, d_query, of.steps,
-             of.length, of.units);
-    multiply(Operand<float>{{d_scores, of.length}, true}, Operand<T>{{query, of.units}}, d_keys,
-             of.length, of.steps, of.units);
-    multiply(Operand<float>{{weights, of.length}, true}, Operand<float>{{d_context, of.value_units}},
-             d_values, of.length, of.steps, of.value_units);
+    const auto product = [&](const auto& a, const auto& b, T* to, int64_t rows, int64_t depth,
+                             int64_t columns) {
+      const Rounding<T> result(to, rows * columns);
+      multiply(a, b, result.data(), rows, depth, columns);
+      result.finish(this_thread());
+    };
+    product(Operand<float>{{d_scores, of.length}}, Operand<T>{{keys, of.units}}, d_query, of.steps,
+            of.length, of.units);
+    product(Operand<float>{{d_scores, of.length}, true}, Operand<T>{{query, of.units}}, d_keys,
+            of.length, of.steps, of.units);
+    product(Operand<float>{{weights, of.length}, true}, Operand<T>{{d_context, of.value_units}},
+            d_values, of.length, of.steps, of.value_units);
   }
 };
 
@@ -116,7 +127,7 @@ void forward(bool, const Call& call) {
     threads().run(of.batch, [&](int64_t b) {
       Source<T>(of, b, query, keys, values, mask)
           .attend(weights.data<float>() + b * of.steps * of.length,
-                  context.data<float>() + b * of.steps * of.value_units);
+                  context.data<T>() + b * of.steps * of.value_units);
     });
   };
   const Threads::Turn turn(threads());
@@ -137,10 +148,10 @@ void backward(bool, const Call& call) {
       const float* d = d_weights.data_if_any<float>();
       Source<T>(of, b, query, keys, values, mask)
           .differentiate(weights.data<float>() + pairs,
-                         d_context.data<float>() + b * of.steps * of.value_units,
-                         d ? d + pairs : nullptr, d_query.data<float>() + b * of.steps * of.units,
-                         d_keys.data<float>() + at * of.units,
-                         d_values.data<float>() + at * of.value_units);
+                         d_context.data<T>() + b * of.steps * of.value_units,
+                         d ? d + pairs : nullptr, d_query.data<T>() + b * of.steps * of.units,
+                         d_keys.data<T>() + at * of.units,
+                         d_values.data<T>() + at * of.value_units);
     });
   };
   const Threads::Turn turn(threads());
@@ -150,12 +161,12 @@ void backward(bool, const Call& call) {
 const bool registered =
     register_op<kNoFlag, forward>({"Seq2seqDotAttention",
                                    {"query: T", "keys: T", "values: T", "mask: bool"},
-                                   {"context: float", "weights: float"},
+                                   {"context: T", "weights: float"},
                                    {kMatrixType}}) &&
     register_op<kNoFlag, backward>({"Seq2seqDotAttentionGradient",
                                     {"query: T", "keys: T", "values: T", "mask: bool",
-                                     "weights: float", "d_context: float", "d_weights: float"},
-                                    {"d_query: float", "d_keys: float", "d_values: float"},
+                                     "weights: float", "d_context: T", "d_weights: float"},
+                                    {"d_query: T", "d_keys: T", "d_values: T"},
                                     {kMatrixType}});
 
 }  // namespace

@@ -14,14 +14,6 @@ struct Gates {
   float* operator[](int gate) const { return data + gate * stride; }
 };
 
-// Calls `body` with the position and the size of every vector of `units`.
-template <typename Body>
-inline void each_vector(int64_t units, const Body& body) {
-  int64_t u = 0;
-  for (; u + kLanes <= units; u += kLanes) body(u, kLanes);
-  if (u < units) body(u, static_cast<int>(units - u));
-}
-
 // States h and c; gates i, f, g, o. The second sequence is c.
 struct Lstm {
   static constexpr int kGates = 4;

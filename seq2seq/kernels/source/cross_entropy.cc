@@ -265,7 +265,7 @@ void backward(bool transposed, const Call& call) {
       finish(row, at);
     }
   });
-  sum_rows(threads(), {sums.data(), size.classes}, groups.count, size.classes,
+  sum_rows(threads(), Matrix<const float>{sums.data(), size.classes}, groups.count, size.classes,
            d_bias.data<float>());
   const auto run = [&](auto type) {
     using T = decltype(type);

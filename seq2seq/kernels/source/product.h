@@ -399,15 +399,16 @@ void multiply(Threads& threads, const Operand<A>& a, const Operand<B>& b, const 
 }
 
 // Sums rows `(count, columns)`.
-inline void sum_rows(Threads& threads, const Matrix<const float>& rows, int64_t count,
-                     int64_t columns, float* sums) {
+template <typename T>
+void sum_rows(Threads& threads, const Matrix<const T>& rows, int64_t count, int64_t columns,
+              float* sums) {
   const Pieces pieces(columns, 256);
   threads.run(pieces.count, [&](int64_t p) {
     const int64_t begin = pieces.begin(p), length = pieces.length(p);
     std::memset(sums + begin, 0, length * sizeof(float));
     for (int64_t i = 0; i < count; ++i) {
-      const float* row = rows.row(i) + begin;
-      for (int64_t j = 0; j < length; ++j) sums[begin + j] += row[j];
+      const T* row = rows.row(i) + begin;
+      for (int64_t j = 0; j < length; ++j) sums[begin + j] += to_float(row[j]);
     }
   });
 }

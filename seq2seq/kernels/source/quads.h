@@ -80,7 +80,7 @@ struct Quads : Singles {
   template <bool is_left, typename T>
   static void from_line(const T* line, int64_t depth, float* words) {
     const auto some = [&](int64_t k) {
-      return load_as_floats(line + k, std::min<int64_t>(kLanes, depth - k));
+      return load(line + k, static_cast<int>(std::min<int64_t>(kLanes, depth - k)));
     };
     Vector highest{};
     for (int64_t k = 0; k < depth; k += kLanes) highest = larger(highest, absolute(some(k)));
@@ -137,11 +137,6 @@ struct Quads : Singles {
     });
   }
 
-  static Vector load_as_floats(const float* from, int count) { return load(from, count); }
-  static Vector load_as_floats(const BFloat16* from, int count) {
-    const __m256i bits = _mm256_maskz_loadu_epi16((1u << count) - 1, from);
-    return reinterpret_cast<Vector>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-  }
   // Of values without a sign the larger one; what is not a number is larger than all.
   static Vector larger(Vector a, Vector b) {
     return select(reinterpret_cast<Integers>(a) > reinterpret_cast<Integers>(b), a, b);

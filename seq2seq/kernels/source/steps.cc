@@ -5,13 +5,15 @@
 // bfloat16 or whose elements all are, half of the memory. With `eight_bits`, where this processor has
 // instructions for that, products whose depth fits are made so (quads.h). A last word says what form
 // there is.
-// Seq2seqPackedDense is x * matrix + bias; Seq2seqLstmStep and Seq2seqGruStep are one step of a
-// recurrent layer. All take the matrix itself, too, and what Seq2seqPack made of it.
+// Seq2seqPackedDense is x * matrix + bias, Seq2seqPackedTanhDense the tanh of it; Seq2seqLstmStep and
+// Seq2seqGruStep are one step of a recurrent layer. All take the matrix itself, too, and what
+// Seq2seqPack made of it.
 //
 // Shapes: x (rows, inputs), matrix (inputs, outputs) or (outputs, inputs) if `transposed`, bias
 // (outputs) or empty; kernel (inputs, gates * units), recurrent (units, gates * units), biases
-// (gates * units) or empty, h and c (rows, units). All is float32; but where x is bfloat16, as an
-// example of it tells Seq2seqPack, products may be made in that.
+// (gates * units) or empty, h and c (rows, units). Weights are float32. Where x, h and c are bfloat16,
+// as an example of x tells Seq2seqPack, products may be made in that.
+#include "elementwise.h"
 #include "halved.h"
 #include "quads.h"
 #include "recurrence.h"
@@ -162,17 +164,11 @@ void pack_left(PackedRows<Words>& packed, const T* x, int64_t rows, int64_t dept
   }
 }
 
+// Computes x * matrix + bias.
 template <typename T>
-void dense_as(bool transposed, const Call& call) {
-  const Tensor x = call.input(0), matrix = call.input(1), packed = call.input(2),
-               bias = call.input(3);
-  const Weights<T> weights(matrix, transposed, packed);
+void multiply_packed(const Tensor& x, const Weights<T>& weights, const float* bias, float* y) {
   const int64_t rows = x.dim(0), columns = weights.columns;
-  const Tensor y = call.output(0, {rows, columns});
-  const float* biases = optional(bias);
-  float* to = y.data<float>();
-  const Threads::Turn turn(threads());
-  const bool done = weights.with_panels([&](auto words) {
+  const bool packed = weights.with_panels([&](auto words) {
     using Words = decltype(words);
     PackedRows<Words> packed_rows(rows, Words::packed_depth(weights.depth));
     pack_left(packed_rows, x.data<T>(), rows, weights.depth);
@@ -180,15 +176,43 @@ void dense_as(bool transposed, const Call& call) {
     const Pieces pieces(panels.count(), kPanelsInTurn);
     threads().run(pieces.count, [&](int64_t piece) {
       for (int64_t p = pieces.begin(piece); p < pieces.begin(piece + 1); ++p) {
-        panels.multiply(packed_rows, p, {to, columns}, p * kTileColumns, Onto{false, biases});
+        panels.multiply(packed_rows, p, {y, columns}, p * kTileColumns, Onto{false, bias});
       }
     });
   });
-  if (!done) weights.multiply_by(x.data<T>(), rows, biases, to);
+  if (!packed) weights.multiply_by(x.data<T>(), rows, bias, y);
+}
+
+template <typename T>
+void dense_as(bool transposed, const Call& call) {
+  const Tensor x = call.input(0), matrix = call.input(1), packed = call.input(2),
+               bias = call.input(3);
+  const Weights<T> weights(matrix, transposed, packed);
+  const Tensor y = call.output(0, {x.dim(0), weights.columns});
+  const Threads::Turn turn(threads());
+  multiply_packed(x, weights, optional(bias), y.data<float>());
+}
+
+template <typename T>
+void tanh_dense_as(const Call& call) {
+  const Tensor x = call.input(0), matrix = call.input(1), packed = call.input(2),
+               bias = call.input(3);
+  const Weights<T> weights(matrix, false, packed);
+  const Tensor y = call.output(0, {x.dim(0), weights.columns});
+  const Threads::Turn turn(threads());
+  const Buffer sums(y.size());
+  multiply_packed(x, weights, optional(bias), sums.data());
+  run_vectors(threads(), y.size(), [&](int64_t i, int count) {
+    store(y.data<T>() + i, tanh(load(sums.data() + i, count)), count);
+  });
 }
 
 void dense(bool transposed, const Call& call) {
   call.takes_bfloat16() ? dense_as<BFloat16>(transposed, call) : dense_as<float>(transposed, call);
+}
+
+void tanh_dense(bool, const Call& call) {
+  call.takes_bfloat16() ? tanh_dense_as<BFloat16>(call) : tanh_dense_as<float>(call);
 }
 
 // One step of a recurrent layer; the second state is c, of a GRU what h was made of.
@@ -196,9 +220,8 @@ template <typename Cell, typename T>
 struct Step {
   const Weights<T> kernel, recurrent;
   float *bias, *recurrent_bias;
-  const T* x;
-  const float *h_before, *second_before;
-  float *h, *second;
+  const T *x, *h_before, *second_before;
+  T *h, *second;
   int64_t rows;
 
   int64_t units() const { return recurrent.depth; }
@@ -207,8 +230,17 @@ struct Step {
   void finish(int64_t row, int64_t unit, int width, Gates gates, Gates product) const {
     const int64_t at = row * units() + unit;
     const auto part = [&](float* of) { return Gates{of ? of + unit : of, units()}; };
-    Cell::forward(width, gates, product, part(bias), part(recurrent_bias), h_before + at,
-                  second_before + at, h + at, second + at);
+    float before[2][kTileColumns], after[2][kTileColumns];
+    each_vector(width, [&](int64_t u, int count) {
+      store(before[0] + u, load(h_before + at + u, count));
+      store(before[1] + u, load(second_before + at + u, count));
+    });
+    Cell::forward(width, gates, product, part(bias), part(recurrent_bias), before[0], before[1],
+                  after[0], after[1]);
+    each_vector(width, [&](int64_t u, int count) {
+      store(h + at + u, load(after[0] + u), count);
+      store(second + at + u, load(after[1] + u), count);
+    });
   }
 
   void run(Threads& threads) const {
@@ -256,9 +288,13 @@ struct Step {
     std::vector<float> gates(rows * width), products(rows * width);
     kernel.multiply_by(x, rows, nullptr, gates.data());
     recurrent.multiply_by(h_before, rows, nullptr, products.data());
+    const UnitBlocks blocks(units());
     for (int64_t i = 0; i < rows; ++i) {
-      finish(i, 0, units(), {gates.data() + i * width, units()},
-             {products.data() + i * width, units()});
+      for (int64_t block = 0; block < blocks.count; ++block) {
+        const int64_t begin = blocks.begin(block), at = i * width + begin;
+        finish(i, begin, blocks.width(block), {gates.data() + at, units()},
+               {products.data() + at, units()});
+      }
     }
   }
 };
@@ -277,10 +313,10 @@ void step(bool, const Call& call) {
                   const_cast<float*>(optional(bias)),
                   const_cast<float*>(optional(recurrent_bias)),
                   x.data<T>(),
-                  h_before.data<float>(),
-                  second_before.data<float>(),
-                  h.data<float>(),
-                  second.data<float>(),
+                  h_before.data<T>(),
+                  second_before.data<T>(),
+                  h.data<T>(),
+                  second.data<T>(),
                   x.dim(0)}
         .run(threads());
   };
@@ -291,9 +327,9 @@ template <typename Cell>
 bool register_step(const char* name) {
   return register_op<kNoFlag, step<Cell>>(
       {name,
-       {"x: T", "h_before: float", "second_before: float", "kernel: float", "recurrent: float",
+       {"x: T", "h_before: T", "second_before: T", "kernel: float", "recurrent: float",
         "packed_kernel: float", "packed_recurrent: float", "bias: float", "recurrent_bias: float"},
-       {"h: float", "second: float"},
+       {"h: T", "second: T"},
        {kMatrixType}});
 }
 
@@ -307,6 +343,10 @@ const bool registered =
                                      {"x: T", "matrix: float", "packed: float", "bias: float"},
                                      {"y: float"},
                                      {kMatrixType}}) &&
+    register_op<kNoFlag, tanh_dense>({"Seq2seqPackedTanhDense",
+                                      {"x: T", "matrix: float", "packed: float", "bias: float"},
+                                      {"y: T"},
+                                      {kMatrixType}}) &&
     register_step<Lstm>("Seq2seqLstmStep") && register_step<Gru>("Seq2seqGruStep");
 
 }  // namespace

@@ -85,6 +85,7 @@ class Call {
   }
 
   bool takes_bfloat16() const { return TF_InputDatatype(context_, 0) == TF_BFLOAT16; }
+  bool gives_bfloat16() const { return TF_ExpectedOutputDataType(context_, 0) == TF_BFLOAT16; }
   int inputs() const { return TF_NumInputs(context_); }
 
  private:

@@ -53,6 +53,55 @@ inline void store(float* to, Vector values, int count) {
 #endif
 }
 
+// bfloat16 as TensorFlow stores it: the upper half of a float32.
+struct BFloat16 {
+  uint16_t bits;
+};
+
+inline float to_float(float value) { return value; }
+inline float to_float(BFloat16 value) {
+  const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
+  float result;
+  std::memcpy(&result, &bits, sizeof result);
+  return result;
+}
+
+inline Vector load(const BFloat16* from, int count) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  const __m256i bits = _mm256_maskz_loadu_epi16((1u << count) - 1, from);
+  return reinterpret_cast<Vector>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+#else
+  Vector values{};
+  for (int i = 0; i < count; ++i) values[i] = to_float(from[i]);
+  return values;
+#endif
+}
+
+// Each lane rounded to the nearest bfloat16, in its lower half.
+inline Words rounded_bits(Vector values) {
+  const Words bits = reinterpret_cast<Words>(values);
+  const Words no_number = reinterpret_cast<Words>(values != values);
+  return ((bits + (~no_number & (0x7fff + (bits >> 16 & 1)))) >> 16) | (no_number & 0x40);
+}
+
+inline void store(BFloat16* to, Vector values, int count) {
+  const Words bits = rounded_bits(values);
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  _mm256_mask_storeu_epi16(to, (1u << count) - 1,
+                           _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(bits)));
+#else
+  for (int i = 0; i < count; ++i) to[i].bits = static_cast<uint16_t>(bits[i]);
+#endif
+}
+
+// Calls `body` with the position and the size of every vector of `size` elements.
+template <typename Body>
+inline void each_vector(int64_t size, const Body& body) {
+  int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) body(i, kLanes);
+  if (i < size) body(i, static_cast<int>(size - i));
+}
+
 inline float sum_of_lanes(Vector values) {
   float sum = 0;
   for (int i = 0; i < kLanes; ++i) sum += values[i];
@@ -132,18 +181,5 @@ inline void transpose(Vector (&rows)[kLanes]) {
   if constexpr (kLanes > 8) swap_blocks<8>(rows);
 }
 #endif
-
-// bfloat16 as TensorFlow stores it: the upper half of a float32.
-struct BFloat16 {
-  uint16_t bits;
-};
-
-inline float to_float(float value) { return value; }
-inline float to_float(BFloat16 value) {
-  const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
-  float result;
-  std::memcpy(&result, &bits, sizeof result);
-  return result;
-}
 
 }  // namespace seq2seq

@@ -31,7 +31,7 @@ struct Singles {
 
   // The words of values that follow each other.
   static Vector along(const float* from) { return load(from); }
-  static Vector along(const BFloat16* from) { return widened(from, kLanes); }
+  static Vector along(const BFloat16* from) { return load(from, kLanes); }
   // The first one of them.
   template <typename T>
   static float one(const T* from, int64_t) {
@@ -40,14 +40,7 @@ struct Singles {
   // The words of values side by side; the next ones of the depth are not needed.
   static Vector across(const float* first, const float*, int count) { return load(first, count); }
   static Vector across(const BFloat16* first, const BFloat16*, int count) {
-    return widened(first, count);
-  }
-
- private:
-  static Vector widened(const BFloat16* from, int count) {
-    Vector values{};
-    for (int i = 0; i < count; ++i) values[i] = to_float(from[i]);
-    return values;
+    return load(first, count);
   }
 };
 
