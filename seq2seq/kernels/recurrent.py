@@ -39,8 +39,8 @@ def recurrent_layer(
         go_backwards: Whether to start at the last step.
 
     Returns:
-        `h` after every step in the order in which they were made, `(batch, time, units)`, or `None`
-        if not wanted; and the last states. All are float32.
+        `h` after every step in the order in which they were made, `(batch, time, units)`, of the
+        type of the input, or `None` if not wanted; and the last states, float32.
     """
     run = _differentiable(cell, mask, return_sequences, go_backwards)
     results = run(sequences, weights, states)
@@ -61,7 +61,7 @@ def _differentiable(
         kernel, recurrent_kernel, *biases = weights
         first = {"h_before": states[0], "second_before": states[-1]}
         operands = {"x": sequences, "kernel": kernel, "recurrent": recurrent_kernel}
-        h, second, gates, *last_states = forward(
+        found = forward(
             **operands,
             **first,
             bias=biases[0],
@@ -69,8 +69,9 @@ def _differentiable(
             mask=given_mask,
             go_backwards=go_backwards,
         )
+        h = _typed(found, sequences.dtype)
         h.set_shape((*sequences.shape[:2], recurrent_kernel.shape[0]))
-        last_states = last_states[: len(states)]
+        last_states = (found.last_h, found.last_second)[: len(states)]
         for last, state in zip(last_states, states, strict=True):
             last.set_shape(state.shape)
 
@@ -80,10 +81,12 @@ def _differentiable(
                 **operands,
                 **first,
                 mask=given_mask,
-                h=h,
-                second=second,
-                gates=gates,
-                d_sequence=d_results[0] if return_sequences else tf.zeros((0, 0, 0)),
+                h=found.h,
+                second=found.second,
+                gates=found.gates,
+                d_sequence=(
+                    d_results[0] if return_sequences else tf.zeros((0, 0, 0), sequences.dtype)
+                ),
                 d_last_h=d_last[0],
                 d_last_second=d_last[-1],
                 go_backwards=go_backwards,
@@ -119,8 +122,8 @@ def both_directions(
         mask: Booleans, `(batch, time)`, see there.
 
     Returns:
-        `h` of both after every step, in the order of the input, `(batch, time, 2 * units)`; and the
-        last states of each. All are float32.
+        `h` of both after every step, in the order of the input, `(batch, time, 2 * units)`, of its
+        type; and the last states of each, float32.
     """
     operations = library()
     forward = getattr(operations, f"seq2seq_{cell}_both_forward")
@@ -143,7 +146,8 @@ def both_directions(
             back_recurrent_bias=back_biases[1] if len(back_biases) > 1 else tf.zeros(0),
         )
         units = recurrent_kernel.shape[0]
-        found.h.set_shape((*sequences.shape[:2], 2 * units))
+        h = _typed(found, sequences.dtype)
+        h.set_shape((*sequences.shape[:2], 2 * units))
         ends = (found.last_h, found.last_second)[:states]
         back_ends = (found.back_last_h, found.back_last_second)[:states]
         for end in (*ends, *back_ends):
@@ -174,10 +178,15 @@ def both_directions(
                 [_like(*pair) for pair in zip(d_back, back_weights, strict=False)],
             )
 
-        return (found.h, *ends, *back_ends), gradient
+        return (h, *ends, *back_ends), gradient
 
     h, *ends = run(sequences, weights, back_weights)
     return h, tuple(ends[:states]), tuple(ends[states:])
+
+
+def _typed(found: Any, dtype: tf.DType) -> tf.Tensor:
+    """Returns `h` of every step in the type of the input."""
+    return found.h if dtype == tf.float32 else found.rounded_h
 
 
 def _like(gradient: tf.Tensor, variable: tf.Tensor) -> tf.Tensor:

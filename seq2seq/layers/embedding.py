@@ -16,9 +16,7 @@ def looked_up(layer: keras.layers.Embedding, ids: tf.Tensor, training: bool | No
     """
     table, ids = stored(layer.embeddings), tf.cast(ids, tf.int32)
     dtype = tf.as_dtype(layer.compute_dtype)
-    if all(
-        steps_usable(kind) or usable(kind, bool(training)) for kind in (table.dtype, dtype)
-    ):
+    if all(steps_usable(kind) or usable(kind, bool(training)) for kind in (table.dtype, dtype)):
         return rows_of(table, ids, dtype)
     return tf.cast(tf.gather(table, ids), dtype)
 

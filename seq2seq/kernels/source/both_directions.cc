@@ -4,7 +4,9 @@
 // Shapes: x (batch, time, features), mask (batch, time) or empty, and of each direction: kernel
 // (features, gates * units), recurrent (units, gates * units), biases (gates * units) or empty. h
 // (batch, time, 2 * units) has both directions side by side, in the order of the input. All results
-// are float32.
+// are float32; but h is there once more as bfloat16 where x is, and so are the gradients of that and
+// of x.
+#include "elementwise.h"
 #include "recurrence.h"
 #include "tensor.h"
 
@@ -30,9 +32,10 @@ std::vector<float> zeros(const Sizes& sizes) {
 }
 
 History history_of(const Sizes& sizes, int direction, const std::vector<float>& before, float* h,
-                   float* second, float* gates) {
-  return {before.data(), before.data(), h + direction * sizes.units, second, gates,
-          2 * sizes.units, true};
+                   float* second, float* gates, BFloat16* rounded_h = nullptr) {
+  const int64_t first = direction * sizes.units;
+  return {before.data(), before.data(), h + first, second, gates, 2 * sizes.units, true,
+          rounded_h ? rounded_h + first : nullptr};
 }
 
 template <typename Cell>
@@ -51,6 +54,8 @@ void forward(bool, const Call& call) {
     outputs.push_back(call.output(first + 2, {batch, units}));
     outputs.push_back(call.output(first + 3, {batch, units}));
   }
+  const Tensor rounded_h =
+      call.output(1 + 2 * kOutputs, {call.takes_bfloat16() ? batch : 0, time, 2 * units});
   const std::vector<float> before = zeros(sizes);
   const auto run = [&](auto type) {
     using T = decltype(type);
@@ -58,7 +63,7 @@ void forward(bool, const Call& call) {
       const Tensor *in = &weights[d * kInputs], *out = &outputs[d * kOutputs];
       const Shape s = sizes.shape(d);
       const History history = history_of(sizes, d, before, h.data<float>(), out[0].data<float>(),
-                                         out[1].data<float>());
+                                         out[1].data<float>(), rounded_h.data_if_any<BFloat16>());
       run_forward<Cell>(half, s, x.data<T>(), in[0].data<float>(), in[1].data<float>(),
                         in[2].data_if_any<float>(), in[3].data_if_any<float>(), history);
       last_states(s, history, out[2].data<float>(), out[3].data<float>());
@@ -102,18 +107,20 @@ void backward(bool, const Call& call) {
       const Buffer products(Cell::kTwoInputs ? batch * time * width : 0);
       float* const d_gates = out[4].data<float>();
       float* const d_products = Cell::kTwoInputs ? products.data() : d_gates;
-      const float* d_sequence = d_h.size() ? d_h.data<float>() + d * units : nullptr;
+      const T* d_sequence = d_h.size() ? d_h.data<T>() + d * units : nullptr;
       run_backward<Cell, T>(half, sizes.shape(d), in[1].data<float>(), history(d), d_sequence,
                             d_last_h.data(), d_last.data(), d_gates, d_products);
       weight_gradients<Cell>(half, sizes.shape(d), x.data<T>(), history(d), d_gates, d_products,
                              {out[0].data<float>(), out[1].data<float>(), out[2].data<float>(),
                               out[3].data<float>()});
     });
+    const Rounding<T> result(d_x.data<T>(), d_x.size());
     for (int d = 0; d < 2; ++d) {
       input_gradient<Cell, T>(threads(), sizes.shape(d), given[d * kInputs].data<float>(),
-                              history(d), outputs[d * kOutputs + 4].data<float>(),
-                              d_x.data<float>(), d == 1);
+                              history(d), outputs[d * kOutputs + 4].data<float>(), result.data(),
+                              d == 1);
     }
+    result.finish(threads());
   };
   const Threads::Turn turn(threads());
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
@@ -130,16 +137,16 @@ bool register_ops(const char* forward_name, const char* backward_name) {
               {"h: float",
                "second: float", "gates: float", "last_h: float", "last_second: float",
                "back_second: float", "back_gates: float", "back_last_h: float",
-               "back_last_second: float"},
+               "back_last_second: float", "rounded_h: T"},
               {kMatrixType}}) &&
          register_op<kNoFlag, backward<Cell>>(
              {backward_name,
-              {"x: T", "mask: bool", "h: float", "d_h: float",
+              {"x: T", "mask: bool", "h: float", "d_h: T",
                "kernel: float", "recurrent: float", "second: float", "d_last_h: float",
                "d_last_second: float", "gates: float",
                "back_kernel: float", "back_recurrent: float", "back_second: float",
                "back_d_last_h: float", "back_d_last_second: float", "back_gates: float"},
-              {"d_x: float",
+              {"d_x: T",
                "d_kernel: float", "d_recurrent: float", "d_bias: float",
                "d_recurrent_bias: float", "d_gates: float",
                "back_d_kernel: float", "back_d_recurrent: float", "back_d_bias: float",

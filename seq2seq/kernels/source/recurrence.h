@@ -38,6 +38,7 @@ struct History {
   float *h, *second, *gates;              // (batch, time, ...), in the order of the loop
   int64_t h_width;                        // the last axis of h, of which this layer has some
   bool h_as_input = false;                // whether h is in the order of the input instead
+  BFloat16* rounded_h = nullptr;          // as h; null if nobody wants it
 
   // Where h of a step starts, and its gradient.
   int64_t h_row(const Shape& s, int64_t b, int64_t n) const {
@@ -49,11 +50,25 @@ struct History {
   // The same for the rows from `begin` on.
   History rows(const Shape& s, int64_t begin, int gates_of_cell) const {
     const int64_t step = s.position(begin, 0), row = begin * s.units;
-    return {h_before + row, second_before + row, h + step * h_width, second + step * s.units,
-            gates + step * gates_of_cell * s.units, h_width, h_as_input};
+    return {h_before + row,
+            second_before + row,
+            h + step * h_width,
+            second + step * s.units,
+            gates + step * gates_of_cell * s.units,
+            h_width,
+            h_as_input,
+            rounded_h ? rounded_h + step * h_width : nullptr};
   }
   const float* second_ahead_of(const Shape& s, int64_t b, int64_t n) const {
     return n ? second + s.position(b, n - 1) * s.units : second_before + b * s.units;
+  }
+  // Rounds some units of h of a step.
+  void round_h(const Shape& s, int64_t b, int64_t n, int64_t unit, int64_t count) const {
+    if (!rounded_h) return;
+    const int64_t at = h_row(s, b, n) + unit;
+    each_vector(count, [&](int64_t u, int some) {
+      store(rounded_h + at + u, load(h + at + u, some), some);
+    });
   }
 };
 
@@ -82,6 +97,7 @@ inline void keep_masked(const Shape& s, int64_t n, const History& history) {
     std::memcpy(history.h + history.h_row(s, b, n), history.h_ahead_of(s, b, n), bytes);
     std::memcpy(history.second + s.position(b, n) * s.units, history.second_ahead_of(s, b, n),
                 bytes);
+    history.round_h(s, b, n, 0, s.units);
   }
 }
 
@@ -171,6 +187,7 @@ void run_forward(Threads& threads, const Shape& s, const T* x, const float* kern
                       part(recurrent_bias), history.h_ahead_of(s, b, n) + u,
                       history.second_ahead_of(s, b, n) + u, history.h + history.h_row(s, b, n) + u,
                       history.second + at * s.units + u);
+        history.round_h(s, b, n, u, blocks.width(block));
       }
     });
     if (rows.size() < static_cast<size_t>(s.batch)) keep_masked(s, n, history);
@@ -181,7 +198,7 @@ void run_forward(Threads& threads, const Shape& s, const T* x, const float* kern
 // first. d_sequence, laid out as h, may be null.
 template <typename Cell, typename T>
 void run_backward(Threads& threads, const Shape& s, const float* recurrent, const History& history,
-                  const float* d_sequence, float* d_h, float* d_second, float* d_gates,
+                  const T* d_sequence, float* d_h, float* d_second, float* d_gates,
                   float* d_products) {
   using Words = WordsOf<T>;
   const int64_t width = Cell::kGates * s.units;
@@ -195,8 +212,10 @@ void run_backward(Threads& threads, const Shape& s, const float* recurrent, cons
       float* dh = d_h + b * s.units + u;
       const int64_t at = s.position(b, n);
       if (d_sequence) {
-        const float* more = d_sequence + history.h_row(s, b, n) + u;
-        for (int i = 0; i < blocks.width(block); ++i) dh[i] += more[i];
+        const T* more = d_sequence + history.h_row(s, b, n) + u;
+        each_vector(blocks.width(block), [&](int64_t i, int some) {
+          store(dh + i, load(dh + i, some) + load(more + i, some), some);
+        });
       }
       if (!s.real(b, n)) continue;
       const auto part = [&](float* of) { return Gates{of + at * width + u, s.units}; };

@@ -2,7 +2,9 @@
 //
 // Shapes: x (batch, time, features), kernel (features, gates * units), recurrent
 // (units, gates * units), biases (gates * units) or empty, states (batch, units), mask
-// (batch, time) or empty. All results are float32.
+// (batch, time) or empty. All results are float32; but h is there once more as bfloat16 where x is,
+// and so are the gradients of that and of x.
+#include "elementwise.h"
 #include "recurrence.h"
 #include "tensor.h"
 
@@ -42,8 +44,15 @@ void forward(bool backwards, const Call& call) {
   const Tensor gates = call.output(2, {s.batch, s.time, Cell::kGates * s.units});
   const Tensor last_h = call.output(3, {s.batch, s.units});
   const Tensor last_second = call.output(4, {s.batch, s.units});
-  const History history{h_before.data<float>(), second_before.data<float>(), h.data<float>(),
-                        second.data<float>(), gates.data<float>(), s.units};
+  const Tensor rounded_h = call.output(5, {call.takes_bfloat16() ? s.batch : 0, s.time, s.units});
+  const History history{h_before.data<float>(),
+                        second_before.data<float>(),
+                        h.data<float>(),
+                        second.data<float>(),
+                        gates.data<float>(),
+                        s.units,
+                        false,
+                        rounded_h.data_if_any<BFloat16>()};
   const auto run = [&](auto type) {
     using T = decltype(type);
     by_rows<Cell>(s, [&](const Shape& rows, int64_t first, Threads& some) {
@@ -86,7 +95,7 @@ void backward(bool backwards, const Call& call) {
     using T = decltype(type);
     by_rows<Cell>(s, [&](const Shape& rows, int64_t first, Threads& some) {
       const int64_t step = s.position(first, 0);
-      const float* d = d_sequence.data_if_any<float>();
+      const T* d = d_sequence.data_if_any<T>();
       run_backward<Cell, T>(some, rows, recurrent.data<float>(),
                             history.rows(s, first, Cell::kGates), d ? d + step * s.units : d,
                             d_h.data<float>() + first * s.units,
@@ -95,8 +104,10 @@ void backward(bool backwards, const Call& call) {
     });
     weight_gradients<Cell>(threads(), s, x.data<T>(), history, d_gates.data<float>(), products,
                            gradients);
+    const Rounding<T> result(d_x.data<T>(), d_x.size());
     input_gradient<Cell, T>(threads(), s, kernel.data<float>(), history, d_gates.data<float>(),
-                            d_x.data<float>());
+                            result.data());
+    result.finish(threads());
   };
   const Threads::Turn turn(threads());
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
@@ -108,15 +119,15 @@ bool register_ops(const char* forward_name, const char* backward_name) {
              {forward_name,
               {"x: T", "kernel: float", "recurrent: float", "bias: float", "recurrent_bias: float",
                "h_before: float", "second_before: float", "mask: bool"},
-              {"h: float", "second: float", "gates: float", "last_h: float",
-               "last_second: float"},
+              {"h: float", "second: float", "gates: float", "last_h: float", "last_second: float",
+               "rounded_h: T"},
               {kMatrixType}}) &&
          register_op<kGoBackwards, backward<Cell>>(
              {backward_name,
               {"x: T", "kernel: float", "recurrent: float", "h_before: float", "second_before: float",
-               "mask: bool", "h: float", "second: float", "gates: float", "d_sequence: float",
+               "mask: bool", "h: float", "second: float", "gates: float", "d_sequence: T",
                "d_last_h: float", "d_last_second: float"},
-              {"d_x: float", "d_kernel: float", "d_recurrent: float", "d_bias: float",
+              {"d_x: T", "d_kernel: float", "d_recurrent: float", "d_bias: float",
                "d_recurrent_bias: float", "d_h: float", "d_second: float", "d_gates: float",
                "d_products: float"},
               {kMatrixType}});
