@@ -9,6 +9,8 @@ from benchmarks.batches import Batch
 from benchmarks.programs.job import Job, report
 
 SINGLE = 25
+SECONDS = 4.0
+"""For so long at least a search goes through all batches again and again."""
 COMPRESSED = "compressed"
 """A precision: float32, with weights as `seq2seq compress` leaves them."""
 INT8 = "int8"
@@ -20,7 +22,7 @@ Decode = Callable[[Batch], Any]
 
 
 def measure(job: Job, searches: dict[str, Decode], alone: Decode, **versions: str) -> None:
-    """Times searches over all batches, and one of them sentence by sentence; reports.
+    """Times searches over all batches for some seconds, and one sentence by sentence; reports.
 
     Args:
         job: The job; its batches are sorted by length.
@@ -32,11 +34,12 @@ def measure(job: Job, searches: dict[str, Decode], alone: Decode, **versions: st
     found: dict[str, float] = {}
     for name, decode in searches.items():
         decode(batches[0])
-        start = time.perf_counter()
-        for batch in batches:
-            decode(batch)
-        seconds = time.perf_counter() - start
-        found[name] = sum(len(batch["source"]) for batch in batches) / seconds
+        sentences, start = 0, time.perf_counter()
+        while (seconds := time.perf_counter() - start) < SECONDS:
+            for batch in batches:
+                decode(batch)
+                sentences += len(batch["source"])
+        found[name] = sentences / seconds
     singles = one_by_one(batches)
     alone(singles[0])
     times = []

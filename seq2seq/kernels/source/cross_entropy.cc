@@ -40,27 +40,41 @@ struct Statistics {
   float log_normalizer, mean;
 };
 
+// Calls `body` with the position of each whole vector, and the number of a sum that it goes into: of
+// several, since an addition has to wait for the one before it.
+constexpr int kSums = 4;
+template <typename Body>
+void in_turn(int64_t size, const Body& body) {
+  int64_t j = 0;
+  for (; j + kSums * kLanes <= size; j += kSums * kLanes) {
+    for (int s = 0; s < kSums; ++s) body(j + s * kLanes, s);
+  }
+  for (; j + kLanes <= size; j += kLanes) body(j, 0);
+}
+
+Vector sum_of(const Vector (&sums)[kSums]) { return (sums[0] + sums[1]) + (sums[2] + sums[3]); }
+
 // Measures a row of logits; it is read from the nearest cache the second time.
 Statistics measure(const float* logits, int64_t classes) {
   const int64_t whole = classes / kLanes * kLanes;
-  Vector highest = broadcast(-std::numeric_limits<float>::infinity()), sum{};
-  float highest_rest = -std::numeric_limits<float>::infinity(), rest = 0;
-  for (int64_t j = 0; j < whole; j += kLanes) {
+  const Vector lowest = broadcast(-std::numeric_limits<float>::infinity());
+  Vector peaks[kSums] = {lowest, lowest, lowest, lowest}, sums[kSums] = {};
+  in_turn(whole, [&](int64_t j, int s) {
     const Vector value = load(logits + j);
-    highest = select(value > highest, value, highest);
-    sum += value;
-  }
+    peaks[s] = larger(value, peaks[s]);
+    sums[s] += value;
+  });
+  float sum = sum_of_lanes(sum_of(sums));
+  float highest = highest_lane(larger(larger(peaks[0], peaks[1]), larger(peaks[2], peaks[3])));
   for (int64_t j = whole; j < classes; ++j) {
-    highest_rest = std::max(highest_rest, logits[j]);
-    rest += logits[j];
+    highest = std::max(highest, logits[j]);
+    sum += logits[j];
   }
-  highest_rest = std::max(highest_rest, highest_lane(highest));
-  const float mean = (sum_of_lanes(sum) + rest) / static_cast<float>(classes);
-  Vector exponentials{};
-  for (int64_t j = 0; j < whole; j += kLanes) exponentials += exp(load(logits + j) - highest_rest);
-  float total = sum_of_lanes(exponentials);
-  for (int64_t j = whole; j < classes; ++j) total += std::exp(logits[j] - highest_rest);
-  return {highest_rest + std::log(total), mean};
+  Vector exponentials[kSums] = {};
+  in_turn(whole, [&](int64_t j, int s) { exponentials[s] += exp(load(logits + j) - highest); });
+  float total = sum_of_lanes(sum_of(exponentials));
+  for (int64_t j = whole; j < classes; ++j) total += std::exp(logits[j] - highest);
+  return {highest + std::log(total), sum / static_cast<float>(classes)};
 }
 
 // What a row's gradient is made of.

@@ -83,8 +83,8 @@ struct Quads : Singles {
       return load(line + k, static_cast<int>(std::min<int64_t>(kLanes, depth - k)));
     };
     Vector highest{};
-    for (int64_t k = 0; k < depth; k += kLanes) highest = larger(highest, absolute(some(k)));
-    for (int i = 1; i < kLanes; ++i) highest = larger(highest, broadcast(highest[i]));
+    for (int64_t k = 0; k < depth; k += kLanes) highest = larger_size(highest, absolute(some(k)));
+    for (int i = 1; i < kLanes; ++i) highest = larger_size(highest, broadcast(highest[i]));
     const float most = highest[0];
     const float scale = most / kHighest, inverse = most > 0 ? kHighest / most : 0;
     auto* bytes = reinterpret_cast<int8_t*>(words);
@@ -115,7 +115,7 @@ struct Quads : Singles {
     };
     for (int64_t k = 0; k < depth; ++k) {
       each([&](int v, int at, int count) {
-        highest[v] = larger(highest[v], absolute(load(first + k * stride + at, count)));
+        highest[v] = larger_size(highest[v], absolute(load(first + k * stride + at, count)));
       });
     }
     each([&](int v, int, int) {
@@ -138,7 +138,7 @@ struct Quads : Singles {
   }
 
   // Of values without a sign the larger one; what is not a number is larger than all.
-  static Vector larger(Vector a, Vector b) {
+  static Vector larger_size(Vector a, Vector b) {
     return select(reinterpret_cast<Integers>(a) > reinterpret_cast<Integers>(b), a, b);
   }
   static Vector absolute(Vector x) {

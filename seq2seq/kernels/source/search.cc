@@ -21,8 +21,7 @@ constexpr float kNothing = -std::numeric_limits<float>::infinity();
 Vector highest_of_block(const float* values) {
   Vector highest = load(values);
   for (int v = 1; v < kVectorsOfBlock; ++v) {
-    const Vector other = load(values + v * kLanes);
-    highest = select(other > highest, other, highest);
+    highest = larger(load(values + v * kLanes), highest);
   }
   return highest;
 }

@@ -109,6 +109,9 @@ inline float sum_of_lanes(Vector values) {
 }
 
 inline float highest_lane(Vector values) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_ps(reinterpret_cast<__m512>(values));
+#endif
   float highest = values[0];
   for (int i = 1; i < kLanes; ++i) highest = values[i] > highest ? values[i] : highest;
   return highest;
@@ -122,10 +125,29 @@ inline Vector select(Integers condition, Vector yes, Vector no) {
                                   (~condition & reinterpret_cast<Integers>(no)));
 }
 
+// Lane by lane `a > b ? a : b`.
+inline Vector larger(Vector a, Vector b) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vector>(
+      _mm512_max_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+#else
+  return select(a > b, a, b);
+#endif
+}
+
+// What is not a number stays so.
+inline Vector limited(Vector x, float lowest, float highest) {
+#if defined(__AVX512F__)
+  const __m512 below = _mm512_max_ps(_mm512_set1_ps(lowest), reinterpret_cast<__m512>(x));
+  return reinterpret_cast<Vector>(_mm512_min_ps(_mm512_set1_ps(highest), below));
+#else
+  x = select(x < lowest, broadcast(lowest), x);
+  return select(x > highest, broadcast(highest), x);
+#endif
+}
+
 inline Vector exp(Vector x) {
-  const Vector lowest = broadcast(-87.3f), highest = broadcast(88.3f);
-  x = select(x < lowest, lowest, x);
-  x = select(x > highest, highest, x);
+  x = limited(x, -87.3f, 88.3f);
   const Vector magic = broadcast(12582912.f);  // 1.5 * 2^23: what is added to it is rounded
   const Vector shifted = x * 1.44269504f + magic;
   const Vector n = shifted - magic;
@@ -136,8 +158,13 @@ inline Vector exp(Vector x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.f;
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vector>(
+      _mm512_scalef_ps(reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+#else
   const Integers power = (reinterpret_cast<Integers>(shifted) << 23) + (127 << 23);
   return p * reinterpret_cast<Vector>(power);
+#endif
 }
 
 inline Vector sigmoid(Vector x) { return 1.f / (1.f + exp(-x)); }
