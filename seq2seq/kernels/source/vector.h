@@ -158,13 +158,8 @@ inline Vector exp(Vector x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.f;
-#if defined(__AVX512F__)
-  return reinterpret_cast<Vector>(
-      _mm512_scalef_ps(reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
-#else
   const Integers power = (reinterpret_cast<Integers>(shifted) << 23) + (127 << 23);
   return p * reinterpret_cast<Vector>(power);
-#endif
 }
 
 inline Vector sigmoid(Vector x) { return 1.f / (1.f + exp(-x)); }
