@@ -159,14 +159,11 @@ class _CompiledLoop(keras.layers.Layer):
         )
 
     def _step(
-        self,
-        kernel_cell: Literal["lstm", "gru"],
-        sequences: tf.Tensor,
-        initial_state: list[tf.Tensor],
+        self, kernel_cell: Literal["lstm", "gru"], sequences: tf.Tensor, before: list[tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Goes one step on, with weights that are packed once for all; returns as `inner_loop`."""
         kernels = self.cell.kernel, self.cell.recurrent_kernel
-        states = tuple(tf.cast(state, sequences.dtype) for state in initial_state)
+        states = tuple(tf.cast(state, sequences.dtype) for state in before)
         states = recurrent_step(
             kernel_cell, sequences[:, 0], kernels, self._biases(kernel_cell), states
         )

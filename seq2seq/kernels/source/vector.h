@@ -111,10 +111,11 @@ inline float sum_of_lanes(Vector values) {
 inline float highest_lane(Vector values) {
 #if defined(__AVX512F__)
   return _mm512_reduce_max_ps(reinterpret_cast<__m512>(values));
-#endif
+#else
   float highest = values[0];
   for (int i = 1; i < kLanes; ++i) highest = values[i] > highest ? values[i] : highest;
   return highest;
+#endif
 }
 
 // exp, tanh and sigmoid to within 2 units in the last place: range reduction and polynomials of

@@ -30,16 +30,18 @@ struct Singles {
   static Vector multiply_add(Vector left, Vector right, Vector sum) { return sum + left * right; }
 
   // The words of values that follow each other.
-  static Vector along(const float* from) { return load(from); }
-  static Vector along(const BFloat16* from) { return load(from, kLanes); }
+  template <typename T>
+  static Vector along(const T* from) {
+    return load(from, kLanes);
+  }
   // The first one of them.
   template <typename T>
   static float one(const T* from, int64_t) {
     return to_float(*from);
   }
   // The words of values side by side; the next ones of the depth are not needed.
-  static Vector across(const float* first, const float*, int count) { return load(first, count); }
-  static Vector across(const BFloat16* first, const BFloat16*, int count) {
+  template <typename T>
+  static Vector across(const T* first, const T*, int count) {
     return load(first, count);
   }
 };
