@@ -1,5 +1,6 @@
 """Plain text files as documents."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -17,17 +18,18 @@ class PlainText(Dataset):
 
     Example:
         >>> dataset = PlainText(
-        ...     "shakespeare", {"train": "input.txt"}, tail={"validation": 0.05, "test": 0.1}
+        ...     "shakespeare", {"train": "input.txt"}, head={"validation": 0.05}, tail={"test": 0.1}
         ... )
     """
 
-    split_keys: ClassVar[tuple[str, ...]] = ("files", "tail")
+    split_keys: ClassVar[tuple[str, ...]] = ("files", "head", "tail")
 
     def __init__(
         self,
         directory: str,
         files: FileNames,
         separator: str | None = None,
+        head: Mapping[str, float | None] | None = None,
         tail: Mapping[str, float | None] | None = None,
         holdout: Holdout | None = None,
     ) -> None:
@@ -38,8 +40,9 @@ class PlainText(Dataset):
             files: The file, or files, of each split.
             separator: What stands between two documents of a file, such as a line of three stars,
                 `"\n***\n"`; None where a file is one document.
-            tail: The shares of each file of `train` that belong to other splits, in the order in
-                which they stand at its end.
+            head: The shares of each file of `train` that belong to other splits, in the order in
+                which they stand at its beginning.
+            tail: As `head`, at its end.
             holdout: Takes whole documents out of `train` for further splits.
 
         Raises:
@@ -52,25 +55,28 @@ class PlainText(Dataset):
             if names is not None
         }
         self._separator = separator
-        self._tail = {split: share for split, share in (tail or {}).items() if share is not None}
+        self._ends = {"head": _given(head), "tail": _given(tail)}
         self._check(separator)
-        super().__init__([*self._files, *self._tail], holdout)
+        self._parts = _parts(**self._ends)
+        super().__init__([*self._files, *(name for name in self._parts if name != "train")], holdout)
 
     def _check(self, separator: str | None) -> None:
         if separator == "":
             raise UserError("data.separator is empty; leave it out where a file is one document.")
-        for split, share in self._tail.items():
-            if split in self._files:
+        ends = [(end, *item) for end, shares in self._ends.items() for item in shares.items()]
+        given = {split: "files" for split in self._files}
+        for end, split, share in ends:
+            if split in given:
                 raise UserError(
-                    f"The split {split} is given by data.files and also by data.tail; remove one "
-                    f"of them (such as by data.tail.{split}=null)."
+                    f"The split {split} is given by data.{given[split]} and also by data.{end}; "
+                    f"remove one of them (such as by data.{end}.{split}=null)."
                 )
             if not 0 < share < 1:
-                raise UserError(f"data.tail.{split}={share:g} is not between 0 and 1.")
-        if sum(self._tail.values()) >= 1:
-            raise UserError(
-                f"data.tail: {self._tail} leave nothing to train on; their sum must be below 1."
-            )
+                raise UserError(f"data.{end}.{split}={share:g} is not between 0 and 1.")
+            given[split] = end
+        if sum(share for _, _, share in ends) >= 1:
+            shares = ", ".join(f"data.{end}.{split}={share:g}" for end, split, share in ends)
+            raise UserError(f"{shares} leave nothing to train on; their sum must be below 1.")
 
     def describe(self) -> dict[str, str]:
         """Returns what the tracking shows: `name` and `source`."""
@@ -90,13 +96,20 @@ class PlainText(Dataset):
         return [str(self._separator), str(self._part(split)), *hashes]
 
     def _paths(self, split: str) -> list[Path]:
-        names = self._files["train" if split in self._tail else split]
+        names = self._files["train" if split in self._parts else split]
         return [find_file(self._directory, name) for name in names]
 
     def _part(self, split: str) -> tuple[float, float]:
-        """Returns from where to where a split reaches in its files, in shares of the whole."""
-        shares = list(self._tail.values())
-        if split in self._tail:
-            place = list(self._tail).index(split)
-            return 1 - sum(shares[place:]), 1 - sum(shares[place + 1 :])
-        return 0.0, 1 - sum(shares) if split == "train" else 1.0
+        return self._parts.get(split, (0.0, 1.0))
+
+
+def _given(shares: Mapping[str, float | None] | None) -> dict[str, float]:
+    return {split: share for split, share in (shares or {}).items() if share is not None}
+
+
+def _parts(head: Mapping[str, float], tail: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Returns from where to where each split reaches in the files of `train`, as shares of them."""
+    begins = itertools.accumulate(head.values(), initial=0.0)
+    ends = [1 - after for after in itertools.accumulate(reversed(tail.values()), initial=0.0)]
+    bounds = itertools.pairwise([*begins, *reversed(ends)])
+    return dict(zip([*head, "train", *tail], bounds, strict=True))

@@ -36,6 +36,19 @@ def test_the_end_of_a_file_makes_the_other_splits(folder):
     assert other.fingerprint("test") in prints
 
 
+def test_the_beginning_of_a_file_makes_splits_too(folder):
+    shares = {"head": {"validation": 0.05}, "tail": {"test": 0.1}}
+    data = PlainText(str(folder), {"train": "a.txt"}, **shares)
+    train, validation, test = (
+        "".join(texts(data, split)) for split in ("train", "validation", "test")
+    )
+    assert validation + train + test == TEXT
+    assert len(validation) == round(0.05 * len(TEXT))
+    same = PlainText(str(folder), {"train": "a.txt"}, tail={"validation": 0.05, "test": 0.1})
+    assert data.fingerprint("test") == same.fingerprint("test")
+    assert data.fingerprint("train") != same.fingerprint("train")
+
+
 def test_a_separator_stands_between_documents_and_files_are_documents(folder):
     data = PlainText(str(folder), {"train": ["b.txt", "a.txt"]}, separator="***\n")
     assert texts(data, "train") == ["one\n", "two\n", "three\n", TEXT]
@@ -52,6 +65,8 @@ def test_a_separator_stands_between_documents_and_files_are_documents(folder):
     [
         ({"tail": {"test": 1.5}}, "data.tail.test=1.5"),
         ({"tail": {"test": 0.6, "validation": 0.5}}, "leave nothing"),
+        ({"tail": {"test": 0.5}, "head": {"validation": 0.5}}, "leave nothing"),
+        ({"head": {"test": 0.1}, "tail": {"test": 0.1}}, "by data.head and also by data.tail"),
         ({"tail": {"train": 0.5}}, "split train is given by data.files and also"),
         ({"separator": ""}, "data.separator is empty"),
     ],
