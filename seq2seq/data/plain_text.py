@@ -58,13 +58,13 @@ class PlainText(Dataset):
         self._ends = {"head": _given(head), "tail": _given(tail)}
         self._check(separator)
         self._parts = _parts(**self._ends)
-        super().__init__([*self._files, *(name for name in self._parts if name != "train")], holdout)
+        super().__init__([*self._files, *self._ends["head"], *self._ends["tail"]], holdout)
 
     def _check(self, separator: str | None) -> None:
         if separator == "":
             raise UserError("data.separator is empty; leave it out where a file is one document.")
         ends = [(end, *item) for end, shares in self._ends.items() for item in shares.items()]
-        given = {split: "files" for split in self._files}
+        given = dict.fromkeys(self._files, "files")
         for end, split, share in ends:
             if split in given:
                 raise UserError(
@@ -110,6 +110,6 @@ def _given(shares: Mapping[str, float | None] | None) -> dict[str, float]:
 def _parts(head: Mapping[str, float], tail: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """Returns from where to where each split reaches in the files of `train`, as shares of them."""
     begins = itertools.accumulate(head.values(), initial=0.0)
-    ends = [1 - after for after in itertools.accumulate(reversed(tail.values()), initial=0.0)]
+    ends = [1 - after for after in itertools.accumulate([*tail.values()][::-1], initial=0.0)]
     bounds = itertools.pairwise([*begins, *reversed(ends)])
     return dict(zip([*head, "train", *tail], bounds, strict=True))
