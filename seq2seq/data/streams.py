@@ -1,5 +1,6 @@
 """Streams: documents read window by window, where row i of a batch continues row i before it."""
 
+import heapq
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ class Span(NamedTuple):
     """1 where the state starts anew, else 0."""
 
 
+RESET = Span._fields.index("reset")
+
+
 class Windows:
     """Cuts documents into windows of some predictions each, and the windows into rows.
 
@@ -33,7 +37,7 @@ class Windows:
         length: Predictions of a window: how far back gradients reach (truncated backpropagation
             through time).
         stateful: Whether a window starts from the state that the one before it has ended with; if
-            not, all start from zeros. Data are always measured with the state carried on.
+            not, all start from zeros.
 
     Raises:
         UserError: If a value is impossible.
@@ -70,6 +74,25 @@ class Windows:
         np.random.default_rng([seed, epoch]).shuffle(order)
         return self.batches(lengths, order, carry=self.stateful)
 
+    def whole_documents(self, lengths: np.ndarray) -> list[np.ndarray]:
+        """Returns batches whose rows read whole documents: no state is lost, whatever their size.
+
+        Args:
+            lengths: The tokens of each document, `(documents,)`.
+
+        Returns:
+            Arrays with the columns of `Span`, each `(rows of the batch, 3)`.
+        """
+        rows: list[list[int]] = [[] for _ in range(min(self.batch_size, len(lengths)))]
+        counts = self._count(lengths).tolist()
+        sizes = [(0, row) for row in range(len(rows))]
+        for document in np.argsort(-lengths, kind="stable").tolist():  # to the shortest row so far
+            size, row = sizes[0]
+            rows[row].append(document)
+            heapq.heapreplace(sizes, (size + counts[document], row))
+        lines = [self._line(lengths, np.array(row)) for row in rows]
+        return _side_by_side(sorted(lines, key=len, reverse=True))
+
     def batches(
         self, lengths: np.ndarray, order: np.ndarray, carry: bool = True
     ) -> list[np.ndarray]:
@@ -83,17 +106,25 @@ class Windows:
         Returns:
             Arrays with the columns of `Span`, each `(rows of the batch, 3)`.
         """
-        counts = -(-(lengths[order].astype(np.int64) + 1) // self.length)
+        line = self._line(lengths, order)
+        if not carry:
+            line[:, RESET] = 1
+        rows = np.array_split(line, min(self.batch_size, len(line)))  # the first are the longest
+        for row in rows:
+            row[0, RESET] = 1
+        return _side_by_side(rows)
+
+    def _line(self, lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
+        """Returns the windows of documents one behind the other, `(windows, 3)`."""
+        counts = self._count(lengths[order])
         documents = np.repeat(order, counts)
         firsts = np.repeat(np.cumsum(counts) - counts, counts)
         starts = (np.arange(len(documents)) - firsts) * self.length
-        line = np.stack([documents, starts, (starts == 0) | (not carry)], axis=1)
-        rows = np.array_split(line, min(self.batch_size, len(line)))  # the first are the longest
-        for row in rows:
-            row[0, Span._fields.index("reset")] = 1
-        return [
-            np.stack([row[step] for row in rows if step < len(row)]) for step in range(len(rows[0]))
-        ]
+        return np.stack([documents, starts, starts == 0], axis=1)
+
+    def _count(self, lengths: np.ndarray) -> np.ndarray:
+        """Returns the windows of documents of some lengths."""
+        return -(-(lengths.astype(np.int64) + 1) // self.length)
 
     def count(self, lengths: np.ndarray, batch: np.ndarray) -> int:
         """Returns the predictions of a batch, end tokens included."""
@@ -126,3 +157,10 @@ class Windows:
         )
         inputs = {"tokens": np.where(real, tokens, 0).astype(np.int32), "reset": reset == 1}
         return inputs, np.where(real, labels, 0).astype(np.int32), real.astype(np.float32)
+
+
+def _side_by_side(rows: list[np.ndarray]) -> list[np.ndarray]:
+    """Returns the batches that read some rows, the longest first, step by step."""
+    return [
+        np.stack([row[step] for row in rows if step < len(row)]) for step in range(len(rows[0]))
+    ]

@@ -113,20 +113,34 @@ class Generation(Task):
             "batch_size": self.batching.batch_size,
         }
 
+    def initialize(self, model: LanguageModel) -> None:
+        """Lets the output layer begin with what is known without any context: token frequencies.
+
+        Otherwise the first epochs are spent on it; ids that never occur, such as most of the 256
+        bytes that a tokenizer falls back on, slow them down further.
+        """
+        if model.output_layer is None:  # tied: no bias
+            return
+        column = self.stores["train"].columns["text"]
+        counts = np.bincount(column.tokens, minlength=self.tokenizer.size) + 1.0
+        counts[END] += len(column.offsets) - 1
+        model.output_layer.bias.assign(np.log(counts / counts.sum()))
+
     def training_data(self) -> tf.data.Dataset:
         """Returns the rest of the feed's epoch."""
         return self._dataset(self.stores["train"].columns["text"], list(self.feed))
 
     def batches(self, split: str) -> tf.data.Dataset:
-        """Returns each document of a split once, the state carried on."""
-        return self._streamed(self.stores[split].columns["text"], carry=True)
+        """Returns each document of a split once, the state carried from its start to its end."""
+        return self._carried(self.stores[split].columns["text"])
 
-    def _streamed(
-        self, column: RaggedColumn, carry: bool, windows: Windows | None = None
-    ) -> tf.data.Dataset:
+    def _carried(self, column: RaggedColumn) -> tf.data.Dataset:
+        return self._dataset(column, self.batching.whole_documents(np.diff(column.offsets)))
+
+    def _from_zeros(self, column: RaggedColumn) -> tf.data.Dataset:
         lengths = np.diff(column.offsets)
         order = np.arange(len(lengths))
-        return self._dataset(column, (windows or self.batching).batches(lengths, order, carry))
+        return self._dataset(column, self.batching.batches(lengths, order, carry=False))
 
     def _dataset(self, column: RaggedColumn, batches: list[np.ndarray]) -> tf.data.Dataset:
         return batch_dataset(
@@ -225,8 +239,8 @@ class Generation(Task):
         column = RaggedColumn(offsets, np.concatenate(ids))
         predictions, characters = int(offsets[-1]) + len(ids), sum(map(len, texts))
         measured = {
-            "": self._mean_loss(model, self._streamed(column, carry=True)),
-            "reset_": self._mean_loss(model, self._streamed(column, carry=False)),
+            "": self._mean_loss(model, self._carried(column)),
+            "reset_": self._mean_loss(model, self._from_zeros(column)),
         }
         if self.dynamic_rate:
             measured["dynamic_"] = self._dynamic_loss(model, column)
@@ -246,7 +260,8 @@ class Generation(Task):
     def _dynamic_loss(self, model: LanguageModel, column: RaggedColumn) -> float:
         log.info("dynamic evaluation: %s tokens, window by window", f"{len(column.tokens):,}")
         in_order = Windows(batch_size=1, length=self.batching.length)  # nothing is read too early
-        data = self._streamed(column, carry=True, windows=in_order)
+        lengths = np.diff(column.offsets)
+        data = self._dataset(column, in_order.batches(lengths, np.arange(len(lengths))))
         return dynamic_loss(model.loss_model, self.loss, self.dynamic_rate, data)
 
     def _continued(self, model: LanguageModel, column: RaggedColumn) -> list[Row]:

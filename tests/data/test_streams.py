@@ -1,5 +1,7 @@
 """Windows of documents, against the documents themselves."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,6 +59,22 @@ def test_rows_read_all_documents_whole_and_each_row_goes_on_where_it_stopped(
         assert all(START not in piece[1:] for piece, _ in row)
         assert all(piece[0] == START for piece, _ in row[1:])
     assert sum(windows.count(np.array(lengths), b) for b in batches) == len(labels)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(LENGTHS, st.integers(1, 5), st.integers(1, 5))
+def test_documents_are_measured_whole_whatever_the_size_of_the_batch(lengths, batch_size, length):
+    column, windows = column_of(lengths), Windows(batch_size, length)
+    batches = windows.whole_documents(np.array(lengths))
+    sizes = [len(batch) for batch in batches]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == min(batch_size, len(lengths))
+    read = [piece for row in streams_of(windows, column, batches).values() for piece in row]
+    documents = [column.tokens[a:b] for a, b in itertools.pairwise(column.offsets)]
+    assert sorted(labels for _, labels in read) == sorted([*map(int, d), END] for d in documents)
+    assert all(inputs == [START, *labels[:-1]] for inputs, labels in read)
+    counts = [-(-(n + 1) // length) for n in lengths]
+    assert len(batches) <= max([*counts, 2 * -(-sum(counts) // sizes[0])])  # rows are balanced
 
 
 def test_without_carried_state_each_window_starts_anew():

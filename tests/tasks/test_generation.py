@@ -37,9 +37,10 @@ def nats(model, ids, length=None):
     return total
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
 @pytest.mark.parametrize("kind", ["character", "bpe"])
-def test_scores_count_characters_whatever_the_tokens(tmp_path, kind):
-    overrides = ["batching.batch_size=1"]  # so that no row begins within a document
+def test_scores_count_characters_whatever_the_tokens_and_the_batch(tmp_path, kind, batch_size):
+    overrides = [f"batching.batch_size={batch_size}"]
     if kind == "bpe":
         overrides += ["tokenizer=text/bpe", "tokenizer.vocabulary_size=270"]
     _, task, model = prepared(tmp_path, *overrides)
@@ -63,6 +64,18 @@ def test_scores_count_characters_whatever_the_tokens(tmp_path, kind):
 
 def texts_around(texts):
     return "\x00".join(texts)
+
+
+def test_a_model_begins_with_how_frequent_tokens_are(tmp_path):
+    _, task, model = prepared(tmp_path, "tokenizer=text/character")
+    task.initialize(model)
+    column = task.stores["train"].columns["text"]
+    labels = [*column.tokens.tolist(), *[END] * (len(column.offsets) - 1)]
+    seen = np.bincount(labels, minlength=task.tokenizer.size) + 1
+    shares = keras.ops.softmax(model.output_layer.bias).numpy()
+    np.testing.assert_allclose(shares, seen / seen.sum(), rtol=1e-5)
+    _, task, model = prepared(tmp_path, "model.embeddings=tied")
+    task.initialize(model)  # which has no bias
 
 
 class InterruptAt(keras.callbacks.Callback):
