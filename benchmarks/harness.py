@@ -59,6 +59,8 @@ PROGRAMS = {
     "torch": Program("torch_plain", python=torch_python),
     "torch_tuned": Program("torch_plain", python=torch_python, tuned=True),
     "torch_bf16": Program("torch_plain", "bfloat16", python=torch_python, tuned=True),
+    "torch_fused": Program("torch_fused", python=torch_python, tuned=True),
+    "torch_fused_bf16": Program("torch_fused", "bfloat16", python=torch_python, tuned=True),
     "joeynmt": Program("joeynmt_luong", python=joeynmt_python, optional=True),
     "joeynmt_tuned": Program("joeynmt_luong", python=joeynmt_python, tuned=True, optional=True),
     "opennmt_tf": Program("opennmt_luong", python=opennmt_tf_python, optional=True),

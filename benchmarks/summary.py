@@ -102,6 +102,8 @@ def ratios(programs: Mapping[str, Figures], limits: Mapping[str, Mapping[str, An
     compare("over_keras", "seq2seq", "keras")
     compare("bf16_over_float32", "seq2seq_bf16", *FLOAT32_PEERS)
     compare("bf16_over_bf16", "seq2seq_bf16", "torch_bf16")
+    compare("over_fused_torch", "seq2seq", "torch_fused")
+    compare("bf16_over_fused_bf16", "seq2seq_bf16", "torch_fused_bf16")
     compare("over_joeynmt", "seq2seq", "joeynmt", "joeynmt_tuned")
     compare("bf16_over_joeynmt", "seq2seq_bf16", "joeynmt", "joeynmt_tuned")
     compare("over_opennmt_tf", "seq2seq", "opennmt_tf")

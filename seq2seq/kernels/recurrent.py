@@ -85,7 +85,7 @@ def _differentiable(
                 second=found.second,
                 gates=found.gates,
                 d_sequence=(
-                    d_results[0] if return_sequences else tf.zeros((0, 0, 0), sequences.dtype)
+                    _unless_zeros(d_results[0]) if return_sequences else _nothing(sequences.dtype)
                 ),
                 d_last_h=d_last[0],
                 d_last_second=d_last[-1],
@@ -159,7 +159,7 @@ def both_directions(
                 x=sequences,
                 mask=mask,
                 h=found.h,
-                d_h=d_h,
+                d_h=_unless_zeros(d_h),
                 **kernels,
                 second=found.second,
                 d_last_h=d_first[0],
@@ -187,6 +187,16 @@ def both_directions(
 def _typed(found: Any, dtype: tf.DType) -> tf.Tensor:
     """Returns `h` of every step in the type of the input."""
     return found.h if dtype == tf.float32 else found.rounded_h
+
+
+def _unless_zeros(gradient: tf.Tensor) -> tf.Tensor:
+    """Returns the gradient of a sequence; an empty one, and no zeros to add, if nobody used it."""
+    unused = not tf.executing_eagerly() and gradient.op.type == "ZerosLike"
+    return _nothing(gradient.dtype) if unused else gradient
+
+
+def _nothing(dtype: tf.DType) -> tf.Tensor:
+    return tf.zeros((0, 0, 0), dtype)
 
 
 def _like(gradient: tf.Tensor, variable: tf.Tensor) -> tf.Tensor:
