@@ -1,4 +1,4 @@
-"""PyTorch with the fused Adam that it has on request: `python -m benchmarks.programs.torch_fused JOB`."""
+"""PyTorch with its fused Adam: `python -m benchmarks.programs.torch_fused JOB`."""
 
 from benchmarks.programs.torch_plain import main
 

@@ -6,57 +6,77 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.kernels.clipping import clip_by_global_norm
-from seq2seq.kernels.slices import dense_gradient
+from seq2seq.kernels.library import usable
+from seq2seq.kernels.updates import adam_step, clipping_scale, merged
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class Adam(keras.optimizers.Adam):
     """`keras.optimizers.Adam`, faster: same arguments, state and results.
 
-    The update of a variable, and clipping by global norm, are one operation each. Gradients of
-    embeddings are made dense once: Adam moves every row at every step, whether it has a gradient
-    or not.
+    Where kernels are usable each variable and its moments are read once and written once in a step;
+    clipping by global norm is a factor within; and gradients of embeddings are never made dense,
+    although Adam moves every row at every step. Elsewhere, and with an option that this leaves out,
+    the update of a variable is one operation.
 
     Example:
         >>> Adam(learning_rate=1e-3, global_clipnorm=1.0)
     """
 
-    def _clip_gradients(self, grads: Sequence[Any]) -> list[tf.Tensor | None]:
-        dense = [None if grad is None else dense_gradient(grad) for grad in grads]
-        if self.clipnorm or not self.global_clipnorm:
-            return super()._clip_gradients(dense)
-        clipped = iter(
-            clip_by_global_norm([d for d in dense if d is not None], self.global_clipnorm)
+    def _fused(self, variables: Sequence[Any]) -> bool:
+        left_out = self.amsgrad or self.clipnorm or self.clipvalue
+        return (
+            not (left_out or self.gradient_accumulation_steps or tf.distribute.has_strategy())
+            and all(variable.dtype == "float32" for variable in variables)
+            and usable(tf.float32, training=True)
         )
-        return [None if grad is None else next(clipped) for grad in dense]
+
+    def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
+        if self._fused(self._trainable_variables):
+            return list(grads)  # clipped by the update
+        return super()._clip_gradients([tf.convert_to_tensor(grad) for grad in grads])
 
     def _backend_update_step(
-        self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[Any], learning_rate: Any
+        self, grads: Sequence[Any], trainable_variables: Sequence[Any], learning_rate: Any
     ) -> None:
-        if self.amsgrad or tf.distribute.has_strategy():
+        if not self._fused(self._trainable_variables):
             super()._backend_update_step(grads, trainable_variables, learning_rate)
             return
+        gradients = [merged(grad) for grad in grads]
+        scale = clipping_scale(gradients, self.global_clipnorm) if self.global_clipnorm else 1.0
         step = tf.cast(self.iterations + 1, tf.float32)
-        numbers = {  # computed once for all variables
-            "beta1_power": tf.pow(self.beta_1, step),
-            "beta2_power": tf.pow(self.beta_2, step),
-            "lr": tf.convert_to_tensor(learning_rate),
-            "beta1": self.beta_1,
-            "beta2": self.beta_2,
-            "epsilon": self.epsilon,
-        }
-        for gradient, variable in zip(grads, trainable_variables, strict=True):
+        correction = tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        step_size = tf.cast(learning_rate, tf.float32) * correction
+        numbers = tf.stack([step_size, self.beta_1, self.beta_2, self.epsilon, scale])
+        for gradient, variable in zip(gradients, trainable_variables, strict=True):
             index = self._get_variable_index(variable)
-            dtype = tf.as_dtype(variable.dtype)
-            tf.raw_ops.ResourceApplyAdam(
-                var=variable.value.handle,
-                m=self._momentums[index].value.handle,
-                v=self._velocities[index].value.handle,
-                **{name: tf.cast(number, dtype) for name, number in numbers.items()},
-                grad=tf.cast(gradient, dtype),
-                use_locking=True,
-            )
+            moments = self._momentums[index].value, self._velocities[index].value
+            adam_step(variable.value, *moments, gradient, numbers)
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Updates one variable and its moments."""
+        if self.amsgrad or tf.distribute.has_strategy():
+            super().update_step(gradient, variable, learning_rate)
+            return
+        index = self._get_variable_index(variable)
+        dtype = variable.dtype
+        step = tf.cast(self.iterations + 1, dtype)
+        beta_1, beta_2 = (tf.cast(beta, dtype) for beta in (self.beta_1, self.beta_2))
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(beta_1, step),
+            beta2_power=tf.pow(beta_2, step),
+            lr=tf.cast(learning_rate, dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.cast(self.epsilon, dtype),
+            grad=tf.cast(gradient, dtype),
+            use_locking=True,
+        )
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")

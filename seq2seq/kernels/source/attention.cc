@@ -10,11 +10,13 @@
 #include <limits>
 
 #include "elementwise.h"
-#include "few_rows.h"
 #include "tensor.h"
+#include "unpacked.h"
 
 namespace seq2seq {
 namespace {
+
+constexpr int64_t kShort = 64;  // steps and sources up to here are worth no packing
 
 struct Sizes {
   int64_t batch, steps, units, length, value_units;
@@ -24,6 +26,7 @@ struct Sizes {
         units(query.dim(2)),
         length(keys.dim(1)),
         value_units(values.dim(2)) {}
+  bool are_small() const { return steps <= kShort && length <= kShort; }
 };
 
 // Turns scores into weights that are 0 where nothing is real, and add up to 1 elsewhere.
@@ -32,7 +35,10 @@ void masked_softmax(float* scores, const bool* mask, int64_t size) {
   for (int64_t s = 0; s < size; ++s) {
     if (mask[s]) highest = std::max(highest, scores[s]);
   }
-  for (int64_t s = 0; s < size; ++s) sum += scores[s] = mask[s] ? std::exp(scores[s] - highest) : 0;
+  each_vector(size, [&](int64_t s, int count) {
+    store(scores + s, exp(load(scores + s, count) - highest), count);
+  });
+  for (int64_t s = 0; s < size; ++s) sum += scores[s] = mask[s] ? scores[s] : 0;
   for (int64_t s = 0; s < size; ++s) scores[s] /= sum > 0 ? sum : 1;
 }
 
@@ -51,47 +57,41 @@ struct Source {
         mask(mask.data<bool>() + b * of.length),
         of(of) {}
 
-  template <typename A, typename B>
-  static void multiply(const Operand<A>& a, const Operand<B>& b, float* c, int64_t rows,
-                       int64_t depth, int64_t columns) {
-    seq2seq::multiply<WordsOf<T>>(this_thread(), a, b, {c, columns}, rows, depth, columns);
+  // C = A * B for lines of `units` values: the dot products of all of them.
+  void scores(const T* a, const T* b, float* c, int64_t units) const {
+    if (of.are_small()) {
+      return multiply_lines<T>({a, units}, {b, units}, {c, of.length}, of.steps, units, of.length);
+    }
+    multiply<WordsOf<T>>(this_thread(), Operand<T>{{a, units}}, Operand<T>{{b, units}, true},
+                         {c, of.length}, of.steps, units, of.length);
   }
 
-  void attend(float* weights, T* to) const {
-    const Rounding<T> context(to, of.steps * of.value_units);
-    if (std::is_same_v<T, float> && of.steps <= kFewRows) {
-      return attend_from_few(weights, context.data());
+  // C = A * B, where A, or what it is the transpose of, is `(steps, length)`.
+  void weighted(const float* a, bool transposed, const T* b, T* c, int64_t units) const {
+    const int64_t rows = transposed ? of.length : of.steps;
+    const int64_t depth = transposed ? of.steps : of.length;
+    if (of.are_small()) {
+      const Factors factors =
+          transposed ? Factors::transposed(a, of.length) : Factors::of(a, of.length);
+      return multiply_unpacked<T>(factors, {b, units}, {c, units}, rows, depth, units);
     }
-    multiply(Operand<T>{{query, of.units}}, Operand<T>{{keys, of.units}, true}, weights, of.steps,
-             of.units, of.length);
+    const Rounding<T> result(c, rows * units);
+    multiply<WordsOf<T>>(this_thread(), Operand<float>{{a, of.length}, transposed},
+                         Operand<T>{{b, units}}, {result.data(), units}, rows, depth, units);
+    result.finish(this_thread());
+  }
+
+  void attend(float* weights, T* context) const {
+    scores(query, keys, weights, of.units);
     for (int64_t t = 0; t < of.steps; ++t) masked_softmax(weights + t * of.length, mask, of.length);
-    multiply(Operand<float>{{weights, of.length}}, Operand<T>{{values, of.value_units}},
-             context.data(), of.steps, of.length, of.value_units);
-    context.finish(this_thread());
-  }
-
-  void attend_from_few(float* weights, float* context) const {
-    if constexpr (std::is_same_v<T, float>) {
-      for (int64_t t = 0; t < of.steps; ++t) {
-        float* row = weights + t * of.length;
-        for (int64_t s = 0; s < of.length; ++s) {
-          row[s] = mask[s] ? sum_of_products(query + t * of.units, keys + s * of.units, of.units) : 0;
-        }
-        masked_softmax(row, mask, of.length);
-      }
-      std::memset(context, 0, of.steps * of.value_units * sizeof(float));
-      add_product({weights, of.length}, {values, of.value_units}, {context, of.value_units},
-                  of.steps, of.length, 0, of.value_units);
-    }
+    weighted(weights, false, values, context, of.value_units);
   }
 
   void differentiate(const float* weights, const T* d_context, const float* d_weights, T* d_query,
                      T* d_keys, T* d_values) const {
     const Buffer memory(of.steps * of.length);
     float* d_scores = memory.data();
-    multiply(Operand<T>{{d_context, of.value_units}},
-             Operand<T>{{values, of.value_units}, true}, d_scores, of.steps, of.value_units,
-             of.length);
+    scores(d_context, values, d_scores, of.value_units);
     for (int64_t t = 0; t < of.steps; ++t) {
       float *d = d_scores + t * of.length, mean = 0;
       const float* weight = weights + t * of.length;
@@ -101,18 +101,9 @@ struct Source {
       }
       for (int64_t s = 0; s < of.length; ++s) d[s] = weight[s] * (d[s] - mean);
     }
-    const auto product = [&](const auto& a, const auto& b, T* to, int64_t rows, int64_t depth,
-                             int64_t columns) {
-      const Rounding<T> result(to, rows * columns);
-      multiply(a, b, result.data(), rows, depth, columns);
-      result.finish(this_thread());
-    };
-    product(Operand<float>{{d_scores, of.length}}, Operand<T>{{keys, of.units}}, d_query, of.steps,
-            of.length, of.units);
-    product(Operand<float>{{d_scores, of.length}, true}, Operand<T>{{query, of.units}}, d_keys,
-            of.length, of.steps, of.units);
-    product(Operand<float>{{weights, of.length}, true}, Operand<T>{{d_context, of.value_units}},
-            d_values, of.length, of.steps, of.value_units);
+    weighted(d_scores, false, keys, d_query, of.units);
+    weighted(d_scores, true, query, d_keys, of.units);
+    weighted(weights, true, d_context, d_values, of.value_units);
   }
 };
 

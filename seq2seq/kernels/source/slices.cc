@@ -1,9 +1,8 @@
-// The op Seq2seqSumOfSlices: a gradient of some of a table's rows as one of all of them.
+// The op Seq2seqMergedSlices: the gradient of some of a table's rows, with each row once.
 //
-// Each thread clears some rows and adds what belongs to them, in the order of the slices: so the
-// sums are the same with any number of threads.
-//
-// Shapes: slices (count, width), indices (count), rows (), sums (rows, width). Floats are float32.
+// Shapes: slices (count, width), indices (count), rows (); merged (merged_rows, width), in the order
+// in which rows first occur; slots (rows): which row of merged is that of a row of the table, -1 where
+// none. Slices of a row are added in their order.
 #include <algorithm>
 #include <cstring>
 
@@ -14,9 +13,9 @@
 namespace seq2seq {
 namespace {
 
-constexpr int64_t kFloatsInTurn = 1 << 16;
+constexpr int64_t kColumnsInTurn = 64;
 
-void sum_of_slices(bool, const Call& call) {
+void merged_slices(bool, const Call& call) {
   const Tensor slices = call.input(0), indices = call.input(1);
   const int64_t rows = *call.input_data<int32_t>(2), width = slices.dim(1), count = indices.size();
   const int32_t* at = indices.data_if_any<int32_t>();
@@ -24,26 +23,34 @@ void sum_of_slices(bool, const Call& call) {
   if (std::any_of(at, at + count, [&](int32_t row) { return row < 0 || row >= rows; })) {
     throw std::invalid_argument("an index is not one of the table's rows");
   }
-  const Tensor sums = call.output(0, {rows, width});
-  const Pieces pieces(rows, std::max<int64_t>(1, kFloatsInTurn / std::max<int64_t>(1, width)));
+  const Tensor slots = call.output(1, {rows});
+  int32_t* slot = slots.data<int32_t>();
+  std::fill(slot, slot + rows, -1);
+  int32_t merged_rows = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    if (slot[at[i]] < 0) slot[at[i]] = merged_rows++;
+  }
+  const Tensor merged = call.output(0, {merged_rows, width});
+  const Pieces pieces(width, kColumnsInTurn);
   const Threads::Turn turn(threads());
   threads().run(pieces.count, [&](int64_t p) {
-    const int64_t begin = pieces.begin(p), end = pieces.begin(p + 1);
-    float* to = sums.data<float>();
-    std::memset(to + begin * width, 0, (end - begin) * width * sizeof(float));
+    const int64_t begin = pieces.begin(p), length = pieces.length(p);
+    float* const to = merged.data<float>() + begin;
+    for (int64_t row = 0; row < merged_rows; ++row) {
+      std::memset(to + row * width, 0, length * sizeof(float));
+    }
     for (int64_t i = 0; i < count; ++i) {
-      if (at[i] < begin || at[i] >= end) continue;
-      const float* from = slices.data<float>() + i * width;
-      float* row = to + at[i] * width;
-      for (int64_t j = 0; j < width; ++j) row[j] += from[j];
+      const float* from = slices.data<float>() + i * width + begin;
+      float* row = to + slot[at[i]] * width;
+      for (int64_t j = 0; j < length; ++j) row[j] += from[j];
     }
   });
 }
 
 const bool registered =
-    register_op<kNoFlag, sum_of_slices>({"Seq2seqSumOfSlices",
+    register_op<kNoFlag, merged_slices>({"Seq2seqMergedSlices",
                                          {"slices: float", "indices: int32", "rows: int32"},
-                                         {"sums: float"},
+                                         {"merged: float", "slots: int32"},
                                          {}});
 
 }  // namespace

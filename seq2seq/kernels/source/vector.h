@@ -1,6 +1,7 @@
 // Vectors of float32 as wide as the processor's registers.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -94,6 +95,32 @@ inline void store(BFloat16* to, Vector values, int count) {
 #endif
 }
 
+// Stores values that nobody will want soon: past the caches, where that can be done.
+inline void stream(float* to, Vector values, int count) {
+#if defined(__AVX512F__)
+  if (count == kLanes && reinterpret_cast<uintptr_t>(to) % sizeof(Vector) == 0) {
+    return _mm512_stream_ps(to, reinterpret_cast<__m512>(values));
+  }
+#endif
+  store(to, values, count);
+}
+
+// Has to be called after `stream`, before another thread reads.
+inline void finish_streams() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
+}
+
+inline Vector root(Vector values) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vector>(_mm512_sqrt_ps(reinterpret_cast<__m512>(values)));
+#else
+  for (int i = 0; i < kLanes; ++i) values[i] = std::sqrt(values[i]);
+  return values;
+#endif
+}
+
 // Calls `body` with the position and the size of every vector of `size` elements.
 template <typename Body>
 inline void each_vector(int64_t size, const Body& body) {
@@ -103,9 +130,13 @@ inline void each_vector(int64_t size, const Body& body) {
 }
 
 inline float sum_of_lanes(Vector values) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps(reinterpret_cast<__m512>(values));
+#else
   float sum = 0;
   for (int i = 0; i < kLanes; ++i) sum += values[i];
   return sum;
+#endif
 }
 
 inline float highest_lane(Vector values) {
