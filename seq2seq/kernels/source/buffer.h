@@ -8,8 +8,6 @@
 #include <new>
 #include <vector>
 
-#include "large_pages.h"
-
 namespace seq2seq {
 
 // Blocks that no buffer uses now. They are kept: memory that is given back has to be asked for
@@ -36,7 +34,6 @@ class SpareBlocks {
     }
     void* block = std::aligned_alloc(64, size * sizeof(float));
     if (block == nullptr) throw std::bad_alloc();
-    prefer_large_pages(block, size * static_cast<int64_t>(sizeof(float)));
     return static_cast<float*>(block);
   }
 

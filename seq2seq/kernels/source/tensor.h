@@ -12,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include "large_pages.h"
 #include "vector.h"
 
 namespace seq2seq {
@@ -82,7 +81,6 @@ class Call {
         context_, &reused_input, reused_input < 0 ? 0 : 1, index, dims.data(),
         static_cast<int>(dims.size()), nullptr, status.get());
     check(status);
-    prefer_large_pages(TF_TensorData(tensor), static_cast<int64_t>(TF_TensorByteSize(tensor)));
     return Tensor(tensor);
   }
 
