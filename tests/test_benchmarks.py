@@ -193,6 +193,8 @@ def test_ratios_compare_with_the_best_peer():
         "torch": figures(150.0),
         "torch_tuned": figures(200.0),
         "torch_bf16": figures(400.0),
+        "torch_fused": figures(240.0),
+        "torch_fused_bf16": figures(500.0),
         "joeynmt": figures(20.0),
         "joeynmt_tuned": figures(50.0),
     }
@@ -203,6 +205,8 @@ def test_ratios_compare_with_the_best_peer():
             "over_keras": 3.0,
             "bf16_over_float32": 3.0,
             "bf16_over_bf16": 1.5,
+            "over_fused_torch": 1.25,
+            "bf16_over_fused_bf16": 1.2,
             "over_joeynmt": 6.0,
             "bf16_over_joeynmt": 12.0,
             "share_of_limit": 0.8,
