@@ -16,9 +16,10 @@ _GROUPS = {
     "recurrent loops": r"(^|/)while(_\d+)?/|:Seq2seq(Lstm|Gru)\w*$",
     "loss": r"(^|/)loss/|CrossEntropy|:Seq2seqLogit\w*$",
     "dropout": r"dropout\w*/|:Seq2seqDropout\w*$",
-    "optimizer": r":(Seq2seqClip|Resource(Sparse)?Apply)\w*$",
+    "optimizer": r":(Seq2seq(Adam|Clip|Merged)|Resource(Sparse)?Apply)\w*$",
     "matrix products": r":\w*(MatMul|Einsum)\w*$|:Seq2seqDense\w*$",
-    "embedding lookups": r"embedding\w*/.*:\w*Gather\w*$|:UnsortedSegmentSum$",
+    "attention": r":Seq2seqDotAttention\w*$",
+    "embedding lookups": r"embedding\w*/.*:\w*Gather\w*$|:UnsortedSegmentSum$|:Seq2seqRows$",
 }
 """Group to what the ops of it look like, as `name:Type`; the first that fits is it."""
 
