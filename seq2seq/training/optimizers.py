@@ -51,7 +51,8 @@ class Adam(keras.optimizers.Adam):
         for gradient, variable in zip(gradients, trainable_variables, strict=True):
             index = self._get_variable_index(variable)
             moments = self._momentums[index].value, self._velocities[index].value
-            adam_step(variable.value, *moments, gradient, numbers)
+            value = variable.value if isinstance(variable, keras.Variable) else variable
+            adam_step(value, *moments, gradient, numbers)
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor

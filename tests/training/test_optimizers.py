@@ -66,6 +66,16 @@ def test_a_norm_that_is_not_finite_makes_all_weights_nan(way, bad):
     assert all(np.isnan(variable).all() for variable in variables)
 
 
+def test_variables_of_tensorflow_are_trained_too(way):
+    results = []
+    for optimizer in (optimizers.Adam(0.1), keras.optimizers.Adam(0.1)):
+        variables = [tf.Variable([1.0, 2.0])]
+        optimizer.build(variables)
+        optimizer.apply([tf.constant([0.5, -1.0])], variables)
+        results.append(variables[0].numpy())
+    np.testing.assert_allclose(*results, rtol=1e-6)
+
+
 def test_an_unused_variable_is_left_alone(way):
     variables = [keras.Variable([1.0]), keras.Variable([2.0])]
     optimizer = optimizers.Adam(0.1, global_clipnorm=1.0)

@@ -62,6 +62,9 @@ void adam(bool, const Call& call) {
                   variable.size() >= kStreamed};
   const float* d = gradient.data<float>();
   const int64_t rows = slots.size(), width = rows ? variable.size() / rows : 1;
+  if (rows ? gradient.dim(1) != width : gradient.size() != variable.size()) {
+    throw std::invalid_argument("the gradient has another shape than its variable");
+  }
   const Pieces pieces(rows ? rows : variable.size(),
                       std::max<int64_t>(1, kFloatsInTurn / std::max<int64_t>(1, width)));
   const Threads::Turn turn(threads());
