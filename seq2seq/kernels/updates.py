@@ -28,10 +28,11 @@ def merged(gradient: tf.Tensor | tf.IndexedSlices) -> Merged:
         or gradient.dense_shape is None
         or gradient.values.shape.rank != 2
     ):
-        return Merged(tf.convert_to_tensor(gradient), tf.zeros(0, tf.int32))
+        dense = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
+        return Merged(dense, tf.zeros(0, tf.int32))
     return Merged(
         *library().seq2seq_merged_slices(
-            slices=gradient.values,
+            slices=tf.cast(gradient.values, tf.float32),
             indices=tf.cast(gradient.indices, tf.int32),
             rows=tf.cast(gradient.dense_shape[0], tf.int32),
         )

@@ -16,38 +16,41 @@ class Adam(keras.optimizers.Adam):
 
     Where kernels are usable each variable and its moments are read once and written once in a step;
     clipping by global norm is a factor within; and gradients of embeddings are never made dense,
-    although Adam moves every row at every step. Elsewhere, and with an option that this leaves out,
-    the update of a variable is one operation.
+    although Adam moves every row at every step. Elsewhere, with `clipnorm` or `clipvalue`, and
+    where gradients are accumulated, the update of a variable is one operation; with `amsgrad`, and
+    under a strategy of distribution, it is Keras' own.
 
     Example:
         >>> Adam(learning_rate=1e-3, global_clipnorm=1.0)
     """
 
-    def _fused(self, variables: Sequence[Any]) -> bool:
+    def _fused(self) -> bool:
         left_out = self.amsgrad or self.clipnorm or self.clipvalue
         return (
             not (left_out or self.gradient_accumulation_steps or tf.distribute.has_strategy())
-            and all(variable.dtype == "float32" for variable in variables)
+            and all(variable.dtype == "float32" for variable in self._trainable_variables)
             and usable(tf.float32, training=True)
         )
 
     def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
-        if self._fused(self._trainable_variables):
+        if self._fused():
             return list(grads)  # clipped by the update
         return super()._clip_gradients([tf.convert_to_tensor(grad) for grad in grads])
 
     def _backend_update_step(
         self, grads: Sequence[Any], trainable_variables: Sequence[Any], learning_rate: Any
     ) -> None:
-        if not self._fused(self._trainable_variables):
+        if not self._fused():
             super()._backend_update_step(grads, trainable_variables, learning_rate)
             return
         gradients = [merged(grad) for grad in grads]
-        scale = clipping_scale(gradients, self.global_clipnorm) if self.global_clipnorm else 1.0
+        limit = self.global_clipnorm or 0.0
+        scale = clipping_scale(gradients, limit) if limit > 0 else 1.0
         step = tf.cast(self.iterations + 1, tf.float32)
-        correction = tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        beta_1, beta_2 = float(self.beta_1), float(self.beta_2)
+        correction = tf.sqrt(1 - tf.pow(beta_2, step)) / (1 - tf.pow(beta_1, step))
         step_size = tf.cast(learning_rate, tf.float32) * correction
-        numbers = tf.stack([step_size, self.beta_1, self.beta_2, self.epsilon, scale])
+        numbers = tf.stack([step_size, beta_1, beta_2, float(self.epsilon), scale])
         for gradient, variable in zip(gradients, trainable_variables, strict=True):
             index = self._get_variable_index(variable)
             moments = self._momentums[index].value, self._velocities[index].value

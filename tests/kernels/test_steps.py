@@ -304,7 +304,32 @@ def test_dot_attention(width, length):
     assert not context.numpy()[1].any()
 
 
-@pytest.mark.parametrize("width", [1, 13])
+@pytest.mark.parametrize(
+    ("width", "length"), [(1, 1), (13, 9), (64, 64), (3, 130), (65, 9), (9, 65)]
+)
+def test_dot_attention_and_its_gradients_are_those_of_tensorflow(width, length):
+    operands = [
+        tf.constant(drawn(3, *shape)) / 4 for shape in ((width, 20), (length, 20), (length, 37))
+    ]
+    mask = tf.sequence_mask([length, 0, (length + 1) // 2], length)
+    d_context, d_weights = drawn(3, width, 37), drawn(3, width, length)
+
+    def plain(query, keys, values, mask):
+        scores = tf.where(mask[:, tf.newaxis], query @ tf.linalg.matrix_transpose(keys), -1e9)
+        weights = tf.nn.softmax(scores) * tf.cast(mask, tf.float32)[:, tf.newaxis]
+        return weights @ values, weights
+
+    found = []
+    for attend in (dot_attention, plain):
+        with tf.GradientTape() as tape:
+            tape.watch(operands)
+            results = attend(*operands, mask)
+        found.append([*results, *tape.gradient(results, operands, [d_context, d_weights])])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("width", [1, 13, 70])
 def test_dot_attention_in_bfloat16(width):
     shapes = (3, width, 20), (3, 9, 20), (3, 9, 37)
     operands = [rounded(drawn(*shape)) / 4 for shape in shapes]

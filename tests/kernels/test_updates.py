@@ -72,10 +72,19 @@ def test_a_step_is_that_of_the_paper(rows, width, sparse, scale):
         np.testing.assert_allclose(found, value, rtol=1e-5, atol=1e-6)
 
 
-def test_a_gradient_of_another_shape_is_refused():
+@pytest.mark.parametrize(
+    "gradient",
+    [
+        Merged(tf.ones((4, 2)), tf.zeros(0, tf.int32)),
+        Merged(tf.ones((3, 4)), tf.zeros(0, tf.int32)),
+        Merged(tf.ones((4, 2)), tf.zeros(4, tf.int32)),
+        Merged(tf.ones((3, 3)), tf.zeros(3, tf.int32)),
+    ],
+)
+def test_a_gradient_of_another_shape_is_refused(gradient):
     variables = [tf.Variable(tf.ones((4, 3))) for _ in range(3)]
     with pytest.raises(tf.errors.InternalError, match="another shape"):
-        adam_step(*variables, merged(tf.ones((4, 2))), tf.ones(5))
+        adam_step(*variables, gradient, tf.ones(5))
 
 
 def test_who_read_a_variable_before_keeps_what_was_there():

@@ -15,6 +15,7 @@ PAIRS = [
     (optimizers.Adam, keras.optimizers.Adam, {"clipvalue": 0.1, "gradient_accumulation_steps": 2}),
     (optimizers.AdamW, keras.optimizers.AdamW, {"weight_decay": 0.1, "global_clipnorm": 5.0}),
     (optimizers.Adam, keras.optimizers.Adam, {"global_clipnorm": 1e6, "epsilon": 1e-4}),
+    (optimizers.Adam, keras.optimizers.Adam, {"beta_1": 0, "global_clipnorm": -1.0}),
 ]
 
 
@@ -72,6 +73,17 @@ def test_variables_of_tensorflow_are_trained_too(way):
         variables = [tf.Variable([1.0, 2.0])]
         optimizer.build(variables)
         optimizer.apply([tf.constant([0.5, -1.0])], variables)
+        results.append(variables[0].numpy())
+    np.testing.assert_allclose(*results, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float64])
+def test_gradients_of_other_types_are_taken(way, dtype):
+    results = []
+    for optimizer in (optimizers.Adam(0.1), keras.optimizers.Adam(0.1)):
+        variables = [keras.Variable([1.0, 2.0])]
+        optimizer.build(variables)
+        optimizer.apply([tf.constant([0.5, -1.0], dtype)], variables)
         results.append(variables[0].numpy())
     np.testing.assert_allclose(*results, rtol=1e-6)
 

@@ -5,6 +5,7 @@
 // variable, m and v of one shape. The gradient is of that shape, too, and slots are empty; or it has
 // some of the rows, and slots (rows) say which one is that of a row of the variable, -1 where none.
 #include <algorithm>
+#include <stdexcept>
 
 #include "product.h"
 #include "tensor.h"
@@ -61,17 +62,20 @@ void adam(bool, const Call& call) {
                   {outputs[0].data<float>(), outputs[1].data<float>(), outputs[2].data<float>()},
                   variable.size() >= kStreamed};
   const float* d = gradient.data<float>();
-  const int64_t rows = slots.size(), width = rows ? variable.size() / rows : 1;
-  if (rows ? gradient.dim(1) != width : gradient.size() != variable.size()) {
-    throw std::invalid_argument("the gradient has another shape than its variable");
-  }
-  const Pieces pieces(rows ? rows : variable.size(),
+  const int64_t rows = slots.size(), size = variable.size();
+  const bool fits = rows ? rows == variable.dim(0) && rows * gradient.dim(1) == size
+                         : gradient.dims() == variable.dims();
+  if (!fits) throw std::invalid_argument("the gradient has another shape than its variable");
+  const int64_t width = rows ? size / rows : kLanes;  // where there are no rows, cut into vectors
+  const Pieces pieces(rows ? rows : (size + kLanes - 1) / kLanes,
                       std::max<int64_t>(1, kFloatsInTurn / std::max<int64_t>(1, width)));
   const Threads::Turn turn(threads());
   threads().run(pieces.count, [&](int64_t p) {
-    const int64_t begin = pieces.begin(p), length = pieces.length(p);
-    if (rows == 0) step.update(begin, length, d + begin);
-    for (int64_t row = begin; rows && row < begin + length; ++row) {
+    const int64_t begin = pieces.begin(p), end = pieces.begin(p + 1);
+    if (rows == 0) {
+      step.update(begin * width, std::min(end * width, size) - begin * width, d + begin * width);
+    }
+    for (int64_t row = begin; rows && row < end; ++row) {
       const int32_t slot = slots.data<int32_t>()[row];
       step.update(row * width, width, slot < 0 ? nullptr : d + slot * width);
     }

@@ -16,7 +16,8 @@
 namespace seq2seq {
 namespace {
 
-constexpr int64_t kShort = 64;  // steps and sources up to here are worth no packing
+// Of so few steps, or of short ones and short sources, products are worth no packing.
+constexpr int64_t kFew = 8, kShort = 64;
 
 struct Sizes {
   int64_t batch, steps, units, length, value_units;
@@ -26,7 +27,7 @@ struct Sizes {
         units(query.dim(2)),
         length(keys.dim(1)),
         value_units(values.dim(2)) {}
-  bool are_small() const { return steps <= kShort && length <= kShort; }
+  bool are_small() const { return steps <= kFew || (steps <= kShort && length <= kShort); }
 };
 
 // Turns scores into weights that are 0 where nothing is real, and add up to 1 elsewhere.

@@ -19,7 +19,7 @@ struct Factors {
 
 constexpr int kUnpackedRows = 7, kUnpackedVectors = 2, kUnpackedColumns = 2 * kLanes;
 
-// Some rows of C = A * B, on as many columns as there are vectors, or fewer.
+// Some rows of C = A * B, on as many columns as the vectors hold, or fewer.
 template <typename T, int rows>
 void multiply_some(const Factors& a, const Matrix<const T>& b, const Matrix<T>& c, int64_t row,
                    int64_t depth, int64_t column, int columns) {
