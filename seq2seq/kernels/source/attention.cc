@@ -6,7 +6,6 @@
 // (batch, steps, value_units), weights (batch, steps, source_length), their gradient may be empty.
 // Weights and their gradient are float32.
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "elementwise.h"
