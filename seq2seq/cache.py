@@ -1,13 +1,14 @@
 """Folders that are computed once and kept: where they lie, and how they come into being."""
 
+import logging
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from seq2seq.errors import UserError
+from seq2seq.files import damaged_files, whole_folder
+
+log = logging.getLogger(__name__)
 
 
 def cache_directory() -> Path:
@@ -17,10 +18,11 @@ def cache_directory() -> Path:
 
 
 def ensure_directory(target: Path, write: Callable[[Path], object]) -> Path:
-    """Returns `target`, written first where it does not exist yet.
+    """Returns `target`, written first where it does not exist yet or is damaged.
 
     The content is written aside and renamed when complete, so an interrupted run leaves nothing
-    half-written, and of two processes that write at once the first one wins.
+    half-written, and of two processes that write at once the first one wins. Its files are
+    compared with their checksums each time.
 
     Args:
         target: The folder to return.
@@ -29,32 +31,18 @@ def ensure_directory(target: Path, write: Callable[[Path], object]) -> Path:
     Raises:
         UserError: If the folder cannot be written.
     """
-    if target.is_dir():
+    damaged = damaged_files(target) if target.is_dir() else []
+    if target.is_dir() and not damaged:
         return target
+    if damaged:
+        log.warning("%s is damaged (%s) and made anew", target, ", ".join(damaged))
     try:
-        with whole_folder(target) as aside:
+        with whole_folder(target, replace=bool(damaged)) as aside:
             write(aside)
     except OSError as error:
-        if not target.is_dir():
+        if damaged or not target.is_dir():
             raise UserError(
                 f"The folder {target} cannot be written ({error.strerror or error}). Make room or "
                 "give access, or set the variable XDG_CACHE_HOME to another place for caches."
             ) from error
     return target
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """Gives an empty folder to fill, which then becomes `target`; if that fails, nothing is left.
-
-    Raises:
-        OSError: If it cannot be written, or `target` is there already and not empty.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield aside
-        aside.chmod(0o755)
-        aside.rename(target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

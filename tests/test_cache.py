@@ -65,3 +65,16 @@ def test_two_at_once_give_one_complete_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
     contents = [(tmp_path / "target" / name).read_text() for name in "ab"]
     assert contents in (["one", "one"], ["two", "two"])
+
+
+def test_a_damaged_folder_is_made_anew_and_said(tmp_path, caplog):
+    target = tmp_path / "target"
+    for text in ("right", "right"):
+        ensure_directory(target, lambda path, text=text: (path / "a").write_text(text))
+        (target / "a").write_text("wrong")
+    ensure_directory(target, lambda path: (path / "a").write_text("right"))
+    assert (target / "a").read_text() == "right"
+    assert [r.getMessage() for r in caplog.records] == [
+        f"{target} is damaged (a) and made anew",
+        f"{target} is damaged (a) and made anew",
+    ]

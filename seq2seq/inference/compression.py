@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.cache import whole_folder
+from seq2seq.files import whole_folder
 from seq2seq.errors import UserError
 from seq2seq.tasks.model_folder import WEIGHTS, model_folder, set_precision
 

@@ -12,7 +12,7 @@ import keras
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import __version__
-from seq2seq.cache import whole_folder
+from seq2seq.files import whole_folder
 from seq2seq.config import build, check_nodes, load, locate, nodes
 from seq2seq.errors import UserError
 from seq2seq.tasks.base import Task

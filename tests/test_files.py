@@ -1,0 +1,80 @@
+import hashlib
+import json
+import os
+
+import pytest
+
+from seq2seq.files import (
+    CHECKSUMS,
+    damaged_files,
+    remove_unfinished,
+    whole_file,
+    whole_folder,
+    write_text,
+)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "übersetzt\n")
+    assert path.read_bytes() == b"\xc3\xbcbersetzt\n"
+    with pytest.raises(KeyboardInterrupt), whole_file(path) as aside:
+        aside.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"\xc3\xbcbersetzt\n"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_is_replaced_whole_or_stays(tmp_path):
+    target = tmp_path / "model"
+    with whole_folder(target) as aside:
+        write_text(aside / "weights", "first")
+    with pytest.raises(OSError), whole_folder(target):
+        pass
+    with pytest.raises(ValueError), whole_folder(target, replace=True) as aside:
+        raise ValueError
+    assert (target / "weights").read_text() == "first"
+    with whole_folder(target, replace=True) as aside:
+        write_text(aside / "weights", "second")
+    assert (target / "weights").read_text() == "second"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_checksums_are_those_of_hashlib(tmp_path):
+    with whole_folder(tmp_path / "t") as aside:
+        write_text(aside / "sub" / "a", "content")
+    sums = json.loads((tmp_path / "t" / CHECKSUMS).read_text())
+    assert sums == {"sub/a": [7, hashlib.sha256(b"content").hexdigest()]}
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "removed", "grown"])
+def test_any_damage_to_a_file_is_seen(tmp_path, damage):
+    with whole_folder(tmp_path / "t") as folder:
+        (folder / "a").write_bytes(bytes(range(256)))
+        (folder / "b").write_bytes(b"")
+    path = tmp_path / "t" / "a"
+    assert damaged_files(tmp_path / "t") == []
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    changed = {"cut": content[:-8], "flipped": content, "emptied": b"", "grown": content + b"x"}
+    path.unlink() if damage == "removed" else path.write_bytes(changed[damage])
+    assert damaged_files(tmp_path / "t") == ["a"]
+
+
+@pytest.mark.parametrize("text", ["", "[", "[]", '{"a": 1}', "[" * 100_000, '{"a": ["x", 1]}'])
+def test_unreadable_checksums_are_damage(tmp_path, text):
+    (tmp_path / CHECKSUMS).write_text(text)
+    assert damaged_files(tmp_path) == [CHECKSUMS]
+
+
+def test_leftovers_of_killed_writers_are_removed(tmp_path):
+    pid = os.fork()
+    if not pid:
+        with whole_file(tmp_path / "a") as aside:
+            aside.write_text("half")
+            os._exit(1)
+    os.waitpid(pid, 0)
+    (tmp_path / "kept").write_text("")
+    assert len(os.listdir(tmp_path)) == 2
+    remove_unfinished(tmp_path)
+    assert os.listdir(tmp_path) == ["kept"]
