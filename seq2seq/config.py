@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from types import UnionType
@@ -18,6 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.errors import UserError
+from seq2seq.yaml_files import load
 
 
 def folder(name: str) -> Path:
@@ -67,12 +68,17 @@ def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
     return f"; the nearest is '{found[0]}'" if found else ""
 
 
-def composed(overrides: list[str], name: str = "train") -> DictConfig:
+def composed(
+    overrides: list[str],
+    name: str = "train",
+    check: Callable[[DictConfig], object] | None = None,
+) -> DictConfig:
     """Composes and checks the config of one run.
 
     Args:
         overrides: Hydra overrides.
         name: The primary config: `conf/train.yaml`, or one that was stored with `store_config`.
+        check: Called with the config before what it names is imported; it may raise.
 
     Raises:
         UserError: If an override or a key is wrong.
@@ -84,6 +90,8 @@ def composed(overrides: list[str], name: str = "train") -> DictConfig:
         raise UserError(explain(error, overrides, name)) from error
     finally:
         GlobalHydra.instance().clear()
+    if check is not None:
+        check(config)
     check_keys(config)
     return config
 
@@ -134,12 +142,21 @@ def check_keys(config: DictConfig) -> None:
     Raises:
         UserError: If a key is unknown, a required value is missing, or a target cannot be found.
     """
+    check_top_level(config)
+    check_values(config)
+    check_nodes(config)
+
+
+def check_top_level(config: DictConfig) -> None:
+    """Checks the top-level keys.
+
+    Raises:
+        UserError: If one is unknown.
+    """
     known = top_level_keys()
     for key in map(str, config):
         if key not in known:
             raise UserError(f"{key}: no such config key{nearest(key, known)}.")
-    check_values(config)
-    check_nodes(config)
 
 
 def top_level_keys() -> list[str]:
@@ -231,21 +248,6 @@ def fits(value: Any, wanted: Any) -> bool:
     return True
 
 
-def load(path: Path) -> DictConfig:
-    """Reads a config that a run saved.
-
-    Raises:
-        UserError: If it is missing or not a mapping.
-    """
-    try:
-        config = OmegaConf.load(path)
-    except Exception as error:  # yaml raises many kinds, with the line in the message
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(config, DictConfig):
-        raise UserError(f"{path}: must be a mapping of keys to values")
-    return config
-
-
 def build(config: DictConfig, key: str, **arguments: Any) -> Any:
     """Builds the object that a node names.
 
@@ -258,7 +260,11 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
         UserError: If a value is impossible, naming the key.
     """
     try:
-        return hydra.utils.instantiate(config[key], **arguments)
+        if not arguments:
+            return hydra.utils.instantiate(config[key])
+        # Not merged into the config, where what they hold could name classes or refer to keys.
+        make = hydra.utils.instantiate(config[key], _partial_=True)
+        return _called(make, key, arguments)
     except InstantiationException as error:
         cause = error.__cause__
         while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
@@ -269,3 +275,15 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
         path = where.group(1) if where else key
         path = path if path.startswith(key) else f"{key}.{path}"
         raise UserError(f"{path}: {cause or error}") from error
+
+
+def _called(make: Callable[..., Any], key: str, arguments: Mapping[str, Any]) -> Any:
+    """Calls a constructor as Hydra does: whatever it raises names the key.
+
+    Raises:
+        InstantiationException: If the constructor raises.
+    """
+    try:
+        return make(**arguments)
+    except Exception as error:
+        raise InstantiationException(f"full_key: {key}") from error

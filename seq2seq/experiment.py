@@ -27,6 +27,7 @@ from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.interrupt import TrainingInterrupted
+from seq2seq.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,11 @@ EVALUATED = ("validation", "test")
 
 
 def run(
-    config: DictConfig, run_folder: Path, tags: dict[str, str], console: Console
+    config: DictConfig,
+    run_folder: Path,
+    tags: dict[str, str],
+    console: Console,
+    trust: Trust = (),
 ) -> dict[str, Any]:
     """Trains, evaluates and tracks one run.
 
@@ -43,6 +48,7 @@ def run(
         run_folder: Where everything the run makes is kept.
         tags: What to find the tracked run by, such as its recipe.
         console: Where a person follows the run.
+        trust: Modules and classes of one's own that runs may name of which this one takes weights.
 
     Returns:
         The content of `metrics.json`.
@@ -67,7 +73,7 @@ def run(
         model = build(config, "model", **task.model_arguments())
         log.info("model: %s parameters", f"{model.training_model.count_params():,}")
         task.initialize(model)
-        trainer.callbacks |= build(config, "initial_encoder").give(task, model)
+        trainer.callbacks |= build(config, "initial_encoder").give(task, model, trust)
         for callback in trainer.callbacks.values():
             if isinstance(callback, RunCallback):
                 callback.watch(task, model, data, run_folder, tracker.log_folder)

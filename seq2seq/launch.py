@@ -2,12 +2,13 @@
 
 import argparse
 import functools
+import re
 import shlex
 import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -21,14 +22,26 @@ from rich.console import Console
 
 from seq2seq.config import (
     check_keys,
+    check_top_level,
     composed,
     folder,
-    load,
     register_recipe,
     store_config,
 )
 from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
 from seq2seq.tracking.base import RUN_ID_FILE
+from seq2seq.trust import Trust, check_config, check_trust, load_saved, plain_values
+from seq2seq.yaml_files import load
+
+Check = Callable[[DictConfig], object]
+"""Raises if a config names what is not trusted."""
+
+LAUNCHER = re.compile(
+    r"hydra/launcher=\w+|hydra\.sweep\.dir=[^$]*"
+    r"|\+*hydra\.launcher\.(n_jobs|cpus_per_task|gpus_per_node|mem_gb|nodes|partition|tasks_per_node"
+    r"|timeout_min|array_parallelism|submitit_folder)=[\w./-]+"
+)
+"""The overrides of Hydra's own config that a resumed sweep may have been begun with."""
 
 CRASHED = 1
 """The exit code of a sweep with a trial that failed by no mistake of the user."""
@@ -47,16 +60,16 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     Raises:
         UserError: If the arguments are wrong.
     """
-    flags, overrides = _parsed(arguments)
+    flags, overrides, trust = _parsed(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     resumed = [a.removeprefix("resume=") for a in overrides if a.startswith("resume=")]
     if resumed:
         rest = [a for a in overrides if not a.startswith("resume=")]
         if (Path(resumed[-1]) / "sweep.json").is_file():
-            return _resume_sweep(Path(resumed[-1]), flags, rest, debug)
-        return _resume(Path(resumed[-1]), flags, rest, debug)
+            return _resume_sweep(Path(resumed[-1]), flags, rest, debug, trust)
+        return _resume(Path(resumed[-1]), flags, rest, debug, trust)
     if "--multirun" in flags:
-        return _sweep(overrides, debug)
+        return _sweep(overrides, debug, trust)
     overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in overrides]
     parsed = _checked(overrides)
     folders = [str(o.value()) for o in parsed if o.key_or_group == "hydra.run.dir"]
@@ -68,7 +81,8 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     def job(config: DictConfig) -> None:
         runtime = HydraConfig.get().runtime
         run_folder = Path(runtime.output_dir)
-        codes.append(_run(config, run_folder, tags_of(runtime.choices), debug, resumed=False))
+        tags = tags_of(runtime.choices)
+        codes.append(_run(config, run_folder, tags, debug, resumed=False, trust=trust))
 
     before = sys.argv
     sys.argv = ["seq2seq train", *flags, *overrides]
@@ -79,19 +93,26 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     return max(codes, default=0)
 
 
-def _sweep(arguments: list[str], debug: bool, sweep_folder: Path | None = None) -> int:
+def _sweep(
+    arguments: list[str], debug: bool, trust: Trust, sweep_folder: Path | None = None
+) -> int:
     """Runs the trials of a sweep, or those that are left of one."""
     from seq2seq.sweeps.run import run_sweep
 
     if not any(argument.startswith("sweep=") for argument in arguments):
         arguments = ["sweep=grid", *arguments]
     overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in arguments]
-    job = functools.partial(_trial, debug=debug)
-    parsed = _checked(overrides)
+    check: Check | None = None
+    if sweep_folder is not None:  # which may be a stranger's
+        check = functools.partial(check_config, place=str(sweep_folder), trust=trust)
+    job = functools.partial(_trial, debug=debug, trust=trust, check=check)
+    parsed = _checked(overrides, check)
     return run_sweep(arguments, overrides, parsed, job, Console(stderr=True), sweep_folder)
 
 
-def _resume_sweep(sweep_folder: Path, flags: list[str], overrides: list[str], debug: bool) -> int:
+def _resume_sweep(
+    sweep_folder: Path, flags: list[str], overrides: list[str], debug: bool, trust: Trust
+) -> int:
     """Goes on with a sweep; another process may be at work on it."""
     from seq2seq.sweeps.study import read_sweep
 
@@ -106,11 +127,29 @@ def _resume_sweep(sweep_folder: Path, flags: list[str], overrides: list[str], de
     keys = {override.partition("=")[0] for override in overrides}
     begun = read_sweep(sweep_folder)["arguments"]
     kept = [argument for argument in begun if argument.partition("=")[0] not in keys]
-    return _sweep([*kept, *overrides], debug, sweep_folder)
+    _refuse_commands(kept, sweep_folder, trust)
+    return _sweep([*kept, *overrides], debug, trust, sweep_folder)
 
 
-def _trial(config: DictConfig, debug: bool) -> int:
+def _refuse_commands(arguments: list[str], sweep_folder: Path, trust: Trust) -> None:
+    """Refuses saved arguments by which a launcher would run commands, or Hydra other configs.
+
+    Raises:
+        UserError: If there is one, unless `hydra` is trusted.
+    """
+    for argument in arguments:
+        changes_hydra = argument.lstrip("+~").startswith("hydra")
+        if changes_hydra and not LAUNCHER.fullmatch(argument) and "hydra" not in trust:
+            raise UserError(
+                f"resume={sweep_folder}: the sweep was begun with {argument}, which may run "
+                "commands. If you trust it, say so: --trust hydra"
+            )
+
+
+def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -> int:
     """Runs one trial of a sweep, or goes on with it; launchers call it wherever they like."""
+    if check is not None:
+        check(config)
     runtime, sweep = HydraConfig.get().runtime, HydraConfig.get().sweep
     run_folder, sweep_folder = Path(runtime.output_dir), Path(sweep.dir)
     tags = {**tags_of(runtime.choices), "trial": str(sweep.subdir)}
@@ -128,7 +167,7 @@ def _trial(config: DictConfig, debug: bool) -> int:
                 "pruner": config.sweep.pruner,
             }
     try:
-        return _run(config, run_folder, tags, debug, resumed=True, go_on=sweep_folder)
+        return _run(config, run_folder, tags, debug, resumed=True, go_on=sweep_folder, trust=trust)
     except Exception as error:  # one trial that fails does not end the sweep
         (run_folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         message = f"seq2seq: error: {type(error).__name__}: {error} (see {run_folder}/error.txt)"
@@ -136,7 +175,7 @@ def _trial(config: DictConfig, debug: bool) -> int:
         return CRASHED
 
 
-def _checked(overrides: list[str]) -> list[Override]:
+def _checked(overrides: list[str], check: Check | None = None) -> list[Override]:
     """Composes every choice of every override once, so that mistakes are found before any run."""
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
@@ -146,9 +185,9 @@ def _checked(overrides: list[str]) -> list[Override]:
     firsts = [texts[0] for texts in choices]
     for number, texts in enumerate(choices):
         for text in texts[number > 0 :]:  # the first of all is checked once
-            composed([*firsts[:number], text, *firsts[number + 1 :]])
+            composed([*firsts[:number], text, *firsts[number + 1 :]], check=check)
     if not choices:
-        composed([])
+        composed([], check=check)
     return parsed
 
 
@@ -175,12 +214,13 @@ def _refuse_unusable(run_folder: Path) -> None:
         )
 
 
-def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Parts Hydra's flags from the overrides."""
+def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Returns Hydra's flags, the overrides, and what `--trust` names."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
     parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--trust", action="append", default=[])
     parser.add_argument("overrides", nargs="*")
     try:
         known, unknown = parser.parse_known_intermixed_args(arguments)
@@ -191,7 +231,8 @@ def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     if known.multirun and known.cfg:
         raise UserError("--cfg prints the config of one run; leave out --multirun")
     flags = ["--multirun"] * known.multirun + ["--resolve"] * known.resolve
-    return [*flags, *(["--cfg", known.cfg] if known.cfg else [])], known.overrides
+    check_trust(known.trust)
+    return [*flags, *(["--cfg", known.cfg] if known.cfg else [])], known.overrides, known.trust
 
 
 def _known_recipe(argument: str) -> str:
@@ -199,14 +240,20 @@ def _known_recipe(argument: str) -> str:
     return "recipe=" + ",".join(register_recipe(name) for name in names)
 
 
-def _resume(run_folder: Path, flags: list[str], overrides: list[str], debug: bool) -> int:
+def _resume(
+    run_folder: Path, flags: list[str], overrides: list[str], debug: bool, trust: Trust
+) -> int:
     """Goes on with a run, from its saved config with more overrides."""
     saved = run_folder / ".hydra" / "config.yaml"
     if not saved.is_file():
         raise UserError(f"resume={run_folder}: not a run folder, it has no .hydra/config.yaml")
     if flags:
         raise UserError(f"resume={run_folder}: goes on with one run; {flags[0]} does not fit")
-    config = _with_new_keys(load(saved))
+    config = load_saved(saved, trust, resolve=False)
+    check_top_level(config)  # which `defaults` is not: it would change how all is composed
+    if "hydra" in config:
+        raise UserError(f"{saved}: hydra has no place in what a run saved")
+    config = _with_new_keys(config)
     groups = [o for o in overrides if (folder("conf") / o.partition("=")[0]).is_dir()]
     for override in groups:
         key = override.partition("=")[0].replace("/", ".")
@@ -217,8 +264,22 @@ def _resume(run_folder: Path, flags: list[str], overrides: list[str], debug: boo
     rest = [o for o in overrides if o not in groups]
     config = composed([*rest, "trainer.resume=true"], "resumed")
     OmegaConf.save(config, saved)
-    choices = OmegaConf.select(load(saved.parent / "hydra.yaml"), "hydra.runtime.choices")
-    return _run(config, run_folder, tags_of(choices), debug, resumed=True)
+    return _run(config, run_folder, _saved_tags(saved), debug, resumed=True, trust=trust)
+
+
+def _saved_tags(saved: Path) -> dict[str, str]:
+    """Returns the tags of a run that is resumed.
+
+    Raises:
+        UserError: If its `hydra.yaml` is damaged.
+    """
+    path = saved.parent / "hydra.yaml"
+    choices: object = plain_values(load(path))
+    for key in ("hydra", "runtime", "choices"):
+        choices = choices.get(key) if isinstance(choices, Mapping) else None
+    if not isinstance(choices, Mapping):
+        raise UserError(f"{path}: is damaged, it has no hydra.runtime.choices; copy it again")
+    return tags_of(choices)
 
 
 def _with_new_keys(config: DictConfig) -> DictConfig:
@@ -240,6 +301,7 @@ def _run(
     debug: bool,
     resumed: bool,
     go_on: Path | None = None,
+    trust: Trust = (),
 ) -> int:
     """Runs one experiment and says in words how it ended, and which folder to go on with."""
     from seq2seq.experiment import run
@@ -254,7 +316,7 @@ def _run(
         check_keys(config)
         if not resumed:
             _refuse_unusable(run_folder)
-        run(config, run_folder, tags, console)
+        run(config, run_folder, tags, console, trust)
         return 0
     except UserError as error:
         if debug:

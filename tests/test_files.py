@@ -14,13 +14,18 @@ from seq2seq.files import (
 )
 
 
+def written_by_half(path):
+    with whole_file(path) as aside:
+        aside.write_text("half")
+        raise KeyboardInterrupt
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "übersetzt\n")
     assert path.read_bytes() == b"\xc3\xbcbersetzt\n"
-    with pytest.raises(KeyboardInterrupt), whole_file(path) as aside:
-        aside.write_text("half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        written_by_half(path)
     assert path.read_bytes() == b"\xc3\xbcbersetzt\n"
     assert os.listdir(tmp_path) == ["a.txt"]
 
@@ -29,10 +34,10 @@ def test_a_folder_is_replaced_whole_or_stays(tmp_path):
     target = tmp_path / "model"
     with whole_folder(target) as aside:
         write_text(aside / "weights", "first")
-    with pytest.raises(OSError), whole_folder(target):
+    with pytest.raises(OSError, match="not empty"), whole_folder(target):
         pass
-    with pytest.raises(ValueError), whole_folder(target, replace=True) as aside:
-        raise ValueError
+    with pytest.raises(ValueError, match="stop"), whole_folder(target, replace=True):
+        raise ValueError("stop")
     assert (target / "weights").read_text() == "first"
     with whole_folder(target, replace=True) as aside:
         write_text(aside / "weights", "second")

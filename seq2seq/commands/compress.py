@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from seq2seq.commands.models import local_run
+from seq2seq.commands.models import local_run, trust_option
 from seq2seq.commands.tensorflow import start_tensorflow
 
 
@@ -19,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what the copy computes in (default: as the run): bfloat16 and, in searches of "
         "translations, int8 are the faster ones where the processor has instructions for them",
     )
+    trust_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     from seq2seq.kernels.library import multiplies_8_bits
 
     model = local_run(options.model)
-    compress(model, options.output, options.precision)
+    compress(model, options.output, options.precision, tuple(options.trust))
     before, after = (weights_size(folder) / 2**20 for folder in (model, options.output))
     print(f"{options.output}: {after:.1f} MiB of weights, from {before:.1f}")
     if options.precision == "int8" and not multiplies_8_bits():

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from seq2seq.commands.models import local_run
+from seq2seq.commands.models import local_run, trust_option
 from seq2seq.commands.tensorflow import start_tensorflow
 
 
@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what `champion` in --gate is, scored on the same data: a run folder, or "
         "models:/NAME@champion",
     )
+    trust_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,12 +52,13 @@ def run(options: argparse.Namespace) -> int:
     if gate is not None and gate.champion and options.champion is None:
         raise UserError("--gate: say what the champion is: --champion models:/NAME@champion")
     model, asked = local_run(options.model), (options.split, options.source, options.target)
-    scores = evaluate(model, *asked, options.output, options.dynamic_rate)
+    scores = evaluate(model, *asked, options.output, options.dynamic_rate, tuple(options.trust))
     if gate is None:
         return 0
     champion = None
     if gate.champion:
-        champion = scores_on(data_of(model, *asked), options.split, local_run(options.champion))
+        data = data_of(model, *asked, tuple(options.trust))
+        champion = scores_on(data, options.split, local_run(options.champion), tuple(options.trust))
     passed, message = gate.check(scores, champion)
     print(message, file=sys.stderr)
     return 0 if passed else 1

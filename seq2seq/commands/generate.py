@@ -2,6 +2,7 @@
 
 import argparse
 
+from seq2seq.commands.models import trust_option
 from seq2seq.commands.tensorflow import start_tensorflow
 
 
@@ -34,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="text: as it comes; jsonl: prompt and text of each, once it is whole",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="texts at once (default 64)")
+    trust_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,5 +59,6 @@ def run(options: argparse.Namespace) -> int:
         choices,
         options.format,
         options.batch_size,
+        tuple(options.trust),
     )
     return 0

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from seq2seq.commands.models import trust_option
 from seq2seq.commands.tensorflow import start_tensorflow
 
 
@@ -25,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("pca", "tsne"),
         help="draw all inputs as points of a plane instead, coloured by label or prediction",
     )
+    trust_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from seq2seq.inference.inspection import inspect, inspect_map
 
     if options.map:
-        inspect_map(options.model, options.input, options.output, options.map)
+        inspect_map(options.model, options.input, options.output, options.map, tuple(options.trust))
     else:
-        inspect(options.model, options.input, options.output, options.target)
+        inspect(options.model, options.input, options.output, options.target, tuple(options.trust))
     return 0

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from seq2seq.commands.models import local_run
+from seq2seq.commands.models import local_run, trust_option
 from seq2seq.commands.tensorflow import start_tensorflow
 from seq2seq.errors import UserError
 
@@ -83,6 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     words.add_argument(
         "--allowed", metavar="FILE", type=Path, help="the only words allowed, line by line"
     )
+    trust_option(parser)
 
 
 def several_models(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +135,12 @@ def run(options: argparse.Namespace) -> int:
         from seq2seq.inference.features import predict_features
 
         predict_features(
-            options.model, options.input, options.features, options.output, options.batch_size
+            options.model,
+            options.input,
+            options.features,
+            options.output,
+            options.batch_size,
+            tuple(options.trust),
         )
         return 0
     if options.format == "conll" or in_columns(options.input):
@@ -145,6 +151,7 @@ def run(options: argparse.Namespace) -> int:
             options.output,
             options.format,
             options.batch_size,
+            tuple(options.trust),
             **told,
         )
         return 0
@@ -157,6 +164,7 @@ def run(options: argparse.Namespace) -> int:
         options.ensemble,
         {name: value for name, value in common.items() if value},
         options.alignment_pictures,
+        tuple(options.trust),
         **told,
     )
     return 0

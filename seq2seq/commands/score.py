@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from seq2seq.commands.models import trust_option
 from seq2seq.commands.predict import several_models
 from seq2seq.commands.tensorflow import start_tensorflow
 
@@ -27,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alignments", action="store_true", help="what each token attends to")
     parser.add_argument("--batch-size", type=int, default=64, help="sentences at once")
     several_models(parser)
+    trust_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,5 +45,6 @@ def run(options: argparse.Namespace) -> int:
         options.batch_size,
         options.ensemble,
         options.alignments,
+        tuple(options.trust),
     )
     return 0

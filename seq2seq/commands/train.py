@@ -19,6 +19,8 @@ Trains, evaluates and tracks one run; the config is composed with Hydra.
   resume=RUN         go on with an interrupted run; more overrides may follow
   -m, --multirun     one run for every combination of comma-separated values
   --cfg job          print the config instead of running it
+  --trust MODULE     a module or class of yours that a resumed run, or one that weights are taken
+                     from, may name; other code than seq2seq's own is refused there
   --debug            show the stack trace of an error
 """
 

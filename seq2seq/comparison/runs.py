@@ -9,10 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.config import load
 from seq2seq.data.json_lines import read_objects
 from seq2seq.errors import UserError
 from seq2seq.tracking.parameters import meaningful
+from seq2seq.yaml_files import load
 
 Row = dict[str, Any]
 

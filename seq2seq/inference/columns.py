@@ -13,6 +13,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.files import CHUNK, WRITERS, check_readable, output, standing_for
 from seq2seq.inference.predictor import Predictor
 from seq2seq.tasks.tagging import Tagging
+from seq2seq.trust import Trust
 
 
 def predict_columns(
@@ -21,6 +22,7 @@ def predict_columns(
     target: str,
     output_format: Literal["conll", "text", "tsv", "jsonl"] | None = None,
     batch_size: int = 64,
+    trust: Trust = (),
     **asked: Any,
 ) -> None:
     """Labels a file in columns.
@@ -34,6 +36,7 @@ def predict_columns(
         output_format: `conll` (the default) writes the same lines with the column of the labels
             filled in; the others write a row a sentence, as `predict_file`.
         batch_size: How many sentences are labelled at once.
+        trust: Modules and classes of one's own that the run's config may name.
         asked: What else `Predictor` is asked for, such as `n_best`.
 
     Raises:
@@ -47,7 +50,7 @@ def predict_columns(
     path = standing_for(source)
     check_readable(path)
     with output(target) as stream:
-        predictor = Predictor.load(run_folder)
+        predictor = Predictor.load(run_folder, trust=trust)
         task = tagging_task(predictor, path)
         layout = layout_of(path.name, task.format)
         sentences = layout.sentences(read_whole_lines(path))

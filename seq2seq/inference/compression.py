@@ -7,14 +7,18 @@ import h5py
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.files import whole_folder
 from seq2seq.errors import UserError
+from seq2seq.files import whole_folder, write_checksums
 from seq2seq.tasks.model_folder import WEIGHTS, model_folder, set_precision
+from seq2seq.training.weights_file import check_weights_file
+from seq2seq.trust import Trust
 
 MODEL, CONFIG = "model", ".hydra"
 
 
-def compress(run_folder: Path, target: Path, precision: str | None = None) -> None:
+def compress(
+    run_folder: Path, target: Path, precision: str | None = None, trust: Trust = ()
+) -> None:
     """Writes a copy of a run whose matrices hold nothing but bfloat16.
 
     They are rounded once and for all, vectors such as biases are not. A search of single sentences
@@ -24,6 +28,7 @@ def compress(run_folder: Path, target: Path, precision: str | None = None) -> No
         run_folder: A run folder, or its `model` folder.
         target: The copy: what predicting and evaluating need, but no checkpoints, plots and logs.
         precision: What the copy computes in, see `set_precision`; None for what the run does.
+        trust: Modules and classes of one's own that the run's config may name.
 
     Raises:
         UserError: If there is no model or it is damaged, it cannot compute in that precision, or
@@ -37,10 +42,11 @@ def compress(run_folder: Path, target: Path, precision: str | None = None) -> No
         with weights, whole_folder(target) as aside:
             shutil.copytree(model, aside / MODEL, ignore=shutil.ignore_patterns(WEIGHTS))
             if precision is not None:
-                set_precision(aside / MODEL, precision)
+                set_precision(aside / MODEL, precision, trust)
             if (run_folder / CONFIG).is_dir():
                 shutil.copytree(run_folder / CONFIG, aside / CONFIG)
             _compress_weights(weights, aside / MODEL / WEIGHTS)
+            write_checksums(aside / MODEL)
     except OSError as error:
         raise UserError(
             f"{target}: cannot be written ({error}). Make room, or give access."
@@ -54,8 +60,9 @@ def weights_size(run_folder: Path) -> int:
 
 def _opened(path: Path) -> h5py.File:
     try:
+        check_weights_file(path)
         return h5py.File(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: the weights are damaged ({error}). Copy them again, or train anew."
         ) from error

@@ -4,9 +4,9 @@ import json
 from contextlib import nullcontext
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from seq2seq.config import build, load
+from seq2seq.config import build
 from seq2seq.data.conll import Conll, in_columns, layout_of
 from seq2seq.data.datasets import Dataset, ParallelText
 from seq2seq.data.labelled_files import labelled_file
@@ -14,7 +14,8 @@ from seq2seq.errors import UserError
 from seq2seq.inference.files import check_readable, output
 from seq2seq.inference.predictor import Predictor
 from seq2seq.tasks.generation import Generation, checked_rate
-from seq2seq.tasks.model_folder import PARTS, build_task, check_trusted
+from seq2seq.tasks.model_folder import PARTS, build_task
+from seq2seq.trust import Trust, load_saved
 
 
 def evaluate(
@@ -24,6 +25,7 @@ def evaluate(
     target: Path | None,
     predictions: Path | None,
     dynamic_rate: float | None = None,
+    trust: Trust = (),
 ) -> dict[str, float]:
     """Predicts and scores, and prints the scores as JSON.
 
@@ -36,6 +38,7 @@ def evaluate(
         predictions: Where to write the predictions as JSONL.
         dynamic_rate: Of a language model: the learning rate of dynamic evaluation, instead of its
             own.
+        trust: Modules and classes of one's own that the run's config may name.
 
     Returns:
         The scores.
@@ -45,11 +48,11 @@ def evaluate(
     """
     if dynamic_rate is not None:
         checked_rate(dynamic_rate, "--dynamic-rate")
-    data = data_of(run_folder, split, source, target)
+    data = data_of(run_folder, split, source, target, trust)
     # Opened and read first, so that a mistake is found before the work is done.
     with nullcontext() if predictions is None else output(str(predictions)) as stream:
         records = list(data.records(split))
-        predictor = Predictor.load(run_folder)
+        predictor = Predictor.load(run_folder, trust=trust)
         if dynamic_rate is not None:
             if not isinstance(predictor.task, Generation):
                 raise UserError(
@@ -64,13 +67,19 @@ def evaluate(
     return evaluation.scores
 
 
-def scores_on(data: Dataset, split: str, run_folder: Path) -> dict[str, float]:
+def scores_on(data: Dataset, split: str, run_folder: Path, trust: Trust = ()) -> dict[str, float]:
     """Returns the scores of a run on a split of any data."""
-    predictor = Predictor.load(run_folder)
+    predictor = Predictor.load(run_folder, trust=trust)
     return predictor.task.evaluate(predictor.model, data.records(split)).scores
 
 
-def data_of(run_folder: Path, split: str, source: Path | None, target: Path | None) -> Dataset:
+def data_of(
+    run_folder: Path,
+    split: str,
+    source: Path | None,
+    target: Path | None,
+    trust: Trust = (),
+) -> Dataset:
     """Returns data that have the split: two files, or what the run was trained on."""
     if source is None and target is not None:
         raise UserError("--target: give --source, too")
@@ -81,9 +90,7 @@ def data_of(run_folder: Path, split: str, source: Path | None, target: Path | No
     saved = run_folder / ".hydra" / "config.yaml"
     if not saved.is_file():
         raise UserError(f"{run_folder}: has no .hydra/config.yaml; give --source and --target")
-    config = load(saved)
-    parts = {part: config[part] for part in ("data", *PARTS) if part in config}
-    check_trusted(OmegaConf.create(parts), saved)
+    config = load_saved(saved, trust, ("data", *PARTS))
     if source is not None:
         check_readable(source, "--source")
         return _one_file(config, split, source)

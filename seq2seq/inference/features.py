@@ -17,13 +17,14 @@ from seq2seq.inference.columns import column_records
 from seq2seq.inference.files import input_texts, standing_for
 from seq2seq.inference.predictor import Predictor
 from seq2seq.inference.records import read_records
+from seq2seq.trust import Trust
 
 CHUNK = 64
 """Batches read before they are encoded: sorted by length together."""
 
 
 def predict_features(
-    run_folder: Path, source: str, names: str, target: str, batch_size: int
+    run_folder: Path, source: str, names: str, target: str, batch_size: int, trust: Trust = ()
 ) -> None:
     """Encodes a file, and says on stderr what was written.
 
@@ -33,13 +34,14 @@ def predict_features(
         names: See `write_features`.
         target: See `write_features`.
         batch_size: How many inputs are encoded at once.
+        trust: Modules and classes of one's own that the run's config may name.
 
     Raises:
         UserError: If the model, the input or the output cannot be used.
     """
     writer_for(Path(target))
     inputs = input_texts(source)
-    predictor = Predictor.load(run_folder)
+    predictor = Predictor.load(run_folder, trust=trust)
     if fields := predictor.task.input_fields:
         inputs = read_records(standing_for(source), fields)
     elif in_columns(source):

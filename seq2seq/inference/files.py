@@ -19,6 +19,7 @@ from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.plots.files import save_figure
 from seq2seq.tasks.base import Row
 from seq2seq.tasks.phrases import FIELDS
+from seq2seq.trust import Trust
 
 Format = Literal["text", "tsv", "jsonl"]
 
@@ -35,6 +36,7 @@ def predict_file(
     ensemble: Sequence[Path] = (),
     common: Mapping[str, Any] | None = None,
     pictures: Path | None = None,
+    trust: Trust = (),
     **asked: Any,
 ) -> None:
     """Predicts line by line.
@@ -54,6 +56,7 @@ def predict_file(
         ensemble: Further runs.
         common: Fields that every record gets, unless it has its own, such as `required`.
         pictures: A folder for a heat map of each prediction's alignment.
+        trust: Modules and classes of one's own that the run's config may name.
         asked: What else `Predictor` is asked for, such as `n_best`.
 
     Raises:
@@ -66,7 +69,7 @@ def predict_file(
     if pictures is not None:
         asked["alignments"] = True
     with output(target) as stream:
-        predictor = Predictor.load(run_folder, *ensemble)
+        predictor = Predictor.load(run_folder, *ensemble, trust=trust)
         if fields := predictor.task.input_fields:
             if common:
                 raise UserError(f"--{next(iter(common))}: has no meaning for this run.")

@@ -15,6 +15,7 @@ from seq2seq.models.language_model import LanguageModel
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.model_folder import load_model_folder
 from seq2seq.tasks.padding import padded
+from seq2seq.trust import Trust
 
 
 class Generator:
@@ -44,13 +45,13 @@ class Generator:
         self._streaming: Streaming | None = None
 
     @classmethod
-    def load(cls, run_folder: str | Path) -> "Generator":
-        """Loads a run folder, or the `model` folder of one.
+    def load(cls, run_folder: str | Path, trust: Trust = ()) -> "Generator":
+        """Loads a run folder, or the `model` folder of one; `trust` as for `Predictor.load`.
 
         Raises:
             UserError: If there is no model, or one of another task.
         """
-        task, model = load_model_folder(Path(run_folder))
+        task, model = load_model_folder(Path(run_folder), trust)
         if not isinstance(task, Generation):
             raise UserError(
                 f"{run_folder}: was trained for {type(task).__name__.lower()}, not generation; "

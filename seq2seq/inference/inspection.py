@@ -19,6 +19,7 @@ from seq2seq.plots.states import most_reacting, reaction
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.state_figures import remembered, state_figures
 from seq2seq.tasks.states import InputStates, input_states
+from seq2seq.trust import Trust
 
 NAMED_UNITS = 5
 MOST_COLOURS = 50
@@ -26,7 +27,9 @@ LEAST_OF_A_MAP = 3
 TITLES = {"pca": "PCA", "tsne": "t-SNE"}
 
 
-def inspect(run_folder: Path, given: str, output: Path, target: str | None = None) -> None:
+def inspect(
+    run_folder: Path, given: str, output: Path, target: str | None = None, trust: Trust = ()
+) -> None:
     """Writes states and pictures of each input, and says which units react most.
 
     Args:
@@ -35,11 +38,12 @@ def inspect(run_folder: Path, given: str, output: Path, target: str | None = Non
         output: The folder to write to: for each input a folder, named by its number, with
             `states.npz` and pictures.
         target: For a translation: what the decoder reads.
+        trust: Modules and classes of one's own that the run's config may name.
 
     Raises:
         UserError: If the run or the input cannot be used, or the folder cannot be written.
     """
-    predictor = Predictor.load(run_folder)
+    predictor = Predictor.load(run_folder, trust=trust)
     for number, one in enumerate(_inputs(predictor, given), start=1):
         found = input_states(predictor.task, predictor.model, one, target)
         folder = output / str(number)
@@ -53,7 +57,9 @@ def inspect(run_folder: Path, given: str, output: Path, target: str | None = Non
         print(f"  {folder}")
 
 
-def inspect_map(run_folder: Path, given: str, output: Path, method: Method) -> None:
+def inspect_map(
+    run_folder: Path, given: str, output: Path, method: Method, trust: Trust = ()
+) -> None:
     """Draws the states that inputs end in, as points coloured by label or prediction.
 
     Args:
@@ -63,11 +69,12 @@ def inspect_map(run_folder: Path, given: str, output: Path, method: Method) -> N
             what a language model goes on with does not.
         output: The folder for `map_METHOD.png`, and `map_METHOD.tsv` with the points.
         method: See `plane`.
+        trust: Modules and classes of one's own that the run's config may name.
 
     Raises:
         UserError: If the run or the input cannot be used, or the folder cannot be written.
     """
-    predictor = Predictor.load(run_folder)
+    predictor = Predictor.load(run_folder, trust=trust)
     inputs = list(_inputs(predictor, given))
     if len(inputs) < LEAST_OF_A_MAP:
         raise UserError(f"--map: needs at least {LEAST_OF_A_MAP} inputs, got {len(inputs)}.")

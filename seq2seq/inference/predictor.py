@@ -14,6 +14,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.searches import changed_search
 from seq2seq.tasks.base import Row, Task
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
+from seq2seq.trust import Trust
 
 SEARCHES_KEPT = 8
 
@@ -26,6 +27,7 @@ class Predictor:
         model: Its model.
         search: The `decoding` config of the run, if its task searches: what another search starts
             from.
+        trust: Modules and classes of one's own that other settings of the search may name.
 
     Example:
         >>> predictor = Predictor.load("outputs/translation/cldr_dates/2026-11-22_09-00-00")
@@ -34,28 +36,33 @@ class Predictor:
         >>> rows = predictor(["<fr> 07/08/2051"], decoding="beam", n_best=5, alignments=True)
     """
 
-    def __init__(self, task: Task, model: Any, search: DictConfig | None = None) -> None:
-        self.task, self.model, self.search = task, model, search
+    def __init__(
+        self, task: Task, model: Any, search: DictConfig | None = None, trust: Trust = ()
+    ) -> None:
+        self.task, self.model, self.search, self.trust = task, model, search, trust
         self._searches = lru_cache(SEARCHES_KEPT)(self._search)
 
     @classmethod
-    def load(cls, run_folder: str | Path, *others: str | Path) -> "Predictor":
+    def load(cls, run_folder: str | Path, *others: str | Path, trust: Trust = ()) -> "Predictor":
         """Loads a run folder, or the `model` folder of one, wherever it was moved.
 
         Args:
             run_folder: The run.
             others: Further runs with the same vocabularies: an ensemble, whose predictions come
                 from the mean of their distributions.
+            trust: Modules and classes of one's own that the runs' configs may name: what comes from
+                others must not run code of their choice, so nothing else is made from them.
 
         Raises:
             UserError: If there is no model, it is damaged or from a newer version, or the runs
                 cannot speak as one.
         """
         folders = [Path(folder) for folder in (run_folder, *others)]
-        tasks, models = zip(*map(load_model_folder, folders), strict=True)
+        tasks, models = zip(*(load_model_folder(each, trust) for each in folders), strict=True)
         if others:
             tasks[0].check_ensemble(tasks[1:])
-        return cls(tasks[0], models if others else models[0], saved_search(folders[0]))
+        search = saved_search(folders[0], trust)
+        return cls(tasks[0], models if others else models[0], search, trust)
 
     def __call__(
         self,
@@ -153,4 +160,4 @@ class Predictor:
             raise UserError(
                 f"decoding, settings and n_best: {type(self.task).__name__} runs do not search."
             )
-        return changed_search(self.search, name, dict(settings), n_best)
+        return changed_search(self.search, name, dict(settings), n_best, self.trust)

@@ -12,6 +12,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.files import CHUNK, Format, check_readable, one_cell, output, standing_for
 from seq2seq.inference.predictor import Predictor
 from seq2seq.tasks.base import Row
+from seq2seq.trust import Trust
 
 
 def score_file(
@@ -23,6 +24,7 @@ def score_file(
     batch_size: int = 64,
     ensemble: Sequence[Path] = (),
     alignments: bool = False,
+    trust: Trust = (),
 ) -> None:
     """Scores pair by pair.
 
@@ -37,6 +39,7 @@ def score_file(
         batch_size: How many lines are scored at once.
         ensemble: Further runs.
         alignments: Whether to tell what each token attends to.
+        trust: Modules and classes of one's own that the run's config may name.
 
     Raises:
         UserError: If the model or the input cannot be used.
@@ -48,7 +51,7 @@ def score_file(
     records = input_pairs(pairs, *sides)
     write = WRITERS[output_format or ("jsonl" if alignments else "text")]
     with output(target) as stream:
-        predictor = Predictor.load(run_folder, *ensemble)
+        predictor = Predictor.load(run_folder, *ensemble, trust=trust)
         for chunk in chunks(records, CHUNK * batch_size):
             for row in predictor.score(chunk, batch_size, alignments=alignments):
                 stream.write(write(row) + "\n")

@@ -2,16 +2,16 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seq2seq.config import build, check_nodes, folder, load, locate, nearest
+from seq2seq.config import build, check_nodes, folder, locate, nearest
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
-from seq2seq.tasks.model_folder import check_trusted
+from seq2seq.trust import Trust, check_trusted, plain_values
+from seq2seq.yaml_files import load
 
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
@@ -36,7 +36,11 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def changed_search(
-    own: DictConfig, name: str | None, settings: Mapping[str, Any], n_best: int | None
+    own: DictConfig,
+    name: str | None,
+    settings: Mapping[str, Any],
+    n_best: int | None,
+    trust: Trust = (),
 ) -> Strategy:
     """Builds a search from a run's own and what is to be other.
 
@@ -47,6 +51,7 @@ def changed_search(
         settings: Values of the search by their keys in its config, such as `beam_size` or
             `length_penalty.alpha`.
         n_best: How many hypotheses are answered; None for what the search says.
+        trust: Modules and classes of one's own that the settings may name.
 
     Raises:
         UserError: If there is no such search, or it has no such setting or not such a value.
@@ -66,7 +71,7 @@ def changed_search(
             )
         node[count] = n_best
     config = OmegaConf.create({"decoding": node})
-    check_trusted(config, Path("decoding"))
+    check_trusted(plain_values(config), "decoding", trust)
     check_nodes(config)
     search: Strategy = build(config, "decoding")
     return search

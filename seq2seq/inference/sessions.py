@@ -17,6 +17,7 @@ from seq2seq.kernels.library import graphs_stay_here
 from seq2seq.models.steps import step_model
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.model_folder import load_model_folder
+from seq2seq.trust import Trust
 
 _FIRST_CAPACITY = 64
 
@@ -77,13 +78,13 @@ class Session:
         )
 
     @classmethod
-    def load(cls, run_folder: str | Path, batch_size: int = 1024) -> "Session":
-        """Opens a session with the model of a run.
+    def load(cls, run_folder: str | Path, batch_size: int = 1024, trust: Trust = ()) -> "Session":
+        """Opens a session with the model of a run; `trust` as for `Predictor.load`.
 
         Raises:
             UserError: If there is no model, or one that reads its whole input before it predicts.
         """
-        task, model = load_model_folder(Path(run_folder))
+        task, model = load_model_folder(Path(run_folder), trust)
         beginning = (START,) if isinstance(task, Generation) else ()
         try:
             return cls(step_model(model), beginning, batch_size)

@@ -14,6 +14,7 @@ from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.inference.files import input_texts
 from seq2seq.inference.generation import Generator
+from seq2seq.trust import Trust
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def generate(
     choices: Choices,
     output_format: Literal["text", "jsonl"],
     batch_size: int,
+    trust: Trust = (),
 ) -> None:
     """Goes on with each prompt, and writes to stdout.
 
@@ -82,6 +84,7 @@ def generate(
         output_format: `text` shows prompt and text as it comes, one text after the other, each
             under a heading if there are several; `jsonl` writes `prompt` and `text` of each.
         batch_size: Texts at once.
+        trust: Modules and classes of one's own that the run's config may name.
 
     Raises:
         UserError: If an argument, the prompts or the run cannot be used.
@@ -94,7 +97,7 @@ def generate(
     texts = chain(given, input_texts(source) if source else ())
     repeated = (text for text in texts for _ in range(count))
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    generator = Generator.load(run_folder)
+    generator = Generator.load(run_folder, trust)
     alone = source is None and len(given) * count == 1
     done = 0
     for batch in chunks(repeated, batch_size):

@@ -15,6 +15,7 @@ from seq2seq.errors import UserError
 from seq2seq.tasks.base import Task
 from seq2seq.tasks.model_folder import load_model_folder
 from seq2seq.training.freezing import FreezeLayers
+from seq2seq.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +58,15 @@ class InitialEncoder:
             )
         self.run, self.freeze_epochs = run, freeze_epochs
 
-    def give(self, task: Task, model: Any) -> dict[str, keras.callbacks.Callback]:
+    def give(
+        self, task: Task, model: Any, trust: Trust = ()
+    ) -> dict[str, keras.callbacks.Callback]:
         """Puts the weights into a model, and says what was taken.
 
         Args:
             task: The prepared task.
             model: Its model.
+            trust: Modules and classes of one's own that the other run may name.
 
         Returns:
             The callback that freezes, if that is asked for.
@@ -72,7 +76,7 @@ class InitialEncoder:
         """
         if self.run is None:
             return {}
-        other_task, other = load_model_folder(Path(self.run).expanduser())
+        other_task, other = load_model_folder(Path(self.run).expanduser(), trust)
         layers = recurrent_layers(model)
         self._copy_layers(recurrent_layers(other), layers)
         log.info("from %s: the weights of %s", self.run, ", ".join(layers))

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,17 +11,19 @@ import keras
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import __version__
-from seq2seq.files import whole_folder
-from seq2seq.config import build, check_nodes, load, locate, nodes
+from seq2seq.config import build, check_nodes, locate
 from seq2seq.errors import UserError
+from seq2seq.files import CHECKSUMS, damaged_files, whole_folder, write_text
 from seq2seq.tasks.base import Task
+from seq2seq.training.weights_file import check_weights_file
+from seq2seq.trust import Trust, load_saved
 
 FORMAT = 1
 TASK_PARTS = ("tokenizer", "batching", "decoding")
 """What a task is made of, beside its own arguments; one without a search has no `decoding`."""
 PARTS = ("task", *TASK_PARTS, "model", "precision")
 PRECISIONS = ("float32", "mixed_bfloat16")
-WEIGHTS, CONFIG = "model.weights.h5", "config.yaml"
+WEIGHTS, CONFIG, ARGUMENTS = "model.weights.h5", "config.yaml", "model_arguments.json"
 
 
 @contextmanager
@@ -65,16 +66,14 @@ def save_model_folder(folder: Path, task: Task, model: Any, config: Mapping[str,
         UserError: If it cannot be written.
     """
     try:
-        with whole_folder(folder) as aside:
+        with whole_folder(folder, replace=True) as aside:
             saved = {part: config[part] for part in PARTS if part in config}
-            (aside / CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.create(saved)))
+            write_text(aside / CONFIG, OmegaConf.to_yaml(OmegaConf.create(saved)))
             about = {"format": FORMAT, "seq2seq": __version__}
-            (aside / "format.json").write_text(json.dumps(about))
-            arguments = task.model_arguments()
-            (aside / "model_arguments.json").write_text(json.dumps(arguments))
+            write_text(aside / "format.json", json.dumps(about))
+            write_text(aside / ARGUMENTS, json.dumps(task.model_arguments()))
             task.save(aside)
             model.training_model.save_weights(aside / WEIGHTS)
-            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"{folder}: cannot write the model ({error}). Make room; the weights are in "
@@ -82,37 +81,36 @@ def save_model_folder(folder: Path, task: Task, model: Any, config: Mapping[str,
         ) from error
 
 
-def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
+def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task, Any]:
     """Loads the task and the model of a run.
 
     Args:
         run_folder: A run folder, or its `model` folder.
+        trust: Modules and classes of one's own that its config may name.
 
     Returns:
         The task, ready to predict, and its model.
 
     Raises:
         UserError: If there is no model, it is damaged, from a newer version, or names code that
-            is not part of seq2seq.
+            is neither part of seq2seq nor trusted.
     """
     folder = model_folder(run_folder)
     try:
-        written = json.loads((folder / "format.json").read_text())
+        written = json.loads((folder / "format.json").read_text(encoding="utf-8"))
         if written["format"] > FORMAT:
             raise UserError(
                 f"{folder}: written by seq2seq {written['seq2seq']}, which is newer than this one "
                 f"({__version__}). Upgrade seq2seq to use it."
             )
-        config = OmegaConf.load(folder / CONFIG)
-        arguments = json.loads((folder / "model_arguments.json").read_text())
-        if not isinstance(config, DictConfig):
-            raise ValueError("config.yaml is not a mapping")
-        check_trusted(config, folder / CONFIG)
+        if (folder / CHECKSUMS).exists() and (damaged := damaged_files(folder)):
+            raise ValueError(f"{', '.join(damaged)} is not as it was written")
+        config = load_saved(folder / CONFIG, trust)
         check_nodes(config)
         task = build_task(config)
         task.load(folder)
-        with precision(config.precision):
-            model = build(config, "model", **arguments)
+        model = _built_model(config, folder)
+        check_weights_file(folder / WEIGHTS, model.training_model.count_params())
         model.training_model.load_weights(folder / WEIGHTS)
     except UserError:
         raise
@@ -124,20 +122,29 @@ def load_model_folder(run_folder: Path) -> tuple[Task, Any]:
     return task, model
 
 
-def set_precision(folder: Path, wanted: str) -> None:
+def _built_model(config: DictConfig, folder: Path) -> Any:
+    """Builds the model of a saved config, with the arguments that followed from the data."""
+    arguments = json.loads((folder / ARGUMENTS).read_text(encoding="utf-8"))
+    if not isinstance(arguments, dict):
+        raise ValueError(f"{ARGUMENTS} is not a mapping")
+    with precision(config.precision):
+        return build(config, "model", **arguments)
+
+
+def set_precision(folder: Path, wanted: str, trust: Trust = ()) -> None:
     """Has a saved model compute in another precision.
 
     Args:
         folder: A `model` folder.
         wanted: One of `PRECISIONS`; or `int8`, which has searches make products in 8 bits and
             leaves all else in the precision that it is in.
+        trust: Modules and classes of one's own that its config may name.
 
     Raises:
         UserError: If the model does not search, or its config is damaged or not trusted.
     """
     path = folder / CONFIG
-    config = load(path)
-    check_trusted(config, path)
+    config = load_saved(path, trust)
     searches = "int8_search" in inspect.signature(locate("model", config.model)).parameters
     if wanted == "int8" and not searches:
         raise UserError(
@@ -148,7 +155,7 @@ def set_precision(folder: Path, wanted: str) -> None:
         config.model.int8_search = wanted == "int8"
     if wanted != "int8":
         config.precision = wanted
-    path.write_text(OmegaConf.to_yaml(config))
+    write_text(path, OmegaConf.to_yaml(config))
 
 
 def model_folder(run_folder: Path) -> Path:
@@ -166,27 +173,12 @@ def model_folder(run_folder: Path) -> Path:
     return folder
 
 
-def saved_search(run_folder: Path) -> DictConfig | None:
+def saved_search(run_folder: Path, trust: Trust = ()) -> DictConfig | None:
     """Returns the `decoding` config of a run; None if its task does not search.
 
     Raises:
-        UserError: If the config cannot be read.
+        UserError: If the config cannot be read or is not trusted.
     """
-    search: DictConfig | None = load(model_folder(run_folder) / "config.yaml").get("decoding")
+    search: DictConfig | None
+    search = load_saved(model_folder(run_folder) / CONFIG, trust).get("decoding")
     return search
-
-
-def check_trusted(config: DictConfig, place: Path) -> None:
-    """Refuses a saved config that names anything but classes of seq2seq.
-
-    Raises:
-        UserError: If it does.
-    """
-    for path, node in nodes(config):
-        target = str(node["_target_"])
-        located = locate(path, node) if target.startswith("seq2seq.") else None
-        if not inspect.isclass(located) or not located.__module__.startswith("seq2seq."):
-            raise UserError(
-                f"{place}: {path} names '{target}', which is not a class of seq2seq; what a run "
-                "saved must not run other code"
-            )

@@ -109,7 +109,7 @@ def test_the_last_precision_counts(run_folder, tmp_path):
 
 def test_no_code_of_others_is_imported(tmp_path):
     (tmp_path / "config.yaml").write_text("model: {_target_: antigravity.Model}")
-    with pytest.raises(UserError, match="not a class of seq2seq"):
+    with pytest.raises(UserError, match="not a class that a saved run may name"):
         set_precision(tmp_path, "int8")
 
 

@@ -97,7 +97,7 @@ def test_a_run_that_names_other_code_is_refused(run_folder, tmp_path):
     config.data = {"_target_": "logging.FileHandler", "filename": str(tmp_path / "written")}
     (tmp_path / ".hydra").mkdir()
     OmegaConf.save(config, tmp_path / ".hydra" / "config.yaml")
-    with pytest.raises(UserError, match="must not run other code"):
+    with pytest.raises(UserError, match="must not run code"):
         evaluate(tmp_path, "test", None, None, None)
     assert not (tmp_path / "written").exists()
 

@@ -9,6 +9,7 @@ from seq2seq.data.cldr import date_examples
 from seq2seq.data.datasets import ParallelText
 from seq2seq.data.tokenizers import END, START
 from seq2seq.errors import UserError
+from seq2seq.files import write_checksums
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
 
 OVERRIDES = ["tracking=none", "model.encoder.units=8", "model.decoder.units=12"]
@@ -178,7 +179,20 @@ def test_damaged_model_folders_are_refused(tmp_path, message):
     config, task, model = prepared(write_pairs(tmp_path, dates(5)))
     save_model_folder(tmp_path / "run" / "model", task, model, config)
     DAMAGE[message](tmp_path / "run" / "model")
+    write_checksums(tmp_path / "run" / "model")  # it is no accident
     with pytest.raises(UserError, match=message):
+        load_model_folder(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["model.weights.h5", "config.yaml", "tokenizer/source.json"])
+def test_a_flipped_bit_in_a_model_folder_is_seen(tmp_path, name):
+    config, task, model = prepared(write_pairs(tmp_path, dates(5)))
+    save_model_folder(tmp_path / "run" / "model", task, model, config)
+    path = tmp_path / "run" / "model" / name
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is not as it was written"):
         load_model_folder(tmp_path / "run")
 
 
