@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         if debug:
             raise
-        print(f"seq2seq: error: {error}", file=sys.stderr)
+        from seq2seq.terminal import printable
+
+        print(printable(f"seq2seq: error: {error}"), file=sys.stderr)
         sys.exit(USER_ERROR)
     except KeyboardInterrupt:
         if debug:
@@ -71,7 +73,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints the message and how to get help."""
-        self.exit(2, f"{self.prog}: error: {message}. `{self.prog} --help` shows the usage.\n")
+        from seq2seq.terminal import printable
+
+        text = f"{self.prog}: error: {message}. `{self.prog} --help` shows the usage.\n"
+        self.exit(2, printable(text))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import resources
@@ -200,6 +201,7 @@ def check_nodes(config: DictConfig) -> None:
         UserError: If a target cannot be imported, does not take a key, or not such a value.
     """
     for path, node in nodes(config):
+        _check_finite(path, node)
         located = locate(path, node)
         parameters = inspect.signature(located).parameters
         if not located.__module__.startswith("seq2seq.") and any(
@@ -218,6 +220,14 @@ def check_nodes(config: DictConfig) -> None:
             if not fits(node[key], types.get(key, Any)):
                 wanted = inspect.formatannotation(types[key]).replace("typing.", "")
                 raise UserError(f"{path}.{key}: must be {wanted}, got {node[key]!r}.")
+
+
+def _check_finite(path: str, node: DictConfig) -> None:
+    """Refuses numbers such as NaN: no argument of any class means anything by them."""
+    for key in map(str, node):
+        value = node[key]
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{path}.{key}: must be a finite number, got {value}.")
 
 
 def locate(path: str, node: DictConfig) -> Any:

@@ -24,6 +24,7 @@ from seq2seq.report import print_report
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.model_folder import build_task, precision, save_model_folder
 from seq2seq.tasks.run_callback import RunCallback
+from seq2seq.terminal import PlainFormatter
 from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.interrupt import TrainingInterrupted
@@ -142,7 +143,7 @@ def log_to(run_folder: Path, console: Console) -> Iterator[None]:
     """Sends the package's log to the console and, with times, to `train.log`."""
     run_folder.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(run_folder / "train.log", encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_file.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_console = ConsoleHandler(console)
     logger = logging.getLogger("seq2seq")
     logger.setLevel(logging.INFO)

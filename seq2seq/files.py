@@ -1,5 +1,6 @@
 """Files and folders that are written whole: aside, synced to the disk, then renamed."""
 
+import atexit
 import hashlib
 import json
 import os
@@ -70,6 +71,13 @@ def whole_folder(target: Path, replace: bool = False) -> Iterator[Path]:
         _sync(target.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def temporary_folder(prefix: str) -> Path:
+    """Makes a folder that is removed when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def write_checksums(folder: Path) -> None:

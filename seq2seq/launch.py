@@ -18,7 +18,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from rich.console import Console
 
 from seq2seq.config import (
     check_keys,
@@ -29,6 +28,7 @@ from seq2seq.config import (
     store_config,
 )
 from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
+from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import RUN_ID_FILE
 from seq2seq.trust import Trust, check_config, check_trust, load_saved, plain_values
 from seq2seq.yaml_files import load
@@ -107,7 +107,7 @@ def _sweep(
         check = functools.partial(check_config, place=str(sweep_folder), trust=trust)
     job = functools.partial(_trial, debug=debug, trust=trust, check=check)
     parsed = _checked(overrides, check)
-    return run_sweep(arguments, overrides, parsed, job, Console(stderr=True), sweep_folder)
+    return run_sweep(arguments, overrides, parsed, job, PlainConsole(stderr=True), sweep_folder)
 
 
 def _resume_sweep(
@@ -171,7 +171,7 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -
     except Exception as error:  # one trial that fails does not end the sweep
         (run_folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         message = f"seq2seq: error: {type(error).__name__}: {error} (see {run_folder}/error.txt)"
-        Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+        PlainConsole(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
         return CRASHED
 
 
@@ -307,7 +307,7 @@ def _run(
     from seq2seq.experiment import run
     from seq2seq.training.interrupt import TrainingInterrupted
 
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)

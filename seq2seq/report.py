@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
+
+from seq2seq.terminal import plain
 
 SAMPLES = 5
 
@@ -46,7 +47,7 @@ def print_report(
     ):
         if text:
             # A command must be copied whole: never wrapped.
-            console.print(Text(f"{label + ':':<13}{text}"), soft_wrap=True)
+            console.print(plain(f"{label + ':':<13}{text}"), soft_wrap=True)
 
 
 def scores_table(metrics: dict[str, Any]) -> Table:
@@ -55,7 +56,7 @@ def scores_table(metrics: dict[str, Any]) -> Table:
     table = Table("score", *splits, box=None)
     for name in metrics["test"]:
         values = [metrics[split].get(name) for split in splits]  # some are not always defined
-        table.add_row(name, *("" if value is None else f"{value:.4g}" for value in values))
+        table.add_row(plain(name), *("" if value is None else f"{value:.4g}" for value in values))
     return table
 
 
@@ -64,6 +65,6 @@ def sample_table(row: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     for name in ("source", "reference", "prediction"):
         if name in row:
-            table.add_row(Text(name, style="dim"), Text(str(row[name])))
+            table.add_row(plain(name, "dim"), plain(str(row[name])))
     table.add_row("")
     return table

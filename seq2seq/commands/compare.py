@@ -41,22 +41,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compares, prints and writes."""
     start_tensorflow()
+    import sys
     import tempfile
-
-    from rich.console import Console
 
     from seq2seq.comparison.compare import compare
     from seq2seq.comparison.page import page, write_comparison
     from seq2seq.comparison.report import as_json, markdown, print_comparison
     from seq2seq.comparison.selection import select_runs
+    from seq2seq.terminal import PlainConsole, standard_output
 
     runs = select_runs(options.runs, options.tracking_uri)
     comparison = compare([run.without(options.ignore) for run in runs])
+    is_terminal = sys.stdout.isatty()
     if options.format == "table":
-        print_comparison(comparison, Console(width=None if Console().is_terminal else 200))
+        print_comparison(comparison, PlainConsole(width=None if is_terminal else 200))
     else:
         make = {"markdown": markdown, "json": as_json, "html": page}[options.format]
-        print(make(comparison), end="")
+        print(make(comparison), end="", file=standard_output())
     if options.output is not None:
         write_comparison(comparison, options.output)
     if options.log:

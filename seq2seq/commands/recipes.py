@@ -10,8 +10,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints each recipe's name and its comment's description."""
     from seq2seq.config import recipe_files
+    from seq2seq.terminal import standard_output
 
-    files = recipe_files()
+    files, stream = recipe_files(), standard_output()
     width = max(map(len, files), default=0)
     for name, path in files.items():
         comments = [
@@ -20,5 +21,5 @@ def run(options: argparse.Namespace) -> int:
             if line.startswith("#")
         ]
         description = next((line for line in comments if not line.startswith("seq2seq ")), "")
-        print(f"{name:<{width}}  {description}")
+        print(f"{name:<{width}}  {description}", file=stream)
     return 0

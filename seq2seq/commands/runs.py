@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -25,11 +26,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints runs, the newest first."""
-    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
-    from rich.text import Text
 
     from seq2seq.errors import UserError
+    from seq2seq.terminal import PlainConsole, plain
     from seq2seq.tracking.runs import RunStore, score_columns
 
     if options.limit < 1:
@@ -45,14 +46,16 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps([asdict(each) for each in found], indent=2))
         return 0
     scores = score_columns(found)
-    table = Table("started", "run", "recipe", "status", "minutes", *scores, "id", box=None)
+    table = Table(
+        "started", "run", "recipe", "status", "minutes", *map(escape, scores), "id", box=None
+    )
     for each in found:
         began = datetime.fromtimestamp(each.started / 1000).strftime("%Y-%m-%d %H:%M")
         minutes = "" if each.minutes is None else f"{each.minutes:.1f}"
         values = [f"{each.scores[name]:.4g}" if name in each.scores else "" for name in scores]
         recipe = each.tags.get("recipe", "")
         cells = [began, each.name, recipe, each.status.lower(), minutes, *values, each.run_id[:8]]
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(plain, cells))
     # What goes into a file or a pipe is not cut to a terminal's width.
-    Console(width=None if Console().is_terminal else 200).print(table)
+    PlainConsole(width=None if sys.stdout.isatty() else 200).print(table)
     return 0

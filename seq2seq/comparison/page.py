@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from seq2seq import __version__
 from seq2seq.comparison.compare import Comparison
 from seq2seq.comparison.report import as_json, breakdown_title, examples, letter, markdown, tables
+from seq2seq.files import write_text
 from seq2seq.plots.comparison import curves_together, difference_intervals, score_parts
 from seq2seq.plots.files import save_figure
+from seq2seq.plots.fonts import plain_texts
 
 TEXT_TABLES = ("Variants", "What differs in the config")
 
@@ -101,13 +103,14 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         ("md", markdown(comparison)),
         ("json", as_json(comparison)),
     ):
-        (folder / f"comparison.{ending}").write_text(text, "utf-8")
+        write_text(folder / f"comparison.{ending}", text)
     for name, (_, figure) in figures(comparison).items():
         save_figure(figure, folder / "plots" / f"{name}.png")
 
 
 def _picture(name: str, figure: Figure) -> Picture:
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=150, facecolor="white")
+    with plain_texts():
+        figure.savefig(stream, format="png", dpi=150, facecolor="white")
     data = base64.b64encode(stream.getvalue()).decode("ascii")
     return Picture(name.replace("_", " "), data, round(82 * figure.get_figwidth()))

@@ -2,17 +2,18 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
-from rich.text import Text
 
 from seq2seq.comparison.breakdown import Breakdown
 from seq2seq.comparison.compare import Comparison, Finding
 from seq2seq.plots.curves import TITLES
+from seq2seq.terminal import plain, printable
 
 
 @dataclass(frozen=True)
@@ -174,21 +175,21 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for table in tables(comparison):
         shown = RichTable(title=table.title, title_justify="left", title_style="bold", box=None)
         for position, name in enumerate(table.head):
-            shown.add_column(Text(name), justify="left" if position < 2 else "right")
+            shown.add_column(plain(name), justify="left" if position < 2 else "right")
         for row in table.rows:
-            shown.add_row(*map(Text, row))
+            shown.add_row(*map(plain, row))
         console.print(shown)
-        console.print(Text(table.note + "\n" if table.note else "", style="dim"))
+        console.print(plain(table.note + "\n" if table.note else "", "dim"))
     for title, made in examples(comparison):
-        console.print(Text(f"Sentences that differ most: {title}", style="bold"))
+        console.print(plain(f"Sentences that differ most: {title}", "bold"))
         for table in made:
             grid = RichTable.grid(padding=(0, 2))
             for name, text in table.rows:
-                grid.add_row(Text(name, style="dim"), Text(text))
-            console.print(Text(table.title, style="italic"))
+                grid.add_row(plain(name, "dim"), plain(text))
+            console.print(plain(table.title, "italic"))
             console.print(grid)
     for note in comparison.notes:
-        console.print(Text(f"Note: {note}"))
+        console.print(plain(f"Note: {note}"))
 
 
 def markdown(comparison: Comparison) -> str:
@@ -201,15 +202,21 @@ def markdown(comparison: Comparison) -> str:
         parts.append(f"## Sentences that differ most: {title}")
         for table in made:
             parts.append(_markdown_table([table.title, ""], table.rows))
-    parts += [f"> {note}" for note in comparison.notes]
+    parts += [f"> {_as_written(note)}" for note in comparison.notes]
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(map(_as_written, cells)) + " |"
 
     return "\n".join([line(head), line(["---"] * len(head)), *map(line, rows)])
+
+
+def _as_written(text: str) -> str:
+    """Returns a text that Markdown shows as it is: no markup, links, pictures or line breaks."""
+    escaped = re.sub(r"([\\`*\[\]<>|$])", r"\\\1", printable(text))
+    return " ".join(escaped.split())
 
 
 def as_json(comparison: Comparison) -> str:

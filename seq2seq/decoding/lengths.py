@@ -1,5 +1,7 @@
 """How long hypotheses may and must be."""
 
+import math
+
 import tensorflow as tf
 
 
@@ -26,10 +28,14 @@ class LengthLimits:
         minimum_length_ratio: float,
         minimum_length_extra: int,
     ) -> None:
-        if maximum_length_ratio < 0 or maximum_length_extra < 0:
-            raise ValueError("maximum_length_ratio and maximum_length_extra: must not be negative")
-        if minimum_length_ratio < 0 or minimum_length_extra < 0:
-            raise ValueError("minimum_length_ratio and minimum_length_extra: must not be negative")
+        for kind, ratio, extra in (
+            ("maximum", maximum_length_ratio, maximum_length_extra),
+            ("minimum", minimum_length_ratio, minimum_length_extra),
+        ):
+            if not (0 <= ratio < math.inf and extra >= 0):
+                raise ValueError(
+                    f"{kind}_length_ratio and {kind}_length_extra: must not be negative, and finite"
+                )
         if maximum_length_ratio == 0 and maximum_length_extra == 0:
             raise ValueError("maximum_length_ratio and maximum_length_extra: one must be above 0")
         for name, least, most in (

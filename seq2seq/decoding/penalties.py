@@ -1,5 +1,7 @@
 """What a beam prefers beside probability: length, the whole source, difference."""
 
+import math
+
 import tensorflow as tf
 
 
@@ -14,8 +16,8 @@ class LengthPenalty:
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
-        if alpha < 0:
-            raise ValueError(f"alpha: must not be negative, got {alpha}")
+        if not 0 <= alpha < math.inf:
+            raise ValueError(f"alpha: must be at least 0 and finite, got {alpha}")
         self.alpha = alpha
 
     def divisor(self, lengths: tf.Tensor) -> tf.Tensor:
@@ -55,7 +57,7 @@ class CoveragePenalty:
     """Coverage of a token that was never attended to, so that its logarithm is finite."""
 
     def __init__(self, beta: float = 0.2) -> None:
-        if beta <= 0:
+        if not 0 < beta < math.inf:
             raise ValueError(f"beta: must be above 0, got {beta}; leave the penalty out instead")
         self.beta = beta
 
@@ -89,6 +91,6 @@ class DiversityPenalty:
     def __init__(self, groups: int, strength: float = 0.5) -> None:
         if groups < 2:
             raise ValueError(f"groups: must be at least 2, got {groups}")
-        if strength <= 0:
+        if not 0 < strength < math.inf:
             raise ValueError(f"strength: must be above 0, got {strength}")
         self.groups, self.strength = groups, strength

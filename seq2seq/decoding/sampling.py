@@ -64,7 +64,7 @@ class Sampling(Strategy):
             maximum_length_ratio, maximum_length_extra, minimum_length_ratio, minimum_length_extra
         )
         super().__init__(limits, Rules(repetition_penalty, no_repeat_ngram_size))
-        if temperature <= 0:
+        if not 0 < temperature < math.inf:
             raise ValueError(
                 f"temperature: must be above 0, got {temperature}; Greedy takes the most probable"
             )

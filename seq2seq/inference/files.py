@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.plots.files import save_figure
 from seq2seq.tasks.base import Row
 from seq2seq.tasks.phrases import FIELDS
+from seq2seq.terminal import standard_output
 from seq2seq.trust import Trust
 
 Format = Literal["text", "tsv", "jsonl"]
@@ -171,8 +171,7 @@ def output(target: str) -> Iterator[TextIO]:
         UserError: If it cannot be written.
     """
     if target == "-":
-        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-        yield sys.stdout
+        yield standard_output()
         return
     path = Path(target)
     if path.is_dir():

@@ -19,6 +19,7 @@ from seq2seq.plots.states import most_reacting, reaction
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.state_figures import remembered, state_figures
 from seq2seq.tasks.states import InputStates, input_states
+from seq2seq.terminal import standard_output
 from seq2seq.trust import Trust
 
 NAMED_UNITS = 5
@@ -51,10 +52,11 @@ def inspect(
             _write(found, folder)
         except OSError as error:
             raise UserError(f"{folder}: cannot be written ({error})") from error
-        print(f"{found.row['source']} -> {found.row['prediction']}")
+        stream = standard_output()
+        print(f"{found.row['source']} -> {found.row['prediction']}", file=stream)
         for layer, fields in found.by_layer().items():
-            print(f"  {layer}: {_named_units(remembered(fields))}")
-        print(f"  {folder}")
+            print(f"  {layer}: {_named_units(remembered(fields))}", file=stream)
+        print(f"  {folder}", file=stream)
 
 
 def inspect_map(

@@ -1,11 +1,10 @@
 """What `seq2seq generate` does: prompts in, texts on the terminal as they come."""
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
+from typing import Literal, TextIO
 
 from seq2seq.data.chunks import chunks
 from seq2seq.decoding.greedy import Greedy
@@ -14,6 +13,7 @@ from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.inference.files import input_texts
 from seq2seq.inference.generation import Generator
+from seq2seq.terminal import standard_output
 from seq2seq.trust import Trust
 
 
@@ -96,38 +96,44 @@ def generate(
     given = list(prompts or ()) if prompts or source else [""]
     texts = chain(given, input_texts(source) if source else ())
     repeated = (text for text in texts for _ in range(count))
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    stream = standard_output()
     generator = Generator.load(run_folder, trust)
     alone = source is None and len(given) * count == 1
     done = 0
     for batch in chunks(repeated, batch_size):
         pieces = generator.stream(batch, decoding, choices.stop, first_key=done)
         if output_format == "jsonl":
-            _write_lines(batch, pieces)
+            _write_lines(batch, pieces, stream)
         else:
             headings = [""] if alone else [f"==> {done + n + 1} <==\n" for n in range(len(batch))]
-            _show(batch, pieces, headings)
+            _show(batch, pieces, headings, stream)
         done += len(batch)
 
 
-def _write_lines(prompts: Sequence[str], pieces: Iterator[list[str]]) -> None:
+def _write_lines(prompts: Sequence[str], pieces: Iterator[list[str]], stream: TextIO) -> None:
     for prompt, text in zip(prompts, map("".join, zip(*pieces, strict=True)), strict=True):
-        print(json.dumps({"prompt": prompt, "text": text}, ensure_ascii=False), flush=True)
+        line = json.dumps({"prompt": prompt, "text": text}, ensure_ascii=False)
+        print(line, flush=True, file=stream)
 
 
-def _show(prompts: Sequence[str], pieces: Iterator[list[str]], headings: Sequence[str]) -> None:
+def _show(
+    prompts: Sequence[str],
+    pieces: Iterator[list[str]],
+    headings: Sequence[str],
+    stream: TextIO,
+) -> None:
     """Shows the first text as it comes, then each of the others, which have come beside it."""
-    print(headings[0] + prompts[0], end="", flush=True)
+    print(headings[0] + prompts[0], end="", flush=True, file=stream)
     texts = [""] * len(prompts)
     for new in pieces:
-        print(new[0], end="", flush=True)
+        print(new[0], end="", flush=True, file=stream)
         texts = [text + piece for text, piece in zip(texts, new, strict=True)]
-    _end_line(prompts[0] + texts[0])
+    _end_line(prompts[0] + texts[0], stream)
     for heading, prompt, text in zip(headings[1:], prompts[1:], texts[1:], strict=True):
-        print(heading + prompt + text, end="")
-        _end_line(prompt + text)
+        print(heading + prompt + text, end="", file=stream)
+        _end_line(prompt + text, stream)
 
 
-def _end_line(text: str) -> None:
+def _end_line(text: str, stream: TextIO) -> None:
     if not text.endswith("\n"):
-        print(flush=True)
+        print(flush=True, file=stream)

@@ -7,12 +7,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from seq2seq.plots.curves import LINE_COLOUR, TEXT_COLOUR
-from seq2seq.plots.fonts import FIRST_CHOICE, fonts_for, readable
+from seq2seq.plots.fonts import FIRST_CHOICE, fonts_for, plain_text, readable
 
 # Inches.
 CELL, LETTER, MARGIN = 0.3, 0.105, 0.4
 
 
+@plain_text
 def alignment_heatmap(
     weights: Sequence[Sequence[float]],
     source_tokens: Sequence[str],

@@ -3,10 +3,13 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from seq2seq.plots.fonts import plain_text
+
 COLOUR, TEXT_COLOUR, LINE_COLOUR = "#5b7fa6", "#3b424a", "#c9ced4"
 BINS = 15
 
 
+@plain_text
 def reliability_figure(
     probabilities: np.ndarray, outcomes: np.ndarray, bins: int = BINS, title: str = ""
 ) -> Figure:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from seq2seq.plots.curves import LINE_COLOUR, TEXT_COLOUR, TITLES
+from seq2seq.plots.fonts import plain_text
 
 COLOURS = ("#3b6fb6", "#d1495b", "#3a8f63", "#c98a1b", "#7a5195", "#4aa3b5", "#8c6d5a", "#6b7280")
 """Told apart by those who see colours otherwise, too, in the order of their lightness."""
@@ -20,6 +21,7 @@ History = Sequence[Mapping[str, float]]
 """One entry for each epoch."""
 
 
+@plain_text
 def curves_together(
     variants: Mapping[str, Sequence[History]], metric: str, axes: Sequence[str] | None = None
 ) -> Figure:
@@ -86,6 +88,7 @@ def _draw_runs(
         axes.plot(*mean.T, color=colour, linewidth=2.1)
 
 
+@plain_text
 def score_parts(
     title: str,
     metric: str,
@@ -118,6 +121,7 @@ def score_parts(
     return figure
 
 
+@plain_text
 def difference_intervals(
     title: str, names: Sequence[str], differences: Sequence[float], intervals: np.ndarray
 ) -> Figure:

@@ -8,6 +8,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from seq2seq.plots.fonts import plain_text
+
 MAX_LABELS = 30
 OTHERS = "(others)"
 
@@ -20,6 +22,7 @@ GAMMA = 0.5
 """Shares are coloured by their square root: most of a good matrix is small errors."""
 
 
+@plain_text
 def confusion_matrix_figure(
     counts: np.ndarray, labels: Sequence[str], title: str = "", max_labels: int = MAX_LABELS
 ) -> Figure:

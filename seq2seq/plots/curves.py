@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
+from seq2seq.plots.fonts import plain_text
+
 Curve = Sequence[tuple[int, float]]
 
 VALIDATION_PREFIX = "val_"
@@ -29,6 +31,7 @@ MAX_COLUMNS = 3
 MANY_POINTS = 150
 
 
+@plain_text
 def learning_curves(history: Mapping[str, Curve], title: str = "") -> Figure:
     """Draws one small panel for each metric, with training and validation in the same panel.
 

@@ -1,9 +1,11 @@
 """Figures as files."""
 
-import os
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from seq2seq.files import whole_file
+from seq2seq.plots.fonts import plain_texts
 
 
 def save_figure(figure: Figure, path: Path, dots_per_inch: int = 150) -> None:
@@ -14,7 +16,5 @@ def save_figure(figure: Figure, path: Path, dots_per_inch: int = 150) -> None:
         path: The file, ending in `.png`. Missing folders are made.
         dots_per_inch: How fine the picture is.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    figure.savefig(aside, format="png", dpi=dots_per_inch, facecolor="white")
-    os.replace(aside, path)
+    with whole_file(path) as aside, plain_texts():
+        figure.savefig(aside, format="png", dpi=dots_per_inch, facecolor="white")

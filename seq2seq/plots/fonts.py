@@ -2,16 +2,20 @@
 
 import logging
 import unicodedata
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import cache, wraps
+from typing import ParamSpec
 
-from matplotlib import font_manager
+from matplotlib import font_manager, rc_context
+from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
 log = logging.getLogger(__name__)
 
 FIRST_CHOICE = "DejaVu Sans"
 LONGEST_LABEL = 24
+Parameters = ParamSpec("Parameters")
 
 
 @cache
@@ -50,6 +54,22 @@ def _drawn_by(family: str) -> frozenset[int]:
     """Returns the characters that a family has glyphs for."""
     path, face = _families()[family]
     return frozenset(FT2Font(path, face_index=face).get_charmap())
+
+
+def plain_texts() -> AbstractContextManager[None]:
+    """Has Matplotlib draw texts as they are, within a block: `$` does not begin a formula."""
+    return rc_context({"text.parse_math": False})
+
+
+def plain_text(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
+    """Has a function that draws a figure draw texts as they are."""
+
+    @wraps(draw)
+    def drawn(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Figure:
+        with plain_texts():
+            return draw(*args, **kwargs)
+
+    return drawn
 
 
 def readable(token: str, families: Sequence[str]) -> str:

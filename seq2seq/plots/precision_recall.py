@@ -7,10 +7,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from seq2seq.plots.fonts import plain_text
+
 TEXT_COLOUR, LINE_COLOUR, REST_COLOUR = "#3b424a", "#c9ced4", "#9aa7b4"
 MAX_NAMED = 8
 
 
+@plain_text
 def precision_recall_figure(
     references: np.ndarray, probabilities: np.ndarray, labels: Sequence[str], title: str = ""
 ) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from seq2seq.plots.curves import LINE_COLOUR, TEXT_COLOUR
-from seq2seq.plots.fonts import FIRST_CHOICE, fonts_for, readable
+from seq2seq.plots.fonts import FIRST_CHOICE, fonts_for, plain_text, readable
 
 Method = Literal["pca", "tsne"]
 
@@ -45,6 +45,7 @@ def plane(states: np.ndarray, method: Method) -> np.ndarray:
     return TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(centred)
 
 
+@plain_text
 def state_map(points: np.ndarray, labels: Sequence[str] | None, title: str) -> Figure:
     """Draws points, coloured by their labels.
 

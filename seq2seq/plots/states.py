@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seq2seq.plots.curves import LINE_COLOUR, TEXT_COLOUR
-from seq2seq.plots.fonts import FIRST_CHOICE, fonts_for, readable
+from seq2seq.plots.fonts import FIRST_CHOICE, fonts_for, plain_text, readable
 
 UNITS, LINES = 32, 6
 """How many units a heat map shows at most, and how many have a line of their own."""
@@ -38,6 +38,7 @@ def most_reacting(states: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-reaction(states), kind="stable")[:count]
 
 
+@plain_text
 def state_figure(
     fields: Mapping[str, np.ndarray], tokens: Sequence[str], reacting: np.ndarray, title: str
 ) -> Figure:

@@ -9,11 +9,13 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from seq2seq.plots.curves import LINE_COLOUR, TEXT_COLOUR
+from seq2seq.plots.fonts import plain_text
 
 Value = str | float
 MAX_LABEL = 16
 
 
+@plain_text
 def parallel_coordinates(
     trials: Sequence[Mapping[str, Value]],
     values: Sequence[float],
@@ -99,6 +101,7 @@ def _short(text: str) -> str:
     return text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…"
 
 
+@plain_text
 def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
     """Draws how much of a metric's spread each parameter explains.
 

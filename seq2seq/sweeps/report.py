@@ -10,13 +10,14 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from seq2seq.evaluation.significance import mean_and_deviation
 from seq2seq.plots.files import save_figure
 from seq2seq.plots.sweeps import importance_bars, parallel_coordinates
 from seq2seq.sweeps.study import TrialStudy
+from seq2seq.terminal import plain
 
 SHOWN = 20
 SEED = "seed"
@@ -91,15 +92,15 @@ def print_trials(study: TrialStudy, metric: str, console: Console) -> None:
     names = list(ended[0].params) if ended else []
     heads = [name.rpartition(".")[2] for name in names]
     heads = heads if len(set(heads)) == len(heads) else names
-    table = Table("trial", *heads, metric, "", box=None)
+    table = Table("trial", *map(escape, [*heads, metric]), "", box=None)
     for trial in ended[:SHOWN]:
         values = [_short(trial.params[name]) for name in names]
         value = "" if trial.value is None else f"{trial.value:.4g}"
         state = "" if trial.state == TrialState.COMPLETE else trial.state.name.lower()
-        table.add_row(*map(Text, [str(trial.number), *values, value, state]))
+        table.add_row(*map(plain, [str(trial.number), *values, value, state]))
     console.print(table)
     if len(ended) > SHOWN:
-        console.print(f"... and {len(ended) - SHOWN} more in {study.folder / 'trials.json'}")
+        console.print(plain(f"... and {len(ended) - SHOWN} more in {study.folder / 'trials.json'}"))
     if SEED in names and len(names) > 1:
         console.print(_over_seeds(ended, [name for name in names if name != SEED], metric))
     open_trials = len(study.trials) - len(ended)
@@ -111,7 +112,7 @@ def print_trials(study: TrialStudy, metric: str, console: Console) -> None:
         ("go on", f"seq2seq train resume={study.folder}" if open_trials else ""),
     ):
         if text:
-            console.print(Text(f"{label + ':':<14}{text}"), soft_wrap=True)
+            console.print(plain(f"{label + ':':<14}{text}"), soft_wrap=True)
 
 
 def _short(value: Any) -> str:
@@ -125,9 +126,9 @@ def _over_seeds(trials: Sequence[FrozenTrial], names: Sequence[str], metric: str
         if trial.value is not None:
             key = tuple(_short(trial.params[name]) for name in names)
             groups.setdefault(key, []).append(trial.value)
-    table = Table(*names, f"{metric} over seeds", "seeds", box=None)
+    table = Table(*map(escape, names), f"{escape(metric)} over seeds", "seeds", box=None)
     for key, values in groups.items():
         mean, deviation = mean_and_deviation(values)
         spread = "" if deviation is None else f" ± {deviation:.2g}"
-        table.add_row(*map(Text, [*key, f"{mean:.4g}{spread}", str(len(values))]))
+        table.add_row(*map(plain, [*key, f"{mean:.4g}{spread}", str(len(values))]))
     return table

@@ -15,6 +15,7 @@ from mlflow.models import Model
 
 from seq2seq import __version__
 from seq2seq.errors import UserError
+from seq2seq.files import temporary_folder
 from seq2seq.tracking.mlflow_store import (
     open_store,
     reason,
@@ -194,7 +195,7 @@ class Registry:
         return str(version.run_id), str(version.source)
 
     def download(self, address: str) -> Path:
-        """Copies a registered model to a temporary folder.
+        """Copies a registered model to a temporary folder, which is removed as the process ends.
 
         Returns:
             What is like its run folder: `model/`, and `.hydra/` with the config.
@@ -203,12 +204,12 @@ class Registry:
             UserError: If there is no such model, or its files cannot be had.
         """
         _, source = self.find(address)
-        folder = tempfile.mkdtemp(prefix="seq2seq-model-")
+        folder = temporary_folder("seq2seq-model-")
         with store_errors(self.uri):
             mlflow.artifacts.download_artifacts(
-                artifact_uri=source, dst_path=folder, tracking_uri=self.uri
+                artifact_uri=source, dst_path=str(folder), tracking_uri=self.uri
             )
-        found = sorted(Path(folder).rglob("format.json"))
+        found = sorted(folder.rglob("format.json"))
         if not found:
             raise UserError(f"{address}: holds no model of seq2seq")
         return found[0].parents[1]

@@ -1,7 +1,6 @@
 """Runs that MLflow has: listing them, finding them, and getting at their files."""
 
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from seq2seq.errors import UserError
+from seq2seq.files import temporary_folder
 from seq2seq.tracking.mlflow_store import (
     open_store,
     resolve_uri,
@@ -152,7 +152,7 @@ class RunStore:
             written = own / "mlflow_run_id"
             if written.is_file() and written.read_text("utf-8").strip() == run_id:
                 return own
-            copy = Path(tempfile.mkdtemp(prefix="seq2seq-run-"))
+            copy = temporary_folder("seq2seq-run-")
             mlflow.artifacts.download_artifacts(
                 run_id=run_id, dst_path=str(copy), tracking_uri=self.uri
             )

@@ -1,5 +1,6 @@
 """A run as an MLflow model: a pyfunc whose code is seq2seq's own, so that nothing is pickled."""
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ MODEL = "model"
 SOURCE = "source"
 MOST_INPUTS = 10_000
 MOST_CHARACTERS = 100_000
+MOST_CHARACTERS_IN_ALL = 5_000_000
+"""Of all inputs of a request together, each as often as it has hypotheses."""
 MOST_HYPOTHESES = 100
 SETTINGS = {
     "beam_size": DataType.long,
@@ -31,6 +34,8 @@ SETTINGS = {
     "seed": DataType.long,
 }
 """Params that are settings of the search; the others are arguments of the predictor."""
+
+HYPOTHESES = ("beam_size", "n_best")
 
 PARAMS = {"decoding": DataType.string, "n_best": DataType.long, **SETTINGS}
 
@@ -88,9 +93,8 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         assert self._predict is not None
         sources = sources_of(model_input)
         given = {name: value for name, value in (params or {}).items() if value is not None}
-        for name in ("beam_size", "n_best"):  # their memory would be the whole machine's
-            if given.get(name, 0) > MOST_HYPOTHESES:
-                raise _refused(f"{name}: must be at most {MOST_HYPOTHESES}, got {given[name]}")
+        check_params(given)
+        _check_work(sources, max(given.get(name, 1) for name in HYPOTHESES))
         settings = {name: given.pop(name) for name in SETTINGS if name in given}
         options = {**given, **({"settings": settings} if settings else {})}
         try:
@@ -99,6 +103,34 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         except (UserError, ValueError, TypeError) as error:
             raise _refused(str(error)) from error
         return pd.DataFrame.from_records(rows)
+
+
+def check_params(params: Mapping[str, Any]) -> None:
+    """Refuses numbers that have no meaning, or that would take the whole machine.
+
+    Raises:
+        MlflowException: If there is one.
+    """
+    for name, value in params.items():
+        if PARAMS[name] is DataType.string:
+            continue
+        least = 1 if name in HYPOTHESES else 0
+        most = MOST_HYPOTHESES if name in HYPOTHESES else math.inf
+        if not math.isfinite(value) or not least <= value <= most:
+            limits = f"from {least} to {most}" if most < math.inf else f"at least {least}"
+            raise _refused(f"{name}: must be a number {limits}, got {value}")
+
+
+def _check_work(sources: Sequence[Any], hypotheses: int) -> None:
+    characters = sum(
+        sum(len(str(item)) for item in (source if isinstance(source, list) else [source]))
+        for source in sources
+    )
+    if characters * hypotheses > MOST_CHARACTERS_IN_ALL:
+        raise _refused(
+            f"a request may hold {MOST_CHARACTERS_IN_ALL:,} characters, got {characters:,}"
+            f"{f' for {hypotheses} hypotheses each' if hypotheses > 1 else ''}; send several"
+        )
 
 
 def sources_of(model_input: Any) -> list[Any]:
@@ -143,6 +175,8 @@ def _source(value: Any, number: int) -> Any:
     scalars = (str, int, float) if isinstance(value, list) else (str,)
     if not all(isinstance(item, scalars) for item in items):
         raise _refused(f"input {number}: must be a text, got {type(value).__name__}")
+    if any(isinstance(item, float) and not math.isfinite(item) for item in items):
+        raise _refused(f"input {number}: holds a number that is not finite")
     texts = [item for item in items if isinstance(item, str)]
     if sum(map(len, texts)) > MOST_CHARACTERS:
         raise _refused(f"input {number}: is longer than {MOST_CHARACTERS:,} characters")

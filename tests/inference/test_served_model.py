@@ -117,12 +117,52 @@ def test_params_change_the_search(tracked, loaded):
         (["x" * 100_001], "longer than"),
         (["x"] * (MOST_INPUTS + 1), "send several"),
         (["\ud800"], "surrogate"),
+        ([["a", float("nan")]], "not finite"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused(given, message):
     with pytest.raises(MlflowException, match=message) as error:
         sources_of(given)
     assert error.value.get_http_status_code() == 400
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"temperature": float("nan")}, "temperature: must be a number at least 0"),
+        ({"temperature": float("inf")}, "temperature"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"top_p": float("nan")}, "top_p"),
+        ({"top_k": -1}, "top_k"),
+        ({"seed": -1}, "seed"),
+        ({"beam_size": -1}, "beam_size: must be a number from 1 to 100"),
+        ({"n_best": 0}, "n_best"),
+        ({"n_best": 101}, "n_best"),
+    ],
+)
+def test_params_without_meaning_are_refused(loaded, params, message):
+    with pytest.raises(MlflowException, match=message) as error:
+        loaded.predict(["a"], params={"decoding": "sampling", **params})
+    assert error.value.get_http_status_code() == 400
+
+
+@pytest.mark.parametrize(
+    ("count", "length", "params"),
+    [(1000, 6000, {}), (100, 1000, {"decoding": "beam", "beam_size": 100})],
+)
+def test_more_than_a_machine_can_do_at_once_is_refused(loaded, count, length, params):
+    with pytest.raises(MlflowException, match="may hold 5,000,000 characters"):
+        loaded.predict(["x" * length] * count, params=params)
+
+
+def test_copies_of_registered_models_are_removed(registered, store, tmp_path):
+    code = "from seq2seq.commands.models import local_run; print(local_run('models:/dates/1'))"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, env=environment
+    )
+    assert done.stdout.decode().startswith(str(tmp_path))
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("seq2seq-")]
 
 
 def test_registered_models_are_runs_on_the_command_line(
@@ -163,8 +203,8 @@ MALFORMED = {
     b'{"inputs": []}': "the provided value only has 0 inputs",
     b'{"dataframe_records": [{"text": "x"}]}': "'source' is missing",
     b'{"inputs": ["a"], "params": {"decoding": "greedy", "n_best": 2}}': "n_best",
-    b'{"inputs": ["a"], "params": {"decoding": "beam", "beam_size": 0}}': "must be at least 1",
-    b'{"inputs": ["a"], "params": {"decoding": "beam", "beam_size": 100000}}': "at most 100",
+    b'{"inputs": ["a"], "params": {"decoding": "beam", "beam_size": 0}}': "from 1 to 100",
+    b'{"inputs": ["a"], "params": {"decoding": "beam", "beam_size": 100000}}': "from 1 to 100",
     json.dumps({"inputs": ["x" * 20_000_000]}).encode(): "longer than 100,000 characters",
     json.dumps({"inputs": ["x"] * 1_000_000}).encode(): "got 1,000,000; send several",
 }
