@@ -179,7 +179,7 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -
     try:
         return _run(config, run_folder, tags, debug, resumed=True, go_on=sweep_folder, trust=trust)
     except Exception as error:  # one trial that fails does not end the sweep
-        (run_folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        write_text(run_folder / "error.txt", traceback.format_exc())
         _say(f"seq2seq: error: {type(error).__name__}: {error} (see {run_folder}/error.txt)")
         return CRASHED
 

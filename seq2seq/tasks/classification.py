@@ -25,7 +25,12 @@ from seq2seq.data.token_store import ColumnSpec, Encoder, TokenStore
 from seq2seq.data.tokenizers import UNKNOWN, Tokenizer
 from seq2seq.data.truncation import Truncated
 from seq2seq.errors import UserError
-from seq2seq.evaluation.classification import class_probabilities, fit_temperature
+from seq2seq.evaluation.classification import (
+    CLASS_SCORES,
+    LABEL_SET_SCORES,
+    class_probabilities,
+    fit_temperature,
+)
 from seq2seq.models.classifier import Classifier
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.class_evaluation import evaluate_rows, figures_of
@@ -344,6 +349,11 @@ class Classification(StoredTask):
             real = weights[text][: len(pieces)].tolist()
             found[text] = list(zip(pieces, real, strict=True))
         return found
+
+    @property
+    def score_names(self) -> Sequence[str]:
+        """The scores of classes, or of sets of labels."""
+        return LABEL_SET_SCORES if self.labels.several else CLASS_SCORES
 
     def evaluate(self, model: Classifier, records: Iterable[Record]) -> Evaluation:
         """Classifies records and scores them, without those that cannot be."""
