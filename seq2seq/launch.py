@@ -1,13 +1,16 @@
 """`seq2seq train`: from the command line through Hydra to one run or a sweep of runs."""
 
 import argparse
+import errno
 import functools
+import os
 import re
 import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -44,6 +47,10 @@ LAUNCHER = re.compile(
 )
 """The overrides of Hydra's own config that a resumed sweep may have been begun with."""
 
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+
 CRASHED = 1
 """The exit code of a sweep with a trial that failed by no mistake of the user."""
 
@@ -78,13 +85,29 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     def job(config: DictConfig) -> None:
         codes.append(_new_run(config, named, debug, trust))
 
-    before = sys.argv
-    sys.argv = ["seq2seq train", *flags, *overrides]
+    with _arguments_of_hydra(["seq2seq train", *flags, *overrides]):
+        try:
+            hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")(
+                job
+            )()
+        except OSError as error:  # Hydra makes the run folder
+            raise UserError(f"{error.filename}: cannot be made ({error.strerror})") from error
+    return max(codes, default=0)
+
+
+@contextmanager
+def _arguments_of_hydra(arguments: list[str]) -> Iterator[None]:
+    """Has Hydra read these arguments, and raise what goes wrong instead of printing it."""
+    before, full = sys.argv, os.environ.get(FULL_ERROR)
+    sys.argv, os.environ[FULL_ERROR] = arguments, "1"
     try:
-        hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")(job)()
+        yield
     finally:
         sys.argv = before
-    return max(codes, default=0)
+        if full is None:
+            del os.environ[FULL_ERROR]
+        else:
+            os.environ[FULL_ERROR] = full
 
 
 def _new_run(config: DictConfig, named: bool, debug: bool, trust: Trust) -> int:
@@ -316,6 +339,12 @@ def _run(
         return 0
     except UserError as error:
         code = _say_error(error, debug)
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        place = error.filename or run_folder
+        reason = f"{place}: cannot be written or read ({error.strerror}). Make room, or give access"
+        code = _say_error(UserError(reason), debug)
     except (TrainingInterrupted, KeyboardInterrupt):
         _say("Stopped.")
         code = INTERRUPTED
