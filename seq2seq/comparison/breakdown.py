@@ -1,15 +1,19 @@
 """Where runs differ: by sentence length, by word frequency, and sentence by sentence."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from sacrebleu.metrics import CHRF
 
-from seq2seq.comparison.runs import FinishedRun, Row
+from seq2seq.comparison.runs import FinishedRun, Kind, Row
 from seq2seq.config import build
+from seq2seq.data.class_labels import ClassLabels
 from seq2seq.errors import UserError
 from seq2seq.evaluation.text import score_texts
 from seq2seq.trust import load_saved
@@ -64,11 +68,6 @@ def text_of(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def is_text_task(run: FinishedRun) -> bool:
-    """Whether texts were predicted, not labels."""
-    return any(name in run.metrics["test"] for name in ("bleu", "chrf", "chrf++", "ter"))
-
-
 def words(value: object) -> list[str]:
     """The words of a text; the characters where it is not parted by spaces."""
     if isinstance(value, list):
@@ -110,53 +109,57 @@ def by_length(runs: dict[str, FinishedRun]) -> Breakdown | None:
 
 def _main_score(run: FinishedRun) -> tuple[str, Callable[[Sequence[Row]], float]]:
     """The name of what parts of the test set are scored by, and the function."""
-    if is_text_task(run):
-        metric = next(m for m in ("bleu", "chrf", "chrf++", "ter") if m in run.metrics["test"])
-        tokenize = run.config.get("task.bleu_tokenize", "13a")
+    if run.kind != "texts":
+        return "accuracy", lambda rows: _mean([hit for row in rows for hit in _hits(row, run.kind)])
+    known = [m for m in ("bleu", "chrf", "chrf++", "ter") if m in run.metrics["test"]]
+    if not known:
+        return "exact_match", lambda rows: _mean([_is_right(row) for row in rows])
+    metric, tokenize = known[0], run.config.get("task.bleu_tokenize", "13a")
 
-        def score(rows: Sequence[Row]) -> float:
-            predictions = [str(row["prediction"]) for row in rows]
-            references = [str(row["reference"]) for row in rows]
-            return score_texts(predictions, references, [metric], tokenize).values[metric]
+    def score(rows: Sequence[Row]) -> float:
+        predictions = [str(row["prediction"]) for row in rows]
+        references = [str(row["reference"]) for row in rows]
+        return score_texts(predictions, references, [metric], tokenize).values[metric]
 
-        return metric, score
-    return "accuracy", lambda rows: float(np.mean([hit for row in rows for hit in _hits(row)]))
+    return metric, score
 
 
-def _hits(row: Row) -> list[bool]:
-    true, guess = row["reference"], row["prediction"]
-    if isinstance(true, list):
-        return [one == other for one, other in zip(true, guess, strict=False)]
-    return [text_of(true).strip() == text_of(guess).strip()]
+def _mean(hits: Sequence[bool]) -> float:
+    return float(np.mean(hits)) if hits else math.nan
+
+
+def _hits(row: Row, kind: Kind) -> list[bool]:
+    """Whether each label is right; of any number of labels only whether they all are."""
+    if kind == "tags":
+        pairs = zip(row["reference"], row["prediction"], strict=True)
+        return [reference == prediction for reference, prediction in pairs]
+    return [_is_right(row)]
+
+
+def _is_right(row: Row) -> bool:
+    return text_of(row["reference"]).strip() == text_of(row["prediction"]).strip()
 
 
 def by_frequency(runs: dict[str, FinishedRun]) -> Breakdown:
     """How well words are predicted, by how often training has seen them.
 
     Texts: the F1 of the target's words, each counted as often as it occurs in both prediction and
-    reference. Tags: the accuracy on source words. Labels: the accuracy on items of a label.
+    reference. Tags: the accuracy on source words. Labels: the accuracy on items of a label; where
+    a text has any number of them, the share of a label's items that have it predicted.
     """
     first = next(iter(runs.values()))
-    texts = is_text_task(first)
-    tagged = not texts and isinstance(first.rows[0]["reference"], list)
-    counts, note = _training_counts(first, "source" if tagged else "target")
-    score = _word_f1 if texts else _accuracy_by_key
-    key = "source" if tagged else "reference"
+    title, field, score, metric = FREQUENCY_OF[first.kind]
+    counts, note = _training_counts(first, field)
+    key = "source" if field == "source" else "reference"
     sizes = [0] * len(FREQUENCIES)
     for row in first.rows:
-        for word in _keys(row[key], texts or tagged):
+        for word in _keys(row[key], first.kind):
             sizes[_bin(counts[word])] += 1
     kept = [number for number, size in enumerate(sizes) if size >= SMALLEST_BUCKET]
-    scores = {
-        variant: score(run.rows, counts, key, texts or tagged) for variant, run in runs.items()
-    }
+    scores = {variant: score(run, counts, key) for variant, run in runs.items()}
     return Breakdown(
-        "frequency of the source word"
-        if tagged
-        else "frequency of the word"
-        if texts
-        else "frequency of the label",
-        "word F1" if texts else "accuracy",
+        f"frequency of the {title}",
+        metric,
         [_range(*FREQUENCIES[number]) for number in kept],
         [sizes[number] for number in kept],
         {variant: [values[number] for number in kept] for variant, values in scores.items()},
@@ -164,8 +167,9 @@ def by_frequency(runs: dict[str, FinishedRun]) -> Breakdown:
     )
 
 
-def _keys(value: object, parted: bool) -> list[str]:
-    return words(value) if parted else [text_of(value)]
+def _keys(value: object, kind: Kind) -> list[str]:
+    """Returns what is counted of a source or target: words, tokens, or labels."""
+    return [text_of(value)] if kind == "classes" else words(value)
 
 
 def _range(low: int, high: int | None) -> str:
@@ -178,26 +182,33 @@ def _bin(count: int) -> int:
 
 def _training_counts(run: FinishedRun, field: str) -> tuple[Counter[str], str]:
     """Counts words in the run's training data, or in the test set where those cannot be read."""
-    parted = is_text_task(run) or field == "source"
     try:
-        saved = load_saved(run.folder / ".hydra" / "config.yaml", keys=["data"])
+        saved = load_saved(run.folder / ".hydra" / "config.yaml", keys=["data", "task"])
         records = build(saved, "data").records("train")
+        keys: Callable[[Any], list[str]] = partial(_keys, kind=run.kind)
+        if field == "target" and run.kind in ("classes", "label sets"):
+            settings = saved.task
+            keys = ClassLabels(
+                settings.get("label_names"),
+                run.kind == "label sets",
+                settings.get("label_delimiter", ","),
+            ).read
         names = ("target", "label") if field == "target" else ("source", "tokens", "text")
         counts = Counter(
             word
             for record in islice(records, TRAINING_RECORDS)
-            for word in _keys(next(record[n] for n in names if n in record), parted)
+            for word in keys(next(record[n] for n in names if n in record))
         )
         return counts, "Frequencies are those in the training data."
     except (UserError, OSError, KeyError, StopIteration, RuntimeError):
         key = "source" if field == "source" else "reference"
-        counted = Counter(word for row in run.rows for word in _keys(row[key], parted))
+        counted = Counter(word for row in run.rows for word in _keys(row[key], run.kind))
         return counted, "The training data cannot be read: frequencies are those in the test set."
 
 
-def _word_f1(rows: Sequence[Row], counts: Counter[str], key: str, parted: bool) -> list[float]:
+def _word_f1(run: FinishedRun, counts: Counter[str], key: str) -> list[float]:
     found = np.zeros((3, len(FREQUENCIES)))
-    for row in rows:
+    for row in run.rows:
         true, guess = Counter(words(row["reference"])), Counter(words(row["prediction"]))
         for number, counter in enumerate((true & guess, true, guess)):
             for word, count in counter.items():
@@ -206,15 +217,33 @@ def _word_f1(rows: Sequence[Row], counts: Counter[str], key: str, parted: bool) 
         return (2 * found[0] / (found[1] + found[2])).tolist()
 
 
-def _accuracy_by_key(
-    rows: Sequence[Row], counts: Counter[str], key: str, parted: bool
-) -> list[float]:
+def _accuracy_by_key(run: FinishedRun, counts: Counter[str], key: str) -> list[float]:
     found = np.zeros((2, len(FREQUENCIES)))
-    for row in rows:
-        for word, hit in zip(_keys(row[key], parted), _hits(row), strict=False):
+    for row in run.rows:
+        for word, hit in zip(_keys(row[key], run.kind), _hits(row, run.kind), strict=False):
             found[:, _bin(counts[word])] += (hit, 1)
     with np.errstate(invalid="ignore"):
         return (found[0] / found[1]).tolist()
+
+
+def _recall_by_label(run: FinishedRun, counts: Counter[str], key: str) -> list[float]:
+    found = np.zeros((2, len(FREQUENCIES)))
+    for row in run.rows:
+        for label in row["reference"]:
+            found[:, _bin(counts[label])] += (label in row["prediction"], 1)
+    with np.errstate(invalid="ignore"):
+        return (found[0] / found[1]).tolist()
+
+
+FREQUENCY_OF: dict[
+    Kind, tuple[str, str, Callable[[FinishedRun, Counter[str], str], list[float]], str]
+] = {
+    "texts": ("word", "target", _word_f1, "word F1"),
+    "tags": ("source word", "source", _accuracy_by_key, "accuracy"),
+    "classes": ("label", "target", _accuracy_by_key, "accuracy"),
+    "label sets": ("label", "target", _recall_by_label, "recall"),
+}
+"""For each kind of run: whose frequency counts, where it stands, and what is scored by it."""
 
 
 def largest_differences(
@@ -234,8 +263,8 @@ def largest_differences(
 
 
 def _sentence_scores(run: FinishedRun) -> list[float]:
-    if not is_text_task(run):
-        return [100.0 * float(np.mean(_hits(row) or [True])) for row in run.rows]
+    if run.kind != "texts":
+        return [100.0 * float(np.mean(_hits(row, run.kind) or [True])) for row in run.rows]
     chrf = CHRF()
     return [
         chrf.sentence_score(str(row["prediction"]), [str(row["reference"])]).score

@@ -80,13 +80,14 @@ def _labels(runs: Sequence[FinishedRun], differing: Mapping[str, Sequence[str]])
         chosen = {key: values[position] for key, values in differing.items()}
         # A class that was swapped says what its arguments only spell out.
         classes = {key: value for key, value in chosen.items() if key.endswith("_target_")}
-        parts = [
-            f"{_short(key)}={value.rpartition('.')[2] or 'none'}"
-            for key, value in (classes or chosen).items()
-        ]
-        text = ", ".join(parts)
+        text = ", ".join(f"{_short(k)}={_value(k, v)}" for k, v in (classes or chosen).items())
         labels.append(text if 0 < len(text) <= MAX_LABEL else run.name)
     return labels if len(set(labels)) == len(labels) else [run.name for run in runs]
+
+
+def _value(key: str, value: str) -> str:
+    """Returns a value as it is, and a class without its module."""
+    return (value.rpartition(".")[2] if key.endswith("_target_") else value) or "none"
 
 
 def _short(key: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.metrics.base import Metric
 from seqeval.metrics.sequence_labeling import get_entities
+from seqeval.scheme import Entities
 
 from seq2seq.comparison.runs import FinishedRun, Row
 from seq2seq.evaluation.significance import (
@@ -16,6 +17,7 @@ from seq2seq.evaluation.significance import (
     paired_test,
     paired_text_test,
 )
+from seq2seq.evaluation.tagging import SEQEVAL_SCHEMES
 
 TEXT_METRICS: dict[str, Callable[[str], Metric]] = {
     # `force` keeps sacreBLEU silent where the text is tokenized on purpose.
@@ -64,15 +66,30 @@ def paired_result(
         return None, "is no score of predictions"
     if metric in TEXT_METRICS:
         return _test_text(metric, baseline, system)
-    if metric in ("exact_match", "accuracy") and not is_tagged(baseline.rows):
+    if metric == "exact_match" or (metric == "accuracy" and baseline.kind != "tags"):
         hits = [_hits(run.rows) for run in (baseline, system)]
         return _checked(accuracy_test(hits[0], hits[1], metric), baseline, system)
-    reported = baseline.metrics["test"][metric]
-    for sums in _candidates(metric, baseline, system):
-        if _close(sums[0].score, reported):
-            result = paired_test(metric, sums[0].statistics, sums[1].statistics, sums[0].from_sums)
-            return _checked(result, baseline, system)
-    return None, "is not known how to compute from the predictions"
+    make = _maker(metric, baseline)
+    if make is None:
+        return None, "is not known how to compute from the predictions"
+    labels = _labels([baseline.rows, system.rows])
+    sums = [make(run.rows, labels) for run in (baseline, system)]
+    result = paired_test(metric, sums[0].statistics, sums[1].statistics, sums[0].from_sums)
+    return _checked(result, baseline, system)
+
+
+def _maker(metric: str, run: FinishedRun) -> Callable[[Sequence[Row], list[str]], Sums] | None:
+    """Returns what makes the statistics of a score of labels."""
+    if run.kind != "tags":
+        makers = {"f1_macro": _macro_f1, "f1_weighted": _weighted_f1, "f1_micro": _label_micro_f1}
+        return makers.get(metric)
+    if metric == "accuracy":
+        return _token_accuracy
+    kind = metric.removeprefix("strict_")
+    if kind not in SPANS:
+        return None
+    scheme = run.config.get("task.scheme", "") if kind != metric else None
+    return lambda rows, labels: _span_score(kind, scheme, rows)
 
 
 def _test_text(
@@ -107,14 +124,6 @@ def _close(score: float, reported: float) -> bool:
     return bool(np.isclose(score, reported, rtol=TOLERANCE, atol=TOLERANCE))
 
 
-def is_tagged(rows: Sequence[Row]) -> bool:
-    """Whether each row has one label for each of its tokens."""
-    return bool(rows) and all(
-        isinstance(row["reference"], list) and len(row["reference"]) == len(row["prediction"])
-        for row in rows
-    )
-
-
 def _hits(rows: Sequence[Row]) -> np.ndarray:
     """Whether each prediction is the reference, shape `(items,)`."""
     return np.array([_plain(row["prediction"]) == _plain(row["reference"]) for row in rows])
@@ -122,19 +131,6 @@ def _hits(rows: Sequence[Row]) -> np.ndarray:
 
 def _plain(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
-
-
-def _candidates(metric: str, baseline: FinishedRun, system: FinishedRun) -> list[tuple[Sums, Sums]]:
-    """What a score of labels may mean; the one that gives what was reported is meant."""
-    pairs = [baseline.rows, system.rows]
-    if not is_tagged(baseline.rows):
-        makers = [_macro_f1, _weighted_f1, _label_micro_f1]
-    elif metric == "accuracy":
-        makers = [_token_accuracy]
-    else:
-        makers = [_entity_f1, _macro_f1, _weighted_f1]
-    labels = _labels(pairs)
-    return [(make(pairs[0], labels), make(pairs[1], labels)) for make in makers]
 
 
 def _labels(runs: Sequence[Sequence[Row]]) -> list[str]:
@@ -158,34 +154,53 @@ def _equal(one: object, other: object) -> bool:
     return one == other
 
 
-def _entity_f1(rows: Sequence[Row], labels: list[str]) -> Sums:
-    """Entities with their borders and types, over the whole corpus (CoNLL's F1)."""
+def _span_score(kind: str, scheme: str | None, rows: Sequence[Row]) -> Sums:
+    """Spans with the right borders and type, over the whole corpus.
+
+    Args:
+        kind: A key of `SPANS`.
+        scheme: Counts only what follows this scheme; None reads broken sequences as CoNLL's script.
+        rows: The predictions.
+    """
     statistics = []
     for row in rows:
-        found, true = set(get_entities(row["prediction"])), set(get_entities(row["reference"]))
-        statistics.append([len(found & true), len(found), len(true)])
-    return Sums("entities", np.array(statistics, float), _micro_f1)
+        guess, true = (_spans(row[name], scheme) for name in ("prediction", "reference"))
+        statistics.append([len(guess & true), len(guess), len(true)])
+    return Sums("spans", np.array(statistics, float), SPANS[kind])
+
+
+def _spans(labels: list[str], scheme: str | None) -> set[object]:
+    if scheme is None:
+        return set(get_entities(labels))
+    [entities] = Entities([labels], SEQEVAL_SCHEMES[scheme]).entities
+    return {(entity.tag, entity.start, entity.end) for entity in entities}
+
+
+def _share(right: np.ndarray, total: np.ndarray) -> np.ndarray:
+    return right / np.where(total == 0, 1, total)
 
 
 def _micro_f1(sums: np.ndarray) -> np.ndarray:
-    total = sums[:, 1] + sums[:, 2]
-    return 2 * sums[:, 0] / np.where(total == 0, 1, total)
+    return _share(2 * sums[:, 0], sums[:, 1] + sums[:, 2])
+
+
+SPANS: dict[str, FromSums] = {
+    "precision": lambda sums: _share(sums[:, 0], sums[:, 1]),
+    "recall": lambda sums: _share(sums[:, 0], sums[:, 2]),
+    "f1": _micro_f1,
+}
+"""Scores of the numbers of right, predicted and true spans."""
 
 
 def _counts(rows: Sequence[Row], labels: list[str]) -> np.ndarray:
     """True positives, predicted and true items of each label, shape `(items, 3 * labels)`."""
     numbers = {label: number for number, label in enumerate(labels)}
     statistics = np.zeros((len(rows), 3, len(labels)))
-    tagged = is_tagged(rows)
     for position, row in enumerate(rows):
         predicted, true = row["prediction"], row["reference"]
         if not isinstance(true, list):
             predicted, true = [str(predicted)], [str(true)]
-        if tagged:
-            pairs = zip(predicted, true, strict=True)
-            right = [guess for guess, label in pairs if guess == label]
-        else:
-            right = list(set(predicted) & set(true))
+        right = list(set(predicted) & set(true))
         for part, found in enumerate((right, predicted, true)):
             for label in found:
                 statistics[position, part, numbers[label]] += 1
@@ -196,7 +211,7 @@ def _by_label(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The F1 of each label, its support, and whether it occurs; each `(samples, labels)`."""
     parts = sums.reshape(len(sums), 3, -1)
     total = parts[:, 1] + parts[:, 2]
-    return 2 * parts[:, 0] / np.where(total == 0, 1, total), parts[:, 2], total > 0
+    return _share(2 * parts[:, 0], total), parts[:, 2], total > 0
 
 
 def _macro(sums: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,6 +15,9 @@ from seq2seq.tracking.parameters import meaningful
 from seq2seq.yaml_files import load
 
 Row = dict[str, Any]
+
+Kind = Literal["texts", "tags", "classes", "label sets"]
+"""What is predicted: a text, a label for each token, one label, or any number of labels."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,39 @@ class FinishedRun:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """The test predictions, in the order of the test set; empty if none were kept."""
+        """The test predictions, in the order of the test set; empty if none were kept.
+
+        The `prediction` and `reference` of a tagger are lists with a label for each token, its
+        `source` the list of tokens; where a text has any number of labels, both are lists of them.
+        """
         path = self.folder / "predictions" / "test.jsonl"
-        return [row for _, row in read_objects(path)] if path.is_file() else []
+        if not path.is_file():
+            return []
+        return [self._with_lists(row) for _, row in read_objects(path)]
+
+    def _with_lists(self, row: Row) -> Row:
+        if _is_tagged(row):
+            labels = row.get("reference_labels", str(row.get("reference", "")).split(" "))
+            tagged = {"source": row["tokens"], "prediction": row["labels"], "reference": labels}
+            return row | tagged
+        if self._has_label_sets(row):
+            delimiter = self.config.get("task.label_delimiter", ",")
+            sets = {name: row[name] for name in ("prediction", "reference") if name in row}
+            return row | {name: [*filter(None, t.split(delimiter))] for name, t in sets.items()}
+        return row
+
+    def _has_label_sets(self, row: Row) -> bool:
+        return "probabilities" in row and self.config.get("task.multi_label") == "true"
+
+    @property
+    def kind(self) -> Kind:
+        """What the run predicts, as its rows show."""
+        row = self.rows[0]
+        if _is_tagged(row):
+            return "tags"
+        if self._has_label_sets(row):
+            return "label sets"
+        return "classes" if "probabilities" in row else "texts"
 
     @cached_property
     def test_set(self) -> tuple[str, ...]:
@@ -77,6 +110,10 @@ class FinishedRun:
             json.dumps([row.get("source"), row.get("reference")], ensure_ascii=False)
             for row in self.rows
         )
+
+
+def _is_tagged(row: Row) -> bool:
+    return isinstance(row.get("tokens"), list) and isinstance(row.get("labels"), list)
 
 
 def read_run(folder: Path, run_id: str | None = None) -> FinishedRun:

@@ -13,7 +13,7 @@ from seqeval.metrics import classification_report
 Labels = Sequence[Sequence[str]]
 """The labels of each sentence."""
 
-_SEQEVAL_SCHEMES = {
+SEQEVAL_SCHEMES = {
     "IOB1": seqeval.scheme.IOB1,
     "IOB2": seqeval.scheme.IOB2,
     "BIOES": seqeval.scheme.IOBES,
@@ -62,7 +62,7 @@ def entity_scores(
         sequences as `conlleval` does), the same as `strict_...` (where only what follows the scheme
         counts); and a table with a row a type.
     """
-    known = _SEQEVAL_SCHEMES[scheme]
+    known = SEQEVAL_SCHEMES[scheme]
     reports = {
         "": _report(references, predictions),
         "strict_": _report(references, predictions, mode="strict", scheme=known),

@@ -335,6 +335,7 @@ class Tagging(StoredTask):
         rows = self.predict(model, kept)
         for row, record in zip(rows, kept, strict=True):
             row["reference"] = " ".join(record["labels"])
+            row["reference_labels"] = list(record["labels"])  # which may hold blanks
         tokens = [row["tokens"] for row in rows]
         labels = [record["labels"] for record in kept], [row["labels"] for row in rows]
         known = [[self.tokenizer.is_known(token) for token in each] for each in tokens]

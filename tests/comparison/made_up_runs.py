@@ -67,7 +67,8 @@ def label_run(folder, kind="a", seed=1, noise=0.3, size=80):
         label = truth.choice(LABELS)
         guess = draw.choice(LABELS) if draw.random() < noise else label
         rows.append({"source": f"name {number} " + "x " * truth.randint(1, 9),
-                     "prediction": guess, "reference": label})  # fmt: skip
+                     "prediction": guess, "reference": label,
+                     "probabilities": {each: float(each == guess) for each in LABELS}})  # fmt: skip
     from sklearn.metrics import f1_score
 
     pairs = [row["reference"] for row in rows], [row["prediction"] for row in rows]
@@ -78,23 +79,6 @@ def label_run(folder, kind="a", seed=1, noise=0.3, size=80):
     }
     config = {"seed": seed, "model": {"kind": kind}, **COMMON}
     return write(folder, config, test, {}, rows, history=True)
-
-
-def tag_run(folder, kind="a", noise=0.3, size=40):
-    """A tagging run."""
-    truth, draw = random.Random(0), random.Random(kind)
-    rows = []
-    for _ in range(size):
-        tags = [truth.choice(["O", "B-PER", "B-LOC"]) for _ in range(truth.randint(3, 9))]
-        guess = [draw.choice(["O", "B-PER"]) if draw.random() < noise else t for t in tags]
-        rows.append({"source": [f"w{truth.randint(0, 5)}" for _ in tags], "prediction": guess,
-                     "reference": tags})  # fmt: skip
-    from seqeval.metrics import accuracy_score, f1_score
-
-    pairs = [row["reference"] for row in rows], [row["prediction"] for row in rows]
-    test = {"accuracy": float(accuracy_score(*pairs)), "f1": float(f1_score(*pairs))}
-    config = {"seed": 1, "model": {"kind": kind}, **COMMON}
-    return write(folder, config, test, {}, rows, history=False)
 
 
 def write(folder, config, test, signatures, rows, history):

@@ -8,7 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from made_up_runs import label_run, tag_run, text_run
+from made_up_runs import label_run, text_run
+from omegaconf import OmegaConf
 from scipy.stats import ttest_ind
 
 from seq2seq.comparison.compare import compare
@@ -136,23 +137,6 @@ def test_scores_computed_in_two_ways_are_not_tested(tmp_path):
     assert "by its predictions" in found.notes[1]
 
 
-@pytest.mark.parametrize(
-    ("make", "metrics"),
-    [(label_run, ["accuracy", "f1_macro"]), (tag_run, ["accuracy", "f1"])],
-)
-def test_labels_and_tags(make, metrics, tmp_path):
-    runs = [make(tmp_path / "a", "a", noise=0.1), make(tmp_path / "b", "b", noise=0.8)]
-    found = compare([read_run(run) for run in runs])
-    assert [test.result.metric for test in found.tests] == metrics
-    for test in found.tests:
-        assert test.result.system == pytest.approx(
-            found.variants[1].runs[0].metrics["test"][test.result.metric]
-        )
-        assert max(test.result.p_values.values()) < 0.05
-        assert ("mcnemar" in test.result.p_values) == (make is label_run and test == found.tests[0])
-    assert {each.metric for each in found.breakdowns} == {"accuracy"}
-
-
 def test_seeds_alone(tmp_path):
     runs = [text_run(tmp_path / "a", seed=1), text_run(tmp_path / "b", seed=2)]
     found = compare([read_run(run) for run in runs])
@@ -160,6 +144,28 @@ def test_seeds_alone(tmp_path):
     assert "nothing to test" in found.notes[0]
     assert "same seed" in compare([read_run(runs[0]), read_run(runs[0])]).notes[1]
     assert "Test scores" in markdown(found)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("model.encoder.dropout", ["0.1", "0.25"]),
+        ("optimizer.learning_rate", ["0.001", "1.001"]),
+        ("decoding.length_penalty.alpha", ["0.6", "1.6"]),
+        ("data.directory", ["a.b", "c.b"]),
+    ],
+)
+def test_variants_are_named_by_whole_values(tmp_path, key, values):
+    runs = []
+    for number, value in enumerate(values):
+        folder = text_run(tmp_path / str(number), seed=number)
+        config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+        typed = float(value) if value[0].isdigit() else value
+        OmegaConf.update(config, key, typed, force_add=True)
+        OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+        runs.append(read_run(folder))
+    labels = [variant.label for variant in compare(runs).variants]
+    assert [label.partition("=")[2] for label in labels] == values
 
 
 def test_keys_that_are_ignored_or_null_make_no_variant(tmp_path):
