@@ -4,11 +4,12 @@ import difflib
 import inspect
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import hydra.utils
 from hydra import compose, initialize_config_dir
@@ -20,6 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.errors import UserError
 from seq2seq.yaml_files import load
+
+Kind = TypeVar("Kind")
 
 
 def folder(name: str) -> Path:
@@ -89,6 +92,8 @@ def composed(
             config = compose(name, overrides=overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides, name)) from error
+    except (ValueError, TypeError) as error:  # of overrides such as `=1`
+        raise UserError(" ".join(str(error).split())) from error
     finally:
         GlobalHydra.instance().clear()
     if check is not None:
@@ -240,7 +245,17 @@ def locate(path: str, node: DictConfig) -> Any:
     try:
         return hydra.utils.get_object(target)
     except Exception as error:  # whatever an import may raise
-        raise UserError(f"{path}._target_: cannot import '{target}' ({error})") from error
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}._target_: cannot import '{target}'{_nearest_member(target)} ({reason})"
+        ) from error
+
+
+def _nearest_member(target: str) -> str:
+    """Returns a hint at the name that a module has instead of a mistyped one."""
+    module, _, name = target.rpartition(".")
+    members = [*vars(sys.modules[module])] if module in sys.modules else []
+    return nearest(name, members)
 
 
 def fits(value: Any, wanted: Any) -> bool:
@@ -256,6 +271,18 @@ def fits(value: Any, wanted: Any) -> bool:
     if wanted in (str, bool, type(None)):
         return isinstance(value, wanted)
     return True
+
+
+def build_as(config: DictConfig, key: str, kind: type[Kind]) -> Kind:
+    """Builds the object that a node names, which has to be of a kind.
+
+    Raises:
+        UserError: If it is not, or a value is impossible.
+    """
+    built = build(config, key)
+    if not isinstance(built, kind):
+        raise UserError(f"{key}._target_: must name a class of {kind.__name__}, got {type(built).__name__}")
+    return built
 
 
 def build(config: DictConfig, key: str, **arguments: Any) -> Any:

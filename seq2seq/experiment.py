@@ -13,7 +13,7 @@ import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from seq2seq.config import build
+from seq2seq.config import build, build_as
 from seq2seq.data.datasets import Dataset
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
@@ -28,6 +28,7 @@ from seq2seq.terminal import PlainFormatter
 from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.interrupt import TrainingInterrupted
+from seq2seq.training.trainer import Trainer
 from seq2seq.trust import Trust
 
 log = logging.getLogger(__name__)
@@ -63,10 +64,11 @@ def run(
     keras.utils.clear_session()  # a sweep runs many in one process
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     with precision(config.precision), log_to(run_folder, console):
-        tracker: Tracker = build(config, "tracking")
-        data: Dataset = build(config, "data")
+        tracker = build_as(config, "tracking", Tracker)  # type: ignore[type-abstract]
+        data = build_as(config, "data", Dataset)  # type: ignore[type-abstract]
         task = build_task(config)
-        trainer, optimizer = build(config, "trainer"), build(config, "optimizer")
+        trainer = build_as(config, "trainer", Trainer)
+        optimizer = build_as(config, "optimizer", keras.optimizers.Optimizer)
         # An impossible model fails here, at once.
         task.check_model(build(config, "model", **task.example_arguments))
         task.prepare(data, config.seed)

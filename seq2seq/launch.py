@@ -69,6 +69,7 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
         UserError: If the arguments are wrong.
     """
     flags, overrides, trust = _parsed(arguments)
+    _refuse_empty(overrides)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     resumed = [a.removeprefix("resume=") for a in overrides if a.startswith("resume=")]
     if resumed:
@@ -221,6 +222,16 @@ def _checked(overrides: list[str], check: Check | None = None) -> list[Override]
     if not choices:
         composed([], check=check)
     return parsed
+
+
+def _refuse_empty(overrides: list[str]) -> None:
+    """Raises for what names nothing, such as an unset variable of a shell leaves."""
+    for override in overrides:
+        key, sign, value = override.partition("=")
+        if not key.strip():
+            raise UserError(f"{override!r}: must be key=value, such as seed=1")
+        if sign and key in ("resume", "hydra.run.dir", "hydra.sweep.dir") and not value:
+            raise UserError(f"{override}: names no folder")
 
 
 def _examples(override: Override, text: str) -> list[str]:

@@ -103,6 +103,10 @@ class Trainer:
             )
         if patience is not None and patience < 1:
             raise ValueError(f"patience: must be at least 1 or null, got {patience!r}")
+        for name, callback in (callbacks or {}).items():
+            if not isinstance(callback, keras.callbacks.Callback):
+                kind = type(callback).__name__
+                raise ValueError(f"callbacks.{name}: must be a Keras callback, got {kind}")
         if not 0 <= averaging < 1:
             raise ValueError(f"averaging: must be at least 0 and below 1, got {averaging!r}")
         self.epochs = epochs
@@ -287,6 +291,8 @@ def forget_missing_best(path: Path, model: keras.Model, progress: Progress) -> N
 
 def configured_rate(optimizer: keras.optimizers.Optimizer) -> float | None:
     """Returns the learning rate an optimizer was made with, or None if that is a schedule."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
     rate = optimizer.get_config()["learning_rate"]
     return float(rate) if isinstance(rate, int | float) else None
 
