@@ -5,7 +5,8 @@ import pytest
 from seq2seq.cli import main
 
 CALLBACK = "+trainer.callbacks.x={_target_: %s}"
-OTHER = "optimizer=keras ~optimizer.learning_rate ~optimizer.global_clipnorm optimizer._target_="
+OTHER = ["optimizer=keras", "~optimizer.learning_rate", "~optimizer.global_clipnorm"]
+TARGET = "optimizer._target_=keras"
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ OTHER = "optimizer=keras ~optimizer.learning_rate ~optimizer.global_clipnorm opt
         ([CALLBACK % "keras.callbacks.EarlyStoping"], "the nearest is 'EarlyStopping'"),
         ([CALLBACK % "keras.callbacks.EarlyStopping, patienc: 1"], "the nearest is 'patience'"),
         ([CALLBACK % "keras.layers.Dense, units: 3"], "callbacks.x: must be a Keras callback"),
-        ([*OTHER.split()[:-1], OTHER.rsplit(maxsplit=1)[-1] + "keras.optimizers.Adm"], "is 'Adam'"),
+        ([*OTHER, f"{TARGET}.optimizers.Adm"], "is 'Adam'"),
         (
             [
                 *OTHER.split()[:-1],
