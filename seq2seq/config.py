@@ -1,8 +1,10 @@
 """Configs: composing one from overrides, checking its keys, and building objects from its nodes."""
 
 import difflib
+import hashlib
 import inspect
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import resources
@@ -21,6 +23,11 @@ from omegaconf.errors import OmegaConfBaseException
 from seq2seq.errors import UserError
 from seq2seq.yaml_files import load
 
+ENDINGS = (".yaml", ".yml")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_HYDRA_VALUES = ("null", "true", "false", "inf", "nan")
+_FILE = "file-"
+
 
 def folder(name: str) -> Path:
     """Finds `conf` or `recipes`: inside an installed package, or at the top of a checkout."""
@@ -38,6 +45,18 @@ def recipe_files() -> dict[str, Path]:
     }
 
 
+def recipe_names(value: str) -> list[str]:
+    """Returns the names of a `recipe=` override, with commas between them or inside of files'."""
+    known = recipe_files()
+    names, begun = list[str](), ""
+    for part in value.split(","):
+        begun = f"{begun},{part}" if begun else part
+        if begun in known or _is_file(begun):
+            names.append(begun)
+            begun = ""
+    return names if names and not begun else value.split(",")
+
+
 def register_recipe(name: str) -> str:
     """Makes a recipe known to Hydra as a choice of the group `recipe`.
 
@@ -51,16 +70,43 @@ def register_recipe(name: str) -> str:
         UserError: If there is no such recipe, or its YAML cannot be read.
     """
     known = recipe_files()
-    path = Path(name) if name.endswith((".yaml", ".yml")) else known.get(name)
-    if path is None or not path.is_file():
+    is_file = _is_file(name)
+    if not is_file and name not in known:
         raise UserError(
             f"recipe={name}: no such recipe{nearest(name, known)}. "
             "`seq2seq recipes` lists them; a file of your own is named with its .yaml ending."
         )
-    choice = path.stem if name.endswith((".yaml", ".yml")) else name
+    path = Path(name) if is_file else known[name]
+    choice = _choice_of(path) if is_file else name
     group, _, leaf = f"recipe/{choice}".rpartition("/")
     ConfigStore.instance().store(group=group, name=leaf, node=load(path), package="_global_")
     return choice
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return name.lower().endswith(ENDINGS) and Path(name).is_file()
+    except (OSError, ValueError):  # such as a name that is too long
+        return False
+
+
+def _choice_of(path: Path) -> str:
+    """Returns a name for a recipe's file that Hydra reads as a text, whatever the file is called.
+
+    A plain name stays as it is. Any other is written in hexadecimal, so that `recipe_name` can
+    read it, with a hash of the place.
+    """
+    stem = path.stem
+    if _PLAIN.fullmatch(stem) and stem.lower() not in _HYDRA_VALUES:
+        return stem
+    place = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:8]
+    return f"{_FILE}{os.fsencode(stem).hex()}-{place}"
+
+
+def recipe_name(choice: str) -> str:
+    """Returns the name of a recipe, or of its file, from Hydra's choice."""
+    written = re.fullmatch(rf"{_FILE}([0-9a-f]+)-[0-9a-f]{{8}}", choice)
+    return os.fsdecode(bytes.fromhex(written[1])) if written else choice
 
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:

@@ -24,10 +24,12 @@ from seq2seq.config import (
     check_top_level,
     composed,
     folder,
+    recipe_names,
     register_recipe,
     store_config,
 )
 from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
+from seq2seq.naming import tags_of
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import RUN_ID_FILE
 from seq2seq.trust import Trust, check_config, check_trust, load_saved, plain_values
@@ -81,7 +83,7 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     def job(config: DictConfig) -> None:
         runtime = HydraConfig.get().runtime
         run_folder = Path(runtime.output_dir)
-        tags = tags_of(runtime.choices)
+        tags = tags_of(runtime.choices, config)
         codes.append(_run(config, run_folder, tags, debug, resumed=False, trust=trust))
 
     before = sys.argv
@@ -152,7 +154,7 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -
         check(config)
     runtime, sweep = HydraConfig.get().runtime, HydraConfig.get().sweep
     run_folder, sweep_folder = Path(runtime.output_dir), Path(sweep.dir)
-    tags = {**tags_of(runtime.choices), "trial": str(sweep.subdir)}
+    tags = {**tags_of(runtime.choices, config), "trial": str(sweep.subdir)}
     parent = sweep_folder / RUN_ID_FILE
     if parent.is_file():
         tags["mlflow.parentRunId"] = parent.read_text(encoding="utf-8").strip()
@@ -236,7 +238,7 @@ def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
 
 
 def _known_recipe(argument: str) -> str:
-    names = argument.removeprefix("recipe=").split(",")
+    names = recipe_names(argument.removeprefix("recipe="))
     return "recipe=" + ",".join(register_recipe(name) for name in names)
 
 
@@ -264,10 +266,10 @@ def _resume(
     rest = [o for o in overrides if o not in groups]
     config = composed([*rest, "trainer.resume=true"], "resumed")
     OmegaConf.save(config, saved)
-    return _run(config, run_folder, _saved_tags(saved), debug, resumed=True, trust=trust)
+    return _run(config, run_folder, _saved_tags(saved, config), debug, resumed=True, trust=trust)
 
 
-def _saved_tags(saved: Path) -> dict[str, str]:
+def _saved_tags(saved: Path, config: DictConfig) -> dict[str, str]:
     """Returns the tags of a run that is resumed.
 
     Raises:
@@ -279,7 +281,7 @@ def _saved_tags(saved: Path) -> dict[str, str]:
         choices = choices.get(key) if isinstance(choices, Mapping) else None
     if not isinstance(choices, Mapping):
         raise UserError(f"{path}: is damaged, it has no hydra.runtime.choices; copy it again")
-    return tags_of(choices)
+    return tags_of(choices, config)
 
 
 def _with_new_keys(config: DictConfig) -> DictConfig:
@@ -287,11 +289,6 @@ def _with_new_keys(config: DictConfig) -> DictConfig:
     train = load(folder("conf") / "train.yaml")
     known = {key: train[key] for key in map(str, train) if key not in ("defaults", "hydra")}
     return cast(DictConfig, OmegaConf.merge(known, config))
-
-
-def tags_of(choices: Mapping[str, str | None]) -> dict[str, str]:
-    """Returns what to find a tracked run by, from Hydra's choices of config groups."""
-    return {name: str(choices[name]) for name in ("recipe", "task", "data") if choices.get(name)}
 
 
 def _run(

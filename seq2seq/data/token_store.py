@@ -12,6 +12,7 @@ import numpy as np
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.chunks import chunks
 from seq2seq.data.places import place_of
+from seq2seq.data.text_files import is_blank
 from seq2seq.errors import UserError
 
 _FORMAT_VERSION = 3
@@ -252,7 +253,7 @@ class _Writer:
         place = place_of(record, report.records)
         for name, spec in self._columns.items():
             value = record[spec.field]
-            blank = isinstance(value, str) and not value.strip()
+            blank = isinstance(value, str) and is_blank(value)
             if (lengths[name] == 0 or blank) and not spec.may_be_empty:
                 report.leave_out(spec.empty, place)
                 return False

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from seq2seq.data.batching import Batching
 from seq2seq.data.class_labels import ClassLabels
 from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.json_lines import parsed_json
 from seq2seq.data.number_columns import (
     NumberColumn,
     load_columns,
@@ -21,6 +23,7 @@ from seq2seq.data.number_columns import (
     save_columns,
 )
 from seq2seq.data.places import place_of
+from seq2seq.data.text_files import is_blank
 from seq2seq.data.token_store import ColumnSpec, Encoder, TokenStore
 from seq2seq.data.tokenizers import UNKNOWN, Tokenizer
 from seq2seq.data.truncation import Truncated
@@ -31,6 +34,7 @@ from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.class_evaluation import evaluate_rows, figures_of
 from seq2seq.tasks.features import collected_features, text_batches
 from seq2seq.tasks.graphs import prediction_graph
+from seq2seq.tasks.inputs import checked_text, record_of
 from seq2seq.tasks.stored import StoredTask
 from seq2seq.training.classification_losses import (
     ClassCrossEntropy,
@@ -139,6 +143,8 @@ class Classification(StoredTask):
     def fit_encoders(self, data: Dataset) -> None:
         """Fits the tokenizer, the labels and the columns of numbers."""
         counts = self.labels.fit(data.records("train"), "label").counts
+        for split in ("validation", "test"):
+            self.labels.check(data.records(split), "label")
         log.info("%d classes of %d to %d examples", len(counts), min(counts), max(counts))
         self.tokenizer.fit(
             text
@@ -155,13 +161,7 @@ class Classification(StoredTask):
             raise UserError(f"task.{error}") from error
 
     def _texts_of(self, record: Record, place: str) -> list[str]:
-        for text in self.texts:
-            if not isinstance(record.get(text), str):
-                raise UserError(
-                    f"{place}: needs a text in the field {text!r}; the record has "
-                    f"{', '.join(record)}."
-                )
-        return [record[text] for text in self.texts]
+        return [checked_text(record, text, place) for text in self.texts]
 
     def columns(self, split: str) -> dict[str, ColumnSpec]:
         """Returns the token ids of each text, the numbers, and the labels."""
@@ -239,6 +239,9 @@ class Classification(StoredTask):
     ) -> list[Row]:
         """Classifies texts, or records with the fields of `input_fields`.
 
+        Where there is nothing to see in a text, the prediction is empty; the probabilities are
+        those of a text without any token.
+
         Args:
             model: The model.
             inputs: The texts or records.
@@ -282,14 +285,12 @@ class Classification(StoredTask):
         return collected_features(model.feature_model, batches, len(inputs))
 
     def _record(self, given: str | Record, number: int) -> Record:
-        if isinstance(given, str):
-            if len(self.input_fields) > 1:
-                raise UserError(
-                    f"record {number}: a text alone is not enough; the model reads "
-                    f"{', '.join(self.input_fields)}."
-                )
-            return {"text": given}
-        return given
+        if isinstance(given, str) and len(self.input_fields) > 1:
+            raise UserError(
+                f"record {number}: a text alone is not enough; the model reads "
+                f"{', '.join(self.input_fields)}."
+            )
+        return record_of(given, number, "text")
 
     def _ids(
         self, inputs: Sequence[str | Record]
@@ -300,7 +301,9 @@ class Classification(StoredTask):
             self._texts_of(record, place_of(record, i))
         columns = self._columns(self.tokenizer)
         ids = {
-            text: columns[text].encoder.encode([record[text] for record in records])
+            text: columns[text].encoder.encode(
+                ["" if is_blank(record[text]) else record[text] for record in records]
+            )
             for text in self.texts
         }
         return records, ids
@@ -318,6 +321,10 @@ class Classification(StoredTask):
             self._compiled = (model, prediction_graph(model.prediction_model))
         return self._compiled[1]
 
+    def _is_blank(self, record: Record) -> bool:
+        """Returns whether there is nothing to see in one of the texts."""
+        return any(is_blank(str(record.get(text, "?"))) for text in self.texts)
+
     def _row(self, record: Record, probabilities: np.ndarray) -> Row:
         names = self.labels.names
         if self.labels.several:
@@ -327,6 +334,8 @@ class Classification(StoredTask):
             chosen = np.array([probabilities.argmax()])
             decided = probabilities[chosen]
         by_name = zip(names, probabilities.tolist(), strict=True)
+        if self._is_blank(record):
+            chosen = chosen[:0]
         sources = {f"source{text.removeprefix('text')}": record[text] for text in self.texts}
         return {
             **sources,
@@ -366,6 +375,8 @@ class Classification(StoredTask):
         """Returns why a record cannot be scored; nothing if it can."""
         if "label" not in record:
             return "no field 'label'"
+        if self._is_blank(record):
+            return "empty text"
         labels = self.labels.read(record["label"])
         if unseen := self.labels.unseen(labels):
             return f"label {unseen[0]!r} was never seen in training"
@@ -385,11 +396,22 @@ class Classification(StoredTask):
         self.tokenizer.save(folder / "tokenizer.json")
         self.labels.save(folder / "labels.json")
         save_columns(self.numbers, folder / "numbers.json")
-        (folder / "calibration.json").write_text(json.dumps({"temperature": self.temperature}))
+        content = json.dumps({"temperature": self.temperature})
+        (folder / "calibration.json").write_text(content, encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote."""
         self.tokenizer = Tokenizer.load(folder / "tokenizer.json")
         self.labels = ClassLabels.load(folder / "labels.json")
         self.numbers = load_columns(folder / "numbers.json")
-        self.temperature = json.loads((folder / "calibration.json").read_text())["temperature"]
+        self.temperature = _read_temperature(folder / "calibration.json")
+
+
+def _read_temperature(path: Path) -> float:
+    try:
+        temperature = float(parsed_json(path.read_text(encoding="utf-8"))["temperature"])
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"a temperature of {temperature}")
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise UserError(f"{path}: cannot be read ({error}).") from error
+    return temperature
