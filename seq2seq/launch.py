@@ -29,7 +29,7 @@ from seq2seq.config import (
     store_config,
 )
 from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
-from seq2seq.naming import tags_of
+from seq2seq.naming import advice, tags_of
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import RUN_ID_FILE
 from seq2seq.trust import Trust, check_config, check_trust, load_saved, plain_values
@@ -83,6 +83,8 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     def job(config: DictConfig) -> None:
         runtime = HydraConfig.get().runtime
         run_folder = Path(runtime.output_dir)
+        if sentence := advice(runtime.choices):
+            print(f"seq2seq: {sentence}", file=sys.stderr)
         tags = tags_of(runtime.choices, config)
         codes.append(_run(config, run_folder, tags, debug, resumed=False, trust=trust))
 

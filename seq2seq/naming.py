@@ -18,6 +18,10 @@ READERS = (
     "labelled_jsonl",
     "labelled_tfds",
     "labelled_tsv",
+    "own_labelled",
+    "own_pairs",
+    "own_tagged",
+    "own_texts",
     "parallel_text",
     "plain_text",
     "tagged_jsonl",
@@ -26,6 +30,9 @@ READERS = (
     "tsv",
 )
 """The choices of `data` that name a format: the data are the user's own."""
+
+OWN_DATA = "own_data"
+"""The recipes for data of one's own, one a task."""
 
 _UNSAFE = re.compile(r"[^\w.+@-]+")
 """What a folder's name does without."""
@@ -65,6 +72,18 @@ def tags_of(choices: Mapping[str, str | None], config: DictConfig) -> dict[str, 
     if "data" in tags:
         tags["data"] = data_name(tags["data"], config)
     return tags
+
+
+def advice(choices: Mapping[str, str | None]) -> str:
+    """Returns a sentence where a public recipe is used on data of one's own, else nothing."""
+    recipe, data = choices.get("recipe"), choices.get("data")
+    own = f"{str(recipe).partition('/')[0]}/{OWN_DATA}"
+    if recipe not in recipe_files() or recipe == own or data not in READERS:
+        return ""
+    return (
+        f"recipe={recipe} has settings for its own data, such as scores and label names; "
+        f"recipe={own} has neutral ones."
+    )
 
 
 def _filed_under(recipe: str | None, data: str | None, *, _root_: DictConfig) -> str:

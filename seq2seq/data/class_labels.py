@@ -198,14 +198,10 @@ class ClassLabels:
             content = parsed_json(path.read_text(encoding="utf-8"))
             labels = cls(content["renamed"], content["several"], content["delimiter"])
             names, counts = content["names"], content["counts"]
-            if (
-                not isinstance(names, list)
-                or len(names) < 2
-                or len({str(name) for name in names}) < len(names)
-            ):
-                raise ValueError(f"{len(names)} names, or one of them twice")
-            if not all(isinstance(name, str) for name in names) or len(counts) != len(names):
-                raise ValueError("names must be texts, each with a count")
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ValueError("the names are no list of texts")
+            if len(names) < 2 or len(set(names)) < len(names) or len(counts) != len(names):
+                raise ValueError("at least 2 different names, each with a count, are needed")
             labels._use(list(names), [int(count) for count in counts])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise UserError(f"{path}: cannot be read as labels ({error}).") from error

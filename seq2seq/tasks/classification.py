@@ -180,7 +180,7 @@ class Classification(StoredTask):
                 column.field, column, dtype=np.float32, empty=f"without a number in {column.field}"
             )
         unknown = "without a label that training has"
-        columns["label"] = ColumnSpec("label", self.labels, empty=unknown)
+        columns["label"] = ColumnSpec("label", self.labels, empty=unknown, is_target=True)
         return columns
 
     def describe_store(self, store: TokenStore) -> str:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from seq2seq.data.batching import batch_dataset
 from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.shared_texts import report_shared
 from seq2seq.data.streams import Windows
 from seq2seq.data.token_store import ColumnSpec, RaggedColumn, TokenStore
 from seq2seq.data.tokenizers import END, START, UNKNOWN, Tokenizer
@@ -84,6 +85,7 @@ class Generation(Task):
         log.info("vocabulary: %s", f"{self.tokenizer.size:,}")
         for split in SPLITS:
             self.stores[split] = self._stored(data, split)
+        report_shared(self.stores)
         self.identity = json.dumps(
             [content["train"], self.tokenizer.fingerprint, seed, vars(self.batching)]
         )

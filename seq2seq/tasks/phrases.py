@@ -28,7 +28,8 @@ def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -
         UserError: If a value is no text, a word cannot be written, or constraints contradict each
             other.
     """
-    rows = [_encoded(record, tokenizer) for record in records]
+    encode = _Encoded(tokenizer)
+    rows = [_encoded(record, encode) for record in records]
 
     def compiled(rows: Sequence[Mapping[str, Any]]) -> Constraints:
         return constrain(
@@ -55,7 +56,19 @@ def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -
         raise
 
 
-def _encoded(record: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
+class _Encoded(dict[tuple[str, ...], list[list[int]]]):
+    """The token ids of lists of texts, each list encoded once."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def __missing__(self, texts: tuple[str, ...]) -> list[list[int]]:
+        self[texts] = [ids.tolist() for ids in self.tokenizer.encode(texts)]
+        return self[texts]
+
+
+def _encoded(record: Mapping[str, Any], encode: _Encoded) -> dict[str, Any]:
     """Returns the token ids of each field."""
     texts = {field: _texts(record, field) for field in FIELDS}
     if len(texts["required"]) > MOST_REQUIRED:
@@ -63,7 +76,7 @@ def _encoded(record: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
             f"{_place(record)}: required: at most {MOST_REQUIRED} phrases can be asked for, there "
             f"are {len(texts['required'])}."
         )
-    ids = {field: [each.tolist() for each in tokenizer.encode(texts[field])] for field in FIELDS}
+    ids = {field: encode[tuple(texts[field])] for field in FIELDS}
     for field in ("prefix", "required"):
         for text, tokens in zip(texts[field], ids[field], strict=True):
             if UNKNOWN in tokens or not tokens:

@@ -174,7 +174,7 @@ class Tagging(StoredTask):
         return {
             **columns,
             "words": words._replace(empty="without tokens"),
-            "labels": ColumnSpec("labels", self.labels),
+            "labels": ColumnSpec("labels", self.labels, is_target=True),
         }
 
     def describe_store(self, store: TokenStore) -> str:

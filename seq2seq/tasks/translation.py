@@ -108,7 +108,9 @@ class Translation(StoredTask):
         """Returns both sides' token ids; what is too long is not trained on."""
         limits = self.batching.maximum_length if split == "train" else {}
         return {
-            side: ColumnSpec(side, getattr(self.tokenizer, side), limits.get(side))
+            side: ColumnSpec(
+                side, getattr(self.tokenizer, side), limits.get(side), is_target=side == "target"
+            )
             for side in SIDES
         }
 

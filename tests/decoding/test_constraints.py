@@ -250,3 +250,37 @@ def test_limits_grow_to_what_must_be_said():
 def test_impossible_constraints_are_refused(given_, words):
     with pytest.raises(ValueError, match=words):
         constrain(2, 5, END, **given_)
+
+
+def plain_automaton(phrases):
+    """Nodes, transitions and endings by definition: the longest beginning that a text ends with."""
+    nodes = sorted(dict.fromkeys(p[:n] for p in phrases for n in range(len(p) + 1)), key=len)
+    symbols = sorted({token for phrase in phrases for token in phrase})
+
+    def node_of(text):
+        return next(nodes.index(text[i:]) for i in range(len(text) + 1) if text[i:] in nodes)
+
+    transitions = [[node_of((*node, symbol)) for symbol in symbols] for node in nodes]
+    endings = [sum(node[len(node) - len(p) :] == p for p in phrases) for node in nodes]
+    return transitions, endings
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.lists(word, min_size=1, max_size=6).map(tuple), min_size=1, max_size=5))
+def test_nodes_are_the_longest_beginnings(phrases):
+    phrases = list(dict.fromkeys(phrases))
+    made = constrain(1, 5, END, required=[phrases])
+    transitions, endings = plain_automaton(phrases)
+    assert made.transitions[0, :-1, 3:].tolist() == transitions
+    bits = [int(each).bit_count() for each in made.completes[0, :-1]]
+    assert bits == endings
+
+
+def test_long_phrases_and_many_rows():
+    phrase = [5 + n % 700 for n in range(1000)]
+    made = constrain(64, 1000, END, required=[[phrase]] * 64)
+    assert made.needed.tolist() == [1000] * 64
+    assert made.distances[0, 0, :1000].tolist() == [*range(1000, 0, -1)]
+    other = constrain(2, 1000, END, required=[[phrase], [[7]]])
+    np.testing.assert_array_equal(other.transitions[0], made.transitions[63])
+    assert other.needed.tolist() == [1000, 1]
