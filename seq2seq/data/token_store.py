@@ -244,7 +244,7 @@ class _Writer:
     def write(self, chunk: Sequence[Mapping[str, Any]], report: StoreReport) -> None:
         """Tokenises records and appends those that are kept."""
         encoded = {
-            name: spec.encoder.encode([_value(record, name, spec) for record in chunk])
+            name: _encoded(spec, [_value(record, name, spec) for record in chunk], chunk, report)
             for name, spec in self._columns.items()
         }
         kept = [
@@ -296,6 +296,22 @@ def _value(record: Mapping[str, Any], column: str, spec: ColumnSpec) -> Any:
             f"The column {column} needs the field {spec.field!r}; the records have "
             f"{', '.join(record)}."
         ) from None
+
+
+def _encoded(
+    spec: ColumnSpec, values: Sequence[Any], chunk: Sequence[Mapping[str, Any]], report: StoreReport
+) -> Sequence[np.ndarray]:
+    """Returns the numbers of values; raises UserError if one is no text where texts are needed."""
+    try:
+        return spec.encoder.encode(values)
+    except TypeError:
+        for number, (value, record) in enumerate(zip(values, chunk, strict=True), start=1):
+            if not isinstance(value, str):
+                place = place_of(record, report.records + number)
+                raise UserError(
+                    f"{place}: the field {spec.field!r} needs a text, not {value!r:.80}."
+                ) from None
+        raise
 
 
 def _content_hash(record: Mapping[str, Any], fields: Sequence[str]) -> int:

@@ -110,6 +110,13 @@ def test_nothing_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_number_where_a_text_is_needed(tmp_path):
+    columns = {"source": ColumnSpec("en", Tokenizer("character").fit(["ab"]))}
+    records = [PlacedRecord({"en": value}, f"f:{n}") for n, value in enumerate(["a", 5], start=1)]
+    with pytest.raises(UserError, match="f:2: the field 'en' needs a text, not 5"):
+        _store(tmp_path, records, columns)
+
+
 def test_a_missing_field(tmp_path):
     with pytest.raises(UserError, match=r"column target needs the field 'de'; .* have en, fr"):
         _store(tmp_path, [{"en": "a", "fr": "b"}])
