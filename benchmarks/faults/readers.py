@@ -334,7 +334,7 @@ TARGETS = {
         ".conll", lambda rng: rng.choice([documents.conll, documents.conllu])(rng), columns_filled
     ),
     "word vectors": Target(".vec", documents.vectors, vectors_read),
-    "labels and numbers": Target(".jsonl", _json(_objects), labels_fitted),
+    "labels and numbers": Target(".jsonl", _objects, labels_fitted),
     "tokenizer": Target(".json", _json(lambda rng: rng.choice(_TOKENIZERS)), tokenizer_loaded),
     "token features": Target(".json", _json(lambda rng: _FEATURES), features_loaded),
     "label files": Target(".json", _json(lambda rng: rng.choice(_LABELS)), labels_loaded),
