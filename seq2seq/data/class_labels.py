@@ -197,6 +197,8 @@ class ClassLabels:
         try:
             content = parsed_json(path.read_text(encoding="utf-8"))
             labels = cls(content["renamed"], content["several"], content["delimiter"])
+            if not isinstance(labels.delimiter, str) or not isinstance(labels.several, bool):
+                raise ValueError("delimiter or several is of another type")
             names, counts = content["names"], content["counts"]
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise ValueError("the names are no list of texts")

@@ -124,6 +124,8 @@ def load_columns(path: Path) -> list[NumberColumn]:
     """
     try:
         content = parsed_json(path.read_text("utf-8"))
+        if not all(isinstance(values["field"], str) for values in content):
+            raise ValueError("a field is no text")
         return [NumberColumn(**values) for values in content]
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise UserError(f"{path}: cannot be read as columns of numbers ({error}).") from error

@@ -1,8 +1,6 @@
 """Classification: a text, or two, with numbers beside them -> one label, or any number of them."""
 
-import json
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +12,6 @@ from matplotlib.figure import Figure
 from seq2seq.data.batching import Batching
 from seq2seq.data.class_labels import ClassLabels
 from seq2seq.data.datasets import Dataset, Record
-from seq2seq.data.json_lines import parsed_json
 from seq2seq.data.number_columns import (
     NumberColumn,
     load_columns,
@@ -30,7 +27,9 @@ from seq2seq.data.truncation import Truncated
 from seq2seq.errors import UserError
 from seq2seq.evaluation.classification import class_probabilities, fit_temperature
 from seq2seq.models.classifier import Classifier
+from seq2seq.tasks.answers import attended
 from seq2seq.tasks.base import Evaluation, Row
+from seq2seq.tasks.calibration import load_temperature, save_temperature
 from seq2seq.tasks.class_evaluation import evaluate_rows, figures_of
 from seq2seq.tasks.features import collected_features, text_batches
 from seq2seq.tasks.graphs import prediction_graph
@@ -270,7 +269,7 @@ class Classification(StoredTask):
                 if attention:
                     weights = {text: outputs[f"{text}_weights"][place] for text in self.texts}
                     tokens = {text: ids[text][i] for text in self.texts}
-                    rows[i]["attention"] = self._attention(tokens, weights)
+                    rows[i]["attention"] = attended(self.tokenizer, tokens, weights)
         return rows
 
     def features(
@@ -344,16 +343,6 @@ class Classification(StoredTask):
             "probabilities": {name: round(p, 6) for name, p in by_name},
         }
 
-    def _attention(
-        self, ids: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]
-    ) -> dict[str, list[tuple[str, float]]]:
-        found = {}
-        for text in self.texts:
-            pieces = self.tokenizer.pieces(ids[text])
-            real = weights[text][: len(pieces)].tolist()
-            found[text] = list(zip(pieces, real, strict=True))
-        return found
-
     def evaluate(self, model: Classifier, records: Iterable[Record]) -> Evaluation:
         """Classifies records and scores them, without those that cannot be."""
         kept, skipped = [], []
@@ -396,22 +385,11 @@ class Classification(StoredTask):
         self.tokenizer.save(folder / "tokenizer.json")
         self.labels.save(folder / "labels.json")
         save_columns(self.numbers, folder / "numbers.json")
-        content = json.dumps({"temperature": self.temperature})
-        (folder / "calibration.json").write_text(content, encoding="utf-8")
+        save_temperature(self.temperature, folder / "calibration.json")
 
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote."""
         self.tokenizer = Tokenizer.load(folder / "tokenizer.json")
         self.labels = ClassLabels.load(folder / "labels.json")
         self.numbers = load_columns(folder / "numbers.json")
-        self.temperature = _read_temperature(folder / "calibration.json")
-
-
-def _read_temperature(path: Path) -> float:
-    try:
-        temperature = float(parsed_json(path.read_text(encoding="utf-8"))["temperature"])
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"a temperature of {temperature}")
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise UserError(f"{path}: cannot be read ({error}).") from error
-    return temperature
+        self.temperature = load_temperature(folder / "calibration.json")

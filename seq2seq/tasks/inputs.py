@@ -53,3 +53,25 @@ def checked_text(record: Mapping[str, Any], field: str, place: str) -> str:
 def visible_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
     """Returns the token ids of texts: none where there is nothing to see, as in lines of blanks."""
     return tokenizer.encode(["" if is_blank(text) else text for text in texts])
+
+
+def check_record(record: Record, fields: Sequence[str], place: str) -> None:
+    """Checks that a record has lists of texts of one length.
+
+    Raises:
+        UserError: If it does not.
+    """
+    for field in fields:
+        value = record.get(field)
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise UserError(
+                f"{place}: needs a list of texts in the field {field!r}; the record has "
+                f"{', '.join(map(str, record)) or 'none'}."
+            )
+        for text in value:
+            check_characters(text, f"{place}: the field {field!r}")
+        if len(value) != len(record["tokens"]):
+            raise UserError(
+                f"{place}: {len(record['tokens'])} tokens, but {len(value)} {field}: each token "
+                "needs one."
+            )

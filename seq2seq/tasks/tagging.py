@@ -36,6 +36,7 @@ from seq2seq.models.tagger import Tagger
 from seq2seq.plots.confusion import confusion_matrix_figure
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.features import collected_features
+from seq2seq.tasks.inputs import check_record
 from seq2seq.tasks.padding import by_length, padded
 from seq2seq.tasks.stored import StoredTask
 from seq2seq.tasks.tagging_outputs import TaggerSearch, TaggingLoss
@@ -383,25 +384,3 @@ def padded_column(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns some rows of an encoded column, padded, and their lengths."""
     return padded([encoded[column][i] for i in chosen])
-
-
-def check_record(record: Record, fields: Sequence[str], place: str) -> None:
-    """Checks that a record has lists of texts of one length.
-
-    Raises:
-        UserError: If it does not.
-    """
-    for field in fields:
-        value = record.get(field)
-        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-            raise UserError(
-                f"{place}: needs a list of texts in the field {field!r}; the record has "
-                f"{', '.join(map(str, record)) or 'none'}."
-            )
-        for text in value:
-            check_characters(text, f"{place}: the field {field!r}")
-        if len(value) != len(record["tokens"]):
-            raise UserError(
-                f"{place}: {len(record['tokens'])} tokens, but {len(value)} {field}: each token "
-                "needs one."
-            )
