@@ -84,8 +84,11 @@ class TokenFeatures:
             "pattern": pattern,
         }
         for name in ("minimum_frequency", "minimum_character_frequency", "maximum_word_length"):
-            if self.settings[name] < 1:
-                raise UserError(f"tokenizer.{name}={self.settings[name]} is below 1.")
+            value = self.settings[name]
+            if not isinstance(value, int):
+                raise UserError(f"tokenizer.{name}={value!r} is no whole number.")
+            if value < 1:
+                raise UserError(f"tokenizer.{name}={value} is below 1.")
         taken = {"tokens", "labels", "words", "length", "casing", "characters"} & set(columns)
         if taken:
             raise UserError(f"tokenizer.columns: {', '.join(sorted(taken))} cannot be a column.")
