@@ -2,6 +2,7 @@
 
 import argparse
 import codecs
+import io
 import locale
 import os
 import sys
@@ -65,10 +66,11 @@ def _use_utf8() -> None:
 
     Arguments, standard streams, and the files of every library then are UTF-8.
     """
-    if sys.flags.utf8_mode or codecs.lookup(locale.getpreferredencoding(False)).name == "utf-8":
-        return
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    if codecs.lookup(locale.getpreferredencoding(False)).name != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in (sys.stdin, sys.stdout, sys.stderr):  # PYTHONIOENCODING may say otherwise
+        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
+            stream.reconfigure(encoding="utf-8")
 
 
 class Parser(argparse.ArgumentParser):

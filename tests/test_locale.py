@@ -22,7 +22,10 @@ def latin_1(tmp_path):
     return {**kept, "LOCPATH": str(tmp_path), "LC_ALL": "en_US.ISO-8859-1"}
 
 
-def test_arguments_streams_and_files(latin_1, tmp_path):
+@pytest.mark.parametrize(
+    "variables", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "ascii"}]
+)
+def test_arguments_streams_and_files(latin_1, tmp_path, variables):
     code = (
         "import locale, sys, json\n"
         "import seq2seq.cli as cli\n"
@@ -38,7 +41,7 @@ def test_arguments_streams_and_files(latin_1, tmp_path):
     done = subprocess.run(
         [sys.executable, "command.py", "train", "recipe=Übersetzung.yaml", "日本語"],
         cwd=tmp_path,
-        env=latin_1,
+        env={**latin_1, **variables},
         input="été 否定".encode(),
         capture_output=True,
         check=False,
