@@ -42,6 +42,7 @@ def recipe_files() -> dict[str, Path]:
     return {
         path.relative_to(top).with_suffix("").as_posix(): path
         for path in sorted(top.rglob("*.yaml"))
+        if not any(part.startswith(".") for part in path.relative_to(top).parts)
     }
 
 

@@ -33,6 +33,8 @@ def read_word_vectors(path: Path, maximum_words: int | None = None) -> tuple[lis
     Raises:
         UserError: If the file cannot be read, holds no vector, or vectors of two widths.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no file; word vectors are read from a file, twice.")
     words: dict[str, int] = {}
     vectors: list[np.ndarray] = []
     broken: list[str] = []

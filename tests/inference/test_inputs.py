@@ -1,11 +1,14 @@
 """What users give to a predictor: one text, nothing, numbers, lines of blanks."""
 
 import json
+import os
+import pty
+from pathlib import Path
 
 import pytest
 
 from seq2seq.errors import UserError
-from seq2seq.inference.files import predict_file
+from seq2seq.inference.files import check_readable, predict_file
 from seq2seq.inference.predictor import Predictor
 
 BLANK = ["", "   ", "\t", "\u200b", "\u00a0", "\u3000", "\ufeff\u200d"]
@@ -74,3 +77,20 @@ def test_a_line_out_for_each_line_in(run_folder, dates, tmp_path, output_format)
         assert [line.split("\t")[1] for line in lines[: len(BLANK)]] == [""] * len(BLANK)
     else:
         assert [json.loads(line)["prediction"] for line in lines[: len(BLANK)]] == [""] * len(BLANK)
+
+
+def test_devices_without_an_end_are_refused(tmp_path):
+    for name in ("/dev/zero", "/dev/urandom"):
+        with pytest.raises(UserError, match=f"{name}: is a device; give a file"):
+            check_readable(Path(name))
+    check_readable(Path("/dev/null"))
+    terminal, other = pty.openpty()
+    check_readable(Path(os.ttyname(other)))
+    for handle in (terminal, other):
+        os.close(handle)
+    os.mkfifo(tmp_path / "pipe")
+    check_readable(tmp_path / "pipe")
+    with pytest.raises(UserError, match="no such file"):
+        check_readable(tmp_path / "missing")
+    with pytest.raises(UserError, match="--source x"):
+        check_readable(Path("x" * 5000), "--source")
