@@ -20,6 +20,8 @@ OTHER, NEVER, END = 0, 1, 2
 
 UNREACHABLE = 1 << 20
 MOST_REQUIRED = 10
+MOST_TOKENS = 10_000
+"""Of all phrases of a row together."""
 KEPT = 32
 """Automata that are kept, as many rows and batches have the same constraints."""
 
@@ -133,6 +135,9 @@ def _check(
     count = len({tuple(phrase) for phrase in required})
     if count > MOST_REQUIRED:
         raise ValueError(f"required: at most {MOST_REQUIRED} phrases, row {row} has {count}")
+    size = phrase_tokens(required, forbidden)
+    if size > MOST_TOKENS:
+        raise ValueError(f"required and forbidden: row {row} has {size} tokens, {MOST_TOKENS} fit")
     for name, phrases in (
         ("prefixes", [prefix] if len(prefix) else []),
         ("required", required),
@@ -146,6 +151,12 @@ def _check(
                     f"{name}: row {row} has {list(phrase)}; must be one or more ids from 0 to "
                     f"{vocabulary_size - 1} without the end token {end}"
                 )
+
+
+def phrase_tokens(required: Sequence[Phrase], forbidden: Sequence[Phrase]) -> int:
+    """Returns how many tokens the phrases have of which an automaton is made."""
+    longer = (phrase for phrase in forbidden if len(phrase) > 1)
+    return sum(map(len, chain(required, longer)))
 
 
 def _frozen(values: Sequence[Any]) -> tuple[Any, ...]:
@@ -233,30 +244,30 @@ class _Automaton:
     def _measured(self, required: int) -> np.ndarray:
         """Returns the fewest tokens to the end for each set of phrases seen and each node.
 
-        Sets of many phrases first, as what has been seen stays so.
+        A breadth-first search backwards from where everything has been seen: a set and a node are
+        looked at once.
         """
         size = self.dead + 1
         edges = np.unique(self.transitions + size * np.arange(size)[:, np.newaxis])
         start, following = np.divmod(edges, size)
-        first = np.searchsorted(start, np.arange(size))
-        sets = np.arange(1 << required)
-        distances = np.full((len(sets), size), UNREACHABLE, np.int32)
-        distances[-1, : self.dead] = 0
-        counts = np.array([int(each).bit_count() for each in sets])
-        for count in range(required - 1, -1, -1):
-            seen = sets[counts == count]
-            after = seen[:, np.newaxis] | self.completes[following]
-            within = after == seen[:, np.newaxis]
-            leaving = np.where(within, UNREACHABLE, 1 + distances[after, following])
-            nearest = np.minimum.reduceat(leaving, first, axis=1).clip(max=UNREACHABLE)
-            while True:
-                onward = np.where(within, 1 + nearest[:, following], UNREACHABLE)
-                better = np.minimum(nearest, np.minimum.reduceat(onward, first, axis=1))
-                if (better == nearest).all():
-                    break
-                nearest = better
-            distances[seen] = nearest
-        return distances
+        order = np.argsort(following, kind="stable")
+        start = start[order]
+        first = np.searchsorted(following[order], np.arange(size + 1))
+        distances = np.full((1 << required) * size, UNREACHABLE, np.int32)
+        reached = np.arange(self.dead) + (len(distances) - size)
+        distances[reached] = 0
+        for distance in range(1, UNREACHABLE):
+            seen, node = np.divmod(reached, size)
+            seen, node = _before(seen, node, self.completes[node])
+            counts = first[node + 1] - first[node]
+            ends = np.cumsum(counts)
+            place = np.arange(counts.sum()) + np.repeat(first[node] - ends + counts, counts)
+            before = np.repeat(seen * size, counts) + start[place]
+            reached = np.unique(before[distances[before] == UNREACHABLE])
+            if not len(reached):
+                break
+            distances[reached] = distance
+        return distances.reshape(-1, size)
 
     def _after_prefix(self) -> int:
         """Returns the fewest tokens in all: the prefix and what it leaves to be said.
@@ -271,6 +282,25 @@ class _Automaton:
 
 
 _automaton = lru_cache(KEPT)(_Automaton)
+
+
+def _before(
+    seen: np.ndarray, node: np.ndarray, completed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns all sets of phrases that become `seen` at a node, with the node.
+
+    They have any of what is completed there, and lack nothing else.
+    """
+    possible = (completed & ~seen) == 0
+    seen, node, completed = seen[possible], node[possible], completed[possible]
+    found = [(seen, node)]
+    fewer = completed
+    while (more := fewer > 0).any():
+        seen, node, completed, fewer = seen[more], node[more], completed[more], fewer[more]
+        fewer = (fewer - 1) & completed
+        found.append(((seen & ~completed) | fewer, node))
+    sets, nodes = zip(*found, strict=True)
+    return np.concatenate(sets), np.concatenate(nodes)
 
 
 def _trie(phrases: list[list[int]]) -> tuple[list[dict[int, int]], list[int]]:

@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seq2seq.data.tokenizers import END, UNKNOWN, Tokenizer
-from seq2seq.decoding.constraints import MOST_REQUIRED, Constraints, constrain
+from seq2seq.decoding.constraints import (
+    MOST_REQUIRED,
+    MOST_TOKENS,
+    Constraints,
+    constrain,
+    phrase_tokens,
+)
 from seq2seq.errors import UserError
 
 FIELDS = ("prefix", "required", "forbidden", "allowed")
@@ -84,6 +90,11 @@ def _encoded(record: Mapping[str, Any], encode: _Encoded) -> dict[str, Any]:
                     f"{_place(record)}: {field}: {text!r} cannot be written with the run's target "
                     "vocabulary."
                 )
+    if (size := phrase_tokens(ids["required"], ids["forbidden"])) > MOST_TOKENS:
+        raise UserError(
+            f"{_place(record)}: required and forbidden: the phrases have {size:,} tokens; at most "
+            f"{MOST_TOKENS:,} are possible."
+        )
     # What the model cannot write need not be forbidden, and cannot be allowed.
     known = [token for tokens in ids["allowed"] for token in tokens if token != UNKNOWN]
     if ids["allowed"] and not known:
