@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from rich.console import Console
 from seq2seq.config import build
 from seq2seq.data.datasets import Dataset
 from seq2seq.errors import UserError
+from seq2seq.files import write_text
 from seq2seq.kernels.library import leave_threads_to_kernels
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.files import save_figure
@@ -209,9 +209,7 @@ def write_results(
         write_rows(run_folder / "predictions" / f"{split}.jsonl", evaluation.rows)
         for name, rows in evaluation.tables.items():
             write_rows(run_folder / "tables" / f"{split}_{name}.jsonl", rows)
-    aside = run_folder / f"aside-{os.getpid()}-metrics.json"
-    aside.write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
-    aside.replace(run_folder / "metrics.json")
+    write_text(run_folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
 
 def write_history(run_folder: Path, progress: Progress) -> None:
@@ -224,9 +222,7 @@ def write_history(run_folder: Path, progress: Progress) -> None:
 
 def write_rows(path: Path, rows: list[Row]) -> None:
     """Writes one JSON object a line."""
-    path.parent.mkdir(exist_ok=True)
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    path.write_text("".join(lines), "utf-8")
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def log_results(

@@ -1,14 +1,16 @@
 """`seq2seq train`: from the command line through Hydra to one run or a sweep of runs."""
 
 import argparse
+import errno
 import functools
+import os
 import re
 import shlex
-import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
 from seq2seq.config import (
     check_keys,
@@ -29,7 +31,9 @@ from seq2seq.config import (
     store_config,
 )
 from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
+from seq2seq.files import write_text
 from seq2seq.naming import advice, tags_of
+from seq2seq.run_folder import SAVED, claimed, claimed_new, remove_if_empty, write_config
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import RUN_ID_FILE
 from seq2seq.trust import Trust, check_config, check_trust, load_saved, plain_values
@@ -44,6 +48,10 @@ LAUNCHER = re.compile(
     r"|timeout_min|array_parallelism|submitit_folder)=[\w./-]+"
 )
 """The overrides of Hydra's own config that a resumed sweep may have been begun with."""
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 CRASHED = 1
 """The exit code of a sweep with a trial that failed by no mistake of the user."""
@@ -73,28 +81,51 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     if "--multirun" in flags:
         return _sweep(overrides, debug, trust)
     overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in overrides]
-    parsed = _checked(overrides)
-    folders = [str(o.value()) for o in parsed if o.key_or_group == "hydra.run.dir"]
-    if folders and not flags:
-        _refuse_unusable(Path(folders[-1]))
-
+    named = any(o.key_or_group == "hydra.run.dir" for o in _checked(overrides))
     codes: list[int] = []
 
     def job(config: DictConfig) -> None:
-        runtime = HydraConfig.get().runtime
-        run_folder = Path(runtime.output_dir)
-        if sentence := advice(runtime.choices):
-            print(f"seq2seq: {sentence}", file=sys.stderr)
-        tags = tags_of(runtime.choices, config)
-        codes.append(_run(config, run_folder, tags, debug, resumed=False, trust=trust))
+        codes.append(_new_run(config, named, debug, trust))
 
-    before = sys.argv
-    sys.argv = ["seq2seq train", *flags, *overrides]
+    with _arguments_of_hydra(["seq2seq train", *flags, *overrides]):
+        try:
+            hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")(
+                job
+            )()
+        except OSError as error:  # Hydra makes the run folder
+            raise UserError(f"{error.filename}: cannot be made ({error.strerror})") from error
+    return max(codes, default=0)
+
+
+@contextmanager
+def _arguments_of_hydra(arguments: list[str]) -> Iterator[None]:
+    """Has Hydra read these arguments, and raise what goes wrong instead of printing it."""
+    before, full = sys.argv, os.environ.get(FULL_ERROR)
+    sys.argv, os.environ[FULL_ERROR] = arguments, "1"
     try:
-        hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")(job)()
+        yield
     finally:
         sys.argv = before
-    return max(codes, default=0)
+        if full is None:
+            del os.environ[FULL_ERROR]
+        else:
+            os.environ[FULL_ERROR] = full
+
+
+def _new_run(config: DictConfig, named: bool, debug: bool, trust: Trust) -> int:
+    """Runs one experiment in a folder of its own."""
+    settings = cast(DictConfig, HydraConfig.get())
+    try:
+        with claimed_new(Path(settings.runtime.output_dir), named) as run_folder:
+            with open_dict(settings), flag_override(settings, "readonly", False):
+                settings.runtime.output_dir = str(run_folder)
+            write_config(run_folder, config, settings, settings.overrides.task)
+            if sentence := advice(settings.runtime.choices):
+                print(f"seq2seq: {sentence}", file=sys.stderr)
+            tags = tags_of(settings.runtime.choices, config)
+            return _run(config, run_folder, tags, debug, resumed=False, trust=trust)
+    except UserError as error:
+        return _say_error(error, debug)
 
 
 def _sweep(
@@ -154,8 +185,10 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -
     """Runs one trial of a sweep, or goes on with it; launchers call it wherever they like."""
     if check is not None:
         check(config)
-    runtime, sweep = HydraConfig.get().runtime, HydraConfig.get().sweep
+    settings = cast(DictConfig, HydraConfig.get())
+    runtime, sweep = settings.runtime, settings.sweep
     run_folder, sweep_folder = Path(runtime.output_dir), Path(sweep.dir)
+    write_config(run_folder, config, settings, settings.overrides.task)
     tags = {**tags_of(runtime.choices, config), "trial": str(sweep.subdir)}
     parent = sweep_folder / RUN_ID_FILE
     if parent.is_file():
@@ -173,9 +206,8 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -
     try:
         return _run(config, run_folder, tags, debug, resumed=True, go_on=sweep_folder, trust=trust)
     except Exception as error:  # one trial that fails does not end the sweep
-        (run_folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        message = f"seq2seq: error: {type(error).__name__}: {error} (see {run_folder}/error.txt)"
-        PlainConsole(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+        write_text(run_folder / "error.txt", traceback.format_exc())
+        _say(f"seq2seq: error: {type(error).__name__}: {error} (see {run_folder}/error.txt)")
         return CRASHED
 
 
@@ -203,19 +235,6 @@ def _examples(override: Override, text: str) -> list[str]:
     if isinstance(value, IntervalSweep):
         return [f"{key}={value.start}", f"{key}={value.end}"]
     return [f"{key}={choice}" for choice in override.sweep_string_iterator()]
-
-
-def _refuse_unusable(run_folder: Path) -> None:
-    """Raises if a new run cannot write there, or would overwrite a run."""
-    try:
-        run_folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"hydra.run.dir={run_folder}: cannot be made ({error.strerror})") from error
-    if (run_folder / "checkpoints").exists() or (run_folder / "metrics.json").exists():
-        raise UserError(
-            f"hydra.run.dir={run_folder}: holds a run already. Choose another folder, or go on "
-            f"with that run by resume={_quoted(run_folder)}"
-        )
 
 
 def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
@@ -248,11 +267,20 @@ def _resume(
     run_folder: Path, flags: list[str], overrides: list[str], debug: bool, trust: Trust
 ) -> int:
     """Goes on with a run, from its saved config with more overrides."""
-    saved = run_folder / ".hydra" / "config.yaml"
+    saved = run_folder / SAVED / "config.yaml"
     if not saved.is_file():
         raise UserError(f"resume={run_folder}: not a run folder, it has no .hydra/config.yaml")
     if flags:
         raise UserError(f"resume={run_folder}: goes on with one run; {flags[0]} does not fit")
+    with claimed(run_folder):
+        config = _saved_config(saved, overrides, trust)
+        tags = _saved_tags(saved, config)
+        write_text(saved, OmegaConf.to_yaml(config))
+        return _run(config, run_folder, tags, debug, resumed=True, trust=trust)
+
+
+def _saved_config(saved: Path, overrides: list[str], trust: Trust) -> DictConfig:
+    """Returns the config that a run is resumed with: its own, with more overrides."""
     config = load_saved(saved, trust, resolve=False)
     check_top_level(config)  # which `defaults` is not: it would change how all is composed
     if "hydra" in config:
@@ -266,9 +294,7 @@ def _resume(
             OmegaConf.update(config, key, chosen, merge=False)
     store_config("resumed", config)
     rest = [o for o in overrides if o not in groups]
-    config = composed([*rest, "trainer.resume=true"], "resumed")
-    OmegaConf.save(config, saved)
-    return _run(config, run_folder, _saved_tags(saved, config), debug, resumed=True, trust=trust)
+    return composed([*rest, "trainer.resume=true"], "resumed")
 
 
 def _saved_tags(saved: Path, config: DictConfig) -> dict[str, str]:
@@ -306,38 +332,39 @@ def _run(
     from seq2seq.experiment import run
     from seq2seq.training.interrupt import TrainingInterrupted
 
-    console = PlainConsole(stderr=True)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
     try:
         check_keys(config)
-        if not resumed:
-            _refuse_unusable(run_folder)
-        run(config, run_folder, tags, console, trust)
+        run(config, run_folder, tags, PlainConsole(stderr=True), trust)
         return 0
     except UserError as error:
-        if debug:
-            traceback.print_exc()
-        say(f"seq2seq: error: {error}")
-        code = USER_ERROR
+        code = _say_error(error, debug)
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        place = error.filename or run_folder
+        reason = f"{place}: cannot be written or read ({error.strerror}). Make room, or give access"
+        code = _say_error(UserError(reason), debug)
     except (TrainingInterrupted, KeyboardInterrupt):
-        say("Stopped.")
+        _say("Stopped.")
         code = INTERRUPTED
     if (run_folder / "checkpoints" / "last.weights.h5").exists():
         place = _quoted(go_on or run_folder)
-        say(f"What was learned is saved; go on with\n  seq2seq train resume={place}")
+        _say(f"What was learned is saved; go on with\n  seq2seq train resume={place}")
     elif not resumed:
-        _remove_if_empty(run_folder)
+        remove_if_empty(run_folder)
     return code
+
+
+def _say_error(error: UserError, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    _say(f"seq2seq: error: {error}")
+    return USER_ERROR
+
+
+def _say(text: str) -> None:
+    PlainConsole(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _quoted(run_folder: Path) -> str:
     return shlex.quote(str(run_folder))
-
-
-def _remove_if_empty(run_folder: Path) -> None:
-    """Removes the folder of a run that ended before it made anything."""
-    if run_folder.is_dir() and {p.name for p in run_folder.iterdir()} <= {".hydra", "train.log"}:
-        shutil.rmtree(run_folder)

@@ -22,7 +22,7 @@ def without_encoding(source):
 def is_text_file(call):
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     if name in POSITIONS:
-        return True
+        return isinstance(call.func, ast.Attribute)  # seq2seq.files.write_text writes UTF-8
     if name == "open":
         place = 0 if isinstance(call.func, ast.Attribute) else 1
         if isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", "") in MODULES:

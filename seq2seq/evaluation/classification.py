@@ -9,6 +9,18 @@ BINS = 15
 """Of the expected calibration error, as Guo et al. have them."""
 
 
+CLASS_SCORES = ("accuracy", "f1_macro", "f1_weighted", "mcc", "ece", "roc_auc")
+LABEL_SET_SCORES = (
+    "accuracy",
+    "f1_micro",
+    "f1_macro",
+    "f1_weighted",
+    "hamming_loss",
+    "ece",
+    "roc_auc",
+)
+
+
 def score_classes(references: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Scores predictions of one class a row: the most probable one.
 

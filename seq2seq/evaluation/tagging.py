@@ -20,6 +20,12 @@ _SEQEVAL_SCHEMES = {
 }
 
 
+ACCURACIES = ("accuracy", "accuracy_unknown")
+ENTITY_SCORES = tuple(
+    prefix + name for prefix in ("", "strict_") for name in ("precision", "recall", "f1")
+)
+
+
 def accuracies(
     references: Labels, predictions: Labels, known: Sequence[Sequence[bool]]
 ) -> dict[str, float]:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from seq2seq.errors import UserError
 from seq2seq.files import whole_folder, write_checksums
 from seq2seq.tasks.model_folder import WEIGHTS, model_folder, set_precision
-from seq2seq.training.weights_file import check_weights_file
+from seq2seq.training.weights_file import WeightsInMemory, check_weights
 from seq2seq.trust import Trust
 
 MODEL, CONFIG = "model", ".hydra"
@@ -60,7 +60,7 @@ def weights_size(run_folder: Path) -> int:
 
 def _opened(path: Path) -> h5py.File:
     try:
-        check_weights_file(path)
+        check_weights(path)
         return h5py.File(path)
     except (OSError, ValueError) as error:
         raise UserError(
@@ -78,9 +78,11 @@ def _compress_weights(source: h5py.File, target: Path) -> None:
             copied = to.create_dataset(name, data=rounded(item[()]), **options)
         copied.attrs.update(item.attrs)
 
-    with h5py.File(target, "w") as to:
+    memory = WeightsInMemory()
+    with h5py.File(memory, "w") as to:
         to.attrs.update(source.attrs)
         source.visititems(copy)
+    target.write_bytes(memory.getbuffer())
 
 
 def rounded(values: np.ndarray) -> np.ndarray:

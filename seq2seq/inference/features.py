@@ -1,6 +1,5 @@
 """`seq2seq predict --features`: what the encoder makes of texts, for use elsewhere."""
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from seq2seq.data.chunks import chunks
 from seq2seq.data.conll import in_columns
 from seq2seq.data.datasets import Record
 from seq2seq.errors import UserError
+from seq2seq.files import whole_file
 from seq2seq.inference.columns import column_records
 from seq2seq.inference.files import input_texts, standing_for
 from seq2seq.inference.predictor import Predictor
@@ -85,14 +85,11 @@ def write_features(
     if not parts:
         raise UserError("--features: there is nothing to encode; the input is empty.")
     vectors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    aside = path.with_name(f"aside-{os.getpid()}-{path.name}")
     try:
-        write(aside, texts, vectors)
-        aside.replace(path)
+        with whole_file(path) as aside:
+            write(aside, texts, vectors)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error})") from error
-    finally:
-        aside.unlink(missing_ok=True)
     return {name: values.shape[1] for name, values in vectors.items()}
 
 

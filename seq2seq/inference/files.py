@@ -13,6 +13,7 @@ from seq2seq.data.json_lines import read_objects, text_at
 from seq2seq.data.places import PlacedRecord
 from seq2seq.data.text_files import read_lines
 from seq2seq.errors import UserError
+from seq2seq.files import whole_file
 from seq2seq.inference.predictor import Predictor
 from seq2seq.inference.records import read_records
 from seq2seq.plots.alignments import alignment_heatmap
@@ -195,15 +196,11 @@ def output(target: str) -> Iterator[TextIO]:
     path = path.resolve()  # a link stays one
     if not path.parent.is_dir():
         raise UserError(f"{target}: there is no folder {path.parent} to write to; make it first")
-    aside = path.with_name(f"aside-{os.getpid()}-{path.name}")
     try:
-        with aside.open("w", encoding="utf-8", newline="\n") as stream:
+        with whole_file(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as stream:
             yield stream
-        aside.replace(path)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error})") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def one_cell(text: str) -> str:

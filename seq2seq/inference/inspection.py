@@ -10,6 +10,7 @@ import numpy as np
 from seq2seq.data.json_lines import read_objects
 from seq2seq.data.text_files import read_lines
 from seq2seq.errors import UserError
+from seq2seq.files import whole_file, write_text
 from seq2seq.inference.files import input_texts, standing_for
 from seq2seq.inference.predictor import Predictor
 from seq2seq.inference.records import read_records
@@ -108,9 +109,8 @@ def _inputs(predictor: Predictor, given: str) -> Iterator[Any]:
 def _write(found: InputStates, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokens = {f"{part}/tokens": np.array(each) for part, each in found.tokens.items()}
-    aside = folder / f"aside-{os.getpid()}-states.npz"
-    np.savez_compressed(aside, allow_pickle=False, **tokens, **found.arrays)
-    aside.replace(folder / "states.npz")
+    with whole_file(folder / "states.npz") as aside:
+        np.savez_compressed(aside, allow_pickle=False, **tokens, **found.arrays)
     for name, figure in state_figures(found).items():
         save_figure(figure, folder / f"{name}.png")
 
@@ -153,4 +153,4 @@ def _write_points(
         f"{x:.6g}\t{y:.6g}\t{label}\t{text}\n"
         for (x, y), label, text in zip(points, labels or [""] * len(texts), texts, strict=True)
     ]
-    path.write_text("x\ty\tlabel\tinput\n" + "".join(rows), encoding="utf-8")
+    write_text(path, "x\ty\tlabel\tinput\n" + "".join(rows))

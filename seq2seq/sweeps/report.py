@@ -1,7 +1,6 @@
 """What a sweep has found, as files and for a person."""
 
 import json
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from seq2seq.evaluation.significance import mean_and_deviation
+from seq2seq.files import write_text
 from seq2seq.plots.files import save_figure
 from seq2seq.plots.sweeps import importance_bars, parallel_coordinates
 from seq2seq.sweeps.study import TrialStudy
@@ -79,9 +79,7 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
 
 def _write(study: TrialStudy, name: str, content: Any) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    aside = study.folder / f".{name}.{os.getpid()}.part"  # other processes report on it, too
-    aside.write_text(text, "utf-8")
-    os.replace(aside, study.folder / name)
+    write_text(study.folder / name, text)  # whole: other processes report on it, too
 
 
 def print_trials(study: TrialStudy, metric: str, console: Console) -> None:

@@ -16,6 +16,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from seq2seq.errors import UserError
+from seq2seq.files import write_text
 from seq2seq.sweeps.settings import Sweep
 from seq2seq.sweeps.space import combinations
 
@@ -69,9 +70,8 @@ class TrialStudy:
                     study.enqueue_trial(values)
                 own = settings.storage is None  # a sweep's folder may be moved
                 content = {"study": name, "storage": None if own else storage}
-                sweep_file.write_text(
-                    json.dumps({**content, "arguments": list(arguments)}, indent=2), "utf-8"
-                )
+                text = json.dumps({**content, "arguments": list(arguments)}, indent=2)
+                write_text(sweep_file, text)
         return cls.read(folder, settings.pruner)
 
     @classmethod

@@ -91,6 +91,11 @@ class Task(ABC):
     def evaluate(self, model: Any, records: Iterable[Record]) -> Evaluation:
         """Predicts and scores records."""
 
+    @property
+    @abstractmethod
+    def score_names(self) -> Sequence[str]:
+        """The names of the scores that `evaluate` returns, some of them not for all records."""
+
     def check_model(self, model: Any) -> None:
         """Refuses a model that cannot do what the task's settings ask for; none, by default.
 

@@ -25,7 +25,12 @@ from seq2seq.data.token_store import ColumnSpec, Encoder, TokenStore
 from seq2seq.data.tokenizers import UNKNOWN, Tokenizer
 from seq2seq.data.truncation import Truncated
 from seq2seq.errors import UserError
-from seq2seq.evaluation.classification import class_probabilities, fit_temperature
+from seq2seq.evaluation.classification import (
+    CLASS_SCORES,
+    LABEL_SET_SCORES,
+    class_probabilities,
+    fit_temperature,
+)
 from seq2seq.models.classifier import Classifier
 from seq2seq.tasks.answers import attended
 from seq2seq.tasks.base import Evaluation, Row
@@ -33,7 +38,7 @@ from seq2seq.tasks.calibration import load_temperature, save_temperature
 from seq2seq.tasks.class_evaluation import evaluate_rows, figures_of
 from seq2seq.tasks.features import collected_features, text_batches
 from seq2seq.tasks.graphs import prediction_graph
-from seq2seq.tasks.inputs import checked_text, record_of
+from seq2seq.tasks.inputs import checked_text, has_blank, record_of
 from seq2seq.tasks.stored import StoredTask
 from seq2seq.training.classification_losses import (
     ClassCrossEntropy,
@@ -320,10 +325,6 @@ class Classification(StoredTask):
             self._compiled = (model, prediction_graph(model.prediction_model))
         return self._compiled[1]
 
-    def _is_blank(self, record: Record) -> bool:
-        """Returns whether there is nothing to see in one of the texts."""
-        return any(is_blank(str(record.get(text, "?"))) for text in self.texts)
-
     def _row(self, record: Record, probabilities: np.ndarray) -> Row:
         names = self.labels.names
         if self.labels.several:
@@ -333,8 +334,7 @@ class Classification(StoredTask):
             chosen = np.array([probabilities.argmax()])
             decided = probabilities[chosen]
         by_name = zip(names, probabilities.tolist(), strict=True)
-        if self._is_blank(record):
-            chosen = chosen[:0]
+        chosen = chosen[:0] if has_blank(record, self.texts) else chosen
         sources = {f"source{text.removeprefix('text')}": record[text] for text in self.texts}
         return {
             **sources,
@@ -342,6 +342,11 @@ class Classification(StoredTask):
             "score": float(np.log(np.maximum(decided, 1e-30)).sum()),
             "probabilities": {name: round(p, 6) for name, p in by_name},
         }
+
+    @property
+    def score_names(self) -> Sequence[str]:
+        """The scores of classes, or of sets of labels."""
+        return LABEL_SET_SCORES if self.labels.several else CLASS_SCORES
 
     def evaluate(self, model: Classifier, records: Iterable[Record]) -> Evaluation:
         """Classifies records and scores them, without those that cannot be."""
@@ -364,7 +369,7 @@ class Classification(StoredTask):
         """Returns why a record cannot be scored; nothing if it can."""
         if "label" not in record:
             return "no field 'label'"
-        if self._is_blank(record):
+        if has_blank(record, self.texts):
             return "empty text"
         labels = self.labels.read(record["label"])
         if unseen := self.labels.unseen(labels):

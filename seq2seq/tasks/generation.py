@@ -232,6 +232,13 @@ class Generation(Task):
             self._search = (model, compile_search(model, self.decoding))
         return self._search[1]
 
+    @property
+    def score_names(self) -> Sequence[str]:
+        """What is measured with the state carried, from zeros, and by dynamic evaluation."""
+        measured = ("", "reset_", *(["dynamic_"] if self.dynamic_rate else []))
+        names = ("nats_per_character", "bits_per_character", "perplexity")
+        return [prefix + name for prefix in measured for name in names]
+
     def evaluate(self, model: LanguageModel, records: Iterable[Record]) -> Evaluation:
         """Measures how well documents are predicted, and goes on from some of their places.
 
@@ -257,7 +264,7 @@ class Generation(Task):
             per_character = nats * predictions / characters
             scores[f"{prefix}nats_per_character"] = per_character
             scores[f"{prefix}bits_per_character"] = per_character / math.log(2)
-            scores[f"{prefix}perplexity"] = math.exp(nats)
+            scores[f"{prefix}perplexity"] = float(np.exp(nats))
         return Evaluation(self._continued(model, column), scores)
 
     def _mean_loss(self, model: LanguageModel, data: tf.data.Dataset) -> float:

@@ -50,6 +50,11 @@ def checked_text(record: Mapping[str, Any], field: str, place: str) -> str:
     return text
 
 
+def has_blank(record: Mapping[str, Any], fields: Sequence[str]) -> bool:
+    """Returns whether there is nothing to see in one of the texts of a record."""
+    return any(is_blank(str(record.get(field, "?"))) for field in fields)
+
+
 def visible_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
     """Returns the token ids of texts: none where there is nothing to see, as in lines of blanks."""
     return tokenizer.encode(["" if is_blank(text) else text for text in texts])

@@ -15,7 +15,7 @@ from seq2seq.config import build, check_nodes, locate
 from seq2seq.errors import UserError
 from seq2seq.files import CHECKSUMS, damaged_files, whole_folder, write_text
 from seq2seq.tasks.base import Task
-from seq2seq.training.weights_file import check_weights_file
+from seq2seq.training.weights_file import check_weights, weights_of
 from seq2seq.trust import Trust, load_saved
 
 FORMAT = 1
@@ -73,7 +73,8 @@ def save_model_folder(folder: Path, task: Task, model: Any, config: Mapping[str,
             write_text(aside / "format.json", json.dumps(about))
             write_text(aside / ARGUMENTS, json.dumps(task.model_arguments()))
             task.save(aside)
-            model.training_model.save_weights(aside / WEIGHTS)
+            memory = weights_of(model.training_model)
+            (aside / WEIGHTS).write_bytes(memory.getbuffer())
     except OSError as error:
         raise UserError(
             f"{folder}: cannot write the model ({error}). Make room; the weights are in "
@@ -110,7 +111,7 @@ def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task, Any]:
         task = build_task(config)
         task.load(folder)
         model = _built_model(config, folder)
-        check_weights_file(folder / WEIGHTS, model.training_model.count_params())
+        check_weights(folder / WEIGHTS, model.training_model.count_params())
         model.training_model.load_weights(folder / WEIGHTS)
     except UserError:
         raise

@@ -25,6 +25,8 @@ from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.vocabulary import UNKNOWN
 from seq2seq.errors import UserError
 from seq2seq.evaluation.tagging import (
+    ACCURACIES,
+    ENTITY_SCORES,
     accuracies,
     confusion_counts,
     confusions,
@@ -332,6 +334,12 @@ class Tagging(StoredTask):
         if self._search is None or (self._search.model, self._search.count) != (model, count):
             self._search = TaggerSearch(model, count)
         return self._search
+
+    @property
+    def score_names(self) -> Sequence[str]:
+        """Accuracies and, where labels mark spans, scores of spans."""
+        spans = ENTITY_SCORES if self.labels.scheme is not None else ()
+        return (*ACCURACIES, *spans)
 
     def evaluate(self, model: Tagger, records: Iterable[Record]) -> Evaluation:
         """Labels the tokens of records and scores the labels.

@@ -323,6 +323,11 @@ class Translation(StoredTask):
         ids = {"source": visible_ids(self.tokenizer.source, texts)}
         return collected_features(model.feature_model, text_batches(ids, batch_size), len(texts))
 
+    @property
+    def score_names(self) -> Sequence[str]:
+        """The metrics of the config."""
+        return self.metrics
+
     def evaluate(self, model: Translator, records: Iterable[Record]) -> Evaluation:
         """Translates the sources of records and scores them against their targets."""
         kept = list(records)

@@ -20,6 +20,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from seq2seq import __version__
 from seq2seq.errors import UserError
+from seq2seq.files import write_text
 from seq2seq.tracking.background import BackgroundSender
 from seq2seq.tracking.base import RUN_ID_FILE, RunStatus, Tracker
 from seq2seq.tracking.environment import (
@@ -122,7 +123,7 @@ class MlflowTracker(Tracker):
                     self._experiment_id(), run_name=self._run_name or run_folder.resolve().name
                 )
                 # At once: a process that is killed here leaves no run that nobody finds again.
-                (run_folder / RUN_ID_FILE).write_text(f"{run.info.run_id}\n", encoding="utf-8")
+                write_text(run_folder / RUN_ID_FILE, f"{run.info.run_id}\n")
             else:
                 self._client.update_run(run.info.run_id, status="RUNNING")
             self._run = run

@@ -1,7 +1,6 @@
 """Complete checkpoints: weights, optimizer, random states and progress in one file."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,11 +8,21 @@ from typing import Any
 
 import h5py
 import keras
+import numpy as np
 import tensorflow as tf
 
 from seq2seq.errors import UserError
+from seq2seq.training.weights_file import (
+    WeightsInMemory,
+    check_weights,
+    read_weights,
+    weights_of,
+    write_weights,
+)
 
-FORMAT = 2
+FORMAT = 3
+SEALED_SINCE = 3
+"""The first format whose files end with a checksum."""
 
 
 @dataclass
@@ -31,6 +40,8 @@ class Progress:
         best: Best value of the monitored metric so far.
         best_epoch: The epoch (counted from 1) that reached it.
         metrics: The metrics of the epoch that comes next, after its first steps.
+        logged: The sum of the epoch's losses, and the number of elements, up to the last training
+            loss that was logged.
         callbacks: Counters of the other callbacks, so that patience goes on counting.
         learning_rate: The optimizer's learning rate as it was configured.
         identity: What the order of the batches depends on.
@@ -49,6 +60,7 @@ class Progress:
     best: float | None = None
     best_epoch: int = 0
     metrics: list[float] = field(default_factory=list)
+    logged: tuple[float, float] = (0.0, 0.0)
     callbacks: dict[str, dict[str, int | float]] = field(default_factory=dict)
     learning_rate: float | None = None
     identity: str = ""
@@ -69,7 +81,7 @@ def random_states(model: keras.Model) -> list[keras.Variable]:
 def save_checkpoint(
     path: Path, model: keras.Model, averages: Sequence[tf.Variable], progress: Progress
 ) -> None:
-    """Writes aside, then renames: a crash or a full disk leaves the previous checkpoint whole.
+    """Writes a checkpoint whole: a crash or a full disk leaves the one before it as it was.
 
     Args:
         path: A file ending in `.weights.h5`.
@@ -80,26 +92,20 @@ def save_checkpoint(
     Raises:
         UserError: If the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"aside-{os.getpid()}-{path.name}")
     try:
-        model.save_weights(aside)
-        with h5py.File(aside, "a") as file:
+        memory = weights_of(model)
+        with h5py.File(memory, "a") as file:
             for name, states in _beside(model, averages).items():
                 group = file.create_group(name)
                 for number, state in enumerate(states):
                     group[str(number)] = state.numpy()
             file.attrs["seq2seq"] = json.dumps({"format": FORMAT, **asdict(progress)})
-        with open(aside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
+        write_weights(path, memory)
     except OSError as error:
         raise UserError(
             f"{path}: cannot write the checkpoint ({error}). Make room or choose another "
             "hydra.run.dir; the checkpoint before it is untouched."
         ) from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _beside(model: keras.Model, averages: Sequence[tf.Variable]) -> dict[str, Sequence[Any]]:
@@ -114,22 +120,66 @@ def load_checkpoint(path: Path, model: keras.Model, averages: Sequence[tf.Variab
         UserError: If the file is damaged, from a newer version, or of another model.
     """
     try:
-        with h5py.File(path) as file:
+        memory = _checked(path, model)
+        with h5py.File(memory, "r") as file:
             state = json.loads(file.attrs["seq2seq"])
             saved = {
                 name: [file[f"{name}/{number}"][()] for number in range(len(file[name]))]
                 for name in _beside(model, averages)
             }
-        if state.pop("format") > FORMAT:
-            raise UserError(f"{path}: written by a newer seq2seq; upgrade seq2seq to go on from it")
-        model.load_weights(path)
+        del state["format"]
+        progress = Progress(**state)
+        model.load_weights(memory)
         for name, variables in _beside(model, averages).items():
             for variable, value in zip(variables, saved[name], strict=True):
                 variable.assign(value)
-        return Progress(**state)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path}: not a checkpoint of this model ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}). It is damaged, or the model's config has changed; "
-            "start a new run instead."
-        ) from error
+        return progress
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+
+
+def load_best(path: Path, model: keras.Model) -> None:
+    """Restores the weights of the best epoch.
+
+    Raises:
+        UserError: If the file is missing, damaged, or of another model.
+    """
+    try:
+        model.load_weights(_checked(path, model))
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+
+
+def check_checkpoint(path: Path, model: keras.Model) -> None:
+    """Looks whether a checkpoint is as it was written, without loading it.
+
+    Raises:
+        UserError: If it is not.
+    """
+    try:
+        _checked(path, model)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _checked(path: Path, model: keras.Model) -> WeightsInMemory:
+    """Reads a checkpoint that can be loaded."""
+    memory, sealed = read_weights(path)
+    values = sum(int(np.prod(variable.shape)) for variable in model.variables)
+    # Beside the model's variables there are the optimizer's, two for each, and the averages.
+    check_weights(memory, most_values=4 * values)
+    with h5py.File(memory, "r") as file:
+        written = json.loads(file.attrs["seq2seq"])["format"]
+    if written > FORMAT:
+        raise UserError(f"{path}: written by a newer seq2seq; upgrade seq2seq to go on from it")
+    if written >= SEALED_SINCE and not sealed:
+        raise ValueError("its end is missing")
+    return memory
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = (str(error) or "no message").splitlines()[0]
+    return UserError(
+        f"{path}: not a checkpoint of this model ({type(error).__name__}: {reason}). It is "
+        "damaged, or the model's config has changed; copy it again, or start a new run."
+    )

@@ -50,7 +50,8 @@ class StopBetweenSteps(keras.callbacks.Callback):
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
         log.info("stopping as soon as this step (or validation) is done; again to stop at once")
-        self._restore()
+        for each in self.previous:  # not Python's handler, which a long operation keeps waiting
+            signal.signal(each, signal.SIG_DFL)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises if a stop was requested; after an epoch's last step only `on_epoch_end` does."""

@@ -1,6 +1,5 @@
 """Callbacks that keep a training's progress, metrics and checkpoints."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,13 @@ LogMetrics = Callable[[dict[str, float], int], None]
 """Takes metrics and the optimizer step they belong to."""
 
 Logs = dict[str, Any] | None
+
+DIVERGED = 1e6
+"""No loss that still means something is as large."""
+
+
+def _has_diverged(value: float) -> bool:
+    return not abs(value) < DIVERGED
 
 
 class AddScores(keras.callbacks.Callback):
@@ -85,7 +91,9 @@ class Keeper(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Starts the clock of the steps; a resumed epoch's metrics go on from its first steps."""
         self.stepped = time.monotonic()
-        if self.progress.step:
+        if not self.progress.step:
+            self.progress.logged = (0.0, 0.0)
+        else:
             for variable, value in zip(
                 self.model.metrics_variables, self.progress.metrics, strict=True
             ):
@@ -101,13 +109,19 @@ class Keeper(keras.callbacks.Callback):
         progress.total_steps += 1
         self.average.after_step(progress.total_steps)
         if progress.total_steps % self.log_every == 0:
-            self._log_loss(float((logs or {})["loss"]))
+            self._log_loss()
         # The last step's checkpoint is the epoch's, after validation.
         if now - self.saved > self.checkpoint_seconds and progress.step < len(self.feed):
             self.save("last")
 
-    def _log_loss(self, loss: float) -> None:
+    def _log_loss(self) -> None:
+        """Logs the mean loss since the last point: `fit` has the mean since the epoch began."""
+        mean = self.model.mean_loss
+        total, elements = float(mean.total.numpy()), float(mean.count.numpy())
+        before, counted = self.progress.logged
+        loss = (total - before) / (elements - counted)
         self._check(loss)
+        self.progress.logged = (total, elements)
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         self.log_metrics(
             {"train_loss": loss, "learning_rate": float(rate)}, self.progress.total_steps
@@ -140,12 +154,12 @@ class Keeper(keras.callbacks.Callback):
 
     def _is_best(self, value: float) -> bool:
         best = self.progress.best
-        if math.isnan(value):
+        if _has_diverged(value):
             return False
         return best is None or (value < best if self.mode == "min" else value > best)
 
     def _check(self, loss: float) -> None:
-        if not math.isfinite(loss):
+        if _has_diverged(loss):
             raise UserError(
                 f"Training diverged: the loss is {loss} at step {self.progress.total_steps}. Lower "
                 "optimizer.learning_rate, or clip with optimizer.global_clipnorm."

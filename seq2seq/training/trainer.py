@@ -1,7 +1,8 @@
 """The fit: epochs, validation, checkpoints, early stopping and resume."""
 
+import difflib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -11,7 +12,12 @@ from rich.console import Console
 
 from seq2seq.errors import UserError
 from seq2seq.training.averaging import WeightAverage
-from seq2seq.training.checkpoints import Progress, load_checkpoint
+from seq2seq.training.checkpoints import (
+    Progress,
+    check_checkpoint,
+    load_best,
+    load_checkpoint,
+)
 from seq2seq.training.feed import EpochFeed
 from seq2seq.training.garbage import only_new_garbage
 from seq2seq.training.interrupt import StopBetweenSteps, TrainingInterrupted
@@ -31,11 +37,16 @@ class TrainingSource(Protocol):
         loss: The loss of each element.
         feed: The order of the training batches.
         identity: What that order depends on; a run is resumed only where it is the same.
+        score_names: The scores of validation predictions that may be monitored.
     """
 
     loss: Loss
     feed: EpochFeed
     identity: str
+
+    @property
+    def score_names(self) -> Sequence[str]:
+        """The names of the scores, without `val_`."""
 
     def training_data(self) -> tf.data.Dataset:
         """Returns batches `(inputs, labels, weights)` in the order of `feed`."""
@@ -132,6 +143,7 @@ class Trainer:
             TrainingInterrupted: After Ctrl-C; the last checkpoint was then saved.
             UserError: If the training diverges, or a checkpoint cannot be read or written.
         """
+        self._check_monitors(source.score_names)
         model = compiled(training_model, source.loss, optimizer)
         checkpoints = run_folder / "checkpoints"
         average = WeightAverage(model.trainable_variables, self.averaging)
@@ -139,6 +151,7 @@ class Trainer:
         progress = Progress(learning_rate=configured_rate(optimizer), identity=source.identity)
         if self.resume and last.exists():
             progress = self._restored(last, model, average, progress)
+            forget_missing_best(best, model, progress)
         others = dict(self.callbacks)
         if self.patience is not None:
             others["early_stopping"] = keras.callbacks.EarlyStopping(
@@ -174,9 +187,29 @@ class Trainer:
                 report.close()
                 for traced in profile:
                     traced.close()
-        if best.exists():
-            model.load_weights(best)
+        if progress.best_epoch:
+            load_best(best, model)
+        else:
+            log.warning("no epoch had a %s to go by: the last weights are kept", self.monitor)
         return progress
+
+    def _check_monitors(self, score_names: Sequence[str]) -> None:
+        """Refuses a metric that will never be there, before any step is done."""
+        scores = score_names if self.validation_scores else ()
+        known = [prefix + name for prefix in ("", "val_") for name in ("loss", "perplexity")]
+        known += [f"val_{name}" for name in scores]
+        monitors = {"trainer.monitor": self.monitor} | {
+            f"trainer.callbacks.{name}.monitor": callback.monitor
+            for name, callback in self.callbacks.items()
+            if isinstance(getattr(callback, "monitor", None), str)
+        }
+        for key, monitor in monitors.items():
+            if monitor not in known:
+                nearest = difflib.get_close_matches(monitor, known, n=1, cutoff=0.3)
+                hint = f"; the nearest is '{nearest[0]}'" if nearest else ""
+                raise UserError(
+                    f"{key}: there is no metric '{monitor}'{hint} (known: {', '.join(known)})"
+                )
 
     def _restored(
         self, path: Path, model: TimedModel, average: WeightAverage, fresh: Progress
@@ -235,6 +268,21 @@ class Trainer:
             name: float(value)
             for name, value in model.evaluate(data, return_dict=True, verbose=0).items()
         }
+
+
+def forget_missing_best(path: Path, model: keras.Model, progress: Progress) -> None:
+    """Has a training look for its best epoch anew where that checkpoint is lost, and says so."""
+    if not progress.best_epoch:
+        return
+    try:
+        check_checkpoint(path, model)
+    except UserError as error:
+        log.warning(
+            "%s The best epoch so far (%d) is lost; the best of those that follow is kept.",
+            error,
+            progress.best_epoch,
+        )
+        progress.best, progress.best_epoch = None, 0
 
 
 def configured_rate(optimizer: keras.optimizers.Optimizer) -> float | None:

@@ -43,6 +43,7 @@ class Regression:
 
     loss = staticmethod(squared)
     identity = "regression"
+    score_names = ("score",)
 
     def __post_init__(self):
         self.feed = EpochFeed(order, tokens=len)

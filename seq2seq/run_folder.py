@@ -1,0 +1,158 @@
+"""Run folders: each belongs to one process at a time."""
+
+import fcntl
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TextIO
+
+from omegaconf import DictConfig, OmegaConf
+
+from seq2seq.errors import UserError
+from seq2seq.files import remove_unfinished, write_text
+
+LOCK = ".lock"
+SAVED = ".hydra"
+"""Where a run keeps its config."""
+
+
+class OccupiedError(UserError):
+    """The folder belongs to another run or process."""
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Holds a run folder for this process alone, until the block ends or the process dies.
+
+    What writers that were killed have left in it is removed.
+
+    Raises:
+        OccupiedError: If another process holds it.
+        UserError: If it cannot be written.
+    """
+    with _locked(folder):
+        for path in (folder, *(each for each in folder.iterdir() if each.is_dir())):
+            remove_unfinished(path)
+        yield
+
+
+@contextmanager
+def claimed_new(folder: Path, named: bool) -> Iterator[Path]:
+    """Holds the folder of a new run.
+
+    Args:
+        folder: The folder.
+        named: Whether the user has named it. Else, where it belongs to another run, which may have
+            begun in the same second, one beside it is taken.
+
+    Yields:
+        The folder that is held.
+
+    Raises:
+        OccupiedError: If another process holds the folder that was named.
+        UserError: If that holds a run, or cannot be written.
+    """
+    with ExitStack() as stack:
+        for number in count(1):
+            place = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+            try:
+                stack.enter_context(claimed(place))
+                refuse_used(place)
+                break
+            except OccupiedError:
+                stack.close()
+                if named:
+                    raise
+        yield place
+
+
+def refuse_used(folder: Path) -> None:
+    """Raises if a folder holds a run that has learned something.
+
+    Raises:
+        OccupiedError: If it does.
+    """
+    if (folder / "checkpoints").exists() or (folder / "metrics.json").exists():
+        raise OccupiedError(
+            f"hydra.run.dir={folder}: holds a run already. Choose another folder, or go on with "
+            f"that run by resume={shlex.quote(str(folder))}"
+        )
+
+
+def write_config(
+    folder: Path, config: DictConfig, hydra: DictConfig, overrides: Sequence[str]
+) -> None:
+    """Writes what a run was started with, each file whole.
+
+    Args:
+        folder: The run folder.
+        config: The run's config.
+        hydra: Hydra's own config.
+        overrides: What the config was composed with.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    texts = {
+        "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(overrides))),
+        "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
+        "config.yaml": OmegaConf.to_yaml(config),  # the last: who finds it finds all
+    }
+    try:
+        for name, text in texts.items():
+            write_text(folder / SAVED / name, text)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Removes the folder of a run that ended before it made anything."""
+    made = {SAVED, "train.log", LOCK}
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= made:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / LOCK).open("a", encoding="utf-8")
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        with lock:
+            _lock(lock, folder)
+            if _is_at(lock, folder / LOCK):  # else its folder was removed meanwhile
+                yield
+                return
+
+
+def _lock(file: TextIO, folder: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OccupiedError(
+            f"{folder}: another process is at work on this run. Wait for it, or choose another "
+            "hydra.run.dir"
+        ) from None
+    except OSError:
+        return  # a file system without locks
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    reason = error.strerror or str(error)
+    return UserError(
+        f"{folder}: cannot be written ({reason}). Make room or give access, or choose another "
+        "hydra.run.dir"
+    )
