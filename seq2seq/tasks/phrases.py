@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seq2seq.data.json_lines import check_characters
 from seq2seq.data.tokenizers import END, UNKNOWN, Tokenizer
 from seq2seq.decoding.constraints import (
     MOST_REQUIRED,
@@ -113,9 +114,11 @@ def _texts(record: Mapping[str, Any], field: str) -> list[str]:
     if field == "prefix" and value:
         if not isinstance(value, str):
             raise UserError(f"{_place(record)}: prefix: must be a text, got {value!r}.")
-        return [] if value.isspace() else [value]
+        value = [] if value.isspace() else [value]
     if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
-        raise UserError(f"{_place(record)}: {field}: must be a list of texts, got {value!r}.")
+        raise UserError(f"{_place(record)}: {field}: must be a list of texts, got {value!r:.80}.")
+    for text in value:
+        check_characters(text, f"{_place(record)}: {field}")
     return list(value)
 
 

@@ -94,3 +94,11 @@ def test_devices_without_an_end_are_refused(tmp_path):
         check_readable(tmp_path / "missing")
     with pytest.raises(UserError, match="--source x"):
         check_readable(Path("x" * 5000), "--source")
+
+
+@pytest.mark.parametrize("field", ["prefix", "required", "forbidden", "allowed"])
+def test_constraints_are_valid_unicode(predictor, dates, field):
+    text = "\ud800"
+    record = {"source": dates[0][0], field: text if field == "prefix" else ["1", text]}
+    with pytest.raises(UserError, match=f"{field} holds an unpaired surrogate"):
+        predictor([record])
