@@ -77,7 +77,7 @@ def tuned() -> dict[str, str]:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "mkl_intel_cpu.c")
-            source.write_text("int mkl_serv_intel_cpu_true(void) { return 1; }\n")
+            source.write_text("int mkl_serv_intel_cpu_true(void) { return 1; }\n", encoding="utf-8")
             _run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)])
     return {**MALLOC, "LD_PRELOAD": str(library)}
 
@@ -124,7 +124,7 @@ def _processor() -> str:
 
 def _run(command: list[str]) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     except OSError as error:
         raise RuntimeError(f"{command[0]} cannot be run: {error}") from error
     if done.returncode:

@@ -49,7 +49,9 @@ def processor_flags(path: Path) -> list[str]:
 def write(stem: Path, content: dict[str, Any], figure: Figure | None = None) -> None:
     """Writes `stem.json` and, where there is a figure, `stem.png`."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    stem.with_suffix(".json").write_text(json.dumps(_rounded(content), indent=1) + "\n")
+    stem.with_suffix(".json").write_text(
+        json.dumps(_rounded(content), indent=1) + "\n", encoding="utf-8"
+    )
     if figure is not None:
         save_figure(figure, stem.with_suffix(".png"), dots_per_inch=110)
 

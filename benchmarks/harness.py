@@ -116,7 +116,7 @@ def run_program(program: Program, work: Work, batches: Path, **more: int) -> Res
         cwd=ROOT,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **variables},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     if done.returncode:

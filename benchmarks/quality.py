@@ -87,7 +87,10 @@ def ours(overrides: Sequence[str]) -> Points:
         ]
         if subprocess.run([*command, *settings], check=False, stdout=sys.stderr).returncode:
             raise RuntimeError("our own training failed")
-        epochs = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+        epochs = [
+            json.loads(line)
+            for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
     return [point(epoch["training_seconds"], epoch["val_bleu"]) for epoch in epochs]
 
 

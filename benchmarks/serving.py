@@ -61,7 +61,7 @@ def main() -> None:
     share = added / measured["1 client"]["p50"]
     print(f"Serving adds {added:.1f} ms to a request (p50, one client): {100 * share:.0f} % of it.")
     if options.json:
-        options.json.write_text(json.dumps(measured, indent=2) + "\n")
+        options.json.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
 
 
 def alone(run: Path, sources: list[str], seconds: float) -> dict[str, float]:

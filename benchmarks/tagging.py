@@ -115,13 +115,13 @@ def torch_speed(sentences: list[list[str]]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "job.json")
         job = {"sentences": sentences, "batch_size": BATCH_SIZE, "sizes": SIZES}
-        path.write_text(json.dumps(job))
+        path.write_text(json.dumps(job), encoding="utf-8")
         done = subprocess.run(
             [str(torch_python()), "-m", "benchmarks.programs.torch_tagger", str(path)],
             cwd=ROOT,
             env={**os.environ, **MALLOC},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
     if done.returncode:

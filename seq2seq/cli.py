@@ -1,6 +1,9 @@
 """The command `seq2seq`. TensorFlow is imported only once a command needs it."""
 
 import argparse
+import codecs
+import io
+import locale
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +33,8 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; exits with 2 and one message on a mistake of the user."""
+    if arguments is None:
+        _use_utf8()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -54,6 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output has gone: nothing left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _use_utf8() -> None:
+    """Starts this process anew in Python's UTF-8 mode, where the locale has another encoding.
+
+    Arguments, standard streams, and the files of every library then are UTF-8.
+    """
+    if codecs.lookup(locale.getpreferredencoding(False)).name != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in (sys.stdin, sys.stdout, sys.stderr):  # PYTHONIOENCODING may say otherwise
+        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
+            stream.reconfigure(encoding="utf-8")
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,8 +1,10 @@
 """Configs: composing one from overrides, checking its keys, and building objects from its nodes."""
 
 import difflib
+import hashlib
 import inspect
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +25,10 @@ from seq2seq.errors import UserError
 from seq2seq.yaml_files import load
 
 Kind = TypeVar("Kind")
+ENDINGS = (".yaml", ".yml")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_HYDRA_VALUES = ("null", "true", "false", "inf", "nan")
+_FILE = "file-"
 
 
 def folder(name: str) -> Path:
@@ -38,7 +44,20 @@ def recipe_files() -> dict[str, Path]:
     return {
         path.relative_to(top).with_suffix("").as_posix(): path
         for path in sorted(top.rglob("*.yaml"))
+        if not any(part.startswith(".") for part in path.relative_to(top).parts)
     }
+
+
+def recipe_names(value: str) -> list[str]:
+    """Returns the names of a `recipe=` override, with commas between them or inside of files'."""
+    known = recipe_files()
+    names, begun = list[str](), ""
+    for part in value.split(","):
+        begun = f"{begun},{part}" if begun else part
+        if begun in known or _is_file(begun):
+            names.append(begun)
+            begun = ""
+    return names if names and not begun else value.split(",")
 
 
 def register_recipe(name: str) -> str:
@@ -54,16 +73,43 @@ def register_recipe(name: str) -> str:
         UserError: If there is no such recipe, or its YAML cannot be read.
     """
     known = recipe_files()
-    path = Path(name) if name.endswith((".yaml", ".yml")) else known.get(name)
-    if path is None or not path.is_file():
+    is_file = _is_file(name)
+    if not is_file and name not in known:
         raise UserError(
             f"recipe={name}: no such recipe{nearest(name, known)}. "
             "`seq2seq recipes` lists them; a file of your own is named with its .yaml ending."
         )
-    choice = path.stem if name.endswith((".yaml", ".yml")) else name
+    path = Path(name) if is_file else known[name]
+    choice = _choice_of(path) if is_file else name
     group, _, leaf = f"recipe/{choice}".rpartition("/")
     ConfigStore.instance().store(group=group, name=leaf, node=load(path), package="_global_")
     return choice
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return name.lower().endswith(ENDINGS) and Path(name).is_file()
+    except (OSError, ValueError):  # such as a name that is too long
+        return False
+
+
+def _choice_of(path: Path) -> str:
+    """Returns a name for a recipe's file that Hydra reads as a text, whatever the file is called.
+
+    A plain name stays as it is. Any other is written in hexadecimal, so that `recipe_name` can
+    read it, with a hash of the place.
+    """
+    stem = path.stem
+    if _PLAIN.fullmatch(stem) and stem.lower() not in _HYDRA_VALUES:
+        return stem
+    place = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:8]
+    return f"{_FILE}{os.fsencode(stem).hex()}-{place}"
+
+
+def recipe_name(choice: str) -> str:
+    """Returns the name of a recipe, or of its file, from Hydra's choice."""
+    written = re.fullmatch(rf"{_FILE}([0-9a-f]+)-[0-9a-f]{{8}}", choice)
+    return os.fsdecode(bytes.fromhex(written[1])) if written else choice
 
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
@@ -281,7 +327,9 @@ def build_as(config: DictConfig, key: str, kind: type[Kind]) -> Kind:
     """
     built = build(config, key)
     if not isinstance(built, kind):
-        raise UserError(f"{key}._target_: must name a class of {kind.__name__}, got {type(built).__name__}")
+        raise UserError(
+            f"{key}._target_: must name a class of {kind.__name__}, got {type(built).__name__}"
+        )
     return built
 
 

@@ -26,11 +26,13 @@ from seq2seq.config import (
     check_top_level,
     composed,
     folder,
+    recipe_names,
     register_recipe,
     store_config,
 )
 from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
 from seq2seq.files import write_text
+from seq2seq.naming import advice, tags_of
 from seq2seq.run_folder import SAVED, claimed, claimed_new, remove_if_empty, write_config
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import RUN_ID_FILE
@@ -119,7 +121,9 @@ def _new_run(config: DictConfig, named: bool, debug: bool, trust: Trust) -> int:
             with open_dict(settings), flag_override(settings, "readonly", False):
                 settings.runtime.output_dir = str(run_folder)
             write_config(run_folder, config, settings, settings.overrides.task)
-            tags = tags_of(settings.runtime.choices)
+            if sentence := advice(settings.runtime.choices):
+                print(f"seq2seq: {sentence}", file=sys.stderr)
+            tags = tags_of(settings.runtime.choices, config)
             return _run(config, run_folder, tags, debug, resumed=False, trust=trust)
     except UserError as error:
         return _say_error(error, debug)
@@ -186,7 +190,7 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -
     runtime, sweep = settings.runtime, settings.sweep
     run_folder, sweep_folder = Path(runtime.output_dir), Path(sweep.dir)
     write_config(run_folder, config, settings, settings.overrides.task)
-    tags = {**tags_of(runtime.choices), "trial": str(sweep.subdir)}
+    tags = {**tags_of(runtime.choices, config), "trial": str(sweep.subdir)}
     parent = sweep_folder / RUN_ID_FILE
     if parent.is_file():
         tags["mlflow.parentRunId"] = parent.read_text(encoding="utf-8").strip()
@@ -266,7 +270,7 @@ def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
 
 
 def _known_recipe(argument: str) -> str:
-    names = argument.removeprefix("recipe=").split(",")
+    names = recipe_names(argument.removeprefix("recipe="))
     return "recipe=" + ",".join(register_recipe(name) for name in names)
 
 
@@ -281,7 +285,7 @@ def _resume(
         raise UserError(f"resume={run_folder}: goes on with one run; {flags[0]} does not fit")
     with claimed(run_folder):
         config = _saved_config(saved, overrides, trust)
-        tags = _saved_tags(saved)
+        tags = _saved_tags(saved, config)
         write_text(saved, OmegaConf.to_yaml(config))
         return _run(config, run_folder, tags, debug, resumed=True, trust=trust)
 
@@ -304,7 +308,7 @@ def _saved_config(saved: Path, overrides: list[str], trust: Trust) -> DictConfig
     return composed([*rest, "trainer.resume=true"], "resumed")
 
 
-def _saved_tags(saved: Path) -> dict[str, str]:
+def _saved_tags(saved: Path, config: DictConfig) -> dict[str, str]:
     """Returns the tags of a run that is resumed.
 
     Raises:
@@ -316,7 +320,7 @@ def _saved_tags(saved: Path) -> dict[str, str]:
         choices = choices.get(key) if isinstance(choices, Mapping) else None
     if not isinstance(choices, Mapping):
         raise UserError(f"{path}: is damaged, it has no hydra.runtime.choices; copy it again")
-    return tags_of(choices)
+    return tags_of(choices, config)
 
 
 def _with_new_keys(config: DictConfig) -> DictConfig:
@@ -324,11 +328,6 @@ def _with_new_keys(config: DictConfig) -> DictConfig:
     train = load(folder("conf") / "train.yaml")
     known = {key: train[key] for key in map(str, train) if key not in ("defaults", "hydra")}
     return cast(DictConfig, OmegaConf.merge(known, config))
-
-
-def tags_of(choices: Mapping[str, str | None]) -> dict[str, str]:
-    """Returns what to find a tracked run by, from Hydra's choices of config groups."""
-    return {name: str(choices[name]) for name in ("recipe", "task", "data") if choices.get(name)}
 
 
 def _run(

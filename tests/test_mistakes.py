@@ -28,11 +28,7 @@ TARGET = "optimizer._target_=keras"
         ([CALLBACK % "keras.layers.Dense, units: 3"], "callbacks.x: must be a Keras callback"),
         ([*OTHER, f"{TARGET}.optimizers.Adm"], "is 'Adam'"),
         (
-            [
-                *OTHER.split()[:-1],
-                OTHER.rsplit(maxsplit=1)[-1] + "keras.layers.Dense",
-                "+optimizer.units=3",
-            ],
+            [*OTHER, f"{TARGET}.layers.Dense", "+optimizer.units=3"],
             "optimizer._target_: must name a class of Optimizer, got Dense",
         ),
     ],

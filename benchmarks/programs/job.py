@@ -99,7 +99,7 @@ def peak_memory() -> float:
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    [peak] = re.findall(r"VmHWM:\s*(\d+) kB", status.read_text())
+    [peak] = re.findall(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="utf-8"))
     return int(peak) / 1024
 
 

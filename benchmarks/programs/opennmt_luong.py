@@ -65,7 +65,9 @@ def translation(work: Work, parameters: dict[str, Any]) -> opennmt.models.Sequen
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vocabulary.txt")
         tokens = ["<blank>", "<s>", "</s>", *(f"token{i}" for i in range(3, work.outputs - 1))]
-        path.write_text("\n".join(tokens) + "\n")  # and one more for what is unknown
+        path.write_text(
+            "\n".join(tokens) + "\n", encoding="utf-8"
+        )  # and one more for what is unknown
         files = {"source_vocabulary": str(path), "target_vocabulary": str(path)}
         model.initialize(files, parameters)
         model.create_variables()

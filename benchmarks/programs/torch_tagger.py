@@ -75,7 +75,7 @@ def padded(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def main() -> None:
     """Labels the sentences of a job, sorted by length, and reports how fast."""
-    job = json.loads(Path(sys.argv[1]).read_text())
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     sentences = job["sentences"]
     words = {word: n for n, word in enumerate(sorted({w for s in sentences for w in s}), start=2)}
     letters = {letter: n for n, letter in enumerate(sorted({c for w in words for c in w}), start=2)}

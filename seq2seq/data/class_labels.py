@@ -4,12 +4,13 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from seq2seq.data.json_lines import parsed_json
 from seq2seq.data.places import place_of
 from seq2seq.errors import UserError
 
@@ -27,7 +28,10 @@ class ClassLabels:
     Args:
         renamed: Other names for labels, such as `{0: "negative"}`.
         several: Whether a record may have any number of labels.
-        delimiter: What stands between several labels in one text.
+        delimiter: What stands between several labels in one text; no label holds it.
+
+    Raises:
+        UserError: If the delimiter is empty.
 
     Attributes:
         names: The name of each class.
@@ -46,7 +50,10 @@ class ClassLabels:
         delimiter: str = ",",
     ) -> None:
         self.renamed = {str(label): str(name) for label, name in (renamed or {}).items()}
+        self._all_names = frozenset(self.renamed.values())
         self.several, self.delimiter = several, delimiter
+        if not delimiter:
+            raise UserError("task.label_delimiter is empty.")
         self.names: list[str] = []
         self.counts: list[int] = []
         self._numbers: dict[str, int] = {}
@@ -57,21 +64,14 @@ class ClassLabels:
         A class with one example is warned of.
 
         Raises:
-            UserError: If there are fewer than two classes, a record lacks the field, or has two
-                labels where it may have one.
+            UserError: If there are fewer than two classes, a record lacks the field, has two labels
+                where it may have one, or has one that is none of `renamed`, or holds the delimiter.
         """
         counts: Counter[str] = Counter()
         places: dict[str, str] = {}
-        for number, record in enumerate(records, start=1):
-            place = place_of(record, number)
-            if field not in record:
-                raise UserError(
-                    f"{place}: there is no field {field!r} for the label; the records have "
-                    f"{', '.join(record)}."
-                )
-            for name in self._checked(record[field], place):
-                counts[name] += 1
-                places.setdefault(name, place)
+        for name, place in self._named(records, field):
+            counts[name] += 1
+            places.setdefault(name, place)
         if len(counts) < 2:
             raise UserError(
                 f"The training records have {len(counts)} class(es) ({', '.join(counts)}); at "
@@ -85,8 +85,42 @@ class ClassLabels:
         self._use(sorted(counts), [counts[name] for name in sorted(counts)])
         return self
 
+    def check(self, records: Iterable[Mapping[str, Any]], field: str) -> None:
+        """Checks the labels of records that are not learned from against the names, if any.
+
+        Raises:
+            UserError: If a record lacks the field or has a label that is none of `renamed`.
+        """
+        if self.renamed:
+            for _ in self._named(records, field):
+                pass
+
+    def _named(self, records: Iterable[Mapping[str, Any]], field: str) -> Iterator[tuple[str, str]]:
+        """Yields the name of each label, with the place of its record."""
+        for number, record in enumerate(records, start=1):
+            place = place_of(record, number)
+            if field not in record:
+                raise UserError(
+                    f"{place}: there is no field {field!r} for the label; the records have "
+                    f"{', '.join(record)}."
+                )
+            for name in self._checked(record[field], place):
+                yield name, place
+
     def _checked(self, value: Any, place: str) -> list[str]:
         names = self.read(value)
+        for name in names:
+            if self.renamed and name not in self._all_names:
+                known = ", ".join(f"{label}: {each}" for label, each in self.renamed.items())
+                raise UserError(
+                    f"{place}: the label {name!r} is none of task.label_names ({known}). Name it, "
+                    "too, or take the labels as they stand: task.label_names=null."
+                )
+            if self.several and self.delimiter in name:
+                raise UserError(
+                    f"{place}: the label {name!r} holds {self.delimiter!r}, which stands between "
+                    "the labels of a prediction. Give another: task.label_delimiter='\"|\"'."
+                )
         if len(names) > 1 and not self.several:
             raise UserError(
                 f"{place}: {len(names)} labels ({', '.join(names)}), where one is expected; "
@@ -161,9 +195,16 @@ class ClassLabels:
             UserError: If the file is missing or damaged.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parsed_json(path.read_text(encoding="utf-8"))
             labels = cls(content["renamed"], content["several"], content["delimiter"])
-            labels._use(content["names"], content["counts"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if not isinstance(labels.delimiter, str) or not isinstance(labels.several, bool):
+                raise ValueError("delimiter or several is of another type")
+            names, counts = content["names"], content["counts"]
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ValueError("the names are no list of texts")
+            if len(names) < 2 or len(set(names)) < len(names) or len(counts) != len(names):
+                raise ValueError("at least 2 different names, each with a count, are needed")
+            labels._use(list(names), [int(count) for count in counts])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise UserError(f"{path}: cannot be read as labels ({error}).") from error
         return labels

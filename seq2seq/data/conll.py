@@ -2,8 +2,8 @@
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,12 +70,15 @@ class ColumnFormat:
             where there are no comments, and `#` may be a word.
         word_ids: Whether the first column holds the numbers of CoNLL-U, of which ranges (`3-4`,
             words written as one) and those of empty nodes (`5.1`) are passed over.
+        width: How many columns the training files have, if known: columns that are counted from
+            the end stand there also in a file that has fewer.
     """
 
     columns: Mapping[str, int]
     delimiter: str | None = None
     comment: str | None = None
     word_ids: bool = False
+    width: int | None = None
 
     def sentences(self, lines: Iterable[str]) -> Iterator[Sentence]:
         """Cuts lines, with their ends, into sentences; none is lost.
@@ -107,14 +110,18 @@ class ColumnFormat:
         ]
         columns = {field: self.columns[field] for field in fields}
         found = {
-            field: [_cell(row, column, field, line) for line, row in rows]
+            field: [_cell(row, self._place(column, row), field, line) for line, row in rows]
             for field, column in columns.items()
         }
         different = set(columns.values())
         for line, row in rows:
-            if len({column % len(row) for column in different}) < len(different):
+            if len({self._place(column, row) for column in different}) < len(different):
                 raise ColumnError(line, f"{len(row)} column(s) cannot hold {', '.join(columns)}")
         return found
+
+    def _place(self, column: int, row: Sequence[str]) -> int:
+        """Returns where a column stands in a line, from 0; negative where it cannot."""
+        return column if column >= 0 else max(len(row), self.width or 0) + column
 
     def filled(self, sentence: Sentence, field: str, values: Iterable[str]) -> str:
         """Returns the lines of a sentence with a column replaced, and all else unchanged.
@@ -128,6 +135,11 @@ class ColumnFormat:
                 self._replaced(body, self.columns[field], value) + lines[index][len(body) :]
             )
         return "".join(lines)
+
+    def measured(self, sentence: Sentence) -> "ColumnFormat":
+        """Returns the layout with the width of a sentence."""
+        cells = self._split(_body(sentence.lines[sentence.words[0]]))
+        return replace(self, width=len(cells))
 
     def _is_word(self, line: str) -> bool:
         body = line.strip(_INVISIBLE)
@@ -146,7 +158,7 @@ class ColumnFormat:
     def _replaced(self, body: str, column: int, value: str) -> str:
         cells = self._split(body)
         # A file of words alone has no last column to replace.
-        place = column if column >= 0 else max(len(cells) + column, 1)
+        place = column if column >= 0 else max(self._place(column, cells), 1)
         if place >= len(cells):
             added = [*([FILLED] * (place - len(cells))), value]
             separator = self.delimiter or (" " if "\t" not in body else "\t")
@@ -191,7 +203,7 @@ def _body(line: str) -> str:
 
 
 def _cell(row: list[str], column: int, field: str, line: int) -> str:
-    if not -len(row) <= column < len(row):
+    if not 0 <= column < len(row):
         raise ColumnError(
             line, f"{len(row)} column(s), but {field} stand in column {column} (counted from 0)"
         )
@@ -209,6 +221,7 @@ class Conll(FilesBySplit):
         delimiter: What stands between two columns; `None` for any run of blanks and tabs.
         comment: What a comment line begins with, if there are any.
         word_ids: Whether the first column holds the ids of CoNLL-U.
+        width: How many columns the files have, see `ColumnFormat`.
         holdout: Takes further splits out of `train`.
 
     Attributes:
@@ -231,17 +244,33 @@ class Conll(FilesBySplit):
         delimiter: str | None = None,
         comment: str | None = None,
         word_ids: bool = False,
+        width: int | None = None,
         holdout: Holdout | None = None,
     ) -> None:
         if "tokens" not in columns:
             raise UserError("data.columns must name the column of the tokens.")
         if delimiter == "":
             raise UserError("data.delimiter is empty; null stands for any run of blanks and tabs.")
-        self.format = ColumnFormat(dict(columns), delimiter, comment, word_ids)
+        self.format = ColumnFormat(dict(columns), delimiter, comment, word_ids, width)
         super().__init__(directory, files, holdout)
 
+    def measured_format(self, split: str) -> ColumnFormat:
+        """Returns the layout with the width of a split's files, that of their first word.
+
+        Raises:
+            UserError: If a file cannot be read.
+        """
+        for path in self._paths(split):
+            for sentence in self.format.sentences(read_whole_lines(path)):
+                if sentence.words:
+                    return self.format.measured(sentence)
+        return self.format
+
     def _settings(self) -> str:
-        return str(asdict(self.format))
+        settings = asdict(self.format)
+        if settings["width"] is None:
+            del settings["width"]
+        return str(settings)
 
     def read_file(self, path: Path) -> Iterator[PlacedRecord]:
         """Yields the sentences of a file."""

@@ -45,6 +45,7 @@ class Dataset(ABC):
             UserError: If a split is both stored and held out, or there is no `train` to take from.
         """
         self._stored_splits = tuple(stored_splits)
+        holdout = holdout.beside(self._stored_splits) if holdout else None
         self._holdout = holdout if holdout and holdout.split_names else None
         if self._holdout is None:
             return

@@ -40,24 +40,54 @@ def text_at(values: Mapping[str, Any], key: str, place: str, wanted_by: str) -> 
         )
     value = values[key]
     if not isinstance(value, str):
-        raise UserError(
-            f"{place}: the value of {key!r} is not a text but {json.dumps(value)[:80]}."
-        )
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        # JSON can escape half of a surrogate pair, which stands for no character.
-        raise UserError(
-            f"{place}: the value of {key!r} holds an unpaired surrogate (\\ud800 to \\udfff)."
-        ) from None
+        raise UserError(f"{place}: the value of {key!r} is not a text but {_shown(value)}.")
+    check_characters(value, f"{place}: the value of {key!r}")
     return value
+
+
+def check_characters(text: str, name: str) -> None:
+    """Refuses half of a surrogate pair, which JSON can escape, and which is no character.
+
+    Args:
+        text: The text.
+        name: What it is, for messages.
+
+    Raises:
+        UserError: If there is one.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{name} holds an unpaired surrogate (\\ud800 to \\udfff).") from None
+
+
+def parsed_json(text: str) -> Any:
+    """Returns the value of a JSON text.
+
+    Raises:
+        ValueError: If it is malformed, nested too deeply, or has a number of too many digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("brackets are nested too deeply") from None
+
+
+def _shown(value: Any) -> str:
+    """Returns the beginning of a JSON value."""
+    try:
+        return json.dumps(value)[:80]
+    except (RecursionError, ValueError):
+        return f"a {type(value).__name__}"
 
 
 def _parsed(line: str, place: str) -> dict[str, Any]:
     try:
-        values = json.loads(line)
+        values = parsed_json(line)
     except json.JSONDecodeError as error:
         raise UserError(f"{place}: malformed JSON ({error.msg} at column {error.colno}).") from None
+    except ValueError as error:
+        raise UserError(f"{place}: cannot be read as JSON ({error}).") from None
     if not isinstance(values, dict):
         raise UserError(f"{place}: a JSON object is needed, not {type(values).__name__}.")
     return values

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seq2seq.data.json_lines import parsed_json
 from seq2seq.data.label_schemes import allowed_transitions, check_scheme, converted
 from seq2seq.errors import UserError
 
@@ -92,6 +93,11 @@ class TokenLabels:
             UserError: If the file is missing or damaged.
         """
         try:
-            self._use([str(name) for name in json.loads(path.read_text(encoding="utf-8"))])
-        except (OSError, ValueError, TypeError) as error:
+            names = parsed_json(path.read_text(encoding="utf-8"))
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ValueError("not a list of texts")
+            if not names or len(set(names)) < len(names):
+                raise ValueError("no label, or one of them twice")
+            self._use(names)
+        except (OSError, ValueError) as error:
             raise UserError(f"{path} cannot be read: {error}.") from error

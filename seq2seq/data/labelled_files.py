@@ -1,6 +1,7 @@
 """Labelled texts from files: tables, JSON lines, lines that begin with a label, and folders."""
 
 import csv
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,12 @@ from seq2seq.data.places import PlacedRecord
 from seq2seq.data.splits import Holdout
 from seq2seq.data.text_files import content_hash, find_file, read_lines
 from seq2seq.errors import UserError
+
+csv.field_size_limit(2**31 - 1)  # the library's own is 131,072 characters
+
+# What systems and editors put beside the data; so do all names that begin with a dot.
+_NOT_DATA = frozenset(("__MACOSX", "__pycache__", "@eaDir", "lost+found"))
+_LABEL = re.compile(r"(\S*)\s*(.*)", re.DOTALL)
 
 
 class FilesBySplit(Dataset):
@@ -98,6 +105,8 @@ class Csv(FilesBySplit):
                     f"data.columns.{field}={column}: a column is known by its name only with "
                     "data.header=true; else by its number, from 0."
                 )
+            if isinstance(column, int) and column < 0:
+                raise UserError(f"data.columns.{field}={column}: columns count from 0.")
         self._columns = dict(columns)
         self._delimiter, self._header, self._quoting = delimiter, header, quoting
 
@@ -157,7 +166,7 @@ class LabelLines(FilesBySplit):
     """Lines that begin with their label, as TREC's `NUM:dist How far is it ?`.
 
     Also lines of fastText, `__label__pos __label__short great !`, whose labels have a prefix; the
-    field `label` is then a list.
+    field `label` is then a list. Any white space stands between label and text, such as a tab.
 
     Args:
         directory: The folder that the file names are relative to.
@@ -196,18 +205,18 @@ class LabelLines(FilesBySplit):
             if line and not line.isspace():
                 place = f"{path}:{number}"
                 label, text = self._parted(line)
-                if not label:
+                if not label or (isinstance(label, list) and "" in label):
                     raise UserError(f"{place}: does not begin with {self._prefix!r} and a label.")
                 yield PlacedRecord({"text": text, "label": label}, place)
 
     def _parted(self, line: str) -> tuple[str | list[str], str]:
         if self._prefix is None:
-            label, _, text = line.lstrip().partition(" ")
+            label, text = _first_word(line.lstrip())
             return self._kept(label), text
         labels: list[str] = []
         rest = line.lstrip()
         while rest.startswith(self._prefix):
-            label, _, rest = rest.removeprefix(self._prefix).partition(" ")
+            label, rest = _first_word(rest.removeprefix(self._prefix))
             labels.append(self._kept(label))
         return labels, rest
 
@@ -215,15 +224,26 @@ class LabelLines(FilesBySplit):
         return label if self._depth is None else ":".join(label.split(":")[: self._depth])
 
 
+def _first_word(line: str) -> tuple[str, str]:
+    """Returns what stands before the first white space, and what stands behind it."""
+    matched = _LABEL.match(line)
+    return (matched[1], matched[2]) if matched else (line, "")
+
+
 class LabelFolders(Dataset):
     """A folder a class, and in it a file a text, as `train/pos/0_9.txt`.
+
+    Hidden folders and files, such as `.ipynb_checkpoints`, and `__MACOSX` are passed over.
 
     Args:
         directory: The folder that holds the folders of the splits.
         folders: The folder of each split; it holds a folder for each class.
-        pattern: Which files are read.
+        pattern: Which files of a class's folder are read; `**/*.txt` also reads folders inside.
         labels: The classes, where other folders stand beside theirs; null for all folders.
         holdout: Takes further splits out of `train`.
+
+    Raises:
+        UserError: If the pattern is impossible.
 
     Example:
         >>> dataset = LabelFolders("aclImdb", {"train": "train"}, labels=["pos", "neg"])
@@ -242,31 +262,51 @@ class LabelFolders(Dataset):
         self._directory = Path(directory).expanduser()
         self._folders = {split: name for split, name in folders.items() if name is not None}
         self._pattern, self._labels = pattern, labels
+        if not pattern or Path(pattern).is_absolute():
+            raise UserError(f"data.pattern={pattern!r}: must be a pattern such as '*.txt'.")
         super().__init__(self._folders, holdout)
 
     def describe(self) -> dict[str, str]:
         """Returns what the tracking shows: `name` and `source`."""
         return describe_directory(self._directory)
 
-    def _paths(self, split: str) -> list[Path]:
+    def _paths(self, split: str) -> list[tuple[str, Path]]:
+        """Returns the files of a split, each with its class."""
         top = self._directory / self._folders[split]
         if not top.is_dir():
             raise UserError(f"data.folders.{split}: there is no folder {top.absolute()}.")
-        there = sorted(path.name for path in top.iterdir() if path.is_dir())
-        names = there if self._labels is None else list(self._labels)
-        for name in set(names) - set(there):
-            raise UserError(
-                f"data.labels: {top.absolute()} has no folder {name!r}; it has {', '.join(there)}."
-            )
-        return [path for name in names for path in sorted((top / name).glob(self._pattern))]
+        try:
+            there = sorted(path.name for path in top.iterdir() if path.is_dir())
+            names = self._labels
+            if names is None:
+                names = [name for name in there if not _is_hidden(name)]
+            for name in set(names) - set(there):
+                raise UserError(
+                    f"data.labels: {top.absolute()} has no folder {name!r}; it has "
+                    f"{', '.join(there)}."
+                )
+            return [(name, path) for name in names for path in self._texts(top / name)]
+        except OSError as error:
+            raise UserError(f"{top}: cannot be read ({error}).") from None
+
+    def _texts(self, folder: Path) -> list[Path]:
+        return [
+            path
+            for path in sorted(folder.glob(self._pattern))
+            if path.is_file() and not any(map(_is_hidden, path.relative_to(folder).parts))
+        ]
 
     def _read(self, split: str) -> Iterator[PlacedRecord]:
-        for path in self._paths(split):
+        for name, path in self._paths(split):
             text = "\n".join(read_lines(path))
-            yield PlacedRecord({"text": text, "label": path.parent.name}, str(path))
+            yield PlacedRecord({"text": text, "label": name}, str(path))
 
     def _content(self, split: str) -> list[str]:
-        return [f"{path.parent.name} {content_hash(path)}" for path in self._paths(split)]
+        return [f"{name} {content_hash(path)}" for name, path in self._paths(split)]
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name in _NOT_DATA
 
 
 def labelled_file(path: Path, split: str, fields: Sequence[str]) -> Dataset:

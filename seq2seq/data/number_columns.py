@@ -9,8 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from seq2seq.data.json_lines import parsed_json
 from seq2seq.data.places import place_of
 from seq2seq.errors import UserError
+
+MOST_DEVIATIONS = 1e6
+"""How far from the mean a standardised number is read as at most."""
 
 
 class NumberColumn:
@@ -19,7 +23,10 @@ class NumberColumn:
     Args:
         field: The field of the records.
         mean: The mean of the training records.
-        deviation: Their standard deviation.
+        deviation: Their standard deviation; 1 where all are the same.
+
+    Raises:
+        ValueError: If mean or deviation is not finite, or the deviation not positive.
 
     Example:
         >>> column = NumberColumn("price").fit([{"price": 1}, {"price": "3"}])
@@ -28,6 +35,8 @@ class NumberColumn:
     """
 
     def __init__(self, field: str, mean: float = 0.0, deviation: float = 1.0) -> None:
+        if not (math.isfinite(mean) and math.isfinite(deviation) and deviation > 0):
+            raise ValueError(f"{field}: mean {mean} and deviation {deviation} are impossible")
         self.field, self.mean, self.deviation = field, mean, deviation
 
     def fit(self, records: Iterable[Mapping[str, Any]]) -> "NumberColumn":
@@ -40,8 +49,7 @@ class NumberColumn:
         values = np.array([value for value in found if value is not None])
         if not len(values):
             raise UserError(f"No training record has a number in the field {self.field!r}.")
-        self.mean = float(values.mean())
-        self.deviation = float(values.std()) or 1.0
+        self.mean, self.deviation = _moments(values)
         return self
 
     @property
@@ -52,10 +60,27 @@ class NumberColumn:
     def encode(self, values: Sequence[Any]) -> list[np.ndarray]:
         """Returns one float32 array `(1,)` a value, or `(0,)` where it is no finite number."""
         numbers = map(number_in, values)
-        return [
-            np.array([] if x is None else [(x - self.mean) / self.deviation], np.float32)
-            for x in numbers
-        ]
+        return [np.array([] if x is None else [self._standardised(x)], np.float32) for x in numbers]
+
+    def _standardised(self, number: float) -> float:
+        """Returns a number in deviations from the mean, at most `MOST_DEVIATIONS` of them."""
+        value = (number - self.mean) / self.deviation
+        if not math.isfinite(value):
+            value = number / self.deviation - self.mean / self.deviation
+        return max(-MOST_DEVIATIONS, min(MOST_DEVIATIONS, value))
+
+
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    """Returns mean and standard deviation, also of numbers whose sum or squares overflow."""
+    if values.min() == values.max():
+        return float(values[0]), 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(values.mean()), float(values.std())
+    if math.isfinite(mean) and math.isfinite(deviation) and deviation > 0:
+        return mean, deviation
+    scale = float(np.abs(values).max())
+    mean, deviation = float((values / scale).mean()), float((values / scale).std())
+    return mean * scale, deviation * scale or 1.0
 
 
 def numbers_of(columns: Sequence[NumberColumn], records: Sequence[Mapping[str, Any]]) -> np.ndarray:
@@ -81,7 +106,7 @@ def number_in(value: Any) -> float | None:
     """Returns the finite number that a value is, or is written as; `None` where it is none."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
@@ -98,6 +123,9 @@ def load_columns(path: Path) -> list[NumberColumn]:
         UserError: If the file is missing or damaged.
     """
     try:
-        return [NumberColumn(**values) for values in json.loads(path.read_text("utf-8"))]
-    except (OSError, ValueError, TypeError) as error:
+        content = parsed_json(path.read_text("utf-8"))
+        if not all(isinstance(values["field"], str) for values in content):
+            raise ValueError("a field is no text")
+        return [NumberColumn(**values) for values in content]
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise UserError(f"{path}: cannot be read as columns of numbers ({error}).") from error

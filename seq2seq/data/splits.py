@@ -1,7 +1,7 @@
 """Splits taken out of the training records."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from seq2seq.errors import UserError
 
@@ -20,7 +20,11 @@ class Holdout:
     """
 
     def __init__(
-        self, fractions: Mapping[str, float | None], seed: int = 0, field: str = "source"
+        self,
+        fractions: Mapping[str, float | None],
+        seed: int = 0,
+        field: str = "source",
+        unless_given: bool = False,
     ) -> None:
         """Checks the fractions.
 
@@ -29,6 +33,7 @@ class Holdout:
                 stays in the split `train`. `None` holds nothing out.
             seed: Another seed takes other records.
             field: The field whose text decides.
+            unless_given: Whether splits that the data have anyway are not held out.
 
         Raises:
             UserError: If a fraction is not between 0 and 1, if nothing is left for `train`, or if
@@ -39,6 +44,7 @@ class Holdout:
         }
         self._seed = seed
         self._field = field
+        self._unless_given = unless_given
         if "train" in self._fractions:
             raise UserError(
                 "data.holdout.fractions: 'train' is what remains; name the other splits only."
@@ -53,6 +59,13 @@ class Holdout:
                 f"data.holdout.fractions: {self._fractions} leave nothing to train on; "
                 "their sum must be below 1."
             )
+
+    def beside(self, given: Iterable[str]) -> "Holdout":
+        """Returns what is held out of data that have some splits already."""
+        if not self._unless_given:
+            return self
+        remaining = {name: f for name, f in self._fractions.items() if name not in set(given)}
+        return Holdout(remaining, self._seed, self._field)
 
     @property
     def split_names(self) -> tuple[str, ...]:

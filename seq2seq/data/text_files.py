@@ -1,8 +1,10 @@
 """Lines of text files, plain or gzip, with clear words for what may be wrong with them."""
 
+import codecs
 import difflib
 import gzip
 import hashlib
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,24 @@ from seq2seq.errors import UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = "\ufeff"
+_ENOUGH = 8  # bytes, to tell UTF-16 by its zeros
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UNSEEN_CATEGORIES = frozenset(("Zs", "Zl", "Zp", "Cc", "Cf"))
+# Fillers of Hangul, the blank of Braille, and variation selectors.
+_UNSEEN = frozenset("\u115f\u1160\u3164\uffa0\u2800") | {chr(0xFE00 + n) for n in range(16)}
+
+
+def is_blank(text: str) -> bool:
+    """Returns whether a text has nothing to see: white space, zero-width or control characters.
+
+    Example:
+        >>> is_blank(" \u00a0\u200b"), is_blank("a\u200b")
+        (True, False)
+    """
+    return not text or all(
+        unicodedata.category(character) in _UNSEEN_CATEGORIES or character in _UNSEEN
+        for character in text
+    )
 
 
 def find_file(directory: Path, name: str) -> Path:
@@ -20,16 +40,27 @@ def find_file(directory: Path, name: str) -> Path:
         UserError: If the folder or the file is missing, or the file is empty.
     """
     advice = "Set data.directory, or the variable SEQ2SEQ_DATA that its default is built on."
-    if not directory.is_dir():
-        raise UserError(f"There is no folder {directory.absolute()}. {advice}")
-    for path in (directory / name, directory / f"{name}.gz"):
-        if path.is_file():
-            if path.stat().st_size == 0:
-                raise UserError(f"{path} is empty.")
-            return path
+    try:
+        if not directory.is_dir():
+            raise UserError(f"There is no folder {directory.absolute()}. {advice}")
+        for path in (directory / name, directory / f"{name}.gz"):
+            if path.is_file():
+                if path.stat().st_size == 0:
+                    raise UserError(f"{path} is empty.")
+                return path
+            if path.exists():
+                raise UserError(
+                    f"{path} is {_kind(path)}; a file is needed, which is read more than once."
+                )
+    except (OSError, ValueError) as error:  # such as a name that is too long, or holds a NUL
+        raise UserError(f"{directory / name}: cannot be read ({error}).") from None
     similar = difflib.get_close_matches(name, sorted(path.name for path in directory.iterdir()))
     found = f" Did you mean {' or '.join(similar)}?" if similar else ""
     raise UserError(f"There is no file {name} in {directory.absolute()}.{found} {advice}")
+
+
+def _kind(path: Path) -> str:
+    return "a folder" if path.is_dir() else "a pipe or device"
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -39,8 +70,8 @@ def read_lines(path: Path) -> Iterator[str]:
     at the start of the file is dropped.
 
     Raises:
-        UserError: If the file cannot be read, is not valid UTF-8 (naming the line), or is a
-            damaged gzip file.
+        UserError: If the file cannot be read, is not valid UTF-8 (naming the line), is UTF-16, has
+            line ends of CR alone, or is a damaged gzip file.
     """
     for number, line in enumerate(read_whole_lines(path), start=1):
         text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
@@ -58,7 +89,9 @@ def read_whole_lines(path: Path) -> Iterator[str]:
         with path.open("rb") as raw:
             compressed = raw.peek(2).startswith(_GZIP_MAGIC)
             with gzip.GzipFile(fileobj=raw) if compressed else raw as stream:
-                for number, line in enumerate(stream, start=1):  # noqa: B007
+                for number, line in enumerate(stream, start=1):
+                    if number == 1:
+                        _check_first_line(line, path)
                     yield line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
@@ -69,6 +102,23 @@ def read_whole_lines(path: Path) -> Iterator[str]:
         raise UserError(f"{path}: damaged gzip file after line {number} ({error}).") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
+    except ValueError as error:  # a NUL in the name
+        raise UserError(f"{str(path)!r}: cannot be read ({error}).") from None
+
+
+def _check_first_line(line: bytes, path: Path) -> None:
+    """Refuses UTF-16, with a byte order mark or half of NULs, and lines that only CR ends."""
+    fewer, more = sorted(half.count(0) for half in (line[::2], line[1::2]))
+    half_nul = len(line) >= _ENOUGH and fewer == 0 and 4 * more > len(line)
+    if line.startswith(_UTF_16_MARKS) or half_nul:
+        raise UserError(
+            f"{path}: is UTF-16. Convert the file to UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW."
+        )
+    if not line.endswith(b"\n") and line.count(b"\r") > 1:
+        raise UserError(
+            f"{path}: its lines end with CR alone. Give them other ends: "
+            "tr '\\r' '\\n' < FILE > NEW."
+        )
 
 
 def content_hash(path: Path) -> str:

@@ -256,8 +256,18 @@ def _open_builder(name: str | None, directory: Path | None) -> Any:
         raise UserError(f"data.name={name}: TFDS has no such dataset{place}.{hint}") from None
     except ValueError as error:
         raise UserError(f"data.name={name}: {' '.join(str(error).split())}") from None
+    from seq2seq.data.downloads import quick_failure
+
+    advice = (
+        f"Where there is a network, prepare it by `tfds build {name}`, and copy "
+        f"~/tensorflow_datasets/{builder.name} to {Path(builder.data_dir_root) / builder.name} "
+        "here, or to another folder that data.directory names."
+    )
     try:
-        builder.download_and_prepare()
+        with quick_failure(advice):
+            builder.download_and_prepare()
+    except UserError as error:
+        raise UserError(f"data.name={name}: {error}") from None
     except Exception as error:
         # Anything from the network, the remote server or the builder's own parsing ends here.
         raise UserError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from seq2seq.data.json_lines import parsed_json
 from seq2seq.data.token_store import ColumnSpec
 from seq2seq.data.vocabulary import RESERVED, Vocabulary
 from seq2seq.data.word_vectors import read_word_vectors
@@ -83,8 +84,11 @@ class TokenFeatures:
             "pattern": pattern,
         }
         for name in ("minimum_frequency", "minimum_character_frequency", "maximum_word_length"):
-            if self.settings[name] < 1:
-                raise UserError(f"tokenizer.{name}={self.settings[name]} is below 1.")
+            value = self.settings[name]
+            if not isinstance(value, int):
+                raise UserError(f"tokenizer.{name}={value!r} is no whole number.")
+            if value < 1:
+                raise UserError(f"tokenizer.{name}={value} is below 1.")
         taken = {"tokens", "labels", "words", "length", "casing", "characters"} & set(columns)
         if taken:
             raise UserError(f"tokenizer.columns: {', '.join(sorted(taken))} cannot be a column.")
@@ -272,21 +276,34 @@ class TokenFeatures:
             UserError: If the file is missing, damaged, or from a newer version.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parsed_json(path.read_text(encoding="utf-8"))
             if content["format_version"] > _FORMAT_VERSION:
                 raise UserError(f"{path} was written by a newer version of seq2seq. Install that.")
             features = cls(**content["settings"])
             features.forms = frozenset(content["forms"])
             for name in ("words", "vector_words", "characters"):
-                setattr(features, name, Vocabulary(content[name]))
-            features.vector_shape = content["vector_shape"]
+                setattr(features, name, Vocabulary.read(content[name]))
             columns = content["columns"].items()
-            features.columns = {name: Vocabulary(items) for name, items in columns}
+            features.columns = {name: Vocabulary.read(items) for name, items in columns}
+            if sorted(features.columns) != sorted(features.settings["columns"]):
+                raise ValueError("its columns are not those of its settings")
+            features.vector_shape = _read_shape(content["vector_shape"], features.vector_words)
         except FileNotFoundError:
             raise UserError(f"There is no {path}.") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is damaged: {error}.") from error
         return features
+
+
+def _read_shape(shape: Any, words: Vocabulary) -> list[int] | None:
+    """Returns the shape of the vectors; raises ValueError if it is not that of the words."""
+    if shape is None and not words.items:
+        return None
+    if not isinstance(shape, list) or [type(size) for size in shape] != [int, int]:
+        raise ValueError(f"vector_shape {shape!r:.80}")
+    if shape[0] != len(words) or shape[1] < 1:
+        raise ValueError(f"vector_shape {shape} for {len(words)} words")
+    return shape
 
 
 def numbered(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[np.ndarray]]:

@@ -12,9 +12,10 @@ import numpy as np
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.chunks import chunks
 from seq2seq.data.places import place_of
+from seq2seq.data.text_files import is_blank
 from seq2seq.errors import UserError
 
-_FORMAT_VERSION = 3
+_FORMAT_VERSION = 4
 _CHUNK = 8192
 _SHOWN_PLACES = 5
 
@@ -45,6 +46,8 @@ class ColumnSpec(NamedTuple):
     """Whether a row without any number is kept."""
     empty: str = "empty"
     """What a row without any number is, in words."""
+    is_target: bool = False
+    """Whether it is what is predicted, and no part of the input."""
 
 
 @dataclasses.dataclass
@@ -91,6 +94,13 @@ class RaggedColumn(NamedTuple):
 class TokenStore:
     """Tokenised records, read from disk where and when they are needed.
 
+    Attributes:
+        report: What became of the records.
+        columns: The columns, by name.
+        lengths: How many numbers each row has in each column, int32 `(rows, columns)`.
+        hashes: Of each row's content, uint64 `(rows,)`.
+        input_hashes: Of its content without what is predicted, uint64 `(rows,)`.
+
     Example:
         >>> store = TokenStore.cached(
         ...     dataset.fingerprint("train"),
@@ -120,10 +130,9 @@ class TokenStore:
                 for name, dtype in content["columns"].items()
             }
             self.hashes = _mapped(directory / "hashes", np.uint64)
+            self.input_hashes = _mapped(directory / "input_hashes", np.uint64)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"The cached data in {directory} are damaged ({error}). Delete that folder."
-            ) from error
+            raise UserError(f"The data in {directory} are damaged ({error}).") from error
         self.lengths = np.stack(
             [np.diff(column.offsets) for column in self.columns.values()], axis=1
         ).astype(np.int32)
@@ -172,7 +181,7 @@ class TokenStore:
         parts = [_FORMAT_VERSION, fingerprint]
         for name, spec in columns.items():
             parts += [name, spec.field, spec.encoder.fingerprint, spec.maximum_length]
-            parts += [np.dtype(spec.dtype).name, spec.may_be_empty, spec.empty]
+            parts += [np.dtype(spec.dtype).name, spec.may_be_empty, spec.empty, spec.is_target]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
         root = cache_directory() / "tokens" if cache is None else cache
         return cls(ensure_directory(root / key, lambda path: build(records(), columns, path)))
@@ -213,13 +222,19 @@ class _Writer:
         self._directory = directory
         self._ends = dict.fromkeys(columns, 0)
         self._files: dict[str, IO[bytes]] = {}
+        specs = columns.values()
+        self._fields = {
+            "hashes": [spec.field for spec in specs],
+            "input_hashes": list(dict.fromkeys(s.field for s in specs if not s.is_target)),
+        }
 
     def __enter__(self) -> "_Writer":
         for name in self._columns:
             for part in (f"{name}.offsets", f"{name}.tokens"):
                 self._files[part] = (self._directory / part).open("wb")
             np.zeros(1, np.int64).tofile(self._files[f"{name}.offsets"])
-        self._files["hashes"] = (self._directory / "hashes").open("wb")
+        for name in self._fields:
+            self._files[name] = (self._directory / name).open("wb")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -229,7 +244,7 @@ class _Writer:
     def write(self, chunk: Sequence[Mapping[str, Any]], report: StoreReport) -> None:
         """Tokenises records and appends those that are kept."""
         encoded = {
-            name: spec.encoder.encode([_value(record, name, spec) for record in chunk])
+            name: _encoded(spec, [_value(record, name, spec) for record in chunk], chunk, report)
             for name, spec in self._columns.items()
         }
         kept = [
@@ -241,9 +256,9 @@ class _Writer:
         ]
         for name, rows in encoded.items():
             self._append(name, [rows[index] for index in kept])
-        fields = [spec.field for spec in self._columns.values()]
-        hashes = [_content_hash(chunk[index], fields) for index in kept]
-        np.array(hashes, dtype=np.uint64).tofile(self._files["hashes"])
+        for name, fields in self._fields.items():
+            hashes = [_content_hash(chunk[index], fields) for index in kept]
+            np.array(hashes, dtype=np.uint64).tofile(self._files[name])
 
     def _accepts(
         self, record: Mapping[str, Any], lengths: Mapping[str, int], report: StoreReport
@@ -252,7 +267,7 @@ class _Writer:
         place = place_of(record, report.records)
         for name, spec in self._columns.items():
             value = record[spec.field]
-            blank = isinstance(value, str) and not value.strip()
+            blank = isinstance(value, str) and is_blank(value)
             if (lengths[name] == 0 or blank) and not spec.may_be_empty:
                 report.leave_out(spec.empty, place)
                 return False
@@ -281,6 +296,22 @@ def _value(record: Mapping[str, Any], column: str, spec: ColumnSpec) -> Any:
             f"The column {column} needs the field {spec.field!r}; the records have "
             f"{', '.join(record)}."
         ) from None
+
+
+def _encoded(
+    spec: ColumnSpec, values: Sequence[Any], chunk: Sequence[Mapping[str, Any]], report: StoreReport
+) -> Sequence[np.ndarray]:
+    """Returns the numbers of values; raises UserError if one is no text where texts are needed."""
+    try:
+        return spec.encoder.encode(values)
+    except TypeError:
+        for number, (value, record) in enumerate(zip(values, chunk, strict=True), start=1):
+            if not isinstance(value, str):
+                place = place_of(record, report.records + number)
+                raise UserError(
+                    f"{place}: the field {spec.field!r} needs a text, not {value!r:.80}."
+                ) from None
+        raise
 
 
 def _content_hash(record: Mapping[str, Any], fields: Sequence[str]) -> int:

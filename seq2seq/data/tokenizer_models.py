@@ -6,6 +6,7 @@ literal `<pad>` or `</s>` in a text is a text like any other.
 """
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -37,16 +38,81 @@ def normalizer(lowercase: bool, normalization: str | None) -> normalizers.Normal
     return normalizers.Sequence([*steps, *([normalizers.Lowercase()] if lowercase else [])])
 
 
+def check_fitted(content: Any, kind: str, clean: normalizers.Normalizer) -> None:
+    """Checks that the JSON of a fitted tokenizer is what `fit_...` of its kind makes.
+
+    Args:
+        content: The parsed JSON.
+        kind: `word`, `character`, `bpe` or `unigram`.
+        clean: The normalizer of its settings.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        raise ValueError("it holds no tokenizer")
+    expected = json.loads(_frame(kind, clean).to_str())
+    for part in expected.keys() - {"model", "version"}:
+        if content.get(part) != expected[part]:
+            raise ValueError(f"its {part} is not that of a tokenizer of this kind")
+    model, like = content["model"], expected["model"]
+    for part in like.keys() - {"vocab", "merges"}:
+        if model.get(part) != like[part]:
+            raise ValueError(f"{part}: must be {like[part]!r}")
+    _check_vocabulary(model.get("vocab"), kind)
+
+
+def _frame(kind: str, clean: normalizers.Normalizer) -> Tokenizer:
+    """Returns a tokenizer of a kind with nothing but the special pieces."""
+    special = _numbered([*SPECIAL_PIECES])
+    if kind == "word":
+        return _on_words(special, clean)
+    if kind == "character":
+        return _on_characters(special, clean)
+    if kind == "bpe":
+        return _on_bytes(models.BPE(special, []), clean)
+    scored = [(piece, 0.0) for piece in SPECIAL_PIECES]
+    return _on_bytes(models.Unigram(scored, SPECIAL_PIECES.index(UNKNOWN_PIECE), False), clean)
+
+
+def _check_vocabulary(vocabulary: Any, kind: str) -> None:
+    """Raises ValueError if ids are not 0, 1, 2, ..., or a piece that must be there is not."""
+    if kind == "unigram":
+        pieces = [piece for piece, _ in vocabulary]
+        if not all(isinstance(score, float) and math.isfinite(score) for _, score in vocabulary):
+            raise ValueError("a score is no finite number")
+    else:
+        pieces = sorted(vocabulary, key=vocabulary.__getitem__)
+        if [vocabulary[piece] for piece in pieces] != list(range(len(pieces))):
+            raise ValueError("its ids are not 0, 1, 2, ...")
+    if tuple(pieces[: len(SPECIAL_PIECES)]) != SPECIAL_PIECES:
+        raise ValueError(f"the first pieces are not {', '.join(map(repr, SPECIAL_PIECES))}")
+    if not all(isinstance(piece, str) for piece in pieces) or len(set(pieces)) < len(pieces):
+        raise ValueError("a piece stands twice, or is no text")
+    needed = {"word": (), "character": BYTE_PIECES}.get(kind, pre_tokenizers.ByteLevel.alphabet())
+    missing = sorted(set(needed) - set(pieces))
+    if missing:
+        raise ValueError(f"there is no piece {missing[0]!r}")
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    if kind in ("bpe", "unigram") and not all(
+        alphabet.issuperset(piece) for piece in pieces[len(SPECIAL_PIECES) :]
+    ):
+        raise ValueError("a piece has a character that stands for no byte")
+
+
 def fit_words(
     texts: Iterable[str], clean: normalizers.Normalizer, size: int | None, minimum_frequency: int
 ) -> Tokenizer:
     """Fits one id to a word, a word being what stands between white space."""
     split = pre_tokenizers.WhitespaceSplit()
     words = _most_frequent(texts, clean, split, size, minimum_frequency)
-    vocabulary = _numbered([*SPECIAL_PIECES, *words])
+    return _on_words(_numbered([*SPECIAL_PIECES, *words]), clean)
+
+
+def _on_words(vocabulary: dict[str, int], clean: normalizers.Normalizer) -> Tokenizer:
     fitted = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN_PIECE))
     fitted.normalizer = clean
-    fitted.pre_tokenizer = split
+    fitted.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return fitted
 
 
@@ -57,7 +123,10 @@ def fit_characters(
     split = pre_tokenizers.Split(_CHARACTER, "isolated")
     room = None if size is None else size - len(BYTE_PIECES)
     characters = _most_frequent(texts, clean, split, room, minimum_frequency)
-    vocabulary = _numbered([*SPECIAL_PIECES, *BYTE_PIECES, *characters])
+    return _on_characters(_numbered([*SPECIAL_PIECES, *BYTE_PIECES, *characters]), clean)
+
+
+def _on_characters(vocabulary: dict[str, int], clean: normalizers.Normalizer) -> Tokenizer:
     fitted = Tokenizer(models.BPE(vocabulary, merges=[], byte_fallback=True))
     fitted.normalizer = clean
     return fitted

@@ -12,6 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer as Backend
 
 from seq2seq.data import tokenizer_models
+from seq2seq.data.json_lines import parsed_json
 from seq2seq.data.subword_dropout import DroppedMerges, SubwordSampler
 from seq2seq.errors import UserError
 
@@ -22,6 +23,7 @@ _NORMALIZATIONS = (None, "NFC", "NFD", "NFKC", "NFKD")
 _SPECIAL_TEXTS = (b"<pad>", b"<unk>", b"<s>", b"</s>")
 _FORMAT_VERSION = 1
 _IN_PARALLEL_FROM = 64
+_SHOWN = 200
 
 
 class Tokenizer:
@@ -170,7 +172,7 @@ class Tokenizer:
             UserError: If the file is missing, damaged, or from a newer version.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parsed_json(path.read_text(encoding="utf-8"))
             version = content["format_version"]
             if version > _FORMAT_VERSION:
                 raise UserError(
@@ -178,14 +180,16 @@ class Tokenizer:
                     f"up to {_FORMAT_VERSION}). Install that version."
                 )
             tokenizer = cls(**content["settings"])
-            tokenizer._use(Backend.from_str(json.dumps(content["tokenizer"])))
+            fitted = content["tokenizer"]
+            tokenizer_models.check_fitted(fitted, tokenizer.settings["kind"], tokenizer._normalizer)
+            tokenizer._use(Backend.from_str(json.dumps(fitted)))
         except FileNotFoundError:
             raise UserError(f"There is no tokenizer {path}.") from None
         except UserError:
             raise
         except Exception as error:
             # The library raises plain Exception for what it cannot read.
-            raise UserError(f"{path} is damaged: {error}.") from error
+            raise UserError(f"{path} is damaged: {str(error)[:_SHOWN]}.") from error
         return tokenizer
 
     def _to_json(self) -> str:

@@ -39,6 +39,19 @@ class Vocabulary:
         counted = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return cls(item for item, count in counted[:maximum_size] if count >= minimum_frequency)
 
+    @classmethod
+    def read(cls, items: object) -> "Vocabulary":
+        """Returns the vocabulary of a list that was read from a file.
+
+        Raises:
+            ValueError: If it is no list of different texts.
+        """
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ValueError("a vocabulary is no list of texts")
+        if len(set(items)) < len(items):
+            raise ValueError("an item stands twice in a vocabulary")
+        return cls(items)
+
     def __len__(self) -> int:
         """Returns how many numbers there are, with the reserved ones."""
         return RESERVED + len(self.items)

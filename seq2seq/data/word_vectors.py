@@ -13,6 +13,7 @@ from seq2seq.errors import UserError
 log = logging.getLogger(__name__)
 
 _SHOWN_PLACES = 5
+_DIGITS = 10  # of a number in a header, at most
 
 
 def read_word_vectors(path: Path, maximum_words: int | None = None) -> tuple[list[str], np.ndarray]:
@@ -32,6 +33,8 @@ def read_word_vectors(path: Path, maximum_words: int | None = None) -> tuple[lis
     Raises:
         UserError: If the file cannot be read, holds no vector, or vectors of two widths.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no file; word vectors are read from a file, twice.")
     words: dict[str, int] = {}
     vectors: list[np.ndarray] = []
     broken: list[str] = []
@@ -80,14 +83,14 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _is_header(line: str) -> bool:
     cells = line.split()
-    return len(cells) == 2 and all(cell.isdecimal() for cell in cells)
+    return len(cells) == 2 and all(cell.isdecimal() and len(cell) < _DIGITS for cell in cells)
 
 
 def _width(path: Path) -> int:
     """Returns how many numbers a vector has, by the header or the first line that is right."""
     lines = read_lines(path)
     first = next(lines, "")
-    if _is_header(first):
+    if _is_header(first) and int(first.split()[1]):
         return int(first.split()[1])
     for line in chain([first], lines):
         cells = line.rstrip().split(" ")

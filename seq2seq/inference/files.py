@@ -1,6 +1,8 @@
 """`seq2seq predict`: a file or stdin in, a file or stdout out."""
 
 import json
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,20 +149,31 @@ def _record(values: Mapping[str, Any], place: str) -> str | dict[str, Any]:
 
 
 def check_readable(path: Path, option: str = "") -> None:
-    """Refuses what is no file, before any work is done; pipes and devices are files.
+    """Refuses what is no file, before any work is done; pipes and terminals are files.
 
     Args:
         path: What the user has given.
         option: The option it was given by.
 
     Raises:
-        UserError: If it is missing or a folder.
+        UserError: If it is missing, a folder, or a device that has no end.
     """
     named = f"{option} {path}".strip()
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+        has_end = not stat.S_ISCHR(mode) or path.samefile(os.devnull) or _is_terminal(path)
+    except (OSError, ValueError) as error:
+        known = isinstance(error, FileNotFoundError)
+        raise UserError(f"{named}: {'no such file' if known else error}") from None
+    if stat.S_ISDIR(mode):
         raise UserError(f"{named}: is a folder; give a file")
-    if not path.exists():
-        raise UserError(f"{named}: no such file")
+    if stat.S_ISBLK(mode) or not has_end:
+        raise UserError(f"{named}: is a device; give a file")
+
+
+def _is_terminal(path: Path) -> bool:
+    with path.open("rb", buffering=0) as file:
+        return file.isatty()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A saved run as a function: texts in, predictions out."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ class Predictor:
             asked = tuple(sorted((settings or {}).items()))
             options["decoding"] = self._searches(decoding, asked, n_best)
         self.check(options)
-        return self.task.predict(self.model, inputs, batch_size, **options)
+        return self.task.predict(self.model, *_checked(inputs, batch_size), **options)
 
     def score(
         self, pairs: Sequence[Mapping[str, str]], batch_size: int = 64, alignments: bool = False
@@ -124,7 +124,7 @@ class Predictor:
         score = getattr(self.task, "score", None)
         if score is None:
             raise UserError(f"score: has no meaning for {type(self.task).__name__} runs.")
-        rows: list[Row] = score(self.model, pairs, batch_size, alignments)
+        rows: list[Row] = score(self.model, *_checked(pairs, batch_size), alignments)
         return rows
 
     def features(self, inputs: Sequence[Any], batch_size: int = 64) -> dict[str, np.ndarray]:
@@ -140,7 +140,7 @@ class Predictor:
         Raises:
             UserError: If the task has no encoder.
         """
-        return self.task.features(self.model, inputs, batch_size)
+        return self.task.features(self.model, *_checked(inputs, batch_size))
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Refuses options that the task does not take.
@@ -161,3 +161,19 @@ class Predictor:
                 f"decoding, settings and n_best: {type(self.task).__name__} runs do not search."
             )
         return changed_search(self.search, name, dict(settings), n_best, self.trust)
+
+
+def _checked(inputs: Iterable[Any], batch_size: int) -> tuple[list[Any], int]:
+    """Returns inputs as a list, and the batch size.
+
+    Raises:
+        UserError: If the inputs are one text or record instead of a list, or `batch_size` is below
+            1.
+    """
+    if isinstance(inputs, str | bytes | Mapping) or not isinstance(inputs, Iterable):
+        raise UserError(
+            f"The inputs must be a list, not {type(inputs).__name__}: write predictor([text])."
+        )
+    if batch_size < 1:
+        raise UserError(f"batch_size: must be at least 1, got {batch_size}.")
+    return list(inputs), batch_size

@@ -197,7 +197,7 @@ def _compile(compiler: str, target: Path) -> None:
         "-o",
         str(target),
     ]
-    subprocess.run(command, capture_output=True, text=True, check=True)
+    subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
 
 
 def _keep_memory() -> None:

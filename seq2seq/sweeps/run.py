@@ -19,6 +19,7 @@ from rich.console import Console
 
 from seq2seq.config import build, folder
 from seq2seq.errors import INTERRUPTED
+from seq2seq.naming import tags_of
 from seq2seq.sweeps.report import print_trials, write_report
 from seq2seq.sweeps.settings import Sweep
 from seq2seq.sweeps.space import distributions, text_of
@@ -143,8 +144,7 @@ def _tracked(
     tracker: Tracker = build(config, "tracking")
     sweep = OmegaConf.to_container(config.sweep, resolve=True)
     described = {"sweep": sweep, "overrides": list(arguments)}
-    choices = config.hydra.runtime.choices
-    tags = {name: str(choices[name]) for name in ("recipe", "task", "data") if choices.get(name)}
+    tags = tags_of(config.hydra.runtime.choices, config)
     tracker.start(study.folder, described, {**tags, "sweep": "true"}, resume=True)
     status = "FAILED"
     try:

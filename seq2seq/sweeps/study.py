@@ -135,7 +135,7 @@ class TrialStudy:
             return True
         if not worker or not path.exists():
             return False
-        with path.open("a") as file:
+        with path.open("a", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -208,6 +208,6 @@ def _patience(url: str) -> dict[str, Any]:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Holds a lock on a file; the system takes it away if this process dies."""
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

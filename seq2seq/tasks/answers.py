@@ -1,6 +1,6 @@
 """What a search found, as plain rows for people and files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,23 @@ def source_tokens(text: str, ids: np.ndarray, tokenizer: Tokenizer) -> list[str]
     if tokenizer.settings["kind"] == "word" and len(words) == len(ids):
         return words
     return tokenizer.pieces(ids.tolist())
+
+
+def attended(
+    tokenizer: Tokenizer, ids: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]
+) -> dict[str, list[tuple[str, float]]]:
+    """Returns the tokens of each text with their weights.
+
+    Args:
+        tokenizer: Of the texts.
+        ids: The token ids of each text, `(length,)`.
+        weights: What each token weighs, `(at least length,)`.
+    """
+    pieces = {text: tokenizer.pieces(ids[text]) for text in ids}
+    return {
+        text: list(zip(each, weights[text][: len(each)].tolist(), strict=True))
+        for text, each in pieces.items()
+    }
 
 
 def hypotheses(

@@ -1,6 +1,5 @@
 """Classification: a text, or two, with numbers beside them -> one label, or any number of them."""
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from seq2seq.data.number_columns import (
     save_columns,
 )
 from seq2seq.data.places import place_of
+from seq2seq.data.text_files import is_blank
 from seq2seq.data.token_store import ColumnSpec, Encoder, TokenStore
 from seq2seq.data.tokenizers import UNKNOWN, Tokenizer
 from seq2seq.data.truncation import Truncated
@@ -32,10 +32,13 @@ from seq2seq.evaluation.classification import (
     fit_temperature,
 )
 from seq2seq.models.classifier import Classifier
+from seq2seq.tasks.answers import attended
 from seq2seq.tasks.base import Evaluation, Row
+from seq2seq.tasks.calibration import load_temperature, save_temperature
 from seq2seq.tasks.class_evaluation import evaluate_rows, figures_of
 from seq2seq.tasks.features import collected_features, text_batches
 from seq2seq.tasks.graphs import prediction_graph
+from seq2seq.tasks.inputs import checked_text, has_blank, record_of
 from seq2seq.tasks.stored import StoredTask
 from seq2seq.training.classification_losses import (
     ClassCrossEntropy,
@@ -144,6 +147,8 @@ class Classification(StoredTask):
     def fit_encoders(self, data: Dataset) -> None:
         """Fits the tokenizer, the labels and the columns of numbers."""
         counts = self.labels.fit(data.records("train"), "label").counts
+        for split in ("validation", "test"):
+            self.labels.check(data.records(split), "label")
         log.info("%d classes of %d to %d examples", len(counts), min(counts), max(counts))
         self.tokenizer.fit(
             text
@@ -160,13 +165,7 @@ class Classification(StoredTask):
             raise UserError(f"task.{error}") from error
 
     def _texts_of(self, record: Record, place: str) -> list[str]:
-        for text in self.texts:
-            if not isinstance(record.get(text), str):
-                raise UserError(
-                    f"{place}: needs a text in the field {text!r}; the record has "
-                    f"{', '.join(record)}."
-                )
-        return [record[text] for text in self.texts]
+        return [checked_text(record, text, place) for text in self.texts]
 
     def columns(self, split: str) -> dict[str, ColumnSpec]:
         """Returns the token ids of each text, the numbers, and the labels."""
@@ -185,7 +184,7 @@ class Classification(StoredTask):
                 column.field, column, dtype=np.float32, empty=f"without a number in {column.field}"
             )
         unknown = "without a label that training has"
-        columns["label"] = ColumnSpec("label", self.labels, empty=unknown)
+        columns["label"] = ColumnSpec("label", self.labels, empty=unknown, is_target=True)
         return columns
 
     def describe_store(self, store: TokenStore) -> str:
@@ -244,6 +243,9 @@ class Classification(StoredTask):
     ) -> list[Row]:
         """Classifies texts, or records with the fields of `input_fields`.
 
+        Where there is nothing to see in a text, the prediction is empty; the probabilities are
+        those of a text without any token.
+
         Args:
             model: The model.
             inputs: The texts or records.
@@ -272,7 +274,7 @@ class Classification(StoredTask):
                 if attention:
                     weights = {text: outputs[f"{text}_weights"][place] for text in self.texts}
                     tokens = {text: ids[text][i] for text in self.texts}
-                    rows[i]["attention"] = self._attention(tokens, weights)
+                    rows[i]["attention"] = attended(self.tokenizer, tokens, weights)
         return rows
 
     def features(
@@ -287,14 +289,12 @@ class Classification(StoredTask):
         return collected_features(model.feature_model, batches, len(inputs))
 
     def _record(self, given: str | Record, number: int) -> Record:
-        if isinstance(given, str):
-            if len(self.input_fields) > 1:
-                raise UserError(
-                    f"record {number}: a text alone is not enough; the model reads "
-                    f"{', '.join(self.input_fields)}."
-                )
-            return {"text": given}
-        return given
+        if isinstance(given, str) and len(self.input_fields) > 1:
+            raise UserError(
+                f"record {number}: a text alone is not enough; the model reads "
+                f"{', '.join(self.input_fields)}."
+            )
+        return record_of(given, number, "text")
 
     def _ids(
         self, inputs: Sequence[str | Record]
@@ -305,7 +305,9 @@ class Classification(StoredTask):
             self._texts_of(record, place_of(record, i))
         columns = self._columns(self.tokenizer)
         ids = {
-            text: columns[text].encoder.encode([record[text] for record in records])
+            text: columns[text].encoder.encode(
+                ["" if is_blank(record[text]) else record[text] for record in records]
+            )
             for text in self.texts
         }
         return records, ids
@@ -332,6 +334,7 @@ class Classification(StoredTask):
             chosen = np.array([probabilities.argmax()])
             decided = probabilities[chosen]
         by_name = zip(names, probabilities.tolist(), strict=True)
+        chosen = chosen[:0] if has_blank(record, self.texts) else chosen
         sources = {f"source{text.removeprefix('text')}": record[text] for text in self.texts}
         return {
             **sources,
@@ -339,16 +342,6 @@ class Classification(StoredTask):
             "score": float(np.log(np.maximum(decided, 1e-30)).sum()),
             "probabilities": {name: round(p, 6) for name, p in by_name},
         }
-
-    def _attention(
-        self, ids: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]
-    ) -> dict[str, list[tuple[str, float]]]:
-        found = {}
-        for text in self.texts:
-            pieces = self.tokenizer.pieces(ids[text])
-            real = weights[text][: len(pieces)].tolist()
-            found[text] = list(zip(pieces, real, strict=True))
-        return found
 
     @property
     def score_names(self) -> Sequence[str]:
@@ -376,6 +369,8 @@ class Classification(StoredTask):
         """Returns why a record cannot be scored; nothing if it can."""
         if "label" not in record:
             return "no field 'label'"
+        if has_blank(record, self.texts):
+            return "empty text"
         labels = self.labels.read(record["label"])
         if unseen := self.labels.unseen(labels):
             return f"label {unseen[0]!r} was never seen in training"
@@ -395,11 +390,11 @@ class Classification(StoredTask):
         self.tokenizer.save(folder / "tokenizer.json")
         self.labels.save(folder / "labels.json")
         save_columns(self.numbers, folder / "numbers.json")
-        (folder / "calibration.json").write_text(json.dumps({"temperature": self.temperature}))
+        save_temperature(self.temperature, folder / "calibration.json")
 
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote."""
         self.tokenizer = Tokenizer.load(folder / "tokenizer.json")
         self.labels = ClassLabels.load(folder / "labels.json")
         self.numbers = load_columns(folder / "numbers.json")
-        self.temperature = json.loads((folder / "calibration.json").read_text())["temperature"]
+        self.temperature = load_temperature(folder / "calibration.json")

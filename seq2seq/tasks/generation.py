@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from seq2seq.data.batching import batch_dataset
 from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.shared_texts import report_shared
 from seq2seq.data.streams import Windows
 from seq2seq.data.token_store import ColumnSpec, RaggedColumn, TokenStore
 from seq2seq.data.tokenizers import END, START, UNKNOWN, Tokenizer
@@ -20,6 +21,7 @@ from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.tasks.base import Evaluation, Row, Task
+from seq2seq.tasks.inputs import record_of
 from seq2seq.tasks.padding import by_length, padded
 from seq2seq.training.dynamic_evaluation import dynamic_loss
 from seq2seq.training.feed import EpochFeed
@@ -83,6 +85,7 @@ class Generation(Task):
         log.info("vocabulary: %s", f"{self.tokenizer.size:,}")
         for split in SPLITS:
             self.stores[split] = self._stored(data, split)
+        report_shared(self.stores)
         self.identity = json.dumps(
             [content["train"], self.tokenizer.fingerprint, seed, vars(self.batching)]
         )
@@ -162,7 +165,11 @@ class Generation(Task):
             where the search was asked for several, all `hypotheses`.
         """
         search = self._compiled(model)
-        rows: list[Row] = [{"source": text} for text in texts]
+        rows: list[Row] = [
+            {"source": record_of(text, number, "source")["source"]}
+            for number, text in enumerate(texts, start=1)
+        ]
+        texts = [row["source"] for row in rows]
         ids = [np.append(START, each) for each in self.tokenizer.encode(texts)]
         for chosen in by_length(range(len(ids)), ids, batch_size):
             tokens, lengths = padded([ids[i] for i in chosen])
@@ -199,7 +206,8 @@ class Generation(Task):
         self, model: LanguageModel, inputs: Sequence[str], batch_size: int = 64
     ) -> dict[str, np.ndarray]:
         """Returns the states in which texts leave the model, by `source.layer_0.forward.h` etc."""
-        ids = [np.append(START, each) for each in self.tokenizer.encode(inputs)]
+        texts = [record_of(each, n, "source")["source"] for n, each in enumerate(inputs, start=1)]
+        ids = [np.append(START, each) for each in self.tokenizer.encode(texts)]
         spec = model.stack.spec
         vectors = {
             (layer, field): np.zeros((len(ids), spec.units), np.float32)

@@ -3,8 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seq2seq.data.json_lines import check_characters
 from seq2seq.data.tokenizers import END, UNKNOWN, Tokenizer
-from seq2seq.decoding.constraints import MOST_REQUIRED, Constraints, constrain
+from seq2seq.decoding.constraints import (
+    MOST_REQUIRED,
+    MOST_TOKENS,
+    Constraints,
+    constrain,
+    phrase_tokens,
+)
 from seq2seq.errors import UserError
 
 FIELDS = ("prefix", "required", "forbidden", "allowed")
@@ -28,7 +35,8 @@ def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -
         UserError: If a value is no text, a word cannot be written, or constraints contradict each
             other.
     """
-    rows = [_encoded(record, tokenizer) for record in records]
+    encode = _Encoded(tokenizer)
+    rows = [_encoded(record, encode) for record in records]
 
     def compiled(rows: Sequence[Mapping[str, Any]]) -> Constraints:
         return constrain(
@@ -55,7 +63,19 @@ def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -
         raise
 
 
-def _encoded(record: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
+class _Encoded(dict[tuple[str, ...], list[list[int]]]):
+    """The token ids of lists of texts, each list encoded once."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def __missing__(self, texts: tuple[str, ...]) -> list[list[int]]:
+        self[texts] = [ids.tolist() for ids in self.tokenizer.encode(texts)]
+        return self[texts]
+
+
+def _encoded(record: Mapping[str, Any], encode: _Encoded) -> dict[str, Any]:
     """Returns the token ids of each field."""
     texts = {field: _texts(record, field) for field in FIELDS}
     if len(texts["required"]) > MOST_REQUIRED:
@@ -63,7 +83,7 @@ def _encoded(record: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
             f"{_place(record)}: required: at most {MOST_REQUIRED} phrases can be asked for, there "
             f"are {len(texts['required'])}."
         )
-    ids = {field: [each.tolist() for each in tokenizer.encode(texts[field])] for field in FIELDS}
+    ids = {field: encode[tuple(texts[field])] for field in FIELDS}
     for field in ("prefix", "required"):
         for text, tokens in zip(texts[field], ids[field], strict=True):
             if UNKNOWN in tokens or not tokens:
@@ -71,6 +91,11 @@ def _encoded(record: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
                     f"{_place(record)}: {field}: {text!r} cannot be written with the run's target "
                     "vocabulary."
                 )
+    if (size := phrase_tokens(ids["required"], ids["forbidden"])) > MOST_TOKENS:
+        raise UserError(
+            f"{_place(record)}: required and forbidden: the phrases have {size:,} tokens; at most "
+            f"{MOST_TOKENS:,} are possible."
+        )
     # What the model cannot write need not be forbidden, and cannot be allowed.
     known = [token for tokens in ids["allowed"] for token in tokens if token != UNKNOWN]
     if ids["allowed"] and not known:
@@ -89,9 +114,11 @@ def _texts(record: Mapping[str, Any], field: str) -> list[str]:
     if field == "prefix" and value:
         if not isinstance(value, str):
             raise UserError(f"{_place(record)}: prefix: must be a text, got {value!r}.")
-        return [] if value.isspace() else [value]
+        value = [] if value.isspace() else [value]
     if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
-        raise UserError(f"{_place(record)}: {field}: must be a list of texts, got {value!r}.")
+        raise UserError(f"{_place(record)}: {field}: must be a list of texts, got {value!r:.80}.")
+    for text in value:
+        check_characters(text, f"{_place(record)}: {field}")
     return list(value)
 
 

@@ -16,8 +16,10 @@ from matplotlib.figure import Figure
 from seq2seq.data.batching import Batching
 from seq2seq.data.conll import ColumnFormat, Conll
 from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.json_lines import check_characters, parsed_json
 from seq2seq.data.label_columns import TokenLabels
 from seq2seq.data.places import place_of
+from seq2seq.data.text_files import is_blank
 from seq2seq.data.token_features import TokenFeatures, numbered
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.vocabulary import UNKNOWN
@@ -36,6 +38,7 @@ from seq2seq.models.tagger import Tagger
 from seq2seq.plots.confusion import confusion_matrix_figure
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.features import collected_features
+from seq2seq.tasks.inputs import check_record
 from seq2seq.tasks.padding import by_length, padded
 from seq2seq.tasks.stored import StoredTask
 from seq2seq.tasks.tagging_outputs import TaggerSearch, TaggingLoss
@@ -112,7 +115,7 @@ class Tagging(StoredTask):
 
     def fit_encoders(self, data: Dataset) -> None:
         """Fits the vocabularies; checks the labels of all splits."""
-        self.format = data.format if isinstance(data, Conll) else None
+        self.format = data.measured_format("train") if isinstance(data, Conll) else None
         counts: Counter[str] = Counter()
 
         def training_records() -> Iterator[Record]:
@@ -174,7 +177,7 @@ class Tagging(StoredTask):
         return {
             **columns,
             "words": words._replace(empty="without tokens"),
-            "labels": ColumnSpec("labels", self.labels),
+            "labels": ColumnSpec("labels", self.labels, is_target=True),
         }
 
     def describe_store(self, store: TokenStore) -> str:
@@ -221,8 +224,8 @@ class Tagging(StoredTask):
 
         Args:
             model: The model.
-            inputs: Records with `tokens` and the further columns that are read; or raw sentences,
-                which are cut into tokens, see `WordSplitter`.
+            inputs: Records with `tokens` and the further columns that are read; lists of tokens; or
+                raw sentences, which are cut into tokens, see `WordSplitter`.
             batch_size: How many are labelled at once; they are sorted by length before.
             n_best: How many label sequences of each sentence are told.
 
@@ -273,9 +276,9 @@ class Tagging(StoredTask):
                 batch["spelling"] = column("spelling")[0]
             yield chosen, batch | spelled
 
-    def _record(self, given: str | Record, number: int) -> Record:
+    def _record(self, given: str | Sequence[str] | Record, number: int) -> Record:
         needed = self.tokenizer.settings["columns"]
-        if not isinstance(given, str):
+        if isinstance(given, Mapping):
             check_record(given, ("tokens", *needed), place_of(given, number))
             return given
         if needed:
@@ -283,7 +286,20 @@ class Tagging(StoredTask):
                 f"record {number}: a text alone is not enough; the model reads tokens, "
                 f"{', '.join(needed)}. Give a file in columns, or JSONL."
             )
-        return {"tokens": self.tokenizer.split.tokens(given), "source": given}
+        if isinstance(given, str):
+            check_characters(given, f"input {number}: the text")
+            return {"tokens": self._tokens(given), "source": given}
+        if not isinstance(given, list | tuple):
+            raise UserError(
+                f"input {number}: needs a text, a list of tokens, or a record with the field "
+                f"'tokens', not {type(given).__name__} ({given!r:.80})."
+            )
+        record = {"tokens": list(given)}
+        check_record(record, ("tokens",), f"input {number}")
+        return record
+
+    def _tokens(self, text: str) -> list[str]:
+        return [] if is_blank(text) else self.tokenizer.split.tokens(text)
 
     def _labelled(
         self, record: Record, place: int, found: Mapping[str, np.ndarray], several: bool
@@ -366,10 +382,10 @@ class Tagging(StoredTask):
         self.tokenizer = TokenFeatures.load(folder / "tokenizer" / "features.json")
         self.labels.load(folder / "labels.json")
         try:
-            layout = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
-        except OSError as error:
+            layout = parsed_json((folder / "columns.json").read_text(encoding="utf-8"))
+            self.format = None if layout is None else ColumnFormat(**layout)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{folder / 'columns.json'} cannot be read: {error}.") from error
-        self.format = None if layout is None else ColumnFormat(**layout)
 
 
 def padded_column(
@@ -377,23 +393,3 @@ def padded_column(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns some rows of an encoded column, padded, and their lengths."""
     return padded([encoded[column][i] for i in chosen])
-
-
-def check_record(record: Record, fields: Sequence[str], place: str) -> None:
-    """Checks that a record has lists of texts of one length.
-
-    Raises:
-        UserError: If it does not.
-    """
-    for field in fields:
-        value = record.get(field)
-        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-            raise UserError(
-                f"{place}: needs a list of texts in the field {field!r}; the record has "
-                f"{', '.join(record)}."
-            )
-        if len(value) != len(record["tokens"]):
-            raise UserError(
-                f"{place}: {len(record['tokens'])} tokens, but {len(value)} {field}: each token "
-                "needs one."
-            )

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from seq2seq.data.batching import Batching
 from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.places import place_of
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers import UNKNOWN, TokenizerPair
 from seq2seq.decoding.strategy import Strategy
@@ -23,6 +24,7 @@ from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.tasks.answers import Details, hypotheses, source_tokens
 from seq2seq.tasks.base import Evaluation, Row, Task
 from seq2seq.tasks.features import collected_features, text_batches
+from seq2seq.tasks.inputs import checked_text, record_of, visible_ids
 from seq2seq.tasks.padding import by_length, padded, teacher_forced
 from seq2seq.tasks.phrases import constrained, constraints_of
 from seq2seq.tasks.search import Scorer, Search, attends
@@ -106,7 +108,9 @@ class Translation(StoredTask):
         """Returns both sides' token ids; what is too long is not trained on."""
         limits = self.batching.maximum_length if split == "train" else {}
         return {
-            side: ColumnSpec(side, getattr(self.tokenizer, side), limits.get(side))
+            side: ColumnSpec(
+                side, getattr(self.tokenizer, side), limits.get(side), is_target=side == "target"
+            )
             for side in SIDES
         }
 
@@ -156,7 +160,7 @@ class Translation(StoredTask):
         token_scores: bool = False,
         replace_unknown: bool | None = None,
     ) -> list[Row]:
-        """Translates sources; those without any token get an empty translation.
+        """Translates sources; those with nothing to see in them get an empty translation.
 
         Args:
             model: The model, or several with the same vocabularies, which speak as one.
@@ -184,11 +188,9 @@ class Translation(StoredTask):
         self._check_attention(models, decoding, replace, alignments)
         details = Details(alignments, token_scores, replace)
         search = self._search(models, decoding, alignments or replace, token_scores)
-        records = [{"source": each} if isinstance(each, str) else each for each in inputs]
-        ids = self.tokenizer.source.encode([record["source"] for record in records])
-        empty = details.of(
-            np.zeros(0, np.int32), [], self.tokenizer.target, np.zeros(1), np.zeros((1, 0))
-        )
+        records = [record_of(each, number, "source") for number, each in enumerate(inputs, start=1)]
+        ids = visible_ids(self.tokenizer.source, [record["source"] for record in records])
+        empty = self._nothing(details)
         found: list[list[Row]] = [[{"prediction": "", "score": 0.0, **empty}] for _ in records]
         free = [i for i, record in enumerate(records) if not constrained(record)]
         bound = [i for i, record in enumerate(records) if constrained(record)]
@@ -208,6 +210,12 @@ class Translation(StoredTask):
             | ({"hypotheses": rows} if decoding.several else {})
             for record, rows in zip(records, found, strict=True)
         ]
+
+    def _nothing(self, details: Details) -> Row:
+        """Returns the details of an empty translation of an empty source."""
+        return details.of(
+            np.zeros(0, np.int32), [], self.tokenizer.target, np.zeros(1), np.zeros((1, 0))
+        )
 
     def score(
         self,
@@ -236,18 +244,22 @@ class Translation(StoredTask):
         self._check_attention(models, None, False, alignments)
         scorer = self._scorer(models, alignments)
         details = Details(alignments, token_scores=True)
-        sources = self.tokenizer.source.encode([pair["source"] for pair in pairs])
-        targets = self.tokenizer.target.encode([pair["target"] for pair in pairs])
-        rows: list[Row] = [{"source": p["source"], "target": p["target"]} for p in pairs]
-        for chosen in by_length(range(len(pairs)), targets, batch_size, least=0):
+        rows: list[Row] = [_sides(pair, number) for number, pair in enumerate(pairs, start=1)]
+        sources = visible_ids(self.tokenizer.source, [row["source"] for row in rows])
+        targets = visible_ids(self.tokenizer.target, [row["target"] for row in rows])
+        empty = self._nothing(details)
+        scored = [i for i, _ in enumerate(rows) if len(sources[i]) or len(targets[i])]
+        for i in set(range(len(rows))) - set(scored):  # what `predict` says to such a source
+            rows[i] |= {"score": 0.0, **empty}
+        for chosen in by_length(scored, targets, batch_size, least=0):
             source, source_length = padded([sources[i] for i in chosen])
             target, target_length = padded([targets[i] for i in chosen])
             inputs, labels, weights = teacher_forced(target, target_length)
-            scored = scorer(source, source_length, inputs, labels)
-            scores = scored.token_scores.numpy() * weights
-            weighed = None if scored.alignments is None else scored.alignments.numpy()
+            found = scorer(source, source_length, inputs, labels)
+            scores = found.token_scores.numpy() * weights
+            weighed = None if found.alignments is None else found.alignments.numpy()
             for row, i in enumerate(chosen):
-                tokens = source_tokens(pairs[i]["source"], sources[i], self.tokenizer.source)
+                tokens = source_tokens(rows[i]["source"], sources[i], self.tokenizer.source)
                 attended = None if weighed is None else weighed[row]
                 rows[i]["score"] = float(scores[row].sum())
                 rows[i].update(
@@ -307,8 +319,8 @@ class Translation(StoredTask):
         self, model: Translator, inputs: Sequence[str | Record], batch_size: int = 64
     ) -> dict[str, np.ndarray]:
         """Returns the final states of the encoder by name, see `Translator.feature_model`."""
-        texts = [each if isinstance(each, str) else each["source"] for each in inputs]
-        ids = {"source": self.tokenizer.source.encode(texts)}
+        texts = [record_of(each, n, "source")["source"] for n, each in enumerate(inputs, start=1)]
+        ids = {"source": visible_ids(self.tokenizer.source, texts)}
         return collected_features(model.feature_model, text_batches(ids, batch_size), len(texts))
 
     @property
@@ -352,3 +364,13 @@ class Translation(StoredTask):
     def load(self, folder: Path) -> None:
         """Reads the tokenizers."""
         self.tokenizer = TokenizerPair.load(folder / "tokenizer")
+
+
+def _sides(pair: Any, number: int) -> Row:
+    """Returns source and target of a pair.
+
+    Raises:
+        UserError: If it is no record of both.
+    """
+    record = record_of(pair, number, "source")
+    return {side: checked_text(record, side, place_of(record, number)) for side in SIDES}

@@ -89,7 +89,9 @@ def own_git_state() -> dict[str, str]:
 def _output(command: list[str]) -> str:
     """What a command prints; empty if it fails, hangs or does not exist."""
     try:
-        finished = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        finished = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return finished.stdout.strip()

@@ -1,12 +1,21 @@
 """Labels and numbers of records."""
 
+import json
 import logging
+import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from seq2seq.data.class_labels import ClassLabels
-from seq2seq.data.number_columns import NumberColumn, load_columns, numbers_of, save_columns
+from seq2seq.data.number_columns import (
+    NumberColumn,
+    load_columns,
+    number_in,
+    numbers_of,
+    save_columns,
+)
 from seq2seq.data.places import PlacedRecord
 from seq2seq.data.truncation import Truncated
 from seq2seq.errors import UserError
@@ -21,10 +30,32 @@ def as_lists(arrays):
 
 
 def test_one_label():
-    labels = ClassLabels({0: "bad"}).fit(records("1", 0, "1", " 1 "), "label")
-    assert (labels.names, labels.counts) == (["1", "bad"], [3, 1])
+    labels = ClassLabels({0: "bad", 1: "a"}).fit(records("1", 0, "1", " 1 ", "bad"), "label")
+    assert (labels.names, labels.counts) == (["a", "bad"], [3, 2])
     assert as_lists(labels.encode(["0", 1, "bad", "2", "", None])) == [[1], [0], [1], [], [], []]
-    assert labels.unseen(["1", "2"]) == ["2"]
+    assert labels.unseen(["a", "2"]) == ["2"]
+
+
+def test_a_label_that_is_none_of_the_names_is_an_error():
+    stars = records("1", "5", "1")
+    wanted = r"f.tsv:2: the label '5' is none of task.label_names \(0: negative, 1: positive\)"
+    names = {0: "negative", 1: "positive"}
+    with pytest.raises(UserError, match=wanted):
+        ClassLabels(names).fit(stars, "label")
+    labels = ClassLabels(names).fit(records("1", "0"), "label")
+    with pytest.raises(UserError, match=wanted):  # also of validation and test
+        labels.check(stars, "label")
+    assert ClassLabels().fit(stars, "label").names == ["1", "5"]
+
+
+def test_a_name_with_the_delimiter_inside_is_an_error():
+    given = records(["pos"], ["Sports, leisure", "pos"])
+    with pytest.raises(UserError, match=r"f.tsv:2: the label 'Sports, leisure' holds ','"):
+        ClassLabels(several=True).fit(given, "label")
+    labels = ClassLabels(several=True, delimiter="|").fit(given, "label")
+    assert labels.names == ["Sports, leisure", "pos"]
+    with pytest.raises(UserError, match="label_delimiter is empty"):
+        ClassLabels(delimiter="")
 
 
 def test_several_labels():
@@ -53,7 +84,9 @@ def test_faults(given, message):
 
 
 def test_labels_survive_a_file(tmp_path):
-    labels = ClassLabels({"x": "y"}, several=True, delimiter="|").fit(records("x|b"), "label")
+    labels = ClassLabels({"x": "y", "b": "b"}, several=True, delimiter="|").fit(
+        records("x|b"), "label"
+    )
     labels.save(tmp_path / "labels.json")
     loaded = ClassLabels.load(tmp_path / "labels.json")
     assert loaded.fingerprint == labels.fingerprint
@@ -99,3 +132,59 @@ def test_truncation():
     cut = Truncated(Letters(), 2)
     assert as_lists(cut.encode(["abc", "a"])) == [[97, 98], [97]]
     assert cut.fingerprint != Truncated(Letters(), 3).fingerprint
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"names": ["a", "a"]},
+        {"names": ["a"], "counts": [1]},
+        {"names": "ab"},
+        {"counts": [1]},
+        {"counts": ["x", 1]},
+        {"renamed": 3},
+        {"delimiter": None},
+        {"names": [1, 2]},
+    ],
+)
+def test_damaged_files_of_labels(tmp_path, damage):
+    path = tmp_path / "labels.json"
+    ClassLabels().fit(records("a", "b"), "label").save(path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    with pytest.raises(UserError, match=r"cannot be read as labels|label_delimiter"):
+        ClassLabels.load(path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [10.0**300, -(10.0**300), 0.0],
+        [1.7e308, 1.7e308, -1.7e308],
+        [1e-300, 2e-300, 3e-300],
+        [0.1, 0.1, 0.1],
+        [10**400, "1e999", 1, 2],
+    ],
+)
+def test_numbers_at_the_ends_of_their_range(values):
+    column = NumberColumn("x").fit([{"x": value} for value in values])
+    exact = [Fraction(float(v)) for v in values if number_in(v) is not None]
+    encoded = np.concatenate(column.encode(values))
+    assert np.isfinite(encoded).all()
+    scale = max(map(abs, exact))
+    mean = sum(exact) / len(exact)
+    spread = math.sqrt(sum(((each - mean) / scale) ** 2 for each in exact) / len(exact))
+    wanted = [float((each - mean) / scale) / (spread or 1) for each in exact]
+    np.testing.assert_allclose(encoded, wanted, rtol=1e-5, atol=1e-5)
+    [far] = column.encode(["1.7e308"])
+    assert np.isfinite(far).all()
+
+
+@pytest.mark.parametrize(
+    "damage", [{"deviation": 0}, {"deviation": -1}, {"mean": "x"}, {"mean": math.nan}, {"y": 1}]
+)
+def test_damaged_files_of_numbers(tmp_path, damage):
+    path = tmp_path / "numbers.json"
+    save_columns([NumberColumn("x", 1.0, 2.0)], path)
+    path.write_text(json.dumps([{**json.loads(path.read_text())[0], **damage}]))
+    with pytest.raises(UserError, match="cannot be read as columns of numbers"):
+        load_columns(path)

@@ -136,3 +136,21 @@ def test_whole_lines_are_the_file(tmp_path):
     content = "\ufeffone\r\n\ntwo\u2028\n\rthree".encode()
     (tmp_path / "text").write_bytes(content)
     assert "".join(read_whole_lines(tmp_path / "text")).encode() == content
+
+
+def test_a_file_without_the_column_of_labels_keeps_its_own(files):
+    folder = files(train="EU NNP I-NP I-ORG\nrejects VBZ I-VP O\n\n", new="A DT I-NP\nB\n\n")
+    dataset = Conll(str(folder), {"train": "train"}, {"tokens": 0, "labels": -1})
+    assert dataset.measured_format("train").width == 4
+    layout = dataset.measured_format("train")
+    [sentence] = layout.sentences(read_whole_lines(folder / "new"))
+    filled = layout.filled(sentence, "labels", ["X", "Y"])
+    assert filled == "A DT I-NP X\nB _ _ Y\n\n"
+    [again] = layout.sentences(lines_of(filled))
+    assert layout.values(again, ["tokens", "labels"]) == {
+        "tokens": ["A", "B"],
+        "labels": ["X", "Y"],
+    }
+    data = Conll(str(folder), {"test": "new"}, **vars(layout))
+    with pytest.raises(UserError, match=r"new:1: 3 column\(s\), but labels stand in column 3"):
+        list(data.records("test"))

@@ -73,7 +73,14 @@ class TestCsv:
         with pytest.raises(UserError, match=message):
             read(self.make(files, content, **options))
 
+    def test_long_values(self, files):
+        text = "good film " * 40_000
+        content = csv_of([["text"], [text]])
+        assert read(self.make(files, content)) == [{"text": text}]
+
     def test_impossible_arguments(self, files):
+        with pytest.raises(UserError, match=r"data.columns.text=-3: columns count from 0"):
+            self.make(files, "a", {"text": -3})
         with pytest.raises(UserError, match="known by its name only with"):
             self.make(files, "a", header=False)
         with pytest.raises(UserError, match="must be one character"):
@@ -98,7 +105,25 @@ class TestLabelLines:
             {"text": "", "label": ["d"]},
         ]
 
+    @pytest.mark.parametrize("between", ["\t", "  ", "\u00a0", " \t ", "\u3000"])
+    def test_any_white_space_stands_behind_a_label(self, files, between):
+        folder = files(
+            a=f"__label__pos{between}a good film\n__label__pos{between}__label__x{between}it\n",
+            b=f"pos{between}a good film\nneg\n",
+        )
+        assert read(LabelLines(str(folder), {"train": "a"}, prefix="__label__")) == [
+            {"text": "a good film", "label": ["pos"]},
+            {"text": "it", "label": ["pos", "x"]},
+        ]
+        assert read(LabelLines(str(folder), {"train": "b"})) == [
+            {"text": "a good film", "label": "pos"},
+            {"text": "", "label": "neg"},
+        ]
+
     def test_faults(self, files):
+        folder = files(a="__label__ x\n")
+        with pytest.raises(UserError, match=r"a:1: does not begin with '__label__' and a label"):
+            read(LabelLines(str(folder), {"train": "a"}, prefix="__label__"))
         folder = files(a="__label__x yes\nno label\n")
         with pytest.raises(UserError, match=r"a:2: does not begin with '__label__'"):
             read(LabelLines(str(folder), {"train": "a"}, prefix="__label__"))
@@ -127,6 +152,37 @@ class TestLabelFolders:
         ]
         assert records[0].place == str(folder / "train" / "pos" / "10.txt")
         assert len(read(LabelFolders(str(folder), {"train": "train"}))) == 4
+
+    @pytest.mark.parametrize("pattern", ["*.txt", "**/*.txt", "*"])
+    def test_hidden_folders_and_files_are_no_data(self, folder, pattern):
+        (folder / "train" / "pos" / "notes.md").unlink()
+        before = read(LabelFolders(str(folder), {"train": "train"}, pattern))
+        for name in (
+            ".ipynb_checkpoints/1-checkpoint.txt",
+            "__MACOSX/pos/._2.txt",
+            ".DS_Store",
+            "pos/.DS_Store",
+            "pos/._2.txt",
+            "pos/.ipynb_checkpoints/2-checkpoint.txt",
+            "neg/__MACOSX/x.txt",
+        ):
+            path = folder / "train" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("hidden")
+        assert read(LabelFolders(str(folder), {"train": "train"}, pattern)) == before
+        named = LabelFolders(str(folder), {"train": "train"}, labels=[".ipynb_checkpoints"])
+        assert read(named) == [{"text": "hidden", "label": ".ipynb_checkpoints"}]
+
+    def test_folders_inside_of_a_class_belong_to_it(self, folder):
+        (folder / "train" / "pos" / "more").mkdir()
+        (folder / "train" / "pos" / "more" / "3.txt").write_text("very good")
+        records = read(LabelFolders(str(folder), {"train": "train"}, "**/*.txt"))
+        assert {"text": "very good", "label": "pos"} in records
+
+    def test_impossible_patterns(self, folder):
+        for pattern in ("", "/etc/*.txt"):
+            with pytest.raises(UserError, match=r"data.pattern"):
+                LabelFolders(str(folder), {"train": "train"}, pattern)
 
     def test_the_fingerprint_is_that_of_the_content(self, folder):
         dataset = LabelFolders(str(folder), {"train": "train"})
@@ -189,3 +245,18 @@ def test_real_data(real_data, monkeypatch, name, counts, labels):
     assert (len(train) + len(validation), len(test)) == counts
     for split in (train, validation, test):
         assert {record["label"] for record in split} == labels
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+            ("9" * 5000, "cannot be read as JSON"),
+            ('{"x": ' * 900 + "1" + "}" * 900, "is not a text but"),
+            ('"\\ud800"', "unpaired surrogate"),
+        ],
+    )
+    def test_values_that_break_readers(self, files, value, message):
+        folder = files(a__jsonl=f'{{"t": {value}, "l": "x"}}\n')
+        data = LabelledJsonl(str(folder), {"train": "a.jsonl"}, {"text": "t", "label": "l"})
+        with pytest.raises(UserError, match=rf"a.jsonl:1.*{message}"):
+            read(data)

@@ -1,10 +1,11 @@
 import gzip
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq.data.text_files import content_hash, find_file, read_lines
+from seq2seq.data.text_files import content_hash, find_file, is_blank, read_lines
 from seq2seq.errors import UserError
 
 
@@ -68,3 +69,42 @@ def test_content_hash_is_that_of_the_bytes(files):
     directory = files(a="same", b="same", c="other")
     hashes = [content_hash(directory / name) for name in "abc"]
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "\t", "\u00a0", "\u3000", "\u200b\u200d", "\ufeff", "\x00\x07", "\u3164 \ufe0f"],
+)
+def test_nothing_to_see(text):
+    assert is_blank(text)
+    assert not is_blank(f"{text}.{text}")
+    assert not is_blank(f"{text}\u0e01{text}")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named(files, encoding):
+    directory = files(a="one line\nand another\n".encode(encoding))
+    with pytest.raises(UserError, match="a: is UTF-16"):
+        list(read_lines(directory / "a"))
+
+
+def test_lines_that_end_with_cr_alone(files):
+    directory = files(a="one\rtwo\rthree\r", b="a text\rwith a CR inside")
+    with pytest.raises(UserError, match="a: its lines end with CR alone"):
+        list(read_lines(directory / "a"))
+    assert list(read_lines(directory / "b")) == ["a text\rwith a CR inside"]
+
+
+def test_what_is_no_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, kind in (("pipe", "a pipe or device"), ("folder", "a folder")):
+        with pytest.raises(UserError, match=f"{name} is {kind}; a file is needed"):
+            find_file(tmp_path, name)
+    for name in ("x" * 5000, "a\0b"):
+        with pytest.raises(UserError, match=r"cannot be read|There is no file"):
+            find_file(tmp_path, name)
+    with pytest.raises(UserError, match="cannot be read"):
+        list(read_lines(tmp_path / "folder"))
+    with pytest.raises(UserError, match="cannot be read"):
+        list(read_lines(tmp_path / "a\0b"))

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from seq2seq.data import token_store
 from seq2seq.data.places import PlacedRecord
+from seq2seq.data.shared_texts import report_shared, shared
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers import Tokenizer
 from seq2seq.errors import UserError
@@ -109,6 +110,13 @@ def test_nothing_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_number_where_a_text_is_needed(tmp_path):
+    columns = {"source": ColumnSpec("en", Tokenizer("character").fit(["ab"]))}
+    records = [PlacedRecord({"en": value}, f"f:{n}") for n, value in enumerate(["a", 5], start=1)]
+    with pytest.raises(UserError, match="f:2: the field 'en' needs a text, not 5"):
+        _store(tmp_path, records, columns)
+
+
 def test_a_missing_field(tmp_path):
     with pytest.raises(UserError, match=r"column target needs the field 'de'; .* have en, fr"):
         _store(tmp_path, [{"en": "a", "fr": "b"}])
@@ -157,10 +165,50 @@ class TestCache:
         self._build_count(None, ("x", LETTERS))
         assert len(list((tmp_path / "seq2seq" / "tokens").iterdir())) == 1
 
-    @pytest.mark.parametrize("damage", ["store.json", "hashes", "source.tokens"])
-    def test_damage_is_reported(self, tmp_path, damage):
+    @pytest.mark.parametrize(
+        "file", ["store.json", "hashes", "input_hashes", "source.tokens", "target.offsets"]
+    )
+    @pytest.mark.parametrize("damage", ["empty", "cut", "longer", "flipped", "removed"])
+    def test_what_is_damaged_is_made_anew(self, tmp_path, caplog, file, damage):
         self._build_count(tmp_path, ("x", LETTERS))
         (folder,) = tmp_path.iterdir()
-        (folder / damage).write_bytes(b"")
-        with pytest.raises(UserError, match=f"{folder.name} are damaged .*Delete that folder"):
-            self._build_count(tmp_path, ("x", LETTERS))
+        path = folder / file
+        content = path.read_bytes()
+        flipped = content[:-1] + bytes([content[-1] ^ 64])
+        cut = content[: -min(8, len(content) - 1)]
+        changed = {"empty": b"", "cut": cut, "longer": content + b"12345678", "flipped": flipped}
+        path.unlink()
+        if damage != "removed":
+            path.write_bytes(changed[damage])
+        assert self._build_count(tmp_path, ("x", LETTERS), ("x", LETTERS)) == 1
+        assert path.read_bytes() == content
+        [line] = caplog.messages
+        assert f"{folder} is damaged ({file}) and made anew" in line
+
+    def test_a_folder_that_is_no_store(self, tmp_path):
+        with pytest.raises(UserError, match="are damaged"):
+            TokenStore(tmp_path)
+
+
+def test_inputs_that_stand_in_two_splits_are_counted(tmp_path, caplog):
+    splits = {
+        "train": (("a", "x"), ("b", "x"), ("a", "y"), ("c", "x")),
+        "validation": (("a", "z"), ("d", "x"), ("b", "x"), ("b", "y")),
+        "test": (("d", "q"), ("e", "x")),
+    }
+    columns = {**LETTERS, "target": LETTERS["target"]._replace(is_target=True)}
+    stores = {
+        name: _store(tmp_path / name, _records(*pairs), columns) for name, pairs in splits.items()
+    }
+    sources = {name: [source for source, _ in pairs] for name, pairs in splits.items()}
+    assert shared(stores) == {
+        (later, earlier): sum(source in sources[earlier] for source in sources[later])
+        for earlier, later in (("train", "validation"), ("train", "test"), ("validation", "test"))
+    }
+    report_shared(stores)
+    assert caplog.messages == [
+        "inputs in two splits: 3 of 4 of validation stand in train; 1 of 2 of test stand in "
+        "validation"
+    ]
+    report_shared({"train": stores["train"]})
+    assert len(caplog.messages) == 1

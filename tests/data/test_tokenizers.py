@@ -280,3 +280,59 @@ class TestPair:
         pair = instantiate(config)
         assert pair.source.settings["kind"] == pair.target.settings["kind"] == kind
         assert pair.joint == (kind in ("bpe", "unigram"))
+
+
+FOREIGN_PARTS = [
+    lambda c: c["tokenizer"].update(normalizer={"type": "Prepend", "prepend": "x" * 10**6}),
+    lambda c: c["tokenizer"].update(pre_tokenizer={"type": "Whitespace"}),
+    lambda c: c["tokenizer"].update(added_tokens=[{"id": 9, "content": "a", "special": True}]),
+    lambda c: c["tokenizer"].update(truncation={"max_length": 1}),
+    lambda c: c["tokenizer"].pop("model"),
+    lambda c: c["tokenizer"]["model"].update(type="WordPiece"),
+    lambda c: c["tokenizer"]["model"].update(vocab={}),
+    lambda c: c["tokenizer"]["model"].update(vocab=None),
+    lambda c: c["tokenizer"]["model"].update(vocab="abc"),
+    lambda c: c.update(tokenizer=[]),
+    lambda c: c.update(settings=None),
+    lambda c: c["settings"].update(kind=["word"]),
+    lambda c: c["settings"].update(vocabulary_size="many"),
+    lambda c: c["settings"].update(lowercase=not c["settings"]["lowercase"]),
+    lambda c: c["settings"].update(other=1),
+    lambda c: c.update(format_version="x"),
+    lambda c: c.pop("settings"),
+]
+
+
+@pytest.mark.parametrize("change", range(len(FOREIGN_PARTS)))
+@pytest.mark.parametrize("kind", ["word", "character", "bpe", "unigram"])
+def test_a_file_that_is_no_tokenizer_of_its_kind_is_damaged(tmp_path, kind, change):
+    path = tmp_path / "t.json"
+    size = 300 if kind in ("bpe", "unigram") else None
+    Tokenizer(kind, size).fit(["one two three", "two three four"]).save(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    FOREIGN_PARTS[change](content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError) as raised:
+        Tokenizer.load(path)
+    assert len(str(raised.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda vocab: vocab.pop("< unknown >"),
+        lambda vocab: vocab.update(one=10**12),
+        lambda vocab: vocab.update(one=-1),
+        lambda vocab: vocab.update(one=2),
+        lambda vocab: vocab.update(new="7"),
+        lambda vocab: vocab.update({"< pad >": 1, "< unknown >": 0}),
+    ],
+)
+def test_bad_ids_and_pieces(tmp_path, change):
+    path = tmp_path / "t.json"
+    Tokenizer("word").fit(["one two three"]).save(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content["tokenizer"]["model"]["vocab"])
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError, match="is damaged"):
+        Tokenizer.load(path)

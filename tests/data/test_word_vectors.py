@@ -35,6 +35,8 @@ def test_broken_lines_are_left_out_and_reported(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("3 0\na 1 2\nb 1 2 3\n", r"vectors:2: 2 numbers, but the vectors before have 1"),
+        ("9" * 5000 + " 3\na 1 2 3\n", r"vectors:2: 3 numbers, but the vectors before have 1"),
         ("a 1 2\nb 1 2 3\n", r"vectors:2: 3 numbers, but the vectors before have 2"),
         ("a 1 2\nb 1\n", r"vectors:2: 1 numbers, but the vectors before have 2"),
         ("2 5\na 1 2\n", r"vectors:2: 2 numbers, but the vectors before have 5"),

@@ -11,7 +11,7 @@ from random_models import END, Options, RandomModel, contains
 from test_beam import assert_equals, beam_search
 
 from seq2seq.decoding.beam import BeamSearch
-from seq2seq.decoding.constraints import Constraints, constrain
+from seq2seq.decoding.constraints import UNREACHABLE, Constraints, constrain
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
 
@@ -250,3 +250,77 @@ def test_limits_grow_to_what_must_be_said():
 def test_impossible_constraints_are_refused(given_, words):
     with pytest.raises(ValueError, match=words):
         constrain(2, 5, END, **given_)
+
+
+def plain_automaton(phrases):
+    """Nodes, transitions and endings by definition: the longest beginning that a text ends with."""
+    nodes = sorted(dict.fromkeys(p[:n] for p in phrases for n in range(len(p) + 1)), key=len)
+    symbols = sorted({token for phrase in phrases for token in phrase})
+
+    def node_of(text):
+        return next(nodes.index(text[i:]) for i in range(len(text) + 1) if text[i:] in nodes)
+
+    transitions = [[node_of((*node, symbol)) for symbol in symbols] for node in nodes]
+    endings = [sum(node[len(node) - len(p) :] == p for p in phrases) for node in nodes]
+    return transitions, endings
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.lists(word, min_size=1, max_size=6).map(tuple), min_size=1, max_size=5))
+def test_nodes_are_the_longest_beginnings(phrases):
+    phrases = list(dict.fromkeys(phrases))
+    made = constrain(1, 5, END, required=[phrases])
+    transitions, endings = plain_automaton(phrases)
+    assert made.transitions[0, :-1, 3:].tolist() == transitions
+    bits = [int(each).bit_count() for each in made.completes[0, :-1]]
+    assert bits == endings
+
+
+def test_long_phrases_and_many_rows():
+    phrase = [5 + n % 700 for n in range(1000)]
+    made = constrain(64, 1000, END, required=[[phrase]] * 64)
+    assert made.needed.tolist() == [1000] * 64
+    assert made.distances[0, 0, :1000].tolist() == [*range(1000, 0, -1)]
+    other = constrain(2, 1000, END, required=[[phrase], [[7]]])
+    np.testing.assert_array_equal(other.transitions[0], made.transitions[63])
+    assert other.needed.tolist() == [1000, 1]
+
+
+def test_phrases_have_a_limit_together():
+    with pytest.raises(ValueError, match="row 1 has 10001 tokens, 10000 fit"):
+        constrain(2, 9, END, required=[[], [[0] * 10_001]])
+    many = [[token] for token in range(9) if token != END] * 2000  # need no automaton
+    assert constrain(1, 10, END, forbidden=[many]).transitions.shape[1] == 2
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(st.lists(word, min_size=1, max_size=3).map(tuple), min_size=1, max_size=4),
+    st.lists(st.lists(word, min_size=2, max_size=3).map(tuple), max_size=2),
+)
+def test_distances_are_those_of_the_shortest_continuations(required, forbidden):
+    required = list(dict.fromkeys(required))
+    try:
+        made = constrain(1, 5, END, required=[required], forbidden=[forbidden])
+    except ValueError:
+        return
+    transitions, completes = made.transitions[0], made.completes[0]
+    everything = (1 << len(required)) - 1
+    # By definition, step by step: what can be reached in n tokens and has seen everything.
+    for seen in range(everything + 1):
+        for node in range(len(transitions) - 1):
+            reached, count = {(seen, node)}, 0
+            while reached and not any(s == everything for s, _ in reached):
+                steps = (
+                    (s, n)
+                    for s, each in reached
+                    for n in transitions[each, [0, *range(3, transitions.shape[1])]]
+                )
+                reached = {
+                    (s | int(completes[n]), int(n)) for s, n in steps if n < len(transitions) - 1
+                }
+                count += 1
+                if count > 40:
+                    reached = set()
+            wanted = count if reached else UNREACHABLE
+            assert made.distances[0, seen, node] == wanted

@@ -183,7 +183,9 @@ def test_labels_may_swap_their_names(tmp_path):
 
 
 def test_a_saved_model_predicts_the_same(tmp_path):
-    config, task, model = prepared(table(tmp_path), *PAIRS, "task.label_names={pos: good}")
+    config, task, model = prepared(
+        table(tmp_path), *PAIRS, "task.label_names={pos: good, neg: bad}"
+    )
     task.calibrate(model)
     assert task.temperature != 1
     save_model_folder(tmp_path / "run" / "model", task, model, config)
@@ -191,7 +193,7 @@ def test_a_saved_model_predicts_the_same(tmp_path):
     records = [dict(zip(("text", "text2", "x"), row[:3], strict=True)) for row in ROWS]
     assert loaded.predict(again, records) == task.predict(model, records)
     assert loaded.temperature == task.temperature
-    assert loaded.labels.names == ["good", "neg"]
+    assert loaded.labels.names == ["bad", "good"]
 
 
 def test_long_texts_are_cut(tmp_path):

@@ -175,6 +175,19 @@ def test_raw_sentences_are_cut_into_tokens(tagger):
     assert row["source"] == "Ann's here!"
 
 
+def test_lists_of_tokens_are_sentences(tagger):
+    task, model = tagger("softmax")
+    tokens = ["Ann", "lives", "in", "Paris"]
+    [row] = task.predict(model, [tokens])
+    assert [row, row] == task.predict(model, [{"tokens": tokens}, tuple(tokens)])
+    for blank in ("", " \t", "\u200b", "\u00a0"):
+        [row] = task.predict(model, [blank])
+        assert (row["prediction"], row["labels"]) == ("", [])
+    for wrong in (None, 3, [None], [["a"]], {"tokens": "a"}, ["\ud800"]):
+        with pytest.raises(UserError, match=r"(input|record) 1"):
+            task.predict(model, [wrong])
+
+
 def test_loss_of_both_outputs_is_a_mean_over_tokens():
     labels = np.array([[0, 1, 2], [2, 0, 0], [1, 1, -1]])
     weights = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]], np.float32)

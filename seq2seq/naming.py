@@ -1,0 +1,93 @@
+"""What runs are filed and tagged under: a recipe's name, or that of a user's own data."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from seq2seq.config import recipe_files, recipe_name
+
+READERS = (
+    "conll",
+    "conllu",
+    "jsonl",
+    "label_folders",
+    "label_lines",
+    "labelled_csv",
+    "labelled_jsonl",
+    "labelled_tfds",
+    "labelled_tsv",
+    "own_labelled",
+    "own_pairs",
+    "own_tagged",
+    "own_texts",
+    "parallel_text",
+    "plain_text",
+    "tagged_jsonl",
+    "tagged_tfds",
+    "tfds",
+    "tsv",
+)
+"""The choices of `data` that name a format: the data are the user's own."""
+
+OWN_DATA = "own_data"
+"""The recipes for data of one's own, one a task."""
+
+_UNSAFE = re.compile(r"[^\w.+@-]+")
+"""What a folder's name does without."""
+
+
+def filed_under(recipe: str | None, data: str | None, root: DictConfig) -> str:
+    """Returns what runs are filed and tagged under: a recipe's name, or `<task>/<data's name>`.
+
+    The latter where a recipe of the package is used on data of one's own.
+
+    Args:
+        recipe: Hydra's choice of the recipe, if any.
+        data: Hydra's choice of the data.
+        root: The config.
+    """
+    if recipe in recipe_files() and data in READERS:
+        return f"{str(recipe).partition('/')[0]}/{data_name(str(data), root)}"
+    parts = recipe_name(str(recipe)).split("/")
+    return "/".join(_UNSAFE.sub("_", part).strip(".") or "recipe" for part in parts)
+
+
+def data_name(choice: str, root: DictConfig) -> str:
+    """Returns the name of the data: that of their folder, where they are the user's own."""
+    if choice not in READERS:
+        return choice
+    name = OmegaConf.select(root, "data.name", default=None)
+    directory = OmegaConf.select(root, "data.directory", default=None)
+    own = str(name) if name else Path(str(directory or choice)).expanduser().absolute().name
+    return _UNSAFE.sub("_", own).strip(".") or choice
+
+
+def tags_of(choices: Mapping[str, str | None], config: DictConfig) -> dict[str, str]:
+    """Returns what to find a tracked run by, from Hydra's choices of config groups."""
+    tags = {name: str(choices[name]) for name in ("recipe", "task", "data") if choices.get(name)}
+    if "recipe" in tags:
+        tags["recipe"] = filed_under(choices["recipe"], choices.get("data"), config)
+    if "data" in tags:
+        tags["data"] = data_name(tags["data"], config)
+    return tags
+
+
+def advice(choices: Mapping[str, str | None]) -> str:
+    """Returns a sentence where a public recipe is used on data of one's own, else nothing."""
+    recipe, data = choices.get("recipe"), choices.get("data")
+    own = f"{str(recipe).partition('/')[0]}/{OWN_DATA}"
+    if recipe not in recipe_files() or recipe == own or data not in READERS:
+        return ""
+    return (
+        f"recipe={recipe} has settings for its own data, such as scores and label names; "
+        f"recipe={own} has neutral ones."
+    )
+
+
+def _filed_under(recipe: str | None, data: str | None, *, _root_: DictConfig) -> str:
+    return filed_under(recipe, data, _root_)
+
+
+OmegaConf.register_new_resolver("filed_under", _filed_under, replace=True)
