@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.prepared_folder import check_features
 from seq2seq.data.splits import Holdout
 from seq2seq.data.text_files import content_hash
 from seq2seq.errors import UserError
@@ -244,6 +245,7 @@ def _open_builder(name: str | None, directory: Path | None) -> Any:
     import tensorflow_datasets as tfds
 
     if directory is not None and (directory / "dataset_info.json").is_file():
+        check_features(directory)
         return tfds.builder_from_directory(directory)
     if name is None:
         return _translate_folder(directory)

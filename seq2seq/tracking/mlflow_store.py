@@ -64,6 +64,8 @@ def reason(error: BaseException) -> str:
         innermost = cause
     if isinstance(innermost, OSError) and innermost.strerror:
         line = innermost.strerror + (f": {innermost.filename}" if innermost.filename else "")
+    elif isinstance(innermost, sqlite3.Error):
+        line = str(innermost)
     else:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return line if line.endswith((".", "!", "?")) else f"{line}."
