@@ -6,6 +6,7 @@ from pathlib import Path
 
 from seq2seq.errors import UserError
 
+_OWN = "tensorflow_datasets."
 _CLASS_KEYS = ("pythonClassName", "python_class_name", "type")
 
 
@@ -23,13 +24,9 @@ def check_features(directory: Path) -> None:
         return
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        foreign = [
-            name for name in _classes(content) if not name.startswith("tensorflow_datasets.")
-        ]
+        foreign = [name for name in _classes(content) if not name.startswith(_OWN)]
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}). Copy or prepare the data again."
-        ) from error
+        raise UserError(f"{path}: is damaged ({error}). Copy the data again.") from error
     if foreign:
         raise UserError(
             f"{path}: names the feature class '{foreign[0]}', which is not one of TFDS; prepared "

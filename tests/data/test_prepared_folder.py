@@ -32,11 +32,11 @@ def test_features_of_other_modules_are_refused(tmp_path, monkeypatch, change):
     path = folder / "features.json"
     content = json.loads(path.read_text())
     fields = {"source": "source", "target": "target"}
-    data = Tfds(None, str(folder), {"train": "train"}, fields)
+    data = Tfds(None, fields, {"train": "train"}, str(folder))
     assert next(iter(data.records("train")))["source"]
     change(content)
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"names the feature class 'evil_features\.Feature'"):
-        list(Tfds(None, str(folder), {"train": "train"}, fields).records("train"))
+        list(Tfds(None, fields, {"train": "train"}, str(folder)).records("train"))
     assert not (tmp_path / "canary").exists()
     assert "evil_features" not in sys.modules
