@@ -1,8 +1,10 @@
 """Runs the trials of a sweep through Hydra's launchers, tracks them, and says what was best."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,12 +20,12 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from seq2seq.config import build, folder
-from seq2seq.errors import INTERRUPTED
+from seq2seq.errors import INTERRUPTED, UserError
 from seq2seq.naming import tags_of
 from seq2seq.sweeps.report import print_trials, write_report
 from seq2seq.sweeps.settings import Sweep
 from seq2seq.sweeps.space import distributions, text_of
-from seq2seq.sweeps.study import WORKERS, Direction, TrialStudy
+from seq2seq.sweeps.study import SWEEP_FILE, WORKERS, Direction, TrialStudy
 from seq2seq.tracking.base import Tracker
 
 KEPT_OUT = ["[0-9]*", ".*", f"{WORKERS}/*"]
@@ -61,7 +63,8 @@ def run_sweep(
     fixed = [text for text, override in pairs if not override.is_sweep_override()]
     swept = [override for override in parsed if override.is_sweep_override()]
     with _launcher(fixed, job) as (config, launch):
-        sweep_folder = (own_folder or Path(config.hydra.sweep.dir)).absolute()
+        named = any(override.key_or_group == "hydra.sweep.dir" for override in parsed)
+        sweep_folder = (own_folder or _new_folder(Path(config.hydra.sweep.dir), named)).absolute()
         settings: Sweep = build(config, "sweep")
         space = distributions(swept, settings.is_grid)
         direction: Direction = "maximize" if config.trainer.mode == "max" else "minimize"
@@ -69,6 +72,37 @@ def run_sweep(
         with study.working(), _tracked(config, study, arguments, console) as tracker:
             codes = _trials(study, settings, space, fixed, launch, config, console, tracker)
     return max(codes, default=0)
+
+
+def _new_folder(folder: Path, named: bool) -> Path:
+    """Makes the folder of a new sweep.
+
+    Args:
+        folder: The folder.
+        named: Whether the user has named it. Else, where it belongs to another sweep, which may
+            have begun in the same second, one beside it is taken.
+
+    Raises:
+        UserError: If the folder that was named is the folder of a sweep, or cannot be made.
+    """
+    for number in count(1):
+        place = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+        try:
+            place.mkdir(parents=True, exist_ok=named)
+            break
+        except FileExistsError:
+            if named or not place.is_dir():
+                raise UserError(f"hydra.sweep.dir={place}: is no folder") from None
+        except OSError as error:
+            raise UserError(
+                f"hydra.sweep.dir={place}: cannot be made ({error.strerror})"
+            ) from error
+    if (place / SWEEP_FILE).exists():
+        raise UserError(
+            f"hydra.sweep.dir={place}: holds a sweep already. Choose another folder, or go on with "
+            f"that sweep by resume={shlex.quote(str(place))}"
+        )
+    return place
 
 
 def _trials(

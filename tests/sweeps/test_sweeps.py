@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from seq2seq.config import build, composed
 from seq2seq.errors import UserError
+from seq2seq.sweeps.run import _new_folder
 from seq2seq.sweeps.settings import Sweep
 from seq2seq.sweeps.space import combinations, distributions
 from seq2seq.sweeps.study import TrialStudy, read_sweep
@@ -185,3 +186,16 @@ def test_what_is_no_sweep(tmp_path):
         read_sweep(tmp_path)
     with pytest.raises(UserError, match=r"sweep\.storage"):
         TrialStudy.create(tmp_path, Sweep(storage="ftp://x"), "minimize", [], {})
+
+
+def test_sweeps_begun_in_the_same_second_get_folders_of_their_own(tmp_path):
+    first, second = (_new_folder(tmp_path / "sweep", named=False) for _ in range(2))
+    assert (first.name, second.name) == ("sweep", "sweep_2")
+    (first / "sweep.json").write_text("{}")
+    with pytest.raises(UserError, match="holds a sweep already"):
+        _new_folder(first, named=True)
+    assert _new_folder(tmp_path / "named", named=True).is_dir()
+    (tmp_path / "file").write_text("")
+    for named in (True, False):
+        with pytest.raises(UserError, match=r"hydra\.sweep\.dir=.*file"):
+            _new_folder(tmp_path / "file", named=named)
