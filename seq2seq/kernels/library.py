@@ -1,7 +1,8 @@
 """The kernels' C++ code, compiled for this processor when it is first needed.
 
 The code needs a C++ compiler and nothing else. Without one, and wherever a graph may leave this
-process, on a GPU and in XLA, TensorFlow's own operations do the same work more slowly.
+process, on a GPU and in XLA, TensorFlow's own operations do the same work more slowly. Which of
+them are used is decided where a graph is made, see `usable`.
 The variable `SEQ2SEQ_KERNELS` names the folder where the compiled code is kept, by default one in
 the cache; 0 turns the kernels off.
 """
@@ -14,6 +15,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -22,6 +24,8 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.eager import context
+from tensorflow.python.eager.record import could_possibly_record
+from tensorflow.python.ops.control_flow_ops import XLAControlFlowContext
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from seq2seq.cache import cache_directory, ensure_directory
@@ -36,6 +40,8 @@ PAIRS = "-DSEQ2SEQ_PAIRS"
 QUADS = "-DSEQ2SEQ_QUADS"
 """Multiplies integers of 8 bits four by four."""
 TYPES = (tf.float32, tf.bfloat16)
+EXPORTERS = ("keras.src.export.", "tensorflow.python.saved_model.", "tensorflow.lite.python.")
+"""Modules that make graphs for files."""
 
 _stays_here: ContextVar[bool] = ContextVar("stays_here", default=False)
 
@@ -83,8 +89,12 @@ def leave_threads_to_kernels() -> None:
 
 
 def usable(dtype: tf.DType, training: bool) -> bool:
-    """Returns whether an operation on matrices of this dtype can and should be a kernel."""
-    return (training or _stays_here.get()) and available(dtype)
+    """Returns whether an operation on matrices of this dtype can and should be a kernel.
+
+    In training that is where a gradient is wanted: a graph without one may be for a file (dropout
+    at inference, an evaluation), or for a caller that compiles it with XLA.
+    """
+    return ((training and gradients_recorded()) or _stays_here.get()) and available(dtype)
 
 
 def available(dtype: tf.DType) -> bool:
@@ -93,8 +103,29 @@ def available(dtype: tf.DType) -> bool:
         dtype in TYPES
         and not tf.config.list_logical_devices("GPU")
         and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+        and not _is_exported()
         and _loaded() is not None
     )
+
+
+def gradients_recorded() -> bool:
+    """Returns whether operations run now, or a tape records a graph that stays in this process.
+
+    Only there a gradient of our own is of use; and a file cannot hold one.
+    """
+    return tf.executing_eagerly() or (could_possibly_record() and not _is_exported())
+
+
+def _is_exported() -> bool:
+    """Returns whether a graph is being made for a file: whoever writes it stands on the stack."""
+    if tf.executing_eagerly():
+        return False
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(EXPORTERS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def multiplies_8_bits() -> bool:
@@ -141,6 +172,8 @@ def _loaded() -> Any | None:
         )
         return None
     _keep_memory()
+    _trace_again_for_xla()
+    _leave_gradients_to_functions(loaded)
     return loaded
 
 
@@ -198,6 +231,27 @@ def _compile(compiler: str, target: Path) -> None:
         str(target),
     ]
     subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+def _trace_again_for_xla() -> None:
+    """Has TensorFlow trace functions anew where they are called from one that XLA compiles.
+
+    A function that was traced before holds kernels, which XLA does not know. TensorFlow has this
+    rule for TPUs alone.
+    """
+    XLAControlFlowContext.RequiresUniqueFunctionRetracing = lambda context: True
+
+
+def _leave_gradients_to_functions(loaded: Any) -> None:
+    """Says that operations have no gradients by themselves: functions around them do.
+
+    Where TensorFlow differentiates a whole graph for the second time, it also asks for those of
+    what a kernel keeps for its gradient, which are zeros.
+    """
+    for name in dir(loaded):
+        if name.startswith("Seq2seq"):
+            with suppress(KeyError):  # said before
+                tf.no_gradient(name)
 
 
 def _keep_memory() -> None:
