@@ -4,7 +4,8 @@ The code needs a C++ compiler and nothing else. Without one, and wherever a grap
 process, on a GPU and in XLA, TensorFlow's own operations do the same work more slowly. Which of
 them are used is decided where a graph is made, see `usable`.
 The variable `SEQ2SEQ_KERNELS` names the folder where the compiled code is kept, by default one in
-the cache; 0 turns the kernels off.
+the cache; 0 turns the kernels off. `SEQ2SEQ_KERNEL_FLAGS` adds flags for the compiler, as `make
+sanitize` does.
 """
 
 import ctypes
@@ -13,13 +14,16 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import tensorflow as tf
@@ -34,7 +38,7 @@ from seq2seq.errors import UserError
 log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).parent / "source"
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-pthread")
 PAIRS = "-DSEQ2SEQ_PAIRS"
 """Multiplies bfloat16 two by two."""
 QUADS = "-DSEQ2SEQ_QUADS"
@@ -213,24 +217,31 @@ def _flags() -> tuple[str, ...]:
     try:
         about = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        return FLAGS
+        about = ""
     pairs = "AuthenticAMD" in about and " avx512_bf16" in about and " avx512bw" in about
     quads = " avx512_vnni" in about and " avx512bw" in about
-    return (*FLAGS, *[PAIRS] * pairs, *[QUADS] * quads)
+    more = shlex.split(os.environ.get("SEQ2SEQ_KERNEL_FLAGS", ""))
+    return (*FLAGS, *[PAIRS] * pairs, *[QUADS] * quads, *more)
 
 
 def _compile(compiler: str, target: Path) -> None:
     log.info("compiling the kernels for this processor, once")
-    command = [
-        compiler,
-        *_flags(),
-        *(str(path) for path in sorted(SOURCE.glob("*.cc"))),
-        *(flag for flag in tf.sysconfig.get_compile_flags() if flag.startswith(("-I", "-D"))),
-        *tf.sysconfig.get_link_flags(),
-        "-o",
-        str(target),
-    ]
-    subprocess.run(command, capture_output=True, text=True, check=True)
+    includes = [f for f in tf.sysconfig.get_compile_flags() if f.startswith(("-I", "-D"))]
+
+    def run(*arguments: str) -> None:
+        command = [compiler, *_flags(), *arguments]
+        subprocess.run(command, capture_output=True, text=True, check=True)
+
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        sources = sorted(SOURCE.glob("*.cc"))
+        objects = [str(Path(folder) / f"{source.stem}.o") for source in sources]
+        compiled = [
+            pool.submit(run, "-c", str(source), *includes, "-o", made)
+            for source, made in zip(sources, objects, strict=True)
+        ]
+        for each in compiled:
+            each.result()
+        run("-shared", *objects, *tf.sysconfig.get_link_flags(), "-o", str(target))
 
 
 def _trace_again_for_xla() -> None:
