@@ -34,6 +34,7 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.errors import UserError
+from seq2seq.kernels.private_folder import make_private, remove_foreign
 
 log = logging.getLogger(__name__)
 
@@ -163,10 +164,10 @@ def _loaded() -> Any | None:
         )
         return None
     try:
-        folder = ensure_directory(
-            kept / _fingerprint(compiler),
-            lambda folder: _compile(compiler, folder / "kernels.so"),
-        )
+        target = kept / _fingerprint(compiler)
+        make_private(kept)
+        remove_foreign(target)
+        folder = ensure_directory(target, lambda folder: _compile_into(folder, compiler))
         loaded = tf.load_op_library(str(folder / "kernels.so"))
     except (subprocess.CalledProcessError, UserError, tf.errors.OpError) as error:
         reason = getattr(error, "stderr", None) or str(error)
@@ -222,6 +223,12 @@ def _flags() -> tuple[str, ...]:
     quads = " avx512_vnni" in about and " avx512bw" in about
     more = shlex.split(os.environ.get("SEQ2SEQ_KERNEL_FLAGS", ""))
     return (*FLAGS, *[PAIRS] * pairs, *[QUADS] * quads, *more)
+
+
+def _compile_into(folder: Path, compiler: str) -> None:
+    _compile(compiler, folder / "kernels.so")
+    for path in (folder, folder / "kernels.so"):
+        path.chmod(0o700)
 
 
 def _compile(compiler: str, target: Path) -> None:
