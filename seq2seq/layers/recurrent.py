@@ -300,6 +300,7 @@ class LSTM(_CompiledLoop, keras.layers.LSTM):
 
     @property
     def kernel_cell(self) -> Literal["lstm", "gru"] | None:
+        """The compiled kernel that does the same."""
         return "lstm"
 
     def _loop_weights(self, training: bool = False) -> LoopWeights:
@@ -323,6 +324,7 @@ class GRU(_CompiledLoop, keras.layers.GRU):
 
     @property
     def kernel_cell(self) -> Literal["lstm", "gru"] | None:
+        """The compiled kernel that does the same, if there is one."""
         return "gru" if self.cell.reset_after else None
 
     def _loop_weights(self, training: bool = False) -> LoopWeights:

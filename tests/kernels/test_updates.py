@@ -83,7 +83,7 @@ def test_a_step_is_that_of_the_paper(rows, width, sparse, scale):
 )
 def test_a_gradient_of_another_shape_is_refused(gradient):
     variables = [tf.Variable(tf.ones((4, 3))) for _ in range(3)]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="gradient: must have the shape"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must have the shape"):
         adam_step(*variables, gradient, tf.ones(5))
 
 
