@@ -103,5 +103,6 @@ def _gradients_of(
         tape.watch(inputs)
         results = function(*inputs)
     pairs = [pair for pair in zip(results, d_results, strict=True) if pair[0] is not None]
-    results, d_results = ([pair[part] for pair in pairs] for part in range(2))
-    return tape.gradient(results, inputs, output_gradients=d_results)
+    return tape.gradient(
+        [result for result, _ in pairs], inputs, output_gradients=[d for _, d in pairs]
+    )

@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any
 
 import tensorflow as tf
@@ -125,7 +126,7 @@ def _is_exported() -> bool:
     """Returns whether a graph is being made for a file: whoever writes it stands on the stack."""
     if tf.executing_eagerly():
         return False
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith(EXPORTERS):
             return True

@@ -218,7 +218,9 @@ class _CompiledLoop(keras.layers.Layer):
         own = self._is_standard and not self.unroll and self.use_cudnn is not True
         return own and not mask_per_gate and not uses_cudnn
 
-    def _fits(self, sequences: tf.Tensor, states: list[tf.Tensor], mask: tf.Tensor | None) -> bool:
+    def _fits(
+        self, sequences: tf.Tensor, states: Sequence[tf.Tensor], mask: tf.Tensor | None
+    ) -> bool:
         """Returns whether shapes are what our loops take, as far as they are known.
 
         All else is left to Keras, which broadcasts or raises. What is not known before a graph
