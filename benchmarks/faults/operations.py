@@ -6,14 +6,15 @@ again: `python -m benchmarks.faults.operations --seed SEED --first INDEX --input
 
 import argparse
 import os
-import selectors
+import queue
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -182,14 +183,17 @@ def _watch(first: int, end: int, seed: int, found: Found) -> int:
     )
     assert child.stdout is not None
     index, name, limit = first - 1, "start", START_SECONDS
-    with selectors.DefaultSelector() as selector, child:
-        selector.register(child.stdout, selectors.EVENT_READ)
+    lines: queue.Queue[str] = queue.Queue()
+    reader = threading.Thread(target=_read, args=(child.stdout, lines), daemon=True)
+    reader.start()
+    with child:
         while True:
-            if not selector.select(limit):
+            try:
+                kind, *rest = lines.get(timeout=limit).split(maxsplit=2)
+            except queue.Empty:
                 child.kill()
                 found.faults.append(f"{name}: hangs, seed {seed}, input {index}")
                 return index + 1
-            kind, *rest = child.stdout.readline().split(maxsplit=2) or ["end"]
             if kind == "end":
                 break
             if kind == "call":
@@ -202,6 +206,12 @@ def _watch(first: int, end: int, seed: int, found: Found) -> int:
         return end
     found.faults.append(f"{name}: exit status {child.returncode}, seed {seed}, input {index}")
     return max(index, first) + 1
+
+
+def _read(stream: IO[str], lines: queue.Queue[str]) -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put("end")
 
 
 def _calls(seed: int, first: int, inputs: int) -> Iterator[str]:

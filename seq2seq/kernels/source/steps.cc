@@ -61,9 +61,19 @@ struct Weights {
     if (packed.size() == 0) return;
     this->packed = packed.data<float>();
     form = packed.data<Form>()[packed.size() - 1];
-    if (packed.size() - 1 != words(form, gates)) {
+    if (!is_read(form)) {
+      form = Form::kNone;
+    } else if (packed.size() - 1 != words(form, gates)) {
       throw std::invalid_argument("packed: is not a packed form of its matrix");
     }
+  }
+
+  // Whether products read a form; one for rows of the other type they do not.
+  static bool is_read(Form form) {
+#ifdef SEQ2SEQ_QUADS
+    if (form == Form::kPanelsOfQuads) return true;
+#endif
+    return form == Form::kHalves || form == kPanels;
   }
 
   void expect_operands(const Tensor& x, const Tensor& bias) const {
@@ -73,8 +83,7 @@ struct Weights {
 
   // How many words a form has, without the last one; -1 if there is no such form of this matrix.
   int64_t words(Form form, int gates) const {
-    const bool halves = Halved::fits(depth, columns);
-    if (form == Form::kNone || form == Form::kHalves) return halves ? depth * columns / 2 : -1;
+    if (form == Form::kHalves) return Halved::fits(depth, columns) ? depth * columns / 2 : -1;
     const int64_t panels = UnitBlocks(columns / gates).count * gates;
     if (form == kPanels) return PackedMatrix<Words>::size(Words::packed_depth(depth), panels);
 #ifdef SEQ2SEQ_QUADS
