@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench bench-growth lock
+.PHONY: setup demo test lint sanitize bench bench-growth lock
 
 setup: .venv/installed
 
@@ -24,6 +24,16 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The kernels' tests with address and undefined-behaviour sanitizers in the C++ code.
+SANITIZERS := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+sanitize: setup
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	CXX=g++ SEQ2SEQ_KERNEL_FLAGS="$(SANITIZERS)" \
+	$(BIN)/python -m pytest --capture=sys tests/kernels tests/layers/test_recurrent.py tests/layers/test_dense.py \
+	  tests/layers/test_attention.py tests/layers/test_dropout.py tests/layers/test_crf.py \
+	  tests/training/test_optimizers.py tests/benchmarks
 
 bench: setup
 	$(BIN)/python -m benchmarks training

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from benchmarks.faults import readers
+from benchmarks.faults import operations, readers
 
-KINDS = {"readers": readers.run}
+KINDS = {"operations": operations.run, "readers": readers.run}
 """Each kind: tries a number of inputs under a seed, and returns how many failed."""
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)

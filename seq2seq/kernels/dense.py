@@ -1,9 +1,8 @@
 """A dense layer's product as one operation forward and one back."""
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
+from seq2seq.kernels.derivatives import Gradient, Tensors, differentiable
 from seq2seq.kernels.library import library
 
 
@@ -21,12 +20,11 @@ def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, *, tanh: bool = Fals
     """
     operations = library()
 
-    @tf.custom_gradient
-    def run(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    def run(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[Tensors, Gradient]:
         y = operations.seq2seq_dense(x=x, kernel=kernel, bias=bias, tanh=tanh)
         y.set_shape((x.shape[0], kernel.shape[1]))
 
-        def gradient(d_y: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def gradient(d_y: tf.Tensor) -> Tensors:
             gradients = operations.seq2seq_dense_gradient(
                 x=x,
                 kernel=kernel,
@@ -37,6 +35,10 @@ def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, *, tanh: bool = Fals
             operands = zip(gradients, (x, kernel, bias), strict=True)
             return tuple(tf.ensure_shape(d, operand.shape) for d, operand in operands)
 
-        return y, gradient
+        return (y,), gradient
 
-    return run(x, kernel, bias)
+    def reference(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> Tensors:
+        y = tf.matmul(tf.cast(x, kernel.dtype), kernel) + bias
+        return (tf.cast(tf.tanh(y) if tanh else y, x.dtype),)
+
+    return differentiable(run, reference)(x, kernel, bias)[0]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import tensorflow as tf
+from tensorflow.python.eager.record import stop_recording  # TensorFlow has no public way
 
 from seq2seq.kernels.library import library
 
@@ -21,10 +22,8 @@ def dropout(x: tf.Tensor, seed: tf.Tensor, rate: float) -> tf.Tensor:
 
     @tf.custom_gradient
     def run(x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        def drop(values: tf.Tensor) -> tf.Tensor:
-            dropped = library().seq2seq_dropout(x=values, seed=tf.cast(seed, tf.uint32), rate=rate)
-            return tf.ensure_shape(dropped, x.shape)
-
-        return drop(x), drop
+        with stop_recording():
+            dropped = library().seq2seq_dropout(x=x, seed=tf.cast(seed, tf.uint32), rate=rate)
+        return tf.ensure_shape(dropped, x.shape), lambda d: dropout(d, seed, rate)
 
     return run(x)

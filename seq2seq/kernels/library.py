@@ -1,9 +1,11 @@
 """The kernels' C++ code, compiled for this processor when it is first needed.
 
 The code needs a C++ compiler and nothing else. Without one, and wherever a graph may leave this
-process, on a GPU and in XLA, TensorFlow's own operations do the same work more slowly.
+process, on a GPU and in XLA, TensorFlow's own operations do the same work more slowly. Which of
+them are used is decided where a graph is made, see `usable`.
 The variable `SEQ2SEQ_KERNELS` names the folder where the compiled code is kept, by default one in
-the cache; 0 turns the kernels off.
+the cache; 0 turns the kernels off. `SEQ2SEQ_KERNEL_FLAGS` adds flags for the compiler, as `make
+sanitize` does.
 """
 
 import ctypes
@@ -12,30 +14,40 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.eager import context
+from tensorflow.python.eager.record import could_possibly_record
+from tensorflow.python.ops.control_flow_ops import XLAControlFlowContext
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.errors import UserError
+from seq2seq.kernels.private_folder import make_private, remove_foreign
 
 log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).parent / "source"
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-pthread")
 PAIRS = "-DSEQ2SEQ_PAIRS"
 """Multiplies bfloat16 two by two."""
 QUADS = "-DSEQ2SEQ_QUADS"
 """Multiplies integers of 8 bits four by four."""
 TYPES = (tf.float32, tf.bfloat16)
+EXPORTERS = ("keras.src.export.", "tensorflow.python.saved_model.", "tensorflow.lite.python.")
+"""Modules that make graphs for files."""
 
 _stays_here: ContextVar[bool] = ContextVar("stays_here", default=False)
 
@@ -83,8 +95,12 @@ def leave_threads_to_kernels() -> None:
 
 
 def usable(dtype: tf.DType, training: bool) -> bool:
-    """Returns whether an operation on matrices of this dtype can and should be a kernel."""
-    return (training or _stays_here.get()) and available(dtype)
+    """Returns whether an operation on matrices of this dtype can and should be a kernel.
+
+    In training that is where a gradient is wanted: a graph without one may be for a file (dropout
+    at inference, an evaluation), or for a caller that compiles it with XLA.
+    """
+    return ((training and gradients_recorded()) or _stays_here.get()) and available(dtype)
 
 
 def available(dtype: tf.DType) -> bool:
@@ -93,8 +109,29 @@ def available(dtype: tf.DType) -> bool:
         dtype in TYPES
         and not tf.config.list_logical_devices("GPU")
         and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+        and not _is_exported()
         and _loaded() is not None
     )
+
+
+def gradients_recorded() -> bool:
+    """Returns whether operations run now, or a tape records a graph that stays in this process.
+
+    Only there a gradient of our own is of use; and a file cannot hold one.
+    """
+    return tf.executing_eagerly() or (could_possibly_record() and not _is_exported())
+
+
+def _is_exported() -> bool:
+    """Returns whether a graph is being made for a file: whoever writes it stands on the stack."""
+    if tf.executing_eagerly():
+        return False
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(EXPORTERS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def multiplies_8_bits() -> bool:
@@ -128,10 +165,10 @@ def _loaded() -> Any | None:
         )
         return None
     try:
-        folder = ensure_directory(
-            kept / _fingerprint(compiler),
-            lambda folder: _compile(compiler, folder / "kernels.so"),
-        )
+        target = kept / _fingerprint(compiler)
+        make_private(kept)
+        remove_foreign(target)
+        folder = ensure_directory(target, lambda folder: _compile_into(folder, compiler))
         loaded = tf.load_op_library(str(folder / "kernels.so"))
     except (subprocess.CalledProcessError, UserError, tf.errors.OpError) as error:
         reason = getattr(error, "stderr", None) or str(error)
@@ -141,6 +178,8 @@ def _loaded() -> Any | None:
         )
         return None
     _keep_memory()
+    _trace_again_for_xla()
+    _leave_gradients_to_functions(loaded)
     return loaded
 
 
@@ -180,24 +219,58 @@ def _flags() -> tuple[str, ...]:
     try:
         about = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        return FLAGS
+        about = ""
     pairs = "AuthenticAMD" in about and " avx512_bf16" in about and " avx512bw" in about
     quads = " avx512_vnni" in about and " avx512bw" in about
-    return (*FLAGS, *[PAIRS] * pairs, *[QUADS] * quads)
+    more = shlex.split(os.environ.get("SEQ2SEQ_KERNEL_FLAGS", ""))
+    return (*FLAGS, *[PAIRS] * pairs, *[QUADS] * quads, *more)
+
+
+def _compile_into(folder: Path, compiler: str) -> None:
+    _compile(compiler, folder / "kernels.so")
+    for path in (folder, folder / "kernels.so"):
+        path.chmod(0o700)
 
 
 def _compile(compiler: str, target: Path) -> None:
     log.info("compiling the kernels for this processor, once")
-    command = [
-        compiler,
-        *_flags(),
-        *(str(path) for path in sorted(SOURCE.glob("*.cc"))),
-        *(flag for flag in tf.sysconfig.get_compile_flags() if flag.startswith(("-I", "-D"))),
-        *tf.sysconfig.get_link_flags(),
-        "-o",
-        str(target),
-    ]
-    subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
+    includes = [f for f in tf.sysconfig.get_compile_flags() if f.startswith(("-I", "-D"))]
+
+    def run(*arguments: str) -> None:
+        command = [compiler, *_flags(), *arguments]
+        subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
+
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        sources = sorted(SOURCE.glob("*.cc"))
+        objects = [str(Path(folder) / f"{source.stem}.o") for source in sources]
+        compiled = [
+            pool.submit(run, "-c", str(source), *includes, "-o", made)
+            for source, made in zip(sources, objects, strict=True)
+        ]
+        for each in compiled:
+            each.result()
+        run("-shared", *objects, *tf.sysconfig.get_link_flags(), "-o", str(target))
+
+
+def _trace_again_for_xla() -> None:
+    """Has TensorFlow trace functions anew where they are called from one that XLA compiles.
+
+    A function that was traced before holds kernels, which XLA does not know. TensorFlow has this
+    rule for TPUs alone.
+    """
+    XLAControlFlowContext.RequiresUniqueFunctionRetracing = lambda context: True
+
+
+def _leave_gradients_to_functions(loaded: Any) -> None:
+    """Says that operations have no gradients by themselves: functions around them do.
+
+    Where TensorFlow differentiates a whole graph for the second time, it also asks for those of
+    what a kernel keeps for its gradient, which are zeros.
+    """
+    for name in dir(loaded):
+        if name.startswith("Seq2seq"):
+            with suppress(KeyError):  # said before
+                tf.no_gradient(name)
 
 
 def _keep_memory() -> None:

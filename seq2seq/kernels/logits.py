@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from seq2seq.kernels.library import library, usable
+from seq2seq.kernels.derivatives import Gradient, Tensors, differentiable
+from seq2seq.kernels.library import gradients_recorded, library, usable
 
 
 class LogitStatistics(NamedTuple):
@@ -57,19 +58,48 @@ def logit_statistics(
     if bias is None:
         bias = tf.zeros(kernel.shape[0 if transposed else 1])
     bias = tf.cast(bias, tf.float32)
-    make = _kernel if usable(features.dtype, training) else _plain
-    return LogitStatistics(*make(labels, transposed, pairs)(features, kernel, bias))
+
+    def reference(
+        features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, labels: tf.Tensor
+    ) -> Tensors:
+        return _measured(_logits(features, kernel, bias, transposed), labels, pairs)
+
+    by_kernel = usable(features.dtype, training)
+    if not by_kernel and not gradients_recorded():
+        return LogitStatistics(*reference(features, kernel, bias, labels))
+    run = (_kernel if by_kernel else _plain)(labels, transposed, pairs)
+    return LogitStatistics(*differentiable(run, reference, (labels,))(features, kernel, bias))
+
+
+def _logits(features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, transposed: bool) -> tf.Tensor:
+    product = tf.matmul(features, tf.cast(kernel, features.dtype), transpose_b=transposed)
+    return tf.cast(product, tf.float32) + bias
+
+
+def _measured(logits: tf.Tensor, labels: tf.Tensor, pairs: bool) -> Tensors:
+    """Returns the statistics of float32 logits, `(rows, classes)`."""
+    kept = tf.cast(labels >= 0, tf.float32)
+    log_normalizer = tf.reduce_logsumexp(logits, axis=-1)
+    label_logit = tf.gather_nd(logits, _places(labels))
+    mean_logit = tf.reduce_mean(logits, axis=-1)
+    statistics = (kept * log_normalizer, kept * label_logit, kept * mean_logit)
+    if not pairs:
+        return statistics
+    p, q = tf.split(_probabilities(logits, log_normalizer), 2)
+    z_p, z_q = tf.split(logits, 2)
+    return *statistics, tf.split(kept, 2)[0] * tf.reduce_sum((p - q) * (z_p - z_q), axis=-1)
+
+
+def _places(labels: tf.Tensor) -> tf.Tensor:
+    return tf.stack([tf.range(tf.shape(labels)[0]), tf.maximum(labels, 0)], axis=1)
 
 
 def _kernel(
     labels: tf.Tensor, transposed: bool, pairs: bool
-) -> Callable[..., tuple[tf.Tensor, ...]]:
+) -> Callable[..., tuple[Tensors, Gradient]]:
     operations = library()
 
-    @tf.custom_gradient
-    def run(
-        features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
-    ) -> tuple[tuple[tf.Tensor, ...], Callable]:
+    def run(features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[Tensors, Gradient]:
         logits, *statistics = operations.seq2seq_logit_statistics(
             features=features, kernel=kernel, bias=bias, labels=labels, transposed=transposed
         )
@@ -83,7 +113,7 @@ def _kernel(
             divergence.set_shape((None,))
             statistics.append(divergence)
 
-        def gradient(*d_statistics: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def gradient(*d_statistics: tf.Tensor) -> Tensors:
             d_features, d_kernel, d_bias, _ = operations.seq2seq_logit_statistics_gradient(
                 features=features,
                 kernel=kernel,
@@ -107,35 +137,25 @@ def _kernel(
 
 def _plain(
     labels: tf.Tensor, transposed: bool, pairs: bool
-) -> Callable[..., tuple[tf.Tensor, ...]]:
-    @tf.custom_gradient
-    def run(
-        features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
-    ) -> tuple[tuple[tf.Tensor, ...], Callable]:
+) -> Callable[..., tuple[Tensors, Gradient]]:
+    def run(features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[Tensors, Gradient]:
         rounded = tf.cast(kernel, features.dtype)
-        logits = tf.matmul(features, rounded, transpose_b=transposed)
-        logits = tf.cast(logits, tf.float32) + bias
-        kept = tf.cast(labels >= 0, tf.float32)
-        places = tf.stack([tf.range(tf.shape(labels)[0]), tf.maximum(labels, 0)], axis=1)
+        logits = _logits(features, kernel, bias, transposed)
+        statistics = _measured(logits, labels, pairs)
         log_normalizer = tf.reduce_logsumexp(logits, axis=-1)
-        label_logit = tf.gather_nd(logits, places)
-        mean_logit = tf.reduce_mean(logits, axis=-1)
-        statistics = [kept * log_normalizer, kept * label_logit, kept * mean_logit]
-        if pairs:
-            p, q = tf.split(_probabilities(logits, log_normalizer), 2)
-            z_p, z_q = tf.split(logits, 2)
-            both = tf.split(kept, 2)[0]
-            statistics.append(both * tf.reduce_sum((p - q) * (z_p - z_q), axis=-1))
+        kept = tf.cast(labels >= 0, tf.float32)
 
         def gradient(
             d_normalizer: tf.Tensor, d_label: tf.Tensor, d_mean: tf.Tensor, *d_divergence: tf.Tensor
-        ) -> tuple[tf.Tensor, ...]:
+        ) -> Tensors:
             share = kept * d_mean / tf.cast(tf.shape(logits)[1], tf.float32)
             d_logits = _probabilities(logits, log_normalizer)
             d_logits = d_logits * (kept * d_normalizer)[:, tf.newaxis] + share[:, tf.newaxis]
-            d_logits = tf.tensor_scatter_nd_add(d_logits, places, kept * d_label)
+            d_logits = tf.tensor_scatter_nd_add(d_logits, _places(labels), kept * d_label)
             if pairs:
-                d = (both * d_divergence[0])[:, tf.newaxis]
+                p, q = tf.split(_probabilities(logits, log_normalizer), 2)
+                z_p, z_q = tf.split(logits, 2)
+                d = (tf.split(kept, 2)[0] * d_divergence[0])[:, tf.newaxis]
                 d_p, d_q = _centred(z_p - z_q, p), _centred(z_q - z_p, q)
                 d_logits += tf.concat([d * (d_p + p - q), d * (d_q + q - p)], axis=0)
             d_bias = tf.reduce_sum(d_logits, axis=0)
@@ -145,7 +165,7 @@ def _plain(
             d_kernel = tf.cast(tf.matmul(*operands, transpose_a=True), tf.float32)
             return d_features, d_kernel, d_bias
 
-        return tuple(statistics), gradient
+        return statistics, gradient
 
     return run
 

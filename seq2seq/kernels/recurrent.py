@@ -5,9 +5,8 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
+from seq2seq.kernels.derivatives import Gradient, Tensors, differentiable
 from seq2seq.kernels.library import library
-
-Tensors = tuple[tf.Tensor, ...]
 
 
 def recurrent_layer(
@@ -17,6 +16,7 @@ def recurrent_layer(
     states: Tensors,
     mask: tf.Tensor | None,
     *,
+    reference: Callable[..., Tensors],
     return_sequences: bool,
     go_backwards: bool,
 ) -> tuple[tf.Tensor | None, Tensors]:
@@ -32,9 +32,13 @@ def recurrent_layer(
         weights: The kernel, `(features, gates * units)`; the recurrent kernel, `(units, gates *
             units)`; the bias and, for a `gru`, the recurrent bias, `(gates * units,)` each. All
             are float32.
-        states: The initial `(h, c)` or `(h,)`, float32 `(batch, units)` each.
-        mask: Booleans, `(batch, time)`; a row keeps its states where it is false. `None` if no
-            step of any row is masked.
+        states: The initial `(h, c)` or `(h,)`, float32 `(batch, units)` each; or `(1, units)`, the
+            same for all rows.
+        mask: Booleans, `(batch, time)` or `(1, time)`; a row keeps its states where it is false.
+            `None` if no step of any row is masked.
+        reference: Computes the results of this function, in one tuple without `None`, from
+            sequences, weights, states and mask, by TensorFlow's operations: what higher
+            derivatives are made of.
         return_sequences: Whether `h` after every step is wanted.
         go_backwards: Whether to start at the last step.
 
@@ -42,65 +46,81 @@ def recurrent_layer(
         `h` after every step in the order in which they were made, `(batch, time, units)`, of the
         type of the input, or `None` if not wanted; and the last states, float32.
     """
-    run = _differentiable(cell, mask, return_sequences, go_backwards)
-    results = run(sequences, weights, states)
+    count, end = len(weights), len(weights) + len(states)
+
+    def run(sequences: tf.Tensor, *operands: tf.Tensor) -> tuple[Tensors, Gradient]:
+        return _run(
+            cell,
+            sequences,
+            operands[:count],
+            operands[count:],
+            mask,
+            return_sequences,
+            go_backwards,
+        )
+
+    def by_reference(sequences: tf.Tensor, *operands: tf.Tensor) -> Tensors:
+        given_mask = None if mask is None else operands[end]
+        return reference(sequences, operands[:count], operands[count:end], given_mask)
+
+    constants = () if mask is None else (mask,)
+    results = differentiable(run, by_reference, constants)(sequences, *weights, *states)
     return (results[0] if return_sequences else None), results[-len(states) :]
 
 
-def _differentiable(
-    cell: str, mask: tf.Tensor | None, return_sequences: bool, go_backwards: bool
-) -> Callable[[tf.Tensor, Tensors, Tensors], Tensors]:
-    """Returns the layer as a function of what has gradients, see `recurrent_layer`."""
-    operations = library()
-    forward = getattr(operations, f"seq2seq_{cell}_forward")
-    backward = getattr(operations, f"seq2seq_{cell}_backward")
-    given_mask = tf.zeros((0, 0), tf.bool) if mask is None else mask
+def _run(
+    cell: str,
+    sequences: tf.Tensor,
+    weights: Tensors,
+    states: Tensors,
+    mask: tf.Tensor | None,
+    return_sequences: bool,
+    go_backwards: bool,
+) -> tuple[Tensors, Gradient]:
+    """Returns the results of a layer and their gradient, see `recurrent_layer`."""
+    forward = getattr(library(), f"seq2seq_{cell}_forward")
+    backward = getattr(library(), f"seq2seq_{cell}_backward")
+    kernel, recurrent_kernel, *biases = weights
+    given = {
+        "x": sequences,
+        "kernel": kernel,
+        "recurrent": recurrent_kernel,
+        "h_before": states[0],
+        "second_before": states[-1],
+        "mask": tf.zeros((0, 0), tf.bool) if mask is None else mask,
+        "go_backwards": go_backwards,
+    }
+    found = forward(
+        **given,
+        bias=biases[0],
+        recurrent_bias=biases[1] if len(biases) > 1 else tf.zeros(0),
+    )
+    units = recurrent_kernel.shape[0]
+    h = _typed(found, sequences.dtype)
+    h.set_shape((*sequences.shape[:2], units))
+    last_states = (found.last_h, found.last_second)[: len(states)]
+    for last in last_states:
+        last.set_shape((sequences.shape[0], units))
 
-    @tf.custom_gradient
-    def run(sequences: tf.Tensor, weights: Tensors, states: Tensors) -> tuple[Tensors, Callable]:
-        kernel, recurrent_kernel, *biases = weights
-        first = {"h_before": states[0], "second_before": states[-1]}
-        operands = {"x": sequences, "kernel": kernel, "recurrent": recurrent_kernel}
-        found = forward(
-            **operands,
-            **first,
-            bias=biases[0],
-            recurrent_bias=biases[1] if len(biases) > 1 else tf.zeros(0),
-            mask=given_mask,
-            go_backwards=go_backwards,
+    def gradient(*d_results: tf.Tensor) -> list[tf.Tensor]:
+        d_last = d_results[-len(states) :]
+        d_x, d_kernel, d_recurrent, *d_biases, d_h, d_second, _, _ = backward(
+            **given,
+            h=found.h,
+            second=found.second,
+            gates=found.gates,
+            d_sequence=(
+                _unless_zeros(d_results[0]) if return_sequences else _nothing(sequences.dtype)
+            ),
+            d_last_h=d_last[0],
+            d_last_second=d_last[-1],
         )
-        h = _typed(found, sequences.dtype)
-        h.set_shape((*sequences.shape[:2], recurrent_kernel.shape[0]))
-        last_states = (found.last_h, found.last_second)[: len(states)]
-        for last, state in zip(last_states, states, strict=True):
-            last.set_shape(state.shape)
+        d_weights = [d_kernel, d_recurrent, *d_biases][: len(weights)]
+        d_states = [d_h, d_second][: len(states)]
+        pairs = zip([d_x, *d_weights, *d_states], (sequences, *weights, *states), strict=True)
+        return [_like(d, operand) for d, operand in pairs]
 
-        def gradient(*d_results: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
-            d_last = d_results[-len(states) :]
-            d_x, d_kernel, d_recurrent, *d_biases, d_h, d_second, _, _ = backward(
-                **operands,
-                **first,
-                mask=given_mask,
-                h=found.h,
-                second=found.second,
-                gates=found.gates,
-                d_sequence=(
-                    _unless_zeros(d_results[0]) if return_sequences else _nothing(sequences.dtype)
-                ),
-                d_last_h=d_last[0],
-                d_last_second=d_last[-1],
-                go_backwards=go_backwards,
-            )
-            d_weights = [d_kernel, d_recurrent, *d_biases][: len(weights)]
-            return (
-                _like(d_x, sequences),
-                [_like(d, weight) for d, weight in zip(d_weights, weights, strict=True)],
-                [_like(d, state) for d, state in zip((d_h, d_second), states, strict=False)],
-            )
-
-        return ((h, *last_states) if return_sequences else tuple(last_states)), gradient
-
-    return run
+    return ((h, *last_states) if return_sequences else tuple(last_states)), gradient
 
 
 def both_directions(
@@ -109,6 +129,8 @@ def both_directions(
     weights: Tensors,
     back_weights: Tensors,
     mask: tf.Tensor,
+    *,
+    reference: Callable[..., Tensors],
 ) -> tuple[tf.Tensor, Tensors, Tensors]:
     """Runs two layers over the same input, the second from its end, both from states of zeros.
 
@@ -120,68 +142,81 @@ def both_directions(
         weights: Of the first layer, see there.
         back_weights: Of the second one.
         mask: Booleans, `(batch, time)`, see there.
+        reference: Computes the results of this function, in one flat tuple, from sequences,
+            both weights and mask, by TensorFlow's operations.
 
     Returns:
         `h` of both after every step, in the order of the input, `(batch, time, 2 * units)`, of its
         type; and the last states of each, float32.
     """
-    operations = library()
-    forward = getattr(operations, f"seq2seq_{cell}_both_forward")
-    backward = getattr(operations, f"seq2seq_{cell}_both_backward")
-    states = 2 if cell == "lstm" else 1
+    count = len(weights)
 
-    @tf.custom_gradient
-    def run(sequences: tf.Tensor, weights: Tensors, back_weights: Tensors) -> tuple[Any, Callable]:
-        kernel, recurrent_kernel, *biases = weights
-        back_kernel, back_recurrent_kernel, *back_biases = back_weights
-        kernels = {"kernel": kernel, "recurrent": recurrent_kernel}
-        kernels |= {"back_kernel": back_kernel, "back_recurrent": back_recurrent_kernel}
-        found = forward(
-            x=sequences,
-            mask=mask,
-            **kernels,
-            bias=biases[0],
-            recurrent_bias=biases[1] if len(biases) > 1 else tf.zeros(0),
-            back_bias=back_biases[0],
-            back_recurrent_bias=back_biases[1] if len(back_biases) > 1 else tf.zeros(0),
-        )
-        units = recurrent_kernel.shape[0]
-        h = _typed(found, sequences.dtype)
-        h.set_shape((*sequences.shape[:2], 2 * units))
-        ends = (found.last_h, found.last_second)[:states]
-        back_ends = (found.back_last_h, found.back_last_second)[:states]
-        for end in (*ends, *back_ends):
-            end.set_shape((sequences.shape[0], units))
+    def run(sequences: tf.Tensor, *operands: tf.Tensor) -> tuple[Tensors, Gradient]:
+        return _run_both(cell, sequences, operands[:count], operands[count:], mask)
 
-        def gradient(d_h: tf.Tensor, *d_ends: tf.Tensor) -> tuple[tf.Tensor, list, list]:
-            d_first, d_second = d_ends[:states], d_ends[states:]
-            d = backward(
-                x=sequences,
-                mask=mask,
-                h=found.h,
-                d_h=_unless_zeros(d_h),
-                **kernels,
-                second=found.second,
-                d_last_h=d_first[0],
-                d_last_second=d_first[-1],
-                gates=found.gates,
-                back_second=found.back_second,
-                back_d_last_h=d_second[0],
-                back_d_last_second=d_second[-1],
-                back_gates=found.back_gates,
-            )
-            d_weights = (d.d_kernel, d.d_recurrent, d.d_bias, d.d_recurrent_bias)
-            d_back = (d.back_d_kernel, d.back_d_recurrent, d.back_d_bias, d.back_d_recurrent_bias)
-            return (
-                _like(d.d_x, sequences),
-                [_like(*pair) for pair in zip(d_weights, weights, strict=False)],
-                [_like(*pair) for pair in zip(d_back, back_weights, strict=False)],
-            )
+    def by_reference(sequences: tf.Tensor, *operands: tf.Tensor) -> Tensors:
+        return reference(sequences, operands[:count], operands[count:-1], operands[-1])
 
-        return (h, *ends, *back_ends), gradient
-
-    h, *ends = run(sequences, weights, back_weights)
+    run_both = differentiable(run, by_reference, (mask,))
+    h, *ends = run_both(sequences, *weights, *back_weights)
+    states = len(ends) // 2
     return h, tuple(ends[:states]), tuple(ends[states:])
+
+
+def _run_both(
+    cell: str, sequences: tf.Tensor, weights: Tensors, back_weights: Tensors, mask: tf.Tensor
+) -> tuple[Tensors, Gradient]:
+    """Returns the results of two layers and their gradient, see `both_directions`."""
+    forward = getattr(library(), f"seq2seq_{cell}_both_forward")
+    backward = getattr(library(), f"seq2seq_{cell}_both_backward")
+    kernel, recurrent_kernel, *biases = weights
+    back_kernel, back_recurrent_kernel, *back_biases = back_weights
+    given = {
+        "x": sequences,
+        "mask": mask,
+        "kernel": kernel,
+        "recurrent": recurrent_kernel,
+        "back_kernel": back_kernel,
+        "back_recurrent": back_recurrent_kernel,
+    }
+    found = forward(
+        **given,
+        bias=biases[0],
+        recurrent_bias=biases[1] if len(biases) > 1 else tf.zeros(0),
+        back_bias=back_biases[0],
+        back_recurrent_bias=back_biases[1] if len(back_biases) > 1 else tf.zeros(0),
+    )
+    states = 2 if cell == "lstm" else 1
+    units = recurrent_kernel.shape[0]
+    h = _typed(found, sequences.dtype)
+    h.set_shape((*sequences.shape[:2], 2 * units))
+    ends = (found.last_h, found.last_second)[:states]
+    ends += (found.back_last_h, found.back_last_second)[:states]
+    for end in ends:
+        end.set_shape((sequences.shape[0], units))
+
+    def gradient(d_h: tf.Tensor, *d_ends: tf.Tensor) -> list[tf.Tensor]:
+        d_first, d_second = d_ends[:states], d_ends[states:]
+        d = backward(
+            **given,
+            h=found.h,
+            d_h=_unless_zeros(d_h),
+            second=found.second,
+            d_last_h=d_first[0],
+            d_last_second=d_first[-1],
+            gates=found.gates,
+            back_second=found.back_second,
+            back_d_last_h=d_second[0],
+            back_d_last_second=d_second[-1],
+            back_gates=found.back_gates,
+        )
+        d_weights = (d.d_kernel, d.d_recurrent, d.d_bias, d.d_recurrent_bias)[: len(weights)]
+        d_back = (d.back_d_kernel, d.back_d_recurrent, d.back_d_bias, d.back_d_recurrent_bias)
+        found_gradients = (d.d_x, *d_weights, *d_back[: len(back_weights)])
+        pairs = zip(found_gradients, (sequences, *weights, *back_weights), strict=True)
+        return [_like(gradient, operand) for gradient, operand in pairs]
+
+    return (h, *ends), gradient
 
 
 def _typed(found: Any, dtype: tf.DType) -> tf.Tensor:

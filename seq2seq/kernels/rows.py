@@ -21,7 +21,7 @@ def rows_of(table: tf.Tensor, indices: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
         `(..., width)`.
 
     Raises:
-        tf.errors.InternalError: If there is no such row.
+        tf.errors.InvalidArgumentError: If there is no such row.
     """
 
     @tf.custom_gradient

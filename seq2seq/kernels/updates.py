@@ -21,7 +21,7 @@ def merged(gradient: tf.Tensor | tf.IndexedSlices) -> Merged:
     """Adds slices of the same row; only where kernels are `usable`.
 
     Raises:
-        tf.errors.InternalError: If a slice is of a row that the table does not have.
+        tf.errors.InvalidArgumentError: If a slice is of a row that the table does not have.
     """
     if (
         not isinstance(gradient, tf.IndexedSlices)

@@ -6,28 +6,29 @@ exchanged in both directions. One argument is more: `weight_dropout`.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
 from seq2seq.kernels.library import usable
-from seq2seq.kernels.recurrent import both_directions as kernel_of_both_directions
 from seq2seq.kernels.recurrent import recurrent_layer
 from seq2seq.kernels.steps import recurrent_step, steps_usable
 from seq2seq.kernels.stored_weights import stored
 from seq2seq.layers.checks import fraction
 from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.recording import Call, record, recording
-from seq2seq.layers.recurrent_kernels import scan, traced_scan
-from seq2seq.layers.recurrent_steps import (
-    GRUResetBeforeStep,
-    GRUStep,
-    LSTMStep,
-    Step,
-    Tensors,
-    state_dtype,
+from seq2seq.layers.recording import Call, record
+from seq2seq.layers.recurrent_kernels import traced_scan
+from seq2seq.layers.recurrent_loop import (
+    LoopWeights,
+    gru_loop_weights,
+    in_order,
+    layer_reference,
+    project,
+    run_loop,
 )
+from seq2seq.layers.recurrent_steps import GRUResetBeforeStep, LSTMStep, Tensors, state_dtype
 
 
 class _CompiledLoop(keras.layers.Layer):
@@ -63,7 +64,7 @@ class _CompiledLoop(keras.layers.Layer):
         Args:
             sequences: `(batch, time, features)`.
             initial_state: The states to start from, `(batch, units)` each.
-            mask: Booleans, `(batch, time)`, or `None`, or a list of one of these.
+            mask: Booleans, `(batch, time)` or `(batch, time, 1)`, or `None`, or a list of one.
             training: Whether to apply dropout and to save what the gradient needs.
 
         Returns:
@@ -72,13 +73,15 @@ class _CompiledLoop(keras.layers.Layer):
         """
         one_mask = mask[0] if isinstance(mask, list | tuple) else mask
         record(Call(self, sequences, initial_state, one_mask))
-        if self._needs_keras_loop(bool(training)):
+        if not self.uses_own_loop(bool(training)) or not self._fits(
+            sequences, initial_state, one_mask
+        ):
             return super().inner_loop(sequences, initial_state, mask, training=training)
-        mask = one_mask
+        sequences = tf.cast(sequences, self.compute_dtype)  # Keras casts no integers
+        initial_state, mask = initial_state[: len(self.state_size)], _of_two_axes(one_mask)
         if training and 0 < self.cell.dropout < 1:
             sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, tf.newaxis]
-        mask = None if mask is None else tf.cast(mask, tf.bool)
-        kernel_cell = self._kernel_cell
+        kernel_cell = self.kernel_cell
         one_step = sequences.shape[1] == 1 and mask is None
         if kernel_cell is not None and one_step and steps_usable(sequences.dtype):
             return self._step(kernel_cell, sequences, initial_state)
@@ -112,7 +115,7 @@ class _CompiledLoop(keras.layers.Layer):
             of a GRU.
 
         Raises:
-            ValueError: If the activations are not tanh and sigmoid.
+            ValueError: If the activations are not tanh and sigmoid, or shapes do not fit.
         """
         if not self._is_standard:
             raise ValueError(f"{self.name}: states are known with tanh and sigmoid only")
@@ -123,19 +126,26 @@ class _CompiledLoop(keras.layers.Layer):
         if initial_state is None:
             initial_state = self.get_initial_state(tf.shape(sequences)[0])
         states = tuple(tf.cast(state, dtype) for state in initial_state)
+        if not self._fits(sequences, states, mask):
+            raise ValueError(
+                f"{self.name}: sequences {sequences.shape}, states "
+                f"{[tuple(state.shape) for state in states]} and mask "
+                f"{None if mask is None else mask.shape} do not fit each other or the layer, which "
+                f"takes {self.cell.kernel.shape[0]} features and has {self.units} units"
+            )
+        mask = _of_two_axes(mask)
         if mask is not None:
-            mask = self._in_order(tf.cast(mask, tf.bool))
-        step, kernel, bias, weights = self._step_and_weights()
-        found = traced_scan(
-            step, _project(self._in_order(sequences), kernel, bias), states, weights, mask
-        )
+            mask = in_order(mask, self.go_backwards)
+        weights = self._loop_weights()
+        projected = project(in_order(sequences, self.go_backwards), weights.kernel, weights.bias)
+        found = traced_scan(weights.step, projected, states, weights.recurrent, mask)
         return {
             name: tf.transpose(tf.reverse(values, [0]) if self.go_backwards else values, (1, 0, 2))
             for name, values in found.items()
         }
 
     @property
-    def _kernel_cell(self) -> Literal["lstm", "gru"] | None:
+    def kernel_cell(self) -> Literal["lstm", "gru"] | None:
         """The compiled kernel that does the same, if there is one."""
         raise NotImplementedError
 
@@ -148,14 +158,11 @@ class _CompiledLoop(keras.layers.Layer):
         training: bool,
     ) -> tuple[tf.Tensor | None, Tensors]:
         """Runs the layer as one operation."""
+        way = {"return_sequences": self.return_sequences, "go_backwards": self.go_backwards}
+        weights = self.kernel_weights(kernel_cell, training)
+        reference = partial(layer_reference, kernel_cell, **way)
         return recurrent_layer(
-            kernel_cell,
-            sequences,
-            self.kernel_weights(kernel_cell, training),
-            states,
-            mask,
-            return_sequences=self.return_sequences,
-            go_backwards=self.go_backwards,
+            kernel_cell, sequences, weights, states, mask, reference=reference, **way
         )
 
     def _step(
@@ -168,21 +175,6 @@ class _CompiledLoop(keras.layers.Layer):
             kernel_cell, sequences[:, 0], kernels, self._biases(kernel_cell), states
         )
         return states[0], states[0][:, tf.newaxis], list(states)
-
-    def side_by_side_with(
-        self, backward: "_CompiledLoop", training: bool
-    ) -> Literal["lstm", "gru"] | None:
-        """Returns the kernel that runs both layers, the other one from the end, if there is one."""
-        layers = (self, backward)
-        possible = (
-            all(layer.built and not layer._needs_keras_loop(training) for layer in layers)
-            and not any(layer.cell.dropout for layer in layers)
-            and self._kernel_cell == backward._kernel_cell
-            and self.units == backward.units
-            and not recording()
-            and usable(tf.as_dtype(self.compute_dtype), training)
-        )
-        return self._kernel_cell if possible else None
 
     def kernel_weights(
         self, kernel_cell: Literal["lstm", "gru"], training: bool | None = False
@@ -203,33 +195,53 @@ class _CompiledLoop(keras.layers.Layer):
         self, sequences: tf.Tensor, states: Tensors, mask: tf.Tensor | None, training: bool
     ) -> tuple[tf.Tensor | None, Tensors]:
         """Runs the layer as a compiled loop of TensorFlow's operations."""
-        step, kernel, bias, weights = self._step_and_weights(training)
-        hidden, states = scan(
-            step,
-            _project(self._in_order(sequences), kernel, bias),
+        return run_loop(
+            self._loop_weights(training),
+            sequences,
             states,
-            weights,
-            None if mask is None else self._in_order(mask),
+            mask,
             return_sequences=self.return_sequences,
+            go_backwards=self.go_backwards,
             training=training,
         )
-        if hidden is not None:
-            hidden = tf.transpose(hidden, (1, 0, 2))
-            hidden.set_shape((None, sequences.shape[1], None))  # arrays forget how many they are
-        return hidden, states
 
-    def _needs_keras_loop(self, training: bool) -> bool:
-        """Returns whether Keras' own loop is the faster one, or the only one."""
+    def uses_own_loop(self, training: bool) -> bool:
+        """Returns whether Keras' own loop is neither the faster one nor the only one."""
         if self.weight_dropout is not None and training:
-            return False
+            return True
         cell = self.cell
         mask_per_gate = training and (
             cell.recurrent_dropout > 0 or (cell.dropout > 0 and cell.implementation == 1)
         )
         has_cudnn = self.use_cudnn == "auto" and bool(tf.config.list_logical_devices("GPU"))
         uses_cudnn = has_cudnn and cell.use_bias and getattr(cell, "reset_after", True)
-        own = self._is_standard and not self.unroll
-        return not own or mask_per_gate or uses_cudnn or self.use_cudnn is True
+        own = self._is_standard and not self.unroll and self.use_cudnn is not True
+        return own and not mask_per_gate and not uses_cudnn
+
+    def _fits(
+        self, sequences: tf.Tensor, states: Sequence[tf.Tensor], mask: tf.Tensor | None
+    ) -> bool:
+        """Returns whether shapes are what our loops take, as far as they are known.
+
+        All else is left to Keras, which broadcasts or raises. What is not known before a graph
+        runs is checked there.
+        """
+        batch, time = sequences.shape[:2]
+        rows = (batch,) if batch is None else (batch, 1)
+
+        def is_among(tensor: tf.Tensor, *shapes: tuple[int | None, ...]) -> bool:
+            shape = tf.TensorShape(tensor.shape)
+            return shape.rank is not None and any(map(shape.is_compatible_with, shapes))
+
+        return (
+            is_among(sequences, (None, None, self.cell.kernel.shape[0]))
+            and len(states) >= len(self.state_size)
+            and all(is_among(state, *((row, self.units) for row in rows)) for state in states)
+            and (
+                mask is None
+                or is_among(mask, *((row, time, *last) for row in rows for last in ((), (1,))))
+            )
+        )
 
     @property
     def _is_standard(self) -> bool:
@@ -238,12 +250,6 @@ class _CompiledLoop(keras.layers.Layer):
             self.cell.activation is keras.activations.tanh
             and self.cell.recurrent_activation is keras.activations.sigmoid
         )
-
-    def _in_order(self, sequences: tf.Tensor) -> tf.Tensor:
-        """Returns `(batch, time, ...)` as `(time, batch, ...)` in the order of the loop."""
-        axes = [1, 0, *range(2, len(sequences.shape))]
-        sequences = tf.transpose(sequences, axes)
-        return tf.reverse(sequences, [0]) if self.go_backwards else sequences
 
     def _outputs(
         self, hidden: tf.Tensor | None, states: Tensors, mask: tf.Tensor | None
@@ -268,10 +274,8 @@ class _CompiledLoop(keras.layers.Layer):
             return weights
         return tf.cast(self.weight_dropout(weights, training=training), weights.dtype)
 
-    def _step_and_weights(
-        self, training: bool = False
-    ) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
-        """Returns the maths of a step, the kernel, the bias and the recurrent weights."""
+    def _loop_weights(self, training: bool = False) -> LoopWeights:
+        """Returns the maths of a step and its weights, in the compute dtype."""
         raise NotImplementedError
 
 
@@ -297,16 +301,15 @@ class LSTM(_CompiledLoop, keras.layers.LSTM):
     """
 
     @property
-    def _kernel_cell(self) -> Literal["lstm", "gru"] | None:
+    def kernel_cell(self) -> Literal["lstm", "gru"] | None:
+        """The compiled kernel that does the same."""
         return "lstm"
 
-    def _step_and_weights(
-        self, training: bool = False
-    ) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
+    def _loop_weights(self, training: bool = False) -> LoopWeights:
         cell = self.cell
         bias = tf.convert_to_tensor(cell.bias) if cell.use_bias else None
-        weights = (self._thinned(tf.convert_to_tensor(cell.recurrent_kernel), training),)
-        return LSTMStep(), tf.convert_to_tensor(cell.kernel), bias, weights
+        recurrent = self._thinned(tf.convert_to_tensor(cell.recurrent_kernel), training)
+        return LoopWeights(LSTMStep(), tf.convert_to_tensor(cell.kernel), bias, (recurrent,))
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -322,77 +325,31 @@ class GRU(_CompiledLoop, keras.layers.GRU):
     """
 
     @property
-    def _kernel_cell(self) -> Literal["lstm", "gru"] | None:
+    def kernel_cell(self) -> Literal["lstm", "gru"] | None:
+        """The compiled kernel that does the same, if there is one."""
         return "gru" if self.cell.reset_after else None
 
-    def _step_and_weights(
-        self, training: bool = False
-    ) -> tuple[Step, tf.Tensor, tf.Tensor | None, Tensors]:
+    def _loop_weights(self, training: bool = False) -> LoopWeights:
         cell, units = self.cell, self.units
         kernel = tf.convert_to_tensor(cell.kernel)
-        recurrent_kernel = self._thinned(tf.convert_to_tensor(cell.recurrent_kernel), training)
+        recurrent = self._thinned(tf.convert_to_tensor(cell.recurrent_kernel), training)
         bias = tf.convert_to_tensor(cell.bias) if cell.use_bias else None
         if not cell.reset_after:
-            weights = tuple(tf.split(recurrent_kernel, [2 * units, units], axis=1))
-            return GRUResetBeforeStep(), kernel, bias, weights
+            weights = tuple(tf.split(recurrent, [2 * units, units], axis=1))
+            return LoopWeights(GRUResetBeforeStep(), kernel, bias, weights)
         if bias is None:
-            return GRUStep(), kernel, None, (recurrent_kernel, tf.zeros(units, kernel.dtype))
-        recurrent_bias, candidate_bias = tf.split(bias[1], [2 * units, units])
-        bias = bias[0] + tf.pad(recurrent_bias, [[0, units]])
-        return GRUStep(), kernel, bias, (recurrent_kernel, candidate_bias)
-
-
-def both_directions(
-    forward: LSTM | GRU,
-    backward: LSTM | GRU,
-    sequences: tf.Tensor,
-    mask: tf.Tensor,
-    training: bool | None = False,
-) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
-    """Runs two layers of one cell over the same input, the second of them from its end.
-
-    Args:
-        forward: Returns its sequence and its states.
-        backward: The same, with `go_backwards`.
-        sequences: `(batch, time, features)`.
-        mask: Booleans, `(batch, time)`; real steps stand before padding.
-        training: Whether dropout is active.
-
-    Returns:
-        The outputs of both, in the order of the input, `(batch, time, 2 * units)`; and the last
-        states of each, `(batch, units)`.
-    """
-    cell = forward.side_by_side_with(backward, bool(training))
-    if cell is None:
-        sequence, *states = forward(sequences, mask=mask, training=training)
-        reverse, *back_states = backward(sequences, mask=mask, training=training)
-        return tf.concat([sequence, tf.reverse(reverse, axis=[1])], -1), states, back_states
-    dtype = forward.compute_dtype
-    sequences = tf.cast(sequences, dtype)
-    weights, back_weights = (layer.kernel_weights(cell, training) for layer in (forward, backward))
-    found = kernel_of_both_directions(cell, sequences, weights, back_weights, mask)
-    sequence, states, back_states = tf.nest.map_structure(lambda part: tf.cast(part, dtype), found)
-    return sequence, list(states), list(back_states)
-
-
-def _project(sequences: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
-    """Multiplies all steps by the kernel at once.
-
-    Args:
-        sequences: `(time, batch, features)`.
-        kernel: `(features, gates * units)`.
-        bias: `(gates * units,)` or `None`.
-
-    Returns:
-        `(time, batch, gates * units)`.
-    """
-    time, batch, features = keras.ops.shape(sequences)
-    projected = tf.matmul(tf.reshape(sequences, (-1, features)), kernel)
-    if bias is not None:
-        projected += bias  # not bias_add: its gradient sums bfloat16 in bfloat16, and sticks at 512
-    return tf.reshape(projected, (time, batch, kernel.shape[-1]))
+            return gru_loop_weights(kernel, recurrent, None, None)
+        return gru_loop_weights(kernel, recurrent, bias[0], bias[1])
 
 
 def _any_so_far(mask: tf.Tensor) -> tf.Tensor:
     """Returns whether a row of the mask, `(batch, time)`, has been true up to each step."""
     return tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
+
+
+def _of_two_axes(mask: tf.Tensor | None) -> tf.Tensor | None:
+    """Returns a mask, `(batch, time)` or `(batch, time, 1)`, as booleans `(batch, time)`."""
+    if mask is None:
+        return None
+    mask = tf.cast(mask, tf.bool)
+    return mask[..., 0] if mask.shape.rank == 3 else mask

@@ -16,6 +16,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from seq2seq.kernels.derivatives import Gradient, differentiable
+from seq2seq.kernels.library import gradients_recorded
 from seq2seq.layers.recurrent_steps import Step, TensorArrays, Tensors
 
 
@@ -39,8 +41,8 @@ def scan(
         mask: Booleans, `(time, batch)`; a row keeps its states where it is false. `None` if no
             step of any row is masked.
         return_sequences: Whether `h` after every step is wanted.
-        training: Whether to save what the gradient needs. Without it the gradient is the same,
-            but derived by TensorFlow at its own speed.
+        training: Whether to save what the gradient needs, if one is recorded. Without it the
+            gradient is the same, but derived by TensorFlow at its own speed.
 
     Returns:
         `h` after every step, `(time, batch, units)`, or `None` if not wanted; and the last states.
@@ -49,8 +51,9 @@ def scan(
         step_mask = None if mask is None else mask[0]
         states, _ = _masked_forward(step, projected[0], states, weights, step_mask)
         return states[0][tf.newaxis] if return_sequences else None, states
-    if training:
-        results = _differentiable_scan(step, mask, return_sequences)(projected, states, weights)
+    if training and gradients_recorded():
+        run = _differentiable_scan(step, mask, len(states), return_sequences)
+        results = run(projected, *states, *weights)
         return (results[0] if return_sequences else None), results[-len(states) :]
     arrays, states = _forward_loop(
         step, projected, states, weights, mask, histories=int(return_sequences), save=False
@@ -84,34 +87,48 @@ def traced_scan(
 
 
 def _differentiable_scan(
-    step: Step, mask: tf.Tensor | None, return_sequences: bool
-) -> Callable[[tf.Tensor, Tensors, Tensors], Tensors]:
+    step: Step, mask: tf.Tensor | None, count: int, return_sequences: bool
+) -> Callable[..., Tensors]:
     """Returns the forward loop as a function whose gradient is the backward loop.
 
-    It takes what is projected, the initial states and the weights, see `scan`, and returns `h`
-    after every step if `return_sequences`, followed by the last states.
+    It takes what is projected, the initial states (`count` of them) and the weights, see `scan`,
+    and returns `h` after every step if `return_sequences`, followed by the last states.
     """
+    constants = () if mask is None else (mask,)
 
-    @tf.custom_gradient
-    def run(projected: tf.Tensor, states: Tensors, weights: Tensors) -> tuple[Tensors, Callable]:
-        count = len(states)
+    def run(projected: tf.Tensor, *operands: tf.Tensor) -> tuple[Tensors, Gradient]:
+        states, weights = operands[:count], operands[count:]
         arrays, last_states = _forward_loop(
             step, projected, states, weights, mask, histories=count, save=True
         )
         h = arrays[0].stack()
 
-        def gradient(*d_results: tf.Tensor) -> tuple[tf.Tensor, Tensors, Tensors]:
+        def gradient(*d_results: tf.Tensor) -> Tensors:
             d_sequence = d_results[0] if return_sequences else None
             d_states, d_preactivations = _backward_loop(
                 step, d_sequence, d_results[-count:], arrays, projected, weights, mask
             )
             previous_h = tf.cast(h[:-1], projected.dtype)
             d_weights = step.weight_gradients(previous_h, arrays[count:], d_preactivations)
-            return d_preactivations[0], d_states, d_weights
+            return d_preactivations[0], *d_states, *d_weights
 
         return ((h[1:], *last_states) if return_sequences else last_states), gradient
 
-    return run
+    def reference(projected: tf.Tensor, *operands: tf.Tensor) -> Tensors:
+        states, weights = operands[:count], operands[count : len(operands) - len(constants)]
+        given_mask = None if mask is None else operands[-1]
+        arrays, last_states = _forward_loop(
+            step,
+            projected,
+            states,
+            weights,
+            given_mask,
+            histories=int(return_sequences),
+            save=False,
+        )
+        return (arrays[0].stack()[1:], *last_states) if return_sequences else last_states
+
+    return differentiable(run, reference, constants)
 
 
 def _forward_loop(

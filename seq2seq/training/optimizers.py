@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.kernels.library import usable
+from seq2seq.kernels.library import available
 from seq2seq.kernels.updates import adam_step, clipping_scale, merged
 
 
@@ -29,7 +29,7 @@ class Adam(keras.optimizers.Adam):
         return (
             not (left_out or self.gradient_accumulation_steps or tf.distribute.has_strategy())
             and all(variable.dtype == "float32" for variable in self._trainable_variables)
-            and usable(tf.float32, training=True)
+            and available(tf.float32)
         )
 
     def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:

@@ -8,7 +8,7 @@
 #include <stdexcept>
 
 #include "product.h"
-#include "tensor.h"
+#include "shapes.h"
 #include "threads.h"
 
 namespace seq2seq {
@@ -51,9 +51,27 @@ struct Step {
   }
 };
 
+// Checks that a gradient is as its variable, or has rows for the slots of the variable's rows.
+void expect_gradient(const Tensor& variable, const Tensor& gradient, const Tensor& slots) {
+  if (is_none(slots, 1)) return expect("gradient", gradient, variable.dims());
+  if (variable.dims().empty()) throw std::invalid_argument("slots: the variable has no rows");
+  const int64_t rows = variable.dim(0);
+  expect("slots", slots, {rows});
+  expect("gradient", gradient, {kAny, variable.size() / rows});
+  const int32_t* slot = slots.data<int32_t>();
+  const int64_t count = gradient.dim(0);
+  if (std::any_of(slot, slot + rows, [&](int32_t row) { return row >= count; })) {
+    throw std::invalid_argument("slots: one is not of the gradient's rows");
+  }
+}
+
 void adam(bool, const Call& call) {
   const Tensor numbers = call.input(0), variable = call.input(1), m = call.input(2),
                v = call.input(3), gradient = call.input(4), slots = call.input(5);
+  expect("numbers", numbers, {5});
+  expect("m", m, variable.dims());
+  expect("v", v, variable.dims());
+  expect_gradient(variable, gradient, slots);
   const float* n = numbers.data<float>();
   const Tensor outputs[] = {call.output(0, variable.dims()), call.output(1, variable.dims()),
                             call.output(2, variable.dims())};
@@ -63,9 +81,6 @@ void adam(bool, const Call& call) {
                   variable.size() >= kStreamed};
   const float* d = gradient.data<float>();
   const int64_t rows = slots.size(), size = variable.size();
-  const bool fits = rows ? rows == variable.dim(0) && rows * gradient.dim(1) == size
-                         : gradient.dims() == variable.dims();
-  if (!fits) throw std::invalid_argument("the gradient has another shape than its variable");
   const int64_t width = rows ? size / rows : kLanes;  // where there are no rows, cut into vectors
   const Pieces pieces(rows ? rows : (size + kLanes - 1) / kLanes,
                       std::max<int64_t>(1, kFloatsInTurn / std::max<int64_t>(1, width)));

@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "elementwise.h"
-#include "tensor.h"
+#include "shapes.h"
 #include "unpacked.h"
 
 namespace seq2seq {
@@ -20,12 +20,15 @@ constexpr int64_t kFew = 8, kShort = 64;
 
 struct Sizes {
   int64_t batch, steps, units, length, value_units;
-  Sizes(const Tensor& query, const Tensor& keys, const Tensor& values)
-      : batch(query.dim(0)),
-        steps(query.dim(1)),
-        units(query.dim(2)),
-        length(keys.dim(1)),
-        value_units(values.dim(2)) {}
+  Sizes(const Tensor& query, const Tensor& keys, const Tensor& values, const Tensor& mask) {
+    expect("query", query, {kAny, kAny, kAny});
+    batch = query.dim(0), steps = query.dim(1), units = query.dim(2);
+    expect("keys", keys, {batch, kAny, units});
+    length = keys.dim(1);
+    expect("values", values, {batch, length, kAny});
+    value_units = values.dim(2);
+    expect("mask", mask, {batch, length});
+  }
   bool are_small() const { return steps <= kFew || (steps <= kShort && length <= kShort); }
 };
 
@@ -110,7 +113,7 @@ struct Source {
 void forward(bool, const Call& call) {
   const Tensor query = call.input(0), keys = call.input(1), values = call.input(2),
                mask = call.input(3);
-  const Sizes of(query, keys, values);
+  const Sizes of(query, keys, values, mask);
   const Tensor context = call.output(0, {of.batch, of.steps, of.value_units});
   const Tensor weights = call.output(1, {of.batch, of.steps, of.length});
   const auto run = [&](auto type) {
@@ -129,7 +132,10 @@ void backward(bool, const Call& call) {
   const Tensor query = call.input(0), keys = call.input(1), values = call.input(2),
                mask = call.input(3), weights = call.input(4), d_context = call.input(5),
                d_weights = call.input(6);
-  const Sizes of(query, keys, values);
+  const Sizes of(query, keys, values, mask);
+  expect("weights", weights, {of.batch, of.steps, of.length});
+  expect("d_context", d_context, {of.batch, of.steps, of.value_units});
+  expect_or_none("d_weights", d_weights, {of.batch, of.steps, of.length});
   const Tensor d_query = call.output(0, query.dims()), d_keys = call.output(1, keys.dims()),
                d_values = call.output(2, values.dims());
   const auto run = [&](auto type) {

@@ -8,7 +8,7 @@
 // of x.
 #include "elementwise.h"
 #include "recurrence.h"
-#include "tensor.h"
+#include "shapes.h"
 
 namespace seq2seq {
 namespace {
@@ -18,11 +18,17 @@ struct Sizes {
   const bool* mask;
 
   Sizes(const Tensor& x, const Tensor& mask, const Tensor& recurrent)
-      : batch(x.dim(0)),
-        time(x.dim(1)),
-        features(x.dim(2)),
-        units(recurrent.dim(0)),
-        mask(mask.data_if_any<bool>()) {}
+      : mask(mask.data_if_any<bool>()) {
+    expect("x", x, {kAny, kAny, kAny});
+    expect("recurrent", recurrent, {kAny, kAny});
+    batch = x.dim(0), time = x.dim(1), features = x.dim(2), units = recurrent.dim(0);
+    expect_or_none("mask", mask, {batch, time});
+  }
+  // Checks the weights of a direction.
+  void expect_weights(int64_t width, const Tensor& kernel, const Tensor& recurrent) const {
+    expect("kernel", kernel, {features, width});
+    expect("recurrent", recurrent, {units, width});
+  }
   Shape shape(int direction) const { return {batch, time, features, units, direction == 1, mask}; }
 };
 
@@ -48,6 +54,10 @@ void forward(bool, const Call& call) {
   std::vector<Tensor> weights, outputs;
   for (int d = 0; d < 2; ++d) {
     for (int i = 0; i < kInputs; ++i) weights.push_back(call.input(2 + d * kInputs + i));
+    const Tensor* of = &weights[d * kInputs];
+    sizes.expect_weights(Cell::kGates * units, of[0], of[1]);
+    expect_or_none("bias", of[2], {Cell::kGates * units});
+    expect_or_none("recurrent_bias", of[3], {Cell::kGates * units});
     const int first = 1 + d * kOutputs;
     outputs.push_back(call.output(first, {batch, time, units}));
     outputs.push_back(call.output(first + 1, {batch, time, Cell::kGates * units}));
@@ -80,12 +90,20 @@ void backward(bool, const Call& call) {
   const Sizes sizes(x, mask, call.input(5));
   const int64_t batch = sizes.batch, time = sizes.time, units = sizes.units;
   const int64_t width = Cell::kGates * units;
+  expect("h", h, {batch, time, 2 * units});
+  expect_or_none("d_h", d_h, {batch, time, 2 * units});
   const Tensor d_x = call.output(0, {batch, time, sizes.features});
   std::vector<Tensor> given, outputs;
   std::vector<float*> gates;
   for (int d = 0; d < 2; ++d) {
     const int in = 4 + d * (kInputs + 1), out = 1 + d * kOutputs;
     for (int i = 0; i < kInputs; ++i) given.push_back(call.input(in + i));
+    const Tensor* of = &given[d * kInputs];
+    sizes.expect_weights(width, of[0], of[1]);
+    expect("second", of[2], {batch, time, units});
+    expect("d_last_h", of[3], {batch, units});
+    expect("d_last_second", of[4], {batch, units});
+    expect("gates", call.input(in + kInputs), {batch, time, width});
     gates.push_back(const_cast<float*>(call.input_data<float>(in + kInputs)));  // read, then written
     outputs.push_back(call.output(out, {sizes.features, width}));
     outputs.push_back(call.output(out + 1, {units, width}));

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tensor.h"
+#include "shapes.h"
 #include "threads.h"
 
 namespace seq2seq {
@@ -32,7 +32,7 @@ float sum_of_squares(const Part& part) {
 }
 
 void clipping_scale(bool, const Call& call) {
-  const float limit = *call.input_data<float>(0);
+  const float limit = scalar<float>("limit", call.input(0));
   std::vector<Part> parts;
   for (int i = 1; i < call.inputs(); ++i) {
     const Tensor gradient = call.input(i);

@@ -9,7 +9,7 @@
 #include <limits>
 #include <vector>
 
-#include "tensor.h"
+#include "shapes.h"
 #include "threads.h"
 
 namespace seq2seq {
@@ -133,10 +133,11 @@ double probabilities_of(const Row& row, const Transitions& t, const int32_t* lab
 
 void run_best_labels(bool, const Call& call) {
   const Tensor logits = call.input(0), given = call.input(1), lengths = call.input(2);
+  expect("logits", logits, {kAny, kAny, kAny});
   const int64_t batch = logits.dim(0), steps = logits.dim(1), labels = logits.dim(2);
-  if (given.dim(0) != labels + 1 || given.dim(1) != labels + 1 || lengths.size() != batch) {
-    throw std::invalid_argument("transitions or lengths do not fit the logits");
-  }
+  expect("transitions", given, {labels + 1, labels + 1});
+  expect("lengths", lengths, {batch});
+  if (labels < 1) throw std::invalid_argument("logits: must be of at least one label");
   const Tensor best = call.output(0, {batch, steps}), scores = call.output(1, {batch}),
                probabilities = call.output(2, {batch, steps}), normalizers = call.output(3, {batch});
   const Transitions transitions(given.data<float>(), labels);

@@ -17,7 +17,7 @@
 #include <string>
 
 #include "product.h"
-#include "tensor.h"
+#include "shapes.h"
 
 namespace seq2seq {
 namespace {
@@ -28,11 +28,12 @@ constexpr int64_t kRowsOfGroup = 32;
 struct Size {
   int64_t rows, dim, classes;
   bool transposed;
-  Size(bool transposed, const Tensor& features, const Tensor& kernel)
-      : rows(features.dim(0)),
-        dim(features.dim(1)),
-        classes(kernel.dim(transposed ? 0 : 1)),
-        transposed(transposed) {}
+  Size(bool transposed, const Tensor& features, const Tensor& kernel) : transposed(transposed) {
+    expect("features", features, {kAny, kAny});
+    rows = features.dim(0), dim = features.dim(1);
+    expect("kernel", kernel, transposed ? Dims{kAny, dim} : Dims{dim, kAny});
+    classes = kernel.dim(transposed ? 0 : 1);
+  }
   int64_t kernel_stride() const { return transposed ? dim : classes; }
 };
 
@@ -147,7 +148,8 @@ void differentiate_pair(float* first, float* second, int64_t classes, const Slop
 struct KeptRows {
   std::vector<int64_t> rows, offsets;
 
-  KeptRows(const Tensor& labels, int64_t classes, int64_t dim) {
+  KeptRows(const Tensor& labels, int64_t of_rows, int64_t classes, int64_t dim) {
+    expect("labels", labels, {of_rows});
     for (int64_t i = 0; i < labels.dim(0); ++i) {
       const int32_t label = labels.data<int32_t>()[i];
       if (label >= classes) {
@@ -178,7 +180,8 @@ void forward(bool transposed, const Call& call) {
   const Tensor features = call.input(0), kernel = call.input(1), bias = call.input(2),
                labels = call.input(3);
   const Size size(transposed, features, kernel);
-  const KeptRows kept(labels, size.classes, size.dim);
+  const KeptRows kept(labels, size.rows, size.classes, size.dim);
+  expect_or_none("bias", bias, {size.classes});
   const Tensor logits = call.output(0, {kept.count(), size.classes});
   const Tensor log_normalizers = call.output(1, {size.rows});
   const Tensor label_logits = call.output(2, {size.rows});
@@ -208,8 +211,12 @@ void forward(bool transposed, const Call& call) {
 
 void diverge(bool, const Call& call) {
   const Tensor logits = call.input(0), labels = call.input(1), log_normalizers = call.input(2);
+  expect("logits", logits, {kAny, kAny});
+  expect("labels", labels, {kAny});
   const int64_t rows = labels.dim(0), classes = logits.dim(1);
-  const KeptRows kept(labels, classes, 0);
+  const KeptRows kept(labels, rows, classes, 0);
+  expect("logits", logits, {kept.count(), classes});
+  expect("log_normalizers", log_normalizers, {rows});
   const Tensor divergences = call.output(0, {rows / 2}), differences = call.output(1, {rows});
   clear(divergences);
   clear(differences);
@@ -234,7 +241,16 @@ void backward(bool transposed, const Call& call) {
                d_log_normalizers = call.input(5), d_label_logits = call.input(6),
                d_means = call.input(7), differences = call.input(8), d_divergences = call.input(9);
   const Size size(transposed, features, kernel);
-  const KeptRows kept(labels, size.classes, size.dim);
+  const KeptRows kept(labels, size.rows, size.classes, size.dim);
+  expect("logits", call.input(3), {kept.count(), size.classes});
+  expect("log_normalizers", log_normalizers, {size.rows});
+  expect("d_log_normalizers", d_log_normalizers, {size.rows});
+  expect("d_label_logits", d_label_logits, {size.rows});
+  expect("d_means", d_means, {size.rows});
+  expect_or_none("d_divergences", d_divergences, {size.rows / 2});
+  const bool are_pairs = d_divergences.size() > 0;
+  are_pairs ? expect("differences", differences, {size.rows})
+            : expect_or_none("differences", differences, {size.rows});
   const Tensor d_features = call.output(0, {size.rows, size.dim});
   const Tensor d_kernel = call.output(1, {kernel.dim(0), kernel.dim(1)});
   const Tensor d_bias = call.output(2, {size.classes});
@@ -243,7 +259,7 @@ void backward(bool transposed, const Call& call) {
   float* d = d_logits.data<float>();
   const Threads::Turn turn(threads());
   if (kept.count() < size.rows) clear(d_features);
-  const int64_t pairs = d_divergences.size() ? kept.pairs(size.rows) : 0;
+  const int64_t pairs = are_pairs ? kept.pairs(size.rows) : 0;
   const auto slopes = [&](int64_t at) {
     return Slopes{log_normalizers.data<float>()[at], d_log_normalizers.data<float>()[at],
                   d_means.data<float>()[at], pairs ? differences.data<float>()[at] : 0};

@@ -5,7 +5,7 @@
 // weights are float32; y may be empty for the gradient without tanh.
 #include "elementwise.h"
 #include "product.h"
-#include "tensor.h"
+#include "shapes.h"
 
 namespace seq2seq {
 namespace {
@@ -15,6 +15,9 @@ constexpr char kTanh[] = "tanh";
 template <typename T>
 void forward_as(bool with_tanh, const Call& call) {
   const Tensor x = call.input(0), kernel = call.input(1), bias = call.input(2);
+  expect("x", x, {kAny, kAny});
+  expect("kernel", kernel, {x.dim(1), kAny});
+  expect("bias", bias, {kernel.dim(1)});
   const int64_t rows = x.dim(0), inputs = x.dim(1), outputs = kernel.dim(1);
   const Tensor y = call.output(0, {rows, outputs});
   const Threads::Turn turn(threads());
@@ -31,7 +34,11 @@ void forward_as(bool with_tanh, const Call& call) {
 template <typename T>
 void backward_as(bool with_tanh, const Call& call) {
   const Tensor x = call.input(0), kernel = call.input(1), y = call.input(2), d_y = call.input(3);
+  expect("x", x, {kAny, kAny});
+  expect("kernel", kernel, {x.dim(1), kAny});
   const int64_t rows = x.dim(0), inputs = x.dim(1), outputs = kernel.dim(1);
+  with_tanh ? expect("y", y, {rows, outputs}) : expect_or_none("y", y, {rows, outputs});
+  expect("d_y", d_y, {rows, outputs});
   const Tensor d_x = call.output(0, {rows, inputs});
   const Tensor d_kernel = call.output(1, {inputs, outputs});
   const Tensor d_bias = call.output(2, {outputs});

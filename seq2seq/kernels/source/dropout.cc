@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tensor.h"
+#include "shapes.h"
 #include "threads.h"
 
 namespace seq2seq {
@@ -36,11 +36,15 @@ void drop(const T* from, T* to, int64_t begin, int64_t end, const uint32_t* seed
 }
 
 void dropout(bool, const Call& call) {
-  const Tensor seed = call.input(1), rate = call.input(2);
+  const Tensor seed = call.input(1);
+  expect("seed", seed, {2});
+  const float share = scalar<float>("rate", call.input(2));
+  if (!(share >= 0 && share < 1)) {
+    throw std::invalid_argument("rate: must be at least 0 and below 1");
+  }
   const void* x = call.input_data<void>(0);
   const std::vector<int64_t> dims = call.input(0).dims();
   const Tensor y = call.output(0, dims, 0);
-  const float share = *rate.data<float>();
   const auto dropped = static_cast<uint32_t>(std::min(share * 4294967296.0, 4294967295.0));
   const int64_t size = y.size(), blocks = (size + kBlock - 1) / kBlock;
   const Threads::Turn turn(threads());

@@ -15,7 +15,8 @@ namespace seq2seq {
 
 struct Quads : Singles {
   static constexpr int kExtra = 2;
-  static constexpr int kHighest = 127, kShift = 128;
+  static constexpr int kHighest = 127;
+  static constexpr uint32_t kShift = 128;
 
   // The words of so many values, and the two more.
   static int64_t packed_depth(int64_t depth) { return (depth + 3) / 4 + kExtra; }
@@ -30,8 +31,8 @@ struct Quads : Singles {
 
   // The product of sums of integers, from the extra words of both operands.
   static Vector finished(Vector sum, float left, const float* right) {
-    const Integers exact = reinterpret_cast<Integers>(sum) -
-                           reinterpret_cast<Integers>(load(right + kTileColumns));
+    const Words exact =
+        reinterpret_cast<Words>(sum) - reinterpret_cast<Words>(load(right + kTileColumns));
     return reinterpret_cast<Vector>(_mm512_cvtepi32_ps(reinterpret_cast<__m512i>(exact))) *
            (left * load(right));
   }
@@ -88,17 +89,17 @@ struct Quads : Singles {
     const float most = highest[0];
     const float scale = most / kHighest, inverse = most > 0 ? kHighest / most : 0;
     auto* bytes = reinterpret_cast<int8_t*>(words);
-    Integers sums{};
+    Words sums{};
     for (int64_t k = 0; k < depth; k += kLanes) {
-      const Integers values = nearest(some(k) * inverse) + (is_left ? kShift : 0);
+      const Words values = nearest(some(k) * inverse) + (is_left ? kShift : 0u);
       if (!is_left) sums += values;
       const int64_t kept = std::min<int64_t>(kLanes, (depth - k + 3) / 4 * 4);
       _mm512_mask_cvtepi32_storeu_epi8(bytes + k, static_cast<__mmask16>((1u << kept) - 1),
                                        reinterpret_cast<__m512i>(values));
     }
-    int32_t total = 0;
+    uint32_t total = 0;
     for (int i = 0; i < kLanes; ++i) total += sums[i];
-    store_extra(words + (depth + 3) / 4, 1, broadcast(scale), Integers{} + kShift * total, 1);
+    store_extra(words + (depth + 3) / 4, 1, broadcast(scale), Words{} + kShift * total, 1);
   }
 
   // Columns of a right operand, at most `kColumnsInTurn`; its words have the rows' `stride`.
@@ -106,7 +107,7 @@ struct Quads : Singles {
                            float* words) {
     constexpr int kVectors = kColumnsInTurn / kLanes;
     Vector highest[kVectors] = {}, inverse[kVectors];
-    Integers sums[kVectors] = {};
+    Words sums[kVectors] = {};
     // Calls `some` with each vector of the columns, where it begins and how many they are.
     const auto each = [&](const auto& some) {
       for (int v = 0; v * kLanes < columns; ++v) {
@@ -123,9 +124,9 @@ struct Quads : Singles {
     });
     for (int64_t k = 0; k < depth; k += 4, words += stride) {
       each([&](int v, int at, int count) {
-        Integers word{};
+        Words word{};
         for (int i = 0; i < std::min<int64_t>(4, depth - k); ++i) {
-          const Integers values = nearest(load(first + (k + i) * stride + at, count) * inverse[v]);
+          const Words values = nearest(load(first + (k + i) * stride + at, count) * inverse[v]);
           sums[v] += values;
           word |= (values & 0xff) << (8 * i);
         }
@@ -144,10 +145,11 @@ struct Quads : Singles {
   static Vector absolute(Vector x) {
     return reinterpret_cast<Vector>(reinterpret_cast<Integers>(x) & 0x7fffffff);
   }
-  static Integers nearest(Vector x) {
-    return reinterpret_cast<Integers>(_mm512_cvtps_epi32(reinterpret_cast<__m512>(x)));
+  // As words, whose sums may wrap around: what is not a number is some integer, too.
+  static Words nearest(Vector x) {
+    return reinterpret_cast<Words>(_mm512_cvtps_epi32(reinterpret_cast<__m512>(x)));
   }
-  static void store_extra(float* words, int64_t stride, Vector scale, Integers shift, int count) {
+  static void store_extra(float* words, int64_t stride, Vector scale, Words shift, int count) {
     store(words, scale, count);
     store(words + stride, reinterpret_cast<Vector>(shift), count);
   }

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "product.h"
-#include "tensor.h"
+#include "shapes.h"
 #include "threads.h"
 
 namespace seq2seq {
@@ -16,6 +16,7 @@ constexpr int64_t kElementsInTurn = 1 << 13;
 template <typename S, typename T>
 void rows_as(const Call& call) {
   const Tensor table = call.input(0), indices = call.input(1);
+  expect("table", table, {kAny, kAny});
   const int64_t count = table.dim(0), width = table.dim(1), size = indices.size();
   const int32_t* at = indices.data_if_any<int32_t>();
   if (std::any_of(at, at + size, [&](int32_t row) { return row < 0 || row >= count; })) {

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <limits>
 
-#include "tensor.h"
+#include "shapes.h"
 #include "threads.h"
 
 namespace seq2seq {
@@ -116,9 +116,16 @@ void top_k(const float* peaks, const float* values, int64_t size, Largest larges
   }
 }
 
+// The dimensions of values, at least one.
+Dims dims_of(const Tensor& values) {
+  Dims dims = values.dims();
+  if (dims.empty()) throw std::invalid_argument("values: must have at least one dimension");
+  return dims;
+}
+
 void run_log_sum_exp(bool, const Call& call) {
   const Tensor values = call.input(0);
-  std::vector<int64_t> dims = values.dims();
+  Dims dims = dims_of(values);
   const int64_t size = dims.back();
   dims.pop_back();
   const Tensor result = call.output(0, dims);
@@ -135,16 +142,15 @@ void run_log_sum_exp(bool, const Call& call) {
 
 void run_top_k(bool, const Call& call) {
   const Tensor values = call.input(0);
-  const int64_t k = *call.input_data<int32_t>(1);
+  const int64_t k = scalar<int32_t>("k", call.input(1));
   const Tensor peaks = call.input(2);
-  std::vector<int64_t> dims = values.dims();
+  Dims dims = dims_of(values);
   const int64_t size = dims.back();
+  dims.back() = blocks_of(size);
+  if (!is_none(peaks, 1)) expect("peaks", peaks, dims);
   if (k < 1 || k > size) throw std::invalid_argument("k must be from 1 to the number of values");
   dims.back() = k;
   const Tensor largest = call.output(0, dims), indices = call.output(1, dims);
-  if (peaks.size() && peaks.size() != largest.size() / k * blocks_of(size)) {
-    throw std::invalid_argument("the peaks are not those of the values");
-  }
   const Threads::Turn turn(threads());
   threads().run(largest.size() / k, [&](int64_t row) {
     const float* of_row = values.data<float>() + row * size;

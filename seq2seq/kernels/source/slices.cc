@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "product.h"
-#include "tensor.h"
+#include "shapes.h"
 #include "threads.h"
 
 namespace seq2seq {
@@ -17,9 +17,12 @@ constexpr int64_t kColumnsInTurn = 64;
 
 void merged_slices(bool, const Call& call) {
   const Tensor slices = call.input(0), indices = call.input(1);
-  const int64_t rows = *call.input_data<int32_t>(2), width = slices.dim(1), count = indices.size();
+  const int64_t rows = scalar<int32_t>("rows", call.input(2));
+  expect("slices", slices, {kAny, kAny});
+  expect("indices", indices, {slices.dim(0)});
+  if (rows < 0) throw std::invalid_argument("rows: must be at least 0");
+  const int64_t width = slices.dim(1), count = indices.size();
   const int32_t* at = indices.data_if_any<int32_t>();
-  if (count != slices.dim(0)) throw std::invalid_argument("each slice needs an index");
   if (std::any_of(at, at + count, [&](int32_t row) { return row < 0 || row >= rows; })) {
     throw std::invalid_argument("an index is not one of the table's rows");
   }

@@ -17,7 +17,7 @@
 #include "halved.h"
 #include "quads.h"
 #include "recurrence.h"
-#include "tensor.h"
+#include "shapes.h"
 
 namespace seq2seq {
 namespace {
@@ -48,16 +48,50 @@ struct Weights {
   float* packed = nullptr;
   Form form = Form::kNone;
 
-  Weights(const Tensor& matrix, bool transposed)
-      : matrix{{matrix.data<float>(), matrix.dim(1)}, transposed},
-        depth(matrix.dim(transposed ? 1 : 0)),
-        columns(matrix.dim(transposed ? 0 : 1)) {}
+  Weights(const Tensor& matrix, bool transposed) {
+    expect("matrix", matrix, {kAny, kAny});
+    this->matrix = {{matrix.data<float>(), matrix.dim(1)}, transposed};
+    depth = matrix.dim(transposed ? 1 : 0);
+    columns = matrix.dim(transposed ? 0 : 1);
+  }
 
-  Weights(const Tensor& matrix, bool transposed, const Tensor& packed)
+  Weights(const Tensor& matrix, bool transposed, const Tensor& packed, int gates = 1)
       : Weights(matrix, transposed) {
+    expect("packed", packed, {kAny});
     if (packed.size() == 0) return;
     this->packed = packed.data<float>();
     form = packed.data<Form>()[packed.size() - 1];
+    if (!is_read(form)) {
+      form = Form::kNone;
+    } else if (packed.size() - 1 != words(form, gates)) {
+      throw std::invalid_argument("packed: is not a packed form of its matrix");
+    }
+  }
+
+  // Whether products read a form; one for rows of the other type they do not.
+  static bool is_read(Form form) {
+#ifdef SEQ2SEQ_QUADS
+    if (form == Form::kPanelsOfQuads) return true;
+#endif
+    return form == Form::kHalves || form == kPanels;
+  }
+
+  void expect_operands(const Tensor& x, const Tensor& bias) const {
+    expect("x", x, {kAny, depth});
+    expect_or_none("bias", bias, {columns});
+  }
+
+  // How many words a form has, without the last one; -1 if there is no such form of this matrix.
+  int64_t words(Form form, int gates) const {
+    if (form == Form::kHalves) return Halved::fits(depth, columns) ? depth * columns / 2 : -1;
+    const int64_t panels = UnitBlocks(columns / gates).count * gates;
+    if (form == kPanels) return PackedMatrix<Words>::size(Words::packed_depth(depth), panels);
+#ifdef SEQ2SEQ_QUADS
+    if (form == Form::kPanelsOfQuads && Quads::fit(depth)) {
+      return PackedMatrix<Quads>::size(Quads::packed_depth(depth), panels);
+    }
+#endif
+    return -1;
   }
 
   // Calls `use` with the words of the panels; returns whether there are any.
@@ -121,14 +155,19 @@ PackedMatrix<Words> new_panels(const Call& call, Weights<T>& weights, int gates,
 template <typename T>
 void pack_as(bool transposed, const Call& call) {
   const Tensor matrix = call.input(1);
-  const int64_t rows = *call.input_data<int32_t>(2);
-  const int gates = *call.input_data<int32_t>(3);
+  const int64_t rows = scalar<int32_t>("rows", call.input(2));
+  const int gates = scalar<int32_t>("gates", call.input(3));
+  const bool eight_bits = scalar<bool>("eight_bits", call.input(4));
   Weights<T> weights(matrix, transposed);
+  if (rows < 0) throw std::invalid_argument("rows: must be at least 0");
+  if (gates < 1 || weights.columns % gates) {
+    throw std::invalid_argument("gates: the matrix' columns must fall into so many parts");
+  }
   using Words = typename Weights<T>::Words;
   const int64_t depth = weights.depth, columns = weights.columns;
   const Threads::Turn turn(threads());
 #ifdef SEQ2SEQ_QUADS
-  if (*call.input_data<bool>(4) && Quads::fit(depth)) {
+  if (eight_bits && Quads::fit(depth)) {
     const Buffer words(Quads::packed_depth(depth) * columns);
     const Operand<float> quads = Quads::right(threads(), weights.matrix, depth, columns, words);
     return new_panels<Quads>(call, weights, gates, Form::kPanelsOfQuads).pack(threads(), quads);
@@ -188,6 +227,7 @@ void dense_as(bool transposed, const Call& call) {
   const Tensor x = call.input(0), matrix = call.input(1), packed = call.input(2),
                bias = call.input(3);
   const Weights<T> weights(matrix, transposed, packed);
+  weights.expect_operands(x, bias);
   const Tensor y = call.output(0, {x.dim(0), weights.columns});
   const Threads::Turn turn(threads());
   multiply_packed(x, weights, optional(bias), y.data<float>());
@@ -198,6 +238,7 @@ void tanh_dense_as(const Call& call) {
   const Tensor x = call.input(0), matrix = call.input(1), packed = call.input(2),
                bias = call.input(3);
   const Weights<T> weights(matrix, false, packed);
+  weights.expect_operands(x, bias);
   const Tensor y = call.output(0, {x.dim(0), weights.columns});
   const Threads::Turn turn(threads());
   const Buffer sums(y.size());
@@ -304,12 +345,21 @@ void step(bool, const Call& call) {
   const Tensor x = call.input(0), h_before = call.input(1), second_before = call.input(2),
                kernel = call.input(3), recurrent = call.input(4), packed_kernel = call.input(5),
                packed_recurrent = call.input(6), bias = call.input(7), recurrent_bias = call.input(8);
-  const Tensor h = call.output(0, h_before.dims()), second = call.output(1, h_before.dims());
+  expect("x", x, {kAny, kAny});
+  expect("recurrent", recurrent, {kAny, kAny});
+  const int64_t rows = x.dim(0), units = recurrent.dim(0), width = Cell::kGates * units;
+  expect("kernel", kernel, {x.dim(1), width});
+  expect("recurrent", recurrent, {units, width});
+  expect("h_before", h_before, {rows, units});
+  expect("second_before", second_before, {rows, units});
+  expect_or_none("bias", bias, {width});
+  expect_or_none("recurrent_bias", recurrent_bias, {width});
+  const Tensor h = call.output(0, {rows, units}), second = call.output(1, {rows, units});
   const Threads::Turn turn(threads());
   const auto run = [&](auto type) {
     using T = decltype(type);
-    Step<Cell, T>{{kernel, false, packed_kernel},
-                  {recurrent, false, packed_recurrent},
+    Step<Cell, T>{{kernel, false, packed_kernel, Cell::kGates},
+                  {recurrent, false, packed_recurrent, Cell::kGates},
                   const_cast<float*>(optional(bias)),
                   const_cast<float*>(optional(recurrent_bias)),
                   x.data<T>(),
@@ -317,7 +367,7 @@ void step(bool, const Call& call) {
                   second_before.data<T>(),
                   h.data<T>(),
                   second.data<T>(),
-                  x.dim(0)}
+                  rows}
         .run(threads());
   };
   call.takes_bfloat16() ? run(BFloat16{}) : run(float{});

@@ -8,6 +8,7 @@
 #include <exception>
 #include <initializer_list>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -26,8 +27,15 @@ using Status = std::unique_ptr<TF_Status, StatusDeleter>;
 
 inline Status new_status() { return Status(TF_NewStatus()); }
 
+// What TensorFlow itself refused.
+struct Refusal : std::runtime_error {
+  TF_Code code;
+  explicit Refusal(const Status& status)
+      : std::runtime_error(TF_Message(status.get())), code(TF_GetCode(status.get())) {}
+};
+
 inline void check(const Status& status) {
-  if (TF_GetCode(status.get()) != TF_OK) throw std::runtime_error(TF_Message(status.get()));
+  if (TF_GetCode(status.get()) != TF_OK) throw Refusal(status);
 }
 
 class Tensor {
@@ -119,15 +127,25 @@ void* create_kernel(TF_OpKernelConstruction* construction) {
 
 inline void delete_kernel(void* value) { delete static_cast<unsigned char*>(value); }
 
+inline void fail(TF_OpKernelContext* context, TF_Code code, const std::exception& error) {
+  const Status status = new_status();
+  TF_SetStatus(status.get(), code, error.what());
+  TF_OpKernelContext_Failure(context, status.get());
+}
+
 // Runs a kernel, `(flag, call)`; what it throws becomes TensorFlow's error.
 template <void (*kernel)(bool, const Call&)>
 void run_kernel(void* value, TF_OpKernelContext* context) {
   try {
     kernel(*static_cast<unsigned char*>(value) != 0, Call(context));
+  } catch (const std::logic_error& error) {
+    fail(context, TF_INVALID_ARGUMENT, error);
+  } catch (const std::bad_alloc& error) {
+    fail(context, TF_RESOURCE_EXHAUSTED, error);
+  } catch (const Refusal& error) {
+    fail(context, error.code, error);
   } catch (const std::exception& error) {
-    const Status status = new_status();
-    TF_SetStatus(status.get(), TF_INTERNAL, error.what());
-    TF_OpKernelContext_Failure(context, status.get());
+    fail(context, TF_INTERNAL, error);
   }
 }
 

@@ -190,7 +190,7 @@ inline Vector exp(Vector x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.f;
-  const Integers power = (reinterpret_cast<Integers>(shifted) << 23) + (127 << 23);
+  const Words power = (reinterpret_cast<Words>(shifted) << 23) + (127u << 23);
   return p * reinterpret_cast<Vector>(power);
 }
 
