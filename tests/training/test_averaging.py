@@ -50,13 +50,13 @@ class Follow(keras.callbacks.Callback):
 
 def test_the_average_is_validated_scored_and_kept(tmp_path):
     follow, scored = Follow(), []
-    options = {"epochs": 10, "validation_scores": True, "monitor": "val_seen", "mode": "max"}
+    options = {"epochs": 10, "validation_scores": True, "monitor": "val_score", "mode": "max"}
     model = regression_model()
     start = weights(model)[:4]
     fit(
         tmp_path,
         model,
-        score=lambda: scored.append(1) or {"seen": len(scored)},
+        score=lambda: scored.append(1) or {"score": len(scored)},
         averaging=0.9,
         callbacks={"follow": follow},
         **options,
