@@ -74,7 +74,7 @@ class WeightedModel(keras.Model):
         inputs, labels, weights = data
         with graphs_stay_here():
             outputs = self(inputs, training=False)
-        losses = self.element_loss(labels, outputs, weights)
+            losses = self.element_loss(labels, outputs, weights)
         return self._record(losses.reported, weights)
 
     def _record(self, losses: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
