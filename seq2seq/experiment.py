@@ -21,6 +21,7 @@ from seq2seq.kernels.library import leave_threads_to_kernels
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.files import save_figure
 from seq2seq.report import print_report
+from seq2seq.run_folder import LOCK
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.model_folder import build_task, precision, save_model_folder
 from seq2seq.tasks.run_callback import RunCallback
@@ -174,7 +175,7 @@ def tracked(
         status = "KILLED"
         raise
     finally:
-        tracker.log_folder(run_folder, ignore=["checkpoints/*"])
+        tracker.log_folder(run_folder, ignore=["checkpoints/*", LOCK])
         tracker.finish(status)
 
 
