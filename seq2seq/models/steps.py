@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.step_loop import scan
 from seq2seq.models.cells import STATE_FIELDS
 from seq2seq.models.classifier import Classifier
@@ -40,7 +41,7 @@ def step_model(model: Any) -> keras.Model:
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class EncoderSteps(keras.layers.Layer):
+class EncoderSteps(ConfiguredLayer):
     """An encoder that goes on from given states; the layers are the encoder's own.
 
     Args:
@@ -81,7 +82,7 @@ class EncoderSteps(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class RunningPooling(keras.layers.Layer):
+class RunningPooling(ConfiguredLayer):
     """What pooling gives after each step: of that step and all before it.
 
     Args:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.crf import CRF, constrained
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.embedding import Embedding
@@ -19,7 +20,7 @@ Output = Literal["softmax", "constrained_softmax", "crf"]
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class Respelled(keras.layers.Layer):
+class Respelled(ConfiguredLayer):
     """Gives each token the vector of its spelling."""
 
     def call(self, vectors: tf.Tensor, spelling: tf.Tensor) -> tf.Tensor:
@@ -188,7 +189,7 @@ class Tagger:
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class LegalPaths(keras.layers.Layer):
+class LegalPaths(ConfiguredLayer):
     """Turns logits into log-probabilities, beside transitions that only forbid.
 
     Args:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from seq2seq.layers.bridge import Bridge, StateSpec
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.copying import CopyGate, CopyMixture
 from seq2seq.layers.coverage import CoverageLoss
 from seq2seq.layers.dense import Dense, ReversibleEmbedding
@@ -23,7 +24,7 @@ Embeddings = Literal["separate", "tied", "shared"]
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class ReverseSource(keras.layers.Layer):
+class ReverseSource(ConfiguredLayer):
     """Turns the real steps of each row round and leaves its padding where it is."""
 
     def call(self, sequences: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
