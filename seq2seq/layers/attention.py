@@ -42,6 +42,12 @@ class PrepareMemory(ConfiguredLayer):
         super().__init__(**kwargs)
         self.keys, self.values = keys, values
 
+    def build(self, outputs_shape: Any, lengths_shape: Any) -> None:
+        """Builds the projections."""
+        for projection in (self.keys, self.values):
+            if not projection.built:
+                projection.build(outputs_shape)
+
     def call(self, outputs: tf.Tensor, lengths: tf.Tensor) -> Memory:
         """See `Attention.prepare`."""
         mask = tf.sequence_mask(lengths, tf.shape(outputs)[1])
@@ -358,6 +364,6 @@ class LocationAwareAttention(ScoredAttention):
             positive(name, value)
         keys = None if memory is None else memory.keys
         with default_policy(kwargs.get("dtype")):
-            score = AdditiveScore(units, keys=keys)
             location = Location(units, filters, width, name="location")
+            score = AdditiveScore(units, keys=keys)
         super().__init__(score, history=location, memory=memory, **kwargs)

@@ -19,6 +19,7 @@ from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder, named_states
+from seq2seq.models.nested_model import NestedModel
 
 Embeddings = Literal["separate", "tied", "shared"]
 
@@ -228,8 +229,8 @@ class Translator:
         if memory:
             encoded["memory"], step["memory"] = memory, given_memory
             self.alignment_model = keras.Model(both, decoded["alignments"], name="alignment")
-        self.encoder_model = keras.Model(read, encoded, name="encoder")
-        self.decoder_model = keras.Model(step, stepped, name="decoder")
+        self.encoder_model = NestedModel(read, encoded, name="encoder")
+        self.decoder_model = NestedModel(step, stepped, name="decoder")
 
     def _encode(self, source: Any, source_length: Any) -> tuple[Any, Any, Any, Any]:
         read = self.word_dropout(source)
