@@ -46,7 +46,8 @@ class PredictedWindow(ConfiguredLayer):
         Returns:
             The distance of each source position from it, float32 `(batch, steps, source_length)`.
         """
-        dtype = state_dtype(tf.as_dtype(self.compute_dtype))  # positions beyond 256 do not fit into bfloat16
+        # Positions beyond 256 do not fit into bfloat16.
+        dtype = state_dtype(tf.as_dtype(self.compute_dtype))
         v = tf.cast(self.v, dtype)
         share = tf.sigmoid(tf.tensordot(tf.cast(self.hidden(query), dtype), v, axes=1))
         lengths = tf.reduce_sum(tf.cast(mask, dtype), axis=1, keepdims=True)

@@ -1,7 +1,7 @@
 """Layers whose configuration is what they were made with."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any, Self
@@ -24,8 +24,7 @@ class ConfiguredLayer(keras.layers.Layer):
         with suppress(TypeError):  # the constructor says better what is wrong
             bound = signature.bind(layer, *args, **kwargs)
             bound.apply_defaults()
-            names = constructor_arguments(cls)
-            given = {name: bound.arguments[name] for name in names}
+            given = {name: bound.arguments[name] for name in _own_arguments(cls.__init__)}
             object.__setattr__(layer, "_arguments", MappingProxyType(given))
         return layer
 
@@ -51,18 +50,18 @@ class ConfiguredLayer(keras.layers.Layer):
         """Makes the layer from its configuration."""
         own = {
             name: keras.saving.deserialize_keras_object(config[name])
-            for name in constructor_arguments(cls)
+            for name in _own_arguments(cls.__init__)
             if name in config
         }
         return super().from_config({**config, **own})
 
 
-def constructor_arguments(kind: type) -> list[str]:
+def _own_arguments(constructor: Callable[..., None]) -> list[str]:
     """Returns the names of a constructor's arguments, without those of every Keras layer."""
-    every, own = (
-        inspect.signature(each.__init__).parameters for each in (keras.layers.Layer, kind)
-    )
-    return [name for name in own if name not in every]
+    of_every_layer = inspect.signature(keras.layers.Layer.__init__).parameters
+    return [
+        name for name in inspect.signature(constructor).parameters if name not in of_every_layer
+    ]
 
 
 @contextmanager

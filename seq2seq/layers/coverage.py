@@ -49,9 +49,7 @@ class Coverage(History):
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
-        self.projection = Dense(
-            units, use_bias=False, dtype=self.dtype_policy, name="projection"
-        )
+        self.projection = Dense(units, use_bias=False, dtype=self.dtype_policy, name="projection")
 
     def next(self, carried: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """See `History.next`."""

@@ -79,8 +79,11 @@ class Decoder(ConfiguredLayer):
                 recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")
                 for layer in range(layers)
             ]
-            made = attention is None or isinstance(attention, Attention)
-            self.attention = attention if made else attention(units)
+            self.attention: Attention | None = (
+                attention
+                if attention is None or isinstance(attention, Attention)
+                else attention(units)
+            )
             # What makes the attention's outputs the decoder's.
             self.attentional = (
                 Dense(units, activation="tanh", use_bias=False, name="attentional")

@@ -89,8 +89,8 @@ class Tagger:
     ) -> None:
         if output not in ("softmax", "constrained_softmax", "crf"):
             raise ValueError(f"output: must be softmax, constrained_softmax or crf, got {output!r}")
-        words, characters, columns, vectors = (
-            sizes[name] for name in ("words", "characters", "columns", "vectors")
+        characters, columns, vectors = (
+            sizes[name] for name in ("characters", "columns", "vectors")
         )
         if embedding_dim == 0 and vectors is None:
             raise ValueError("embedding_dim: 0 needs pretrained vectors (tokenizer.vectors)")
@@ -112,7 +112,13 @@ class Tagger:
         self._connect(labels)
 
     def set_vectors(self, vectors: np.ndarray) -> None:
-        """Puts pretrained vectors, `(rows, width)`, in their place."""
+        """Puts pretrained vectors, `(rows, width)`, in their place.
+
+        Raises:
+            ValueError: If there is no place for them.
+        """
+        if self.vector_embedding is None:
+            raise ValueError("vectors: this tagger was made without pretrained vectors")
         self.vector_embedding.set_weights([vectors])
 
     def _make_inputs(

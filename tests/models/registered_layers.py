@@ -1,7 +1,8 @@
 """One instance and one input of each class that is registered with Keras."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -71,12 +72,13 @@ def ends(directions: tuple[str, ...], units: int) -> list[dict[str, Any]]:
     ]
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True)
+class Case:
     """How a layer is made, from its dtype alone, and what it is called with, by name."""
 
     make: Callable[..., keras.layers.Layer]
     inputs: dict[str, Any]
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def decoder(**options: Any) -> Callable[..., Decoder]:
@@ -135,9 +137,7 @@ CASES: dict[str, Case] = {
     ),
     "CharacterLSTM": Case(lambda **o: CharacterLSTM(IDS, 3, 5, 0.1, **o), SPELLED),
     "CharacterCNN": Case(lambda **o: CharacterCNN(IDS, 3, 5, 3, 0.1, **o), SPELLED),
-    "Respelled": Case(
-        Respelled, {"vectors": floats(IDS, WIDTH), "spelling": ids(ROWS, STEPS)}
-    ),
+    "Respelled": Case(Respelled, {"vectors": floats(IDS, WIDTH), "spelling": ids(ROWS, STEPS)}),
     "LastPooling": Case(lambda **o: LastPooling(bidirectional=True, **o), TEXT),
     "MeanPooling": Case(MeanPooling, TEXT),
     "MaxPooling": Case(MaxPooling, TEXT),
