@@ -37,6 +37,9 @@ class Session:
         beginning: What each source reads before its first piece, such as a start token.
         batch_size: The most sources in one batch.
 
+    Raises:
+        UserError: If the model is no such model, saying what it lacks.
+
     Example:
         >>> session = Session.load("outputs/generation/tiny_shakespeare/2026-11-22_09-00-00")
         >>> first = session.feed({"ann": [301, 270], "bob": [281]})
@@ -51,7 +54,7 @@ class Session:
     ) -> None:
         self.step_model, self.batch_size = step_model, batch_size
         self._beginning = list(beginning)
-        inputs, outputs = dict(step_model.input), dict(step_model.output)
+        inputs, outputs = _inputs_and_outputs(step_model)
         states = inputs.pop("states")
         del inputs["length"], outputs["states"]
         (self._read_name, read), (self._output_name, _) = *inputs.items(), *outputs.items()
@@ -104,10 +107,16 @@ class Session:
 
         Returns:
             By source, the model's output after each step, `(steps, ...)`.
+
+        Raises:
+            UserError: If a piece is something else.
         """
         rows = {source: self._row(source) for source in pieces}
         found: dict[str, np.ndarray] = {}
-        order = sorted(pieces, key=lambda source: (len(pieces[source]), rows[source]))
+        try:
+            order = sorted(pieces, key=lambda source: (len(pieces[source]), rows[source]))
+        except TypeError as error:
+            raise self._no_piece(error) from error
         for first in range(0, len(order), self.batch_size):
             chosen = order[first : first + self.batch_size]
             outputs = self._feed_batch(
@@ -128,7 +137,10 @@ class Session:
             values[fresh, step] = value
         steps = np.arange(values.shape[1])
         arrived = (steps >= skipped[:, np.newaxis]) & (steps < lengths[:, np.newaxis])
-        values[arrived] = np.concatenate([np.reshape(piece, (-1, *shape)) for piece in pieces])
+        try:
+            values[arrived] = np.concatenate([np.reshape(piece, (-1, *shape)) for piece in pieces])
+        except (TypeError, ValueError) as error:
+            raise self._no_piece(error) from error
         outputs, after = self._step(values, lengths.astype(np.int32), self._gathered(rows, fresh))
         for table, new in zip(self._tables, after, strict=True):
             table[rows] = new
@@ -138,6 +150,11 @@ class Session:
             output[skip:length]
             for output, skip, length in zip(outputs, skipped, lengths, strict=True)
         ]
+
+    def _no_piece(self, error: Exception) -> UserError:
+        shape = self._step.input_signature[0].shape[2:]
+        wanted = f"rows of {shape[0]} numbers" if shape else "one number for each step"
+        return UserError(f"a piece is not {wanted}, {self._dtype}: {error}")
 
     def _gathered(self, rows: np.ndarray, fresh: np.ndarray) -> list[np.ndarray]:
         states = [table[rows] for table in self._tables]
@@ -241,3 +258,44 @@ class Session:
         self._tables = [np.concatenate([t, np.zeros_like(t)]) for t in self._tables]
         self._fresh = np.concatenate([self._fresh, np.ones(capacity, bool)])
         self._free = list(range(2 * capacity - 1, capacity - 1, -1))
+
+
+def _inputs_and_outputs(step_model: keras.Model) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns a step model's symbolic inputs and outputs by name.
+
+    Raises:
+        UserError: If a session cannot go on with it.
+    """
+
+    def refused(reason: str) -> UserError:
+        name = getattr(step_model, "name", step_model)
+        return UserError(
+            f"a session cannot use the model {name!r} ({type(step_model).__name__}): {reason}. It "
+            "needs a functional Keras model of {'states', 'length', what is read} -> {'states', "
+            "what is predicted}, as seq2seq.models.steps.step_model makes it; docs/state.md builds "
+            "one of one's own layers"
+        )
+
+    if not isinstance(step_model, keras.Model):
+        raise refused("it is no Keras model")
+    try:
+        ends = {"inputs": step_model.input, "outputs": step_model.output}
+    except (AttributeError, ValueError) as error:
+        raise refused("it is not functional, so what it carries cannot be seen") from error
+    for side, needed in (("inputs", ["states", "length"]), ("outputs", ["states"])):
+        if not isinstance(ends[side], dict):
+            raise refused(f"its {side} are no dict")
+        missing = [name for name in needed if name not in ends[side]]
+        if missing:
+            raise refused(f"it has no {missing[0]!r} among its {side} ({', '.join(ends[side])})")
+        if len(ends[side]) != len(needed) + 1:
+            raise refused(f"it has not one more of its {side} beside {' and '.join(needed)}")
+    before, after = (_shapes(end["states"]) for end in ends.values())
+    if before != after:
+        raise refused(f"its states come in as {before} and go out as {after}")
+    return dict(ends["inputs"]), dict(ends["outputs"])
+
+
+def _shapes(states: Any) -> Any:
+    """Returns the shapes of a nest of states, a row of each, in a nest of the same structure."""
+    return keras.tree.map_structure(lambda state: list(state.shape[1:]), states)

@@ -16,6 +16,7 @@ from seq2seq.kernels.steps import steps_usable
 from seq2seq.layers.attention_scores import AdditiveScore, DotScore, Score
 from seq2seq.layers.attention_window import PredictedWindow
 from seq2seq.layers.checks import positive
+from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.coverage import Coverage, History, Location
 from seq2seq.layers.recurrent_steps import state_dtype
 from seq2seq.layers.step_loop import scan
@@ -29,7 +30,7 @@ AttentionState = dict[str, tf.Tensor]
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class PrepareMemory(keras.layers.Layer):
+class PrepareMemory(ConfiguredLayer):
     """Projects encoder outputs, once a source.
 
     Args:
@@ -41,25 +42,42 @@ class PrepareMemory(keras.layers.Layer):
         super().__init__(**kwargs)
         self.keys, self.values = keys, values
 
+    def build(self, outputs_shape: Any, lengths_shape: Any) -> None:
+        """Builds the projections."""
+        for projection in (self.keys, self.values):
+            if not projection.built:
+                projection.build(outputs_shape)
+
     def call(self, outputs: tf.Tensor, lengths: tf.Tensor) -> Memory:
         """See `Attention.prepare`."""
         mask = tf.sequence_mask(lengths, tf.shape(outputs)[1])
         return {"keys": self.keys(outputs), "values": self.values(outputs), "mask": mask}
 
 
-class Attention(keras.layers.Layer):
+class Attention(ConfiguredLayer):
     """Base class: averages the values of the source by weights that depend on a query.
 
     Args:
         keys: Maps encoder outputs to keys.
         values: Maps encoder outputs to values; by default they are the values.
+        memory: Both, where they are there already, as in a model that is loaded.
     """
 
     def __init__(
-        self, keys: keras.layers.Layer, values: keras.layers.Layer | None = None, **kwargs: Any
+        self,
+        keys: keras.layers.Layer,
+        values: keras.layers.Layer | None = None,
+        memory: PrepareMemory | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # what is carried stays float32
-        self.memory = PrepareMemory(keys, values or keras.layers.Identity(), name="memory")
+        with default_policy(self.dtype_policy):
+            values = values or keras.layers.Identity()
+            self.memory = memory or PrepareMemory(keys, values, name="memory")
+
+    def arguments(self) -> dict[str, Any]:
+        """See `ConfiguredLayer.arguments`; a decoder's model has the memory as a layer, too."""
+        return {**super().arguments(), "memory": self.memory}
 
     def prepare(self, outputs: tf.Tensor, lengths: tf.Tensor) -> Memory:
         """Makes the memory of a batch, once a source.
@@ -73,6 +91,11 @@ class Attention(keras.layers.Layer):
             The memory.
         """
         return self.memory(outputs, lengths)
+
+    def in_compute_dtype(self, query: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, Memory]:
+        """Casts what is multiplied, as Keras' autocast would; what is carried stays as it is."""
+        cast = {name: tf.cast(memory[name], self.compute_dtype) for name in ("keys", "values")}
+        return tf.cast(query, self.compute_dtype), {**memory, **cast}
 
     def initial_state(self, memory: Memory) -> AttentionState:
         """Returns the state before the first step."""
@@ -174,12 +197,13 @@ class ScoredAttention(Attention):
         training: bool | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
         """See `Attention.call`."""
+        query, memory = self.in_compute_dtype(query, memory)
         one_step = query.shape[1] == 1
         if one_step:
             query = side_by_side(query, memory)
         dtype = query.dtype
         if self._is_dot and (steps_usable(dtype) or usable(dtype, bool(training))):
-            keys, values = (tf.cast(memory[name], dtype) for name in ("keys", "values"))
+            keys, values = memory["keys"], memory["values"]
             found = dot_attention(self.score.scaled(query, keys), keys, values, memory["mask"])
             context, weights = map(row_by_row, found) if one_step else found
             return context, weights, state
@@ -238,6 +262,7 @@ class LuongAttention(ScoredAttention):
             root of the width) or `concat` (Bahdanau's, but as wide as the decoder).
         window: For local attention (local-p): how far a step looks to each side of the position
             that it predicts. By default it looks at the whole source.
+        memory: See `Attention`.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -250,12 +275,24 @@ class LuongAttention(ScoredAttention):
     """
 
     def __init__(
-        self, query_units: int, score: str = "general", window: int | None = None, **kwargs: Any
+        self,
+        query_units: int,
+        score: str = "general",
+        window: int | None = None,
+        memory: PrepareMemory | None = None,
+        **kwargs: Any,
     ) -> None:
         if score not in ("general", "dot", "scaled_dot", "concat"):
             raise ValueError(f"score: must be general, dot, scaled_dot or concat, got {score!r}")
-        made = AdditiveScore(query_units) if score == "concat" else DotScore(query_units, score)
-        super().__init__(made, make_window(query_units, window), **kwargs)
+        keys = None if memory is None else memory.keys
+        with default_policy(kwargs.get("dtype")):
+            made = (
+                AdditiveScore(query_units, keys=keys)
+                if score == "concat"
+                else DotScore(query_units, score, keys)
+            )
+            seen = make_window(query_units, window)
+        super().__init__(made, seen, memory=memory, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -270,6 +307,7 @@ class BahdanauAttention(ScoredAttention):
         coverage: Whether the score also sees how much each position has been attended to
             (See et al., 2017, https://arxiv.org/abs/1704.04368).
         window: As in `LuongAttention`.
+        memory: See `Attention`.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -282,16 +320,17 @@ class BahdanauAttention(ScoredAttention):
         normalize: bool = False,
         coverage: bool = False,
         window: int | None = None,
+        memory: PrepareMemory | None = None,
         **kwargs: Any,
     ) -> None:
         units = query_units if units is None else units
         positive("units", units)
-        super().__init__(
-            AdditiveScore(units, normalize),
-            make_window(query_units, window),
-            Coverage(units, name="coverage") if coverage else None,
-            **kwargs,
-        )
+        keys = None if memory is None else memory.keys
+        with default_policy(kwargs.get("dtype")):
+            score = AdditiveScore(units, normalize, keys)
+            seen = make_window(query_units, window)
+            history = Coverage(units, name="coverage") if coverage else None
+        super().__init__(score, seen, history, memory=memory, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -305,6 +344,7 @@ class LocationAwareAttention(ScoredAttention):
         units: Width of queries and keys; by default that of the decoder.
         filters: Number of filters over the weights of the step before.
         width: Source positions that a filter sees.
+        memory: See `Attention`.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -316,10 +356,14 @@ class LocationAwareAttention(ScoredAttention):
         units: int | None = None,
         filters: int = 10,
         width: int = 11,
+        memory: PrepareMemory | None = None,
         **kwargs: Any,
     ) -> None:
         units = query_units if units is None else units
         for name, value in (("units", units), ("filters", filters), ("width", width)):
             positive(name, value)
-        location = Location(units, filters, width, name="location")
-        super().__init__(AdditiveScore(units), history=location, **kwargs)
+        keys = None if memory is None else memory.keys
+        with default_policy(kwargs.get("dtype")):
+            location = Location(units, filters, width, name="location")
+            score = AdditiveScore(units, keys=keys)
+        super().__init__(score, history=location, memory=memory, **kwargs)

@@ -5,10 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 
 
-class Score(keras.layers.Layer):
+class Score(ConfiguredLayer):
     """A score of queries and keys.
 
     Attributes:
@@ -46,17 +47,25 @@ class DotScore(Score):
     Args:
         query_units: Units of the decoder.
         kind: `general`, `dot` or `scaled_dot`, see `LuongAttention`.
+        keys: The key projection; by default it is made here.
     """
 
-    def __init__(self, query_units: int, kind: str = "general", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        query_units: int,
+        kind: str = "general",
+        keys: keras.layers.Layer | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.kind = kind
-        self.query_projection = keras.layers.Identity(name="query")
-        self.key_projection = (
-            Dense(query_units, use_bias=False, name="keys")
-            if kind == "general"
-            else keras.layers.Identity(name="keys")
-        )
+        with default_policy(self.dtype_policy):
+            self.query_projection = keras.layers.Identity(name="query")
+            self.key_projection = keys or (
+                Dense(query_units, use_bias=False, name="keys")
+                if kind == "general"
+                else keras.layers.Identity(name="keys")
+            )
 
     def call(
         self, query: tf.Tensor, keys: tf.Tensor, features: tf.Tensor | None = None
@@ -88,13 +97,21 @@ class AdditiveScore(Score):
     Args:
         units: Width of queries and keys.
         normalize: Whether `v` is a direction and a learnt length.
+        keys: The key projection; by default it is made here.
     """
 
-    def __init__(self, units: int, normalize: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        units: int,
+        normalize: bool = False,
+        keys: keras.layers.Layer | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.units, self.normalize = units, normalize
-        self.query_projection = Dense(units, use_bias=False, name="query")
-        self.key_projection = Dense(units, name="keys")
+        with default_policy(self.dtype_policy):
+            self.query_projection = Dense(units, use_bias=False, name="query")
+            self.key_projection = keys or Dense(units, name="keys")
 
     def build(self, *shapes: Any) -> None:
         """Makes `v` and, to normalise it, its length."""

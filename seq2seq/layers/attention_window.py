@@ -5,12 +5,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.recurrent_steps import state_dtype
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class PredictedWindow(keras.layers.Layer):
+class PredictedWindow(ConfiguredLayer):
     """Luong's local-p window (Luong et al., 2015, section 3.2, https://arxiv.org/abs/1508.04025).
 
     A step looks from `centre - reach` to `centre + reach`, where `centre = source_length *
@@ -25,7 +26,9 @@ class PredictedWindow(keras.layers.Layer):
     def __init__(self, units: int, reach: int, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.units, self.reach = units, reach
-        self.hidden = Dense(units, activation="tanh", use_bias=False, name="hidden")
+        self.hidden = Dense(
+            units, activation="tanh", use_bias=False, dtype=self.dtype_policy, name="hidden"
+        )
 
     def build(self, *shapes: Any) -> None:
         """Makes `v`."""
@@ -43,8 +46,10 @@ class PredictedWindow(keras.layers.Layer):
         Returns:
             The distance of each source position from it, float32 `(batch, steps, source_length)`.
         """
-        dtype = state_dtype(query.dtype)  # positions beyond 256 do not fit into bfloat16
-        share = tf.sigmoid(tf.tensordot(tf.cast(self.hidden(query), dtype), self.v, axes=1))
+        # Positions beyond 256 do not fit into bfloat16.
+        dtype = state_dtype(tf.as_dtype(self.compute_dtype))
+        v = tf.cast(self.v, dtype)
+        share = tf.sigmoid(tf.tensordot(tf.cast(self.hidden(query), dtype), v, axes=1))
         lengths = tf.reduce_sum(tf.cast(mask, dtype), axis=1, keepdims=True)
         positions = tf.range(tf.shape(mask)[1])
         return tf.cast(positions, dtype) - (lengths * share)[..., tf.newaxis]

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.dense import Dense
 
 EncoderStates = Sequence[dict[str, dict[str, Any]]]
@@ -16,6 +17,7 @@ DecoderStates = list[dict[str, Any]]
 """One entry a layer: field (`h`, for LSTM also `c`) -> tensor of shape `(batch, units)`."""
 
 
+@keras.saving.register_keras_serializable(package="seq2seq")
 @dataclass(frozen=True)
 class StateSpec:
     """The states that a decoder starts from.
@@ -29,6 +31,15 @@ class StateSpec:
     layers: int
     fields: tuple[str, ...]
     units: int
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the attributes, for the configuration of a layer."""
+        return {"layers": self.layers, "fields": list(self.fields), "units": self.units}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "StateSpec":
+        """Makes it from its configuration."""
+        return cls(**{**config, "fields": tuple(config["fields"])})
 
     def __str__(self) -> str:
         return f"{self.layers} layer(s), states {'/'.join(self.fields)} of {self.units} units"
@@ -48,7 +59,7 @@ def describe_states(shapes: EncoderShapes) -> str:
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class Bridge(keras.layers.Layer):
+class Bridge(ConfiguredLayer):
     """Base class: takes encoder states, returns states that fit `spec`.
 
     Args:
@@ -139,7 +150,12 @@ class DenseBridge(Bridge):
         super().__init__(spec, **kwargs)
         # Keras saves the layers of flat lists only: layer by layer, field by field.
         self.projections = [
-            Dense(spec.units, activation=activation, name=f"layer_{layer}_{field}")
+            Dense(
+                spec.units,
+                activation=activation,
+                dtype=self.dtype_policy,
+                name=f"layer_{layer}_{field}",
+            )
             for layer in range(spec.layers)
             for field in spec.fields
         ]

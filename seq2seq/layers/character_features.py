@@ -7,12 +7,13 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.recurrent import LSTM
 
 
-class CharacterFeatures(keras.layers.Layer):
+class CharacterFeatures(ConfiguredLayer):
     """Embeds the characters of words; what is made of them is its subclasses' business.
 
     Args:
@@ -29,8 +30,9 @@ class CharacterFeatures(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         fraction("dropout", dropout)
-        self.embedding = character_embedding(vocabulary_size, embedding_dim)
-        self.dropout = Dropout(dropout)
+        with default_policy(self.dtype_policy):
+            self.embedding = character_embedding(vocabulary_size, embedding_dim)
+            self.dropout = Dropout(dropout)
 
     def call(
         self, characters: tf.Tensor, lengths: tf.Tensor, training: bool | None = None
@@ -84,8 +86,9 @@ class CharacterLSTM(CharacterFeatures):
     ) -> None:
         super().__init__(vocabulary_size, embedding_dim, dropout, **kwargs)
         positive("units", units)
-        self.forward_lstm = LSTM(units, name="forward")
-        self.backward_lstm = LSTM(units, go_backwards=True, name="backward")
+        with default_policy(self.dtype_policy):
+            self.forward_lstm = LSTM(units, name="forward")
+            self.backward_lstm = LSTM(units, go_backwards=True, name="backward")
 
     def features(self, vectors: tf.Tensor, mask: tf.Tensor, training: bool | None) -> tf.Tensor:
         """Returns the last state of each direction, side by side."""
@@ -125,7 +128,9 @@ class CharacterCNN(CharacterFeatures):
         super().__init__(vocabulary_size, embedding_dim, dropout, **kwargs)
         positive("filters", filters)
         positive("width", width)
-        self.convolution = keras.layers.Conv1D(filters, width, padding="same")
+        self.convolution = keras.layers.Conv1D(
+            filters, width, padding="same", dtype=self.dtype_policy
+        )
 
     def features(self, vectors: tf.Tensor, mask: tf.Tensor, training: bool | None) -> tf.Tensor:
         """Returns each filter's largest value, as if nothing stood behind the word."""

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.attention import Memory, row_by_row, side_by_side
+from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.recurrent_steps import state_dtype
 
 
@@ -26,12 +27,12 @@ class CopyShares(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class CopyGate(keras.layers.Layer):
+class CopyGate(ConfiguredLayer):
     """Decides at each step how much to copy."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.dense = keras.layers.Dense(1, name="dense")
+        self.dense = keras.layers.Dense(1, dtype=self.dtype_policy, name="dense")
 
     def call(self, outputs: tf.Tensor, inputs: tf.Tensor, alignments: tf.Tensor) -> CopyShares:
         """Reads the decoder's outputs, which know state and context, and what it read itself.
@@ -48,13 +49,13 @@ class CopyGate(keras.layers.Layer):
         gate = self.dense(tf.concat([outputs, inputs], axis=-1))[..., 0]
         gate = tf.cast(gate, state_dtype(gate.dtype))
         copied = tf.math.log_sigmoid(-gate)
-        lacking = 1 - tf.reduce_sum(alignments, axis=-1)
+        lacking = 1 - tf.reduce_sum(tf.cast(alignments, gate.dtype), axis=-1)
         generated = log_add(tf.math.log_sigmoid(gate), copied + log_or_least(lacking))
         return CopyShares(generated, copied)
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class CopyMixture(keras.layers.Layer):
+class CopyMixture(ConfiguredLayer):
     """Mixes what is generated and what is copied into one distribution."""
 
     def __init__(self, **kwargs: Any) -> None:

@@ -5,11 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.recurrent_steps import state_dtype
 
 
-class History(keras.layers.Layer):
+class History(ConfiguredLayer):
     """Carries one number a source position from step to step, and makes features of it.
 
     Attributes:
@@ -48,11 +49,11 @@ class Coverage(History):
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
-        self.projection = Dense(units, use_bias=False, name="projection")
+        self.projection = Dense(units, use_bias=False, dtype=self.dtype_policy, name="projection")
 
     def next(self, carried: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """See `History.next`."""
-        return carried + weights
+        return carried + tf.cast(weights, carried.dtype)
 
     def call(self, carried: tf.Tensor) -> tf.Tensor:
         """See `History.call`."""
@@ -74,14 +75,15 @@ class Location(History):
     def __init__(self, units: int, filters: int, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units, self.filters, self.width = units, filters, width
-        self.convolution = keras.layers.Conv1D(
-            filters, width, padding="same", use_bias=False, name="convolution"
-        )
-        self.projection = Dense(units, use_bias=False, name="projection")
+        with default_policy(self.dtype_policy):
+            self.convolution = keras.layers.Conv1D(
+                filters, width, padding="same", use_bias=False, name="convolution"
+            )
+            self.projection = Dense(units, use_bias=False, name="projection")
 
     def next(self, carried: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """See `History.next`."""
-        return weights
+        return tf.cast(weights, carried.dtype)
 
     def call(self, carried: tf.Tensor) -> tf.Tensor:
         """See `History.call`."""
@@ -89,7 +91,7 @@ class Location(History):
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class CoverageLoss(keras.layers.Layer):
+class CoverageLoss(ConfiguredLayer):
     """The loss of each step's attention that goes where attention went before.
 
     It is the sum over the source of `min(weight, coverage)` (See et al., 2017,

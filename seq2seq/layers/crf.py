@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.checks import positive
+from seq2seq.layers.configured import ConfiguredLayer
 
 FORBIDDEN = -1e4
 """The score of a transition that is not allowed: of probability 0, yet finite in a sum."""
@@ -22,7 +23,7 @@ _TINY = 1e-300
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class CRF(keras.layers.Layer):
+class CRF(ConfiguredLayer):
     """Learns how well labels follow each other; always in float32.
 
     Training minimises `negative_log_likelihood` of what the layer returns; `marginals`, `viterbi`
@@ -79,10 +80,6 @@ class CRF(keras.layers.Layer):
             "logits": tf.cast(logits, tf.float32),
             "transitions": constrained(transitions, self.allowed),
         }
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), "labels": self.labels, "allowed": self.allowed}
 
 
 def constrained(transitions: tf.Tensor, allowed: Sequence[Sequence[bool]] | None) -> tf.Tensor:

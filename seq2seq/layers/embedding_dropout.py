@@ -6,10 +6,11 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.checks import fraction
+from seq2seq.layers.configured import ConfiguredLayer
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class EmbeddingDropout(keras.layers.Layer):
+class EmbeddingDropout(ConfiguredLayer):
     """Drops words of the vocabulary: each wherever it stands in the batch, or nowhere.
 
     See Gal & Ghahramani (2016), https://arxiv.org/abs/1512.05287.
@@ -35,11 +36,3 @@ class EmbeddingDropout(keras.layers.Layer):
         drawn = keras.random.uniform((self.vocabulary_size,), seed=self.seed_generator)
         scale = tf.cast(drawn >= self.rate, vectors.dtype) / (1 - self.rate)
         return vectors * tf.gather(scale, words)[..., tf.newaxis]
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
-            "rate": self.rate,
-        }

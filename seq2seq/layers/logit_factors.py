@@ -6,10 +6,11 @@ import keras
 import tensorflow as tf
 
 from seq2seq.kernels.stored_weights import stored
+from seq2seq.layers.configured import ConfiguredLayer
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class LogitFactors(keras.layers.Layer):
+class LogitFactors(ConfiguredLayer):
     """Returns the factors of an output layer's logits instead of their product.
 
     Args:
@@ -49,16 +50,3 @@ class LogitFactors(keras.layers.Layer):
         else:
             factors["embeddings"] = stored(layer.embeddings)
         return factors
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "output_layer": keras.saving.serialize_keras_object(self.output_layer),
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "LogitFactors":
-        """Makes the layer from its configuration."""
-        layer = keras.saving.deserialize_keras_object(config.pop("output_layer"))
-        return cls(layer, **config)

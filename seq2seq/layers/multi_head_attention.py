@@ -9,11 +9,13 @@ from seq2seq.layers.attention import (
     Attention,
     AttentionState,
     Memory,
+    PrepareMemory,
     masked_softmax,
     row_by_row,
     side_by_side,
 )
 from seq2seq.layers.checks import positive
+from seq2seq.layers.configured import default_policy
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -27,13 +29,19 @@ class MultiHeadAttention(Attention):
         query_units: Units of the decoder.
         heads: Number of heads.
         units: Width of all heads together; by default that of the decoder.
+        memory: See `Attention`.
 
     Raises:
         ValueError: If the heads do not divide the units.
     """
 
     def __init__(
-        self, query_units: int, heads: int = 8, units: int | None = None, **kwargs: Any
+        self,
+        query_units: int,
+        heads: int = 8,
+        units: int | None = None,
+        memory: PrepareMemory | None = None,
+        **kwargs: Any,
     ) -> None:
         units = query_units if units is None else units
         positive("heads", heads)
@@ -45,8 +53,10 @@ class MultiHeadAttention(Attention):
         def projection(name: str) -> keras.layers.Layer:
             return keras.layers.EinsumDense("bsu,uhw->bhsw", (heads, None, width), name=name)
 
-        super().__init__(projection("keys"), projection("values"), **kwargs)
-        self.query_projection = projection("query")
+        with default_policy(kwargs.get("dtype")):
+            keys, values, query = (projection(name) for name in ("keys", "values", "query"))
+        super().__init__(keys, values, memory, **kwargs)
+        self.query_projection = query
         self.heads, self.width = heads, width
 
     def initial_context(self, memory: Memory) -> tf.Tensor:
@@ -63,6 +73,7 @@ class MultiHeadAttention(Attention):
         training: bool | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
         """See `Attention.call`; keys and values are `(batch, heads, source_length, units)`."""
+        query, memory = self.in_compute_dtype(query, memory)
         one_step = query.shape[1] == 1
         if one_step:
             query = side_by_side(query, memory)

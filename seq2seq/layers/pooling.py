@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.checks import positive
+from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 
 
@@ -14,7 +15,7 @@ def step_mask(outputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     return tf.sequence_mask(lengths, tf.shape(outputs)[1])[..., tf.newaxis]
 
 
-class Pooling(keras.layers.Layer):
+class Pooling(ConfiguredLayer):
     """Maps outputs and lengths to one vector a row.
 
     Lengths are passed explicitly: no mask travels with the tensors.
@@ -102,8 +103,9 @@ class AttentionPooling(Pooling):
         super().__init__(**kwargs)
         positive("units", units)
         self.units = units
-        self.hidden = Dense(units, activation="tanh", name="hidden")
-        self.query = Dense(1, use_bias=False, name="query")
+        with default_policy(self.dtype_policy):
+            self.hidden = Dense(units, activation="tanh", name="hidden")
+            self.query = Dense(1, use_bias=False, name="query")
 
     def call(
         self, outputs: tf.Tensor, lengths: tf.Tensor, return_weights: bool = False

@@ -19,6 +19,7 @@ from seq2seq.kernels.stored_weights import stored
 from seq2seq.layers.checks import fraction
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.recording import Call, record
+from seq2seq.layers.recurrent_base import RecurrentBase
 from seq2seq.layers.recurrent_kernels import traced_scan
 from seq2seq.layers.recurrent_loop import (
     LoopWeights,
@@ -31,7 +32,7 @@ from seq2seq.layers.recurrent_loop import (
 from seq2seq.layers.recurrent_steps import GRUResetBeforeStep, LSTMStep, Tensors, state_dtype
 
 
-class _CompiledLoop(keras.layers.Layer):
+class _CompiledLoop(RecurrentBase):
     """Replaces the loop over time of a Keras recurrent layer, where it can."""
 
     def __init__(self, *args: Any, weight_dropout: float = 0.0, **kwargs: Any) -> None:
@@ -117,6 +118,8 @@ class _CompiledLoop(keras.layers.Layer):
         Raises:
             ValueError: If the activations are not tanh and sigmoid, or shapes do not fit.
         """
+        if keras.utils.is_keras_tensor(sequences):
+            return self(sequences, initial_state=initial_state, mask=mask, return_gates=True)
         if not self._is_standard:
             raise ValueError(f"{self.name}: states are known with tanh and sigmoid only")
         if not self.built:

@@ -6,10 +6,11 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.checks import fraction
+from seq2seq.layers.configured import ConfiguredLayer
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class WordDropout(keras.layers.Layer):
+class WordDropout(ConfiguredLayer):
     """Replaces token ids by that of unknown tokens, each with the same chance, in training.
 
     So a model learns what to make of tokens that it has never seen (Iyyer et al., 2015,

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.embedding import Embedding
@@ -23,7 +24,7 @@ TEXTS = ("text", "text2")
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class Combine(keras.layers.Layer):
+class Combine(ConfiguredLayer):
     """One vector for two texts.
 
     Args:
@@ -44,8 +45,9 @@ class Combine(keras.layers.Layer):
         positive("units", units)
         self.kind, self.units = kind, units
         if kind == "tanh":
-            self.first = Dense(units, name="first")
-            self.second = Dense(units, use_bias=False, name="second")
+            with default_policy(self.dtype_policy):
+                self.first = Dense(units, name="first")
+                self.second = Dense(units, use_bias=False, name="second")
 
     def call(self, one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
         """Maps two tensors `(batch, width)` to one, `(batch, ...)`."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 from seq2seq.layers.attention import Attention, Memory
 from seq2seq.layers.bridge import DecoderStates, StateSpec
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.step_loop import scan
@@ -31,7 +32,7 @@ class Decoded(TypedDict, total=False):
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class Decoder(keras.layers.Layer):
+class Decoder(ConfiguredLayer):
     """Continues from states over any number of steps: a whole target, or one token.
 
     Args:
@@ -40,7 +41,7 @@ class Decoder(keras.layers.Layer):
         layers: Number of stacked layers.
         dropout: Share of inputs dropped before each layer.
         weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
-        attention: Makes the attention from the units of its queries.
+        attention: The attention, or what makes it from the units of its queries.
         attention_layer: Which layer's outputs ask. With `top`, the decoder's outputs are Luong's
             attentional states, `tanh(W [context; output])` (https://arxiv.org/abs/1508.04025).
             With `first`, all layers above the first read the context beside their input, as in
@@ -60,7 +61,7 @@ class Decoder(keras.layers.Layer):
         layers: int = 1,
         dropout: float = 0.0,
         weight_dropout: float = 0.0,
-        attention: Callable[[int], Attention] | None = None,
+        attention: Attention | Callable[[int], Attention] | None = None,
         attention_layer: Literal["top", "first"] = "top",
         input_feeding: bool = False,
         **kwargs: Any,
@@ -72,21 +73,30 @@ class Decoder(keras.layers.Layer):
             raise ValueError("weight_dropout: is for a whole target at once: no input_feeding")
         self._check_attention(attention is not None, attention_layer, input_feeding, layers)
         self.drops = dropout + weight_dropout > 0
-        self.dropout = Dropout(dropout)
-        self.stack = [
-            recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")
-            for layer in range(layers)
-        ]
+        with default_policy(self.dtype_policy):
+            self.dropout = Dropout(dropout)
+            self.stack = [
+                recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")
+                for layer in range(layers)
+            ]
+            self.attention: Attention | None = (
+                attention
+                if attention is None or isinstance(attention, Attention)
+                else attention(units)
+            )
+            # What makes the attention's outputs the decoder's.
+            self.attentional = (
+                Dense(units, activation="tanh", use_bias=False, name="attentional")
+                if attention is not None and attention_layer == "top"
+                else None
+            )
         self.spec = StateSpec(layers=layers, fields=STATE_FIELDS[cell], units=units)
         self.input_feeding = input_feeding
-        self.attention = None if attention is None else attention(units)
-        # The layers below the attention, and what makes its outputs the decoder's.
-        self.asking = 1 if attention_layer == "first" else layers
-        self.attentional = (
-            Dense(units, activation="tanh", use_bias=False, name="attentional")
-            if attention is not None and attention_layer == "top"
-            else None
-        )
+        self.asking = 1 if attention_layer == "first" else layers  # layers below the attention
+
+    def arguments(self) -> dict[str, Any]:
+        """See `ConfiguredLayer.arguments`; the attention as it was made."""
+        return {**super().arguments(), "attention": self.attention}
 
     @staticmethod
     def _check_attention(attention: bool, layer: str, input_feeding: bool, layers: int) -> None:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from seq2seq.layers.both_directions import both_directions
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.dropout import Dropout
 from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
 
@@ -27,7 +28,7 @@ def named_states(states: States) -> dict[str, tf.Tensor]:
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class Encoder(keras.layers.Layer):
+class Encoder(ConfiguredLayer):
     """Reads a whole sequence and returns its outputs and every final state, by name.
 
     Args:
@@ -59,9 +60,11 @@ class Encoder(keras.layers.Layer):
         self.cell = cell
         self.units = units
         self.drops = dropout + weight_dropout > 0
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, dtype=self.dtype_policy)
         # Keras saves the layers of flat lists only, so one list a direction.
-        layer = partial(recurrent_layer, cell, units, weight_dropout=weight_dropout)
+        layer = partial(
+            recurrent_layer, cell, units, weight_dropout=weight_dropout, dtype=self.dtype_policy
+        )
         self.forward_stack = self._stack(layer, layers, go_backwards=False)
         self.backward_stack = self._stack(layer, layers, go_backwards=True) if bidirectional else []
 

@@ -12,6 +12,7 @@ from seq2seq.layers.dense import Dense, ReversibleEmbedding
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.logit_factors import LogitFactors
+from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.stack import CarriedStack, RecurrentStack
 
 
@@ -107,7 +108,7 @@ class LanguageModel:
             {"tokens": tokens, "reset": reset}, factors(features), name="loss"
         )
         outputs, after = self.stack(vectors, states, length)
-        self.step_model = keras.Model(
+        self.step_model = NestedModel(
             {"tokens": tokens, "length": length, "states": states},
             {"logits": self._logits(self._features(outputs)), "states": after},
             name="step",

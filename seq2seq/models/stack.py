@@ -9,13 +9,14 @@ import tensorflow as tf
 from seq2seq.kernels.stored_weights import stored
 from seq2seq.layers.bridge import DecoderStates, StateSpec
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
 from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class RecurrentStack(keras.layers.Layer):
+class RecurrentStack(ConfiguredLayer):
     """Recurrent layers one on top of the other; the state is a value that goes in and out.
 
     Args:
@@ -61,22 +62,23 @@ class RecurrentStack(keras.layers.Layer):
             raise ValueError("feed_forward: needs residual=true")
         if feed_forward < 0:
             raise ValueError(f"feed_forward: must be at least 0, got {feed_forward!r}")
-        self.dropout = Dropout(dropout)
-        self.stack = [
-            recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")
-            for layer in range(layers)
-        ]
+        with default_policy(self.dtype_policy):
+            self.dropout = Dropout(dropout)
+            self.stack = [
+                recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")
+                for layer in range(layers)
+            ]
+            self.entrance = Dense(units, name="entrance") if residual else None
+            norms = (layers * (2 if feed_forward else 1) + 1) if residual else 0
+            self.norms = [keras.layers.LayerNormalization(name=f"norm_{n}") for n in range(norms)]
+            self.feed_forward = [
+                (
+                    Dense(feed_forward, activation="relu", name=f"widen_{layer}"),
+                    Dense(units, name=f"narrow_{layer}"),
+                )
+                for layer in range(layers if feed_forward else 0)
+            ]
         self.spec = StateSpec(layers=layers, fields=STATE_FIELDS[cell], units=units)
-        self.entrance = Dense(units, name="entrance") if residual else None
-        norms = (layers * (2 if feed_forward else 1) + 1) if residual else 0
-        self.norms = [keras.layers.LayerNormalization(name=f"norm_{n}") for n in range(norms)]
-        self.feed_forward = [
-            (
-                Dense(feed_forward, activation="relu", name=f"widen_{layer}"),
-                Dense(units, name=f"narrow_{layer}"),
-            )
-            for layer in range(layers if feed_forward else 0)
-        ]
 
     def call(
         self,
@@ -136,7 +138,7 @@ class RecurrentStack(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class CarriedStack(keras.layers.Layer):
+class CarriedStack(ConfiguredLayer):
     """A stack whose states go on in the next batch: row i continues row i of the batch before.
 
     As a layer with `stateful=True`, but rows are set back one by one, a batch may have fewer rows

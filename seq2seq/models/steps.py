@@ -6,11 +6,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.step_loop import scan
 from seq2seq.models.cells import STATE_FIELDS
 from seq2seq.models.classifier import Classifier
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.language_model import LanguageModel
+from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.tagger import Tagger
 
 RUNNING_POOLINGS = ("last", "mean", "max")
@@ -40,7 +42,7 @@ def step_model(model: Any) -> keras.Model:
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class EncoderSteps(keras.layers.Layer):
+class EncoderSteps(ConfiguredLayer):
     """An encoder that goes on from given states; the layers are the encoder's own.
 
     Args:
@@ -81,7 +83,7 @@ class EncoderSteps(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class RunningPooling(keras.layers.Layer):
+class RunningPooling(ConfiguredLayer):
     """What pooling gives after each step: of that step and all before it.
 
     Args:
@@ -138,7 +140,7 @@ def _tagger_steps(tagger: Tagger) -> keras.Model:
     sequence = trained.get_layer("before").output
     outputs, after = EncoderSteps(tagger.encoder)(sequence, states, length)
     logits = trained.get_layer("logits")(outputs)
-    return keras.Model(
+    return NestedModel(
         {**tagger.inputs, "states": states}, {"logits": logits, "states": after}, name="step"
     )
 
@@ -154,16 +156,17 @@ def _classifier_steps(classifier: Classifier) -> keras.Model:
         raise ValueError("it reads more than one text")
     encoder = classifier.encoder
     states = {
-        "layers": _encoder_states(encoder),
+        "layers": _encoder_states(encoder, "state_layers"),
         "pooled": {
-            name: keras.Input((width,), dtype="float32", name=f"state_{name}")
+            name: keras.Input((width,), dtype="float32", name=f"state_pooled_{name}")
             for name, width in {"count": 1, "sum": encoder.units, "max": encoder.units}.items()
         },
     }
-    text, length = (keras.Input(shape, dtype="int32") for shape in ((None,), ()))
+    text = keras.Input((None,), dtype="int32", name="text")
+    length = keras.Input((), dtype="int32", name="length")
     outputs, layers = EncoderSteps(encoder)(classifier.embedding(text), states["layers"], length)
     vectors, pooled = RunningPooling(kinds)(outputs, states["pooled"], length)
-    return keras.Model(
+    return NestedModel(
         {"text": text, "length": length, "states": states},
         {
             "logits": classifier.output_layer(vectors),
@@ -173,10 +176,10 @@ def _classifier_steps(classifier: Classifier) -> keras.Model:
     )
 
 
-def _encoder_states(encoder: Encoder) -> list[dict[str, Any]]:
+def _encoder_states(encoder: Encoder, prefix: str = "state") -> list[dict[str, Any]]:
     return [
         {
-            field: keras.Input((encoder.units,), dtype="float32", name=f"state_{layer}_{field}")
+            field: keras.Input((encoder.units,), dtype="float32", name=f"{prefix}_{layer}_{field}")
             for field in STATE_FIELDS[encoder.cell]
         }
         for layer in range(len(encoder.forward_stack))

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.crf import CRF, constrained
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.embedding import Embedding
@@ -19,7 +20,7 @@ Output = Literal["softmax", "constrained_softmax", "crf"]
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class Respelled(keras.layers.Layer):
+class Respelled(ConfiguredLayer):
     """Gives each token the vector of its spelling."""
 
     def call(self, vectors: tf.Tensor, spelling: tf.Tensor) -> tf.Tensor:
@@ -88,8 +89,8 @@ class Tagger:
     ) -> None:
         if output not in ("softmax", "constrained_softmax", "crf"):
             raise ValueError(f"output: must be softmax, constrained_softmax or crf, got {output!r}")
-        words, characters, columns, vectors = (
-            sizes[name] for name in ("words", "characters", "columns", "vectors")
+        characters, columns, vectors = (
+            sizes[name] for name in ("characters", "columns", "vectors")
         )
         if embedding_dim == 0 and vectors is None:
             raise ValueError("embedding_dim: 0 needs pretrained vectors (tokenizer.vectors)")
@@ -100,28 +101,24 @@ class Tagger:
             )
         self.encoder, self.output, self.allowed = encoder, output, allowed
         self._make_inputs(columns, vectors, characters)
-        features = self._words(words, embedding_dim, word_dropout, embedding_dropout)
-        features += self._vectors(vectors, tune_vectors)
-        features += self._columns(columns, column_dim)
+        self._make_embeddings(sizes, embedding_dim, column_dim, word_dropout, embedding_dropout)
+        if self.vector_embedding is not None:
+            self.vector_embedding.trainable = tune_vectors
         self.spelling_model = self._spelling_model(character_features, characters)
-        if self.spelling_model is not None:
-            spelled, spelling = self.spelling_model.output, self.inputs["spelling"]
-            features.append(Respelled(name="respelled")(spelled, spelling))
         fraction("locked_dropout", locked_dropout)
-        sequence = keras.layers.Concatenate(name="features")(features)
-        sequence = keras.layers.SpatialDropout1D(locked_dropout, name="before")(sequence)
-        sequence, states = encoder(sequence, self.inputs["length"])
-        self.feature_model = keras.Model(
-            self._spelled_inputs(),
-            {f"source.{name}": state for name, state in named_states(states).items()},
-            name="encoder_states",
-        )
-        sequence = keras.layers.SpatialDropout1D(locked_dropout, name="behind")(sequence)
-        logits = Dense(labels, name="logits")(sequence)
-        self._connect(logits, labels)
+        self.before = keras.layers.SpatialDropout1D(locked_dropout, name="before")
+        self.behind = keras.layers.SpatialDropout1D(locked_dropout, name="behind")
+        self.output_layer = Dense(labels, name="logits")
+        self._connect(labels)
 
     def set_vectors(self, vectors: np.ndarray) -> None:
-        """Puts pretrained vectors, `(rows, width)`, in their place."""
+        """Puts pretrained vectors, `(rows, width)`, in their place.
+
+        Raises:
+            ValueError: If there is no place for them.
+        """
+        if self.vector_embedding is None:
+            raise ValueError("vectors: this tagger was made without pretrained vectors")
         self.vector_embedding.set_weights([vectors])
 
     def _make_inputs(
@@ -133,62 +130,83 @@ class Tagger:
         self.inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in sequences}
         self.inputs |= {name: keras.Input((), dtype="int32", name=name) for name in lengths}
 
+    def _make_embeddings(
+        self,
+        sizes: Mapping[str, Any],
+        embedding_dim: int,
+        column_dim: int,
+        word_dropout: float,
+        embedding_dropout: float,
+    ) -> None:
+        fraction("word_dropout", word_dropout)
+        fraction("embedding_dropout", embedding_dropout)
+        self.embedding = self.vector_embedding = None
+        if embedding_dim:
+            self.word_dropout = WordDropout(word_dropout, name="word_dropout")
+            self.embedding = embedding(sizes["words"], embedding_dim, "embedding")
+            self.embedding_dropout = EmbeddingDropout(
+                sizes["words"], embedding_dropout, name="embedding_dropout"
+            )
+        if sizes["vectors"] is not None:
+            self.vector_embedding = Embedding(
+                *sizes["vectors"], embeddings_initializer="zeros", name="pretrained"
+            )
+        self.columns = {
+            name: embedding(size, column_dim, f"column_{name}")
+            for name, size in sizes["columns"].items()
+        }
+
     def _spelling_model(
         self, character_features: Callable[[int], keras.layers.Layer] | None, characters: int
     ) -> keras.Model | None:
         if character_features is None:
             return None
         read = {name: self.inputs[name] for name in ("characters", "character_length")}
-        spelled = character_features(characters)(*read.values())
-        spelled.name = "spelled"  # as the input that it is of the prediction model
-        return keras.Model(read, spelled, name="spelling")
+        return keras.Model(read, character_features(characters)(*read.values()), name="spelling")
 
-    def _spelled_inputs(self) -> dict[str, Any]:
-        """Returns the inputs with what words are spelled as in place of their characters."""
-        if self.spelling_model is None:
-            return self.inputs
-        read = {n: part for n, part in self.inputs.items() if n not in self.spelling_model.input}
-        return {**read, "spelled": self.spelling_model.output}
+    def _features(self, spelled: Any, respelled: Respelled, concatenate: Any) -> Any:
+        """Returns all that is known of each token; `spelled` is of `spelling_model`, or `None`."""
+        features = []
+        if self.embedding is not None:
+            words = self.word_dropout(self.inputs["words"])
+            features.append(self.embedding_dropout(self.embedding(words), words))
+        if self.vector_embedding is not None:
+            features.append(self.vector_embedding(self.inputs["vectors"]))
+        features += [column(self.inputs[name]) for name, column in self.columns.items()]
+        if spelled is not None:
+            features.append(respelled(spelled, self.inputs["spelling"]))
+        return concatenate(features)
 
-    def _words(
-        self, size: int, dim: int, word_dropout: float, embedding_dropout: float
-    ) -> list[Any]:
-        fraction("word_dropout", word_dropout)
-        fraction("embedding_dropout", embedding_dropout)
-        if dim == 0:
-            return []
-        words = WordDropout(word_dropout, name="word_dropout")(self.inputs["words"])
-        self.embedding = embedding(size, dim, "embedding")
-        dropout = EmbeddingDropout(size, embedding_dropout, name="embedding_dropout")
-        return [dropout(self.embedding(words), words)]
+    def _connect(self, labels: int) -> None:
+        shared = Respelled(name="respelled"), keras.layers.Concatenate(name="features")
+        crf = CRF(labels, self.allowed, name="crf") if self.output == "crf" else None
 
-    def _vectors(self, shape: Sequence[int] | None, tuned: bool) -> list[Any]:
-        if shape is None:
-            return []
-        self.vector_embedding = Embedding(
-            *shape, embeddings_initializer="zeros", trainable=tuned, name="pretrained"
+        def read(spelled: Any) -> tuple[dict[str, Any], Any]:
+            sequence = self.before(self._features(spelled, *shared))
+            sequence, states = self.encoder(sequence, self.inputs["length"])
+            logits = self.output_layer(self.behind(sequence))
+            return ({"logits": logits} if crf is None else crf(logits)), states
+
+        spelling, inputs = self.spelling_model, self.inputs
+        searched, states = read(None if spelling is None else spelling.output)
+        self.training_model = self.loss_model = keras.Model(inputs, searched, name="training")
+        if spelling is not None:  # predictions spell each word once, whatever comes of it
+            spelled = keras.Input(spelling.output.shape[1:], name="spelled")
+            inputs = {name: part for name, part in inputs.items() if name not in spelling.input}
+            inputs["spelled"] = spelled
+            searched, states = read(spelled)
+        self.feature_model = keras.Model(
+            inputs,
+            {f"source.{name}": state for name, state in named_states(states).items()},
+            name="encoder_states",
         )
-        return [self.vector_embedding(self.inputs["vectors"])]
-
-    def _columns(self, sizes: Mapping[str, int], dim: int) -> list[Any]:
-        return [
-            embedding(size, dim, f"column_{name}")(self.inputs[name])
-            for name, size in sizes.items()
-        ]
-
-    def _connect(self, logits: Any, labels: int) -> None:
-        found = {"logits": logits}
-        if self.output == "crf":
-            found = CRF(labels, self.allowed, name="crf")(logits)
-        self.training_model = self.loss_model = keras.Model(self.inputs, found, name="training")
-        searched = found
         if self.output == "constrained_softmax":
-            searched = LegalPaths(labels, self.allowed, name="legal")(logits)
-        self.prediction_model = keras.Model(self._spelled_inputs(), searched, name="prediction")
+            searched = LegalPaths(labels, self.allowed, name="legal")(searched["logits"])
+        self.prediction_model = keras.Model(inputs, searched, name="prediction")
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class LegalPaths(keras.layers.Layer):
+class LegalPaths(ConfiguredLayer):
     """Turns logits into log-probabilities, beside transitions that only forbid.
 
     Args:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from seq2seq.layers.bridge import Bridge, StateSpec
 from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.copying import CopyGate, CopyMixture
 from seq2seq.layers.coverage import CoverageLoss
 from seq2seq.layers.dense import Dense, ReversibleEmbedding
@@ -18,12 +19,13 @@ from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder, named_states
+from seq2seq.models.nested_model import NestedModel
 
 Embeddings = Literal["separate", "tied", "shared"]
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class ReverseSource(keras.layers.Layer):
+class ReverseSource(ConfiguredLayer):
     """Turns the real steps of each row round and leaves its padding where it is."""
 
     def call(self, sequences: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -227,8 +229,8 @@ class Translator:
         if memory:
             encoded["memory"], step["memory"] = memory, given_memory
             self.alignment_model = keras.Model(both, decoded["alignments"], name="alignment")
-        self.encoder_model = keras.Model(read, encoded, name="encoder")
-        self.decoder_model = keras.Model(step, stepped, name="decoder")
+        self.encoder_model = NestedModel(read, encoded, name="encoder")
+        self.decoder_model = NestedModel(step, stepped, name="decoder")
 
     def _encode(self, source: Any, source_length: Any) -> tuple[Any, Any, Any, Any]:
         read = self.word_dropout(source)

@@ -16,6 +16,7 @@ from seq2seq.data.tokenizers import START
 from seq2seq.errors import UserError
 from seq2seq.inference.sessions import Session
 from seq2seq.inference.state_store import StateStore
+from seq2seq.layers.recurrent import GRU, LSTM
 from seq2seq.models.classifier import Classifier
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.language_model import LanguageModel
@@ -191,6 +192,74 @@ def test_the_class_so_far_is_that_of_the_beginning(pooling):
 def test_who_needs_the_whole_input_is_refused(model, words):
     with pytest.raises(ValueError, match=words):
         step_model(model())
+
+
+def functional(**inputs):
+    """Makes a model of a GRU and some of the inputs and outputs that a session needs."""
+    states = inputs.pop("states", keras.Input((4,), name="states"))
+    read = keras.Input((None, 2), name="read")
+    length = keras.Input((), name="length")
+    outputs, after = GRU(4, return_sequences=True, return_state=True)(read, initial_state=states)
+    given = {"read": read, "length": length, "states": states}
+    made = {"outputs": outputs, "states": after, "more": outputs}
+    chosen, returned = inputs["inputs"], inputs["outputs"]
+    return keras.Model(
+        {name: given[name] for name in chosen} if isinstance(chosen, list) else [*given.values()],
+        {name: made[name] for name in returned} if isinstance(returned, list) else outputs,
+    )
+
+
+class Subclassed(keras.Model):
+    """A model whose cells keep their states to themselves."""
+
+    def __init__(self):
+        super().__init__()
+        self.cells = LSTM(4, stateful=True, return_sequences=True)
+
+    def call(self, inputs):
+        return self.cells(inputs)
+
+
+BOTH = ["outputs", "states"]
+ALL = ["read", "length", "states"]
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda: keras.Sequential([keras.Input((None, 2)), LSTM(4)]), "not functional"),
+        (Subclassed, "not functional"),
+        (lambda: GRU(4), "no Keras model"),
+        (lambda: functional(inputs=ALL, outputs="alone"), "its outputs are no dict"),
+        (lambda: functional(inputs="alone", outputs=BOTH), "its inputs are no dict"),
+        (lambda: functional(inputs=["read", "states"], outputs=BOTH), "no 'length' among"),
+        (lambda: functional(inputs=ALL, outputs=["outputs"]), "no 'states' among its outputs"),
+        (lambda: functional(inputs=ALL, outputs=[*BOTH, "more"]), "not one more of its outputs"),
+    ],
+)
+def test_a_model_that_is_no_step_model_is_refused_in_one_plain_message(model, words):
+    with pytest.raises(UserError, match=words) as raised:
+        Session(model())
+    assert "{'states', 'length', what is read}" in str(raised.value)
+    assert "KerasTensor" not in str(raised.value)
+
+
+def test_states_that_change_their_shape_are_refused():
+    states, read = keras.Input((3,), name="states"), keras.Input((None, 2), name="read")
+    length = keras.Input((), name="length")
+    after = keras.layers.Dense(4)(states)
+    model = keras.Model(
+        {"read": read, "length": length, "states": states}, {"outputs": read, "states": after}
+    )
+    with pytest.raises(UserError, match=r"come in as \[3\] and go out as \[4\]"):
+        Session(model)
+
+
+@pytest.mark.parametrize("piece", [np.zeros((2, 3)), "text", [[1, 2], [3]], None])
+def test_a_piece_of_another_kind_is_named(piece):
+    session = Session(functional(inputs=ALL, outputs=BOTH))
+    with pytest.raises(UserError, match="rows of 2 numbers, float32"):
+        session.feed({"ann": np.zeros((1, 2)), "bob": piece})
 
 
 SOURCES = [str(number) for number in range(3000)]
