@@ -41,6 +41,19 @@ class StateSpec:
         """Makes it from its configuration."""
         return cls(**{**config, "fields": tuple(config["fields"])})
 
+    def check(self, states: DecoderStates) -> None:
+        """Checks that states are of as many layers, and of these fields and units.
+
+        Raises:
+            ValueError: If they are not.
+        """
+        given = [
+            {name: each.shape[-1] or self.units for name, each in layer.items()}  # or not known
+            for layer in states
+        ]
+        if given[: self.layers] != [dict.fromkeys(self.fields, self.units)] * self.layers:
+            raise ValueError(f"states: must be of {self}, a list of dicts by field; got {given}")
+
     def __str__(self) -> str:
         return f"{self.layers} layer(s), states {'/'.join(self.fields)} of {self.units} units"
 

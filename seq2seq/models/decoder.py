@@ -151,7 +151,11 @@ class Decoder(ConfiguredLayer):
 
         Returns:
             Outputs, states and alignments.
+
+        Raises:
+            ValueError: If there is no memory to attend to, or states do not fit.
         """
+        self._check_call(states, memory)
 
         def decode(inputs: tf.Tensor, states: DecoderStates) -> tuple[Any, DecoderStates]:
             return self._decode(inputs, states, memory, training)
@@ -159,6 +163,15 @@ class Decoder(ConfiguredLayer):
         one_product = not self.input_feeding or inputs.shape[1] == 1
         found, states = decode(inputs, states) if one_product else scan(decode, inputs, states)
         return {**found, "states": states}
+
+    def _check_call(self, states: DecoderStates, memory: Memory | None) -> None:
+        self.spec.check(states)
+        if self.attention is None:
+            return
+        if memory is None:
+            raise ValueError("memory: is what the attention reads, and what its `prepare` makes")
+        if self.input_feeding and "fed" not in (states[self.spec.layers :] or [{}])[0]:
+            raise ValueError("states: lack what input feeding carries; `start` adds it to them")
 
     def _decode(
         self, inputs: tf.Tensor, states: DecoderStates, memory: Any, training: bool | None

@@ -98,7 +98,12 @@ class RecurrentStack(ConfiguredLayer):
 
         Returns:
             Outputs `(batch, steps, units)`, and the states after each row's last real step.
+
+        Raises:
+            ValueError: If states do not fit.
         """
+        if states is not None:
+            self.spec.check(states)
         mask = None if lengths is None else tf.sequence_mask(lengths, tf.shape(inputs)[1])
         finals: DecoderStates = []
 

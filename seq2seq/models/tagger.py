@@ -191,7 +191,8 @@ class Tagger:
         searched, states = read(None if spelling is None else spelling.output)
         self.training_model = self.loss_model = keras.Model(inputs, searched, name="training")
         if spelling is not None:  # predictions spell each word once, whatever comes of it
-            spelled = keras.Input(spelling.output.shape[1:], name="spelled")
+            end = spelling.output
+            spelled = keras.Input(end.shape[1:], dtype=end.dtype, name="spelled")
             inputs = {name: part for name, part in inputs.items() if name not in spelling.input}
             inputs["spelled"] = spelled
             searched, states = read(spelled)

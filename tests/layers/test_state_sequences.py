@@ -122,3 +122,46 @@ def test_other_activations_are_refused():
     layer = LSTM(UNITS, activation="relu")
     with pytest.raises(ValueError, match="tanh and sigmoid"):
         layer.state_sequences(drawn(BATCH, TIME, FEATURES))
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_states_of_every_step_are_part_of_a_functional_model(kind, tmp_path):
+    layer = kind(UNITS, go_backwards=True)
+    sequences, mask = keras.Input((None, 4)), keras.Input((None,), dtype="bool")
+    start = [keras.Input((UNITS,)) for _ in range(2 if kind is LSTM else 1)]
+    found = layer.state_sequences(sequences, start, mask)
+    # The same layer is called after and for its outputs, too: one set of weights, when loaded.
+    model = keras.Model([sequences, mask, *start], {**found, "last": layer(sequences)})
+    generator = np.random.default_rng(3)
+    values = generator.normal(size=(3, 5, 4)).astype("float32")
+    real = np.arange(5) < np.array([[5], [2], [0]])
+    states = [generator.normal(size=(3, UNITS)).astype("float32") for _ in start]
+    expected = layer.state_sequences(values, states, real)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert len(loaded.weights) == len(layer.weights)
+    for each in (model, loaded):
+        outputs = each([values, real, *states])
+        np.testing.assert_allclose(outputs.pop("last"), layer(values), atol=1e-6)
+        assert set(outputs) == set(expected)
+        for name, output in outputs.items():
+            np.testing.assert_allclose(output, expected[name], atol=1e-6)
+            assert model.output[name].shape[1:] == (None, UNITS)
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_bfloat16_weights_learn_as_float32_ones_do(kind):
+    values = np.random.default_rng(3).normal(size=(3, 5, 4)).astype("float32")
+    exact, coarse = kind(UNITS), kind(UNITS, dtype="bfloat16")
+    exact(values)
+    coarse(values)
+    coarse.set_weights(exact.get_weights())
+    gradients = []
+    for layer in (exact, coarse):
+        assert all(weight.dtype == layer.variable_dtype for weight in layer.weights)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.cast(layer(values, training=True), tf.float32) ** 2)
+        gradients.append(tape.gradient(loss, layer.trainable_weights))
+    for one, other in zip(*gradients, strict=True):
+        assert other.dtype == tf.bfloat16
+        np.testing.assert_allclose(one, tf.cast(other, tf.float32), atol=0.05, rtol=0.05)

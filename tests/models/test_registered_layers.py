@@ -8,13 +8,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from registered_layers import CASES, Case
+from registered_layers import CASES, QUERY, STATES, Case
 
 import seq2seq
 from seq2seq.layers.bridge import Bridge, StateSpec
+from seq2seq.models.nested_model import NestedModel
 from seq2seq.training.optimizers import Adam, AdamW
 
-NOT_LAYERS = {Adam, AdamW, StateSpec, Bridge}
+NOT_LAYERS = {Adam, AdamW, StateSpec, Bridge, NestedModel}  # see test_saved_models
 
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
@@ -150,3 +151,27 @@ def test_what_is_padding_changes_nothing(case):
             np.testing.assert_allclose(one[real], other[real], atol=1e-6)
         else:
             np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+WRONG_CALLS = {
+    "no memory": ("Decoder, luong", {"memory": None}, "memory: is what the attention reads"),
+    "nothing fed": ("Decoder, feeding", {"states": STATES}, "states: lack what input feeding"),
+    "one layer's states": ("Decoder", {"states": STATES[:1]}, r"states: must be of 2 layer\(s\)"),
+    "states of a GRU": ("Decoder", {"states": [{"h": QUERY[:, 0]}] * 2}, "states: must be of"),
+    "states of other units": (
+        "RecurrentStack",
+        {"states": [{name: each[:, 1:] for name, each in STATES[0].items()}] * 2},
+        "of 4 units",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "wrong", "words"), WRONG_CALLS.values(), ids=WRONG_CALLS)
+@pytest.mark.parametrize("eager", [True, False])
+def test_wrong_calls_say_what_is_needed(name, wrong, words, eager):
+    case = CASES[name]
+    inputs = {**case.inputs, **wrong}
+    if not eager:
+        inputs = {key: None if value is None else symbolic(value) for key, value in inputs.items()}
+    with pytest.raises(ValueError, match=words):
+        case.make()(**inputs)
