@@ -17,3 +17,12 @@ def stored(weight: Any) -> tf.Tensor:
     """
     with AutocastScope(None):
         return tf.convert_to_tensor(weight)
+
+
+def widened(weight: Any) -> tf.Tensor:
+    """Returns a weight's value as kernels take it: float32, also where it is kept in bfloat16.
+
+    Args:
+        weight: A Keras variable.
+    """
+    return tf.cast(stored(weight), tf.float32)
