@@ -43,7 +43,7 @@ def logit_statistics(
 
     Args:
         features: `(rows, dim)`, float32 or bfloat16.
-        kernel: `(dim, classes)`, or `(classes, dim)` if `transposed`, float32.
+        kernel: `(dim, classes)`, or `(classes, dim)` if `transposed`, of any type.
         bias: `(classes,)` or `None`.
         labels: Integers `(rows,)` below `classes`; a row with a negative one is left out, and its
             statistics are 0.
@@ -65,6 +65,8 @@ def logit_statistics(
         return _measured(_logits(features, kernel, bias, transposed), labels, pairs)
 
     by_kernel = usable(features.dtype, training)
+    if by_kernel:
+        kernel = tf.cast(kernel, tf.float32)
     if not by_kernel and not gradients_recorded():
         return LogitStatistics(*reference(features, kernel, bias, labels))
     run = (_kernel if by_kernel else _plain)(labels, transposed, pairs)

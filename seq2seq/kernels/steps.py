@@ -8,7 +8,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from seq2seq.kernels.library import available, library
-from seq2seq.kernels.stored_weights import stored
+from seq2seq.kernels.stored_weights import widened
 
 Tensors = tuple[tf.Tensor, ...]
 
@@ -94,7 +94,7 @@ def packed_dense(
 
     Args:
         x: `(rows, inputs)`, float32 or bfloat16.
-        kernel: A float32 variable, `(inputs, outputs)`, or `(outputs, inputs)` if `transposed`.
+        kernel: A variable, `(inputs, outputs)`, or `(outputs, inputs)` if `transposed`.
         bias: float32 `(outputs,)`, or None.
         transposed: Whether the kernel is an embedding, that is, has a row for each output.
         tanh: Whether the result is the tanh of the sum; not of a transposed product.
@@ -102,12 +102,12 @@ def packed_dense(
     Returns:
         `(rows, outputs)`, float32; with `tanh` of the type of `x`.
     """
-    matrix = stored(kernel)
+    matrix = widened(kernel)
     operands = {
         "x": x,
         "matrix": matrix,
         "packed": _packed(kernel, matrix, x, transposed=transposed),
-        "bias": tf.zeros(0) if bias is None else stored(bias),
+        "bias": tf.zeros(0) if bias is None else widened(bias),
     }
     if tanh:
         y = library().seq2seq_packed_tanh_dense(**operands)
@@ -129,14 +129,14 @@ def recurrent_step(
     Args:
         cell: As in `recurrent_layer`.
         x: `(rows, features)`, float32 or bfloat16.
-        kernels: The kernel and the recurrent kernel, float32 variables.
+        kernels: The kernel and the recurrent kernel, variables.
         biases: The bias and, for a `gru`, the recurrent bias, float32 `(gates * units,)` each.
         states: `(h, c)` or `(h,)`, `(rows, units)` each, of the type of `x`.
 
     Returns:
         The next states, of the same type.
     """
-    kernel, recurrent = map(stored, kernels)
+    kernel, recurrent = map(widened, kernels)
     gates = kernel.shape[1] // recurrent.shape[0]
     found = getattr(library(), f"seq2seq_{cell}_step")(
         x=x,

@@ -16,5 +16,13 @@ def stored(weight: Any) -> tf.Tensor:
         weight: A Keras variable.
     """
     with AutocastScope(None):
-        value = tf.convert_to_tensor(weight)
-    return tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value
+        return tf.convert_to_tensor(weight)
+
+
+def widened(weight: Any) -> tf.Tensor:
+    """Returns a weight's value as kernels take it: float32, also where it is kept in bfloat16.
+
+    Args:
+        weight: A Keras variable.
+    """
+    return tf.cast(stored(weight), tf.float32)

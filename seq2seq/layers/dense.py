@@ -6,7 +6,7 @@ import tensorflow as tf
 from seq2seq.kernels.dense import dense
 from seq2seq.kernels.library import usable
 from seq2seq.kernels.steps import packed_dense, steps_usable
-from seq2seq.kernels.stored_weights import stored
+from seq2seq.kernels.stored_weights import widened
 from seq2seq.layers.embedding import looked_up
 
 
@@ -29,8 +29,8 @@ class Dense(keras.layers.Dense):
         if goes_on:  # logits stay float32
             outputs = packed_dense(rows, self.kernel, self.bias, tanh=tanh)
         else:
-            bias = stored(self.bias) if self.use_bias else tf.zeros(self.units)
-            outputs = dense(rows, stored(self.kernel), bias, tanh=tanh)
+            bias = widened(self.bias) if self.use_bias else tf.zeros(self.units)
+            outputs = dense(rows, widened(self.kernel), bias, tanh=tanh)
         outputs = _in_place_of(inputs, outputs)
         return outputs if tanh else self.activation(outputs)
 
@@ -44,7 +44,7 @@ class ReversibleEmbedding(keras.layers.ReversibleEmbedding):
     ) -> tf.Tensor:
         """Maps ids `(...)` to vectors `(..., dim)`, or vectors to logits `(..., ids)`."""
         plain = not self.lora_enabled and self.quantization_mode is None
-        if plain and not reverse and not self.mask_zero:
+        if plain and not reverse and not self.mask_zero and isinstance(inputs, tf.Tensor):
             return looked_up(self, inputs, training)
         plain &= self.tie_weights and self.logit_soft_cap is None
         if not reverse or not plain or not steps_usable(inputs.dtype):

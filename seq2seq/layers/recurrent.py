@@ -15,7 +15,7 @@ import tensorflow as tf
 from seq2seq.kernels.library import usable
 from seq2seq.kernels.recurrent import recurrent_layer
 from seq2seq.kernels.steps import recurrent_step, steps_usable
-from seq2seq.kernels.stored_weights import stored
+from seq2seq.kernels.stored_weights import widened
 from seq2seq.layers.checks import fraction
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.recording import Call, record
@@ -183,15 +183,15 @@ class _CompiledLoop(RecurrentBase):
         self, kernel_cell: Literal["lstm", "gru"], training: bool | None = False
     ) -> Tensors:
         """Returns the weights as kernels want them, see `kernels.recurrent.recurrent_layer`."""
-        recurrent_kernel = self._thinned(stored(self.cell.recurrent_kernel), training)
-        return stored(self.cell.kernel), recurrent_kernel, *self._biases(kernel_cell)
+        recurrent_kernel = self._thinned(widened(self.cell.recurrent_kernel), training)
+        return widened(self.cell.kernel), recurrent_kernel, *self._biases(kernel_cell)
 
     def _biases(self, kernel_cell: Literal["lstm", "gru"]) -> Tensors:
         """Returns the biases as kernels want them."""
         cell = self.cell
         if not cell.use_bias:
             return (tf.zeros(cell.kernel.shape[-1]),)
-        bias = stored(cell.bias)
+        bias = widened(cell.bias)
         return tuple(tf.unstack(bias)) if kernel_cell == "gru" else (bias,)
 
     def _run_loop(

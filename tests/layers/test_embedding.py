@@ -39,6 +39,59 @@ def test_many_small_gradients_of_a_row_add_up_in_mixed_precision(ours):
     np.testing.assert_array_equal(gradient, [[0, 0], [4000, 4000], [0, 0]])
 
 
+IDS = {
+    "negative": np.array([[-1, 2], [-7, 3]]),
+    "below the first": np.array([-8]),
+    "above the last": np.array([7], np.int32),
+    "above int32": np.array([2**32 + 1]),
+    "below int32": np.array([1 - 2**32]),
+    "unsigned": np.array([3, 250], np.uint8),
+    "negative bytes": np.array([3, -2], np.int8),
+    "fractions": np.array([1.7, -1.7], np.float32),
+    "booleans": np.array([True, False]),
+    "none": np.zeros((0, 2), np.int64),
+}
+
+
+def vectors_and_gradient(layer, ids, **arguments):
+    try:
+        with tf.GradientTape() as tape:
+            vectors = layer(ids, **arguments)
+            loss = tf.reduce_sum(vectors**2)
+    except tf.errors.InvalidArgumentError:
+        return None
+    gradient = tape.gradient(loss, layer.embeddings.value)
+    return vectors.numpy(), tf.convert_to_tensor(gradient).numpy()
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+@pytest.mark.parametrize("kind", IDS)
+def test_ids_of_all_kinds_are_taken_as_by_keras(ours, theirs, kind):
+    mine, other = ours(7, 5), theirs(7, 5)
+    for each in (mine, other):
+        each.build()
+        each.set_weights([np.random.default_rng(1).normal(size=(7, 5))])
+    expected = vectors_and_gradient(other, IDS[kind])
+    for arguments in ({"training": True}, {}):
+        found = vectors_and_gradient(mine, IDS[kind], **arguments)
+        assert (found is None) == (expected is None)
+        for one, same in zip(found or (), expected or (), strict=True):
+            np.testing.assert_array_equal(one, same)
+
+
+@pytest.mark.parametrize("make", [tf.RaggedTensor.from_tensor, tf.sparse.from_dense])
+def test_ragged_and_sparse_ids_are_left_to_keras(make):
+    mine, other = Embedding(7, 5), keras.layers.Embedding(7, 5)
+    ids = make(tf.constant([[1, -2], [3, 1]]))
+    expected = other(ids)
+    mine.build()
+    mine.set_weights(other.get_weights())
+    for one, same in zip(*map(tf.nest.flatten, (mine(ids), expected)), strict=True):
+        np.testing.assert_array_equal(
+            *[tf.nest.flatten(x, expand_composites=True)[0] for x in (one, same)]
+        )
+
+
 def test_masks_are_those_of_keras():
     outputs = Embedding(7, 5, mask_zero=True)(np.array([[1, 0]]))
     np.testing.assert_array_equal(keras.src.backend.get_keras_mask(outputs), [[True, False]])
