@@ -7,7 +7,7 @@ from keras.src.backend import AutocastScope  # Keras has no public way
 
 
 def stored(weight: Any) -> tf.Tensor:
-    """Returns a weight's value in the type that it is kept and trained in, float32 for bfloat16.
+    """Returns a weight's value in the type that it is kept and trained in.
 
     Under a policy such as `mixed_bfloat16` Keras casts all weights of a layer when it is called,
     and their gradients back. Kernels round while they pack, and give float32 gradients.
