@@ -1,9 +1,12 @@
 """Gradients of a kernel's gradients: by TensorFlow's own operations."""
 
+import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 import tensorflow as tf
 from tensorflow.python.eager.forwardprop_util import pack_tangents  # there is no public way
+from tensorflow.python.eager.polymorphic_function import concrete_function
 from tensorflow.python.eager.record import stop_recording
 
 Tensors = tuple[tf.Tensor, ...]
@@ -41,6 +44,8 @@ def differentiable(
         def backward(*d_results: tf.Tensor) -> Gradients:
             own = _in_this_graph(inputs)
             by_reference = _with_constants(reference, _in_this_graph(constants))
+            if _forward_mode_of_a_graph():  # where TensorFlow keeps tapes from recording
+                return tf.gradients(by_reference(*own), own, grad_ys=d_results)
             if _have_tangents(*own, *d_results):
                 return _gradients_of(by_reference, own, d_results)
             return _first_gradients(gradient, by_reference, own, d_results)
@@ -60,6 +65,25 @@ def _with_constants(function: Callable[..., Tensors], constants: Tensors) -> Cal
 def _have_tangents(*tensors: tf.Tensor) -> bool:
     """Returns whether a `tf.autodiff.ForwardAccumulator` follows one of these tensors."""
     return bool(pack_tangents(tensors).tangents)
+
+
+def _forward_mode_of_a_graph() -> bool:
+    """Returns whether a graph's gradient is made for a `tf.autodiff.ForwardAccumulator` around it.
+
+    TensorFlow differentiates that gradient, but not gradients of functions within: it returns None.
+    """
+    if tf.executing_eagerly():
+        return False
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        name = frame.f_code.co_name
+        if frame.f_globals.get("__name__") == concrete_function.__name__ and (
+            name == "record"  # in a graph: made while the call is being recorded
+            or (name == "_build_functions_for_outputs" and frame.f_locals.get("input_tangents"))
+        ):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _in_this_graph(tensors: Tensors) -> Tensors:

@@ -66,7 +66,10 @@ class WeightedModel(keras.Model):
                 objective += tf.add_n(self.losses)
             scaled = self.optimizer.scale_loss(objective)
         variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        gradients = tape.gradient(scaled, variables)
+        if self.optimizer.loss_scale_factor:  # Keras cannot divide the slices of embeddings
+            gradients = [None if each is None else tf.convert_to_tensor(each) for each in gradients]
+        self.optimizer.apply(gradients, variables)
         return self._record(losses.reported, weights)
 
     def test_step(self, data: tuple[Any, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -153,15 +153,11 @@ def test_hessians_of_a_graph(way, kind, stock):
 
 
 @pytest.mark.compiled
-def test_third_derivatives_of_a_graph():
-    """Of the input: those of the weights would make a graph of minutes."""
-    (x, *others), results = recurrent(LSTM, *CASES["plain"])[1], []
-    for kind in (LSTM, keras.layers.LSTM):
-        function, _ = recurrent(kind, *CASES["plain"])
-        results.append(lambda x, function=function: function(x, *others))
-    ours, stock = results
-    found = tf.function(lambda x: third(ours, [x]))(x)
-    assert_all_close(found, third(stock, [x]), 1e-3)
+def test_third_derivatives():
+    """In a graph, too, but making one takes a minute."""
+    stock, _ = recurrent(keras.layers.LSTM, *CASES["plain"])
+    function, operands = recurrent(LSTM, *CASES["plain"])
+    assert_all_close(third(function, operands), third(stock, operands), 1e-3)
 
 
 @pytest.mark.parametrize(("kind", "stock"), KINDS)
@@ -174,6 +170,14 @@ def test_a_graph_that_is_differentiated_from_outside(way, kind, stock):
     for derivative in (penalty, forward):
         found = derivative(tf.function(function), operands)
         assert_all_close(found, of_keras(stock, "mask", derivative))
+
+
+@pytest.mark.parametrize(("kind", "stock"), KINDS)
+def test_forward_mode_in_a_graph_of_a_graph(way, kind, stock):
+    function, operands = recurrent(kind, *CASES["plain"])
+    inner = tf.function(function)
+    found = tf.function(lambda *operands: forward(inner, list(operands)))(*operands)
+    assert_all_close(found, of_keras(stock, "plain", forward))
 
 
 def statistics(pairs):
