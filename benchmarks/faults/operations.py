@@ -179,7 +179,7 @@ def _watch(first: int, end: int, seed: int, found: Found) -> int:
     command = [sys.executable, *COMMAND]
     command += [f"--seed={seed}", f"--first={first}", f"--inputs={end - first}"]
     child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", bufsize=1
     )
     assert child.stdout is not None
     index, name, limit = first - 1, "start", START_SECONDS
