@@ -1,7 +1,8 @@
 """Complete checkpoints: weights, optimizer, random states and progress in one file."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def load_checkpoint(path: Path, model: keras.Model, averages: Sequence[tf.Variab
     Raises:
         UserError: If the file is damaged, from a newer version, or of another model.
     """
-    try:
+    with _damage_named(path):
         memory = _checked(path, model)
         with h5py.File(memory, "r") as file:
             state = json.loads(file.attrs["seq2seq"])
@@ -134,8 +135,6 @@ def load_checkpoint(path: Path, model: keras.Model, averages: Sequence[tf.Variab
             for variable, value in zip(variables, saved[name], strict=True):
                 variable.assign(value)
         return progress
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise _damaged(path, error) from error
 
 
 def load_best(path: Path, model: keras.Model) -> None:
@@ -144,10 +143,8 @@ def load_best(path: Path, model: keras.Model) -> None:
     Raises:
         UserError: If the file is missing, damaged, or of another model.
     """
-    try:
+    with _damage_named(path):
         model.load_weights(_checked(path, model))
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise _damaged(path, error) from error
 
 
 def check_checkpoint(path: Path, model: keras.Model) -> None:
@@ -156,10 +153,8 @@ def check_checkpoint(path: Path, model: keras.Model) -> None:
     Raises:
         UserError: If it is not.
     """
-    try:
+    with _damage_named(path):
         _checked(path, model)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise _damaged(path, error) from error
 
 
 def _checked(path: Path, model: keras.Model) -> WeightsInMemory:
@@ -177,9 +172,18 @@ def _checked(path: Path, model: keras.Model) -> WeightsInMemory:
     return memory
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
-    reason = (str(error) or "no message").splitlines()[0]
-    return UserError(
-        f"{path}: not a checkpoint of this model ({type(error).__name__}: {reason}). It is "
-        "damaged, or the model's config has changed; copy it again, or start a new run."
-    )
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turns what reading a damaged checkpoint raises into one message.
+
+    Raises:
+        UserError: If the block raised one of these errors.
+    """
+    try:
+        yield
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        reason = (str(error) or "no message").splitlines()[0]
+        raise UserError(
+            f"{path}: not a checkpoint of this model ({type(error).__name__}: {reason}). It is "
+            "damaged, or the model's config has changed; copy it again, or start a new run."
+        ) from error
