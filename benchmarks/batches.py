@@ -125,8 +125,8 @@ def _rows(work: Work, count: int, seed: int) -> tuple[Rows, Rows]:
 
 def _sentences(folder: Path, vocabulary: int) -> tuple[Rows, Rows]:
     """Tokenises Multi30k, with one vocabulary for both sides."""
-    from seq2seq.data.text_files import read_lines
-    from seq2seq.data.tokenizers import Tokenizer, TokenizerPair
+    from seq2seq.data.formats.text_files import read_lines
+    from seq2seq.data.tokenizers.tokenizer import Tokenizer, TokenizerPair
 
     english, german = (list(read_lines(folder / f"{MULTI30K}.{side}")) for side in ("en", "de"))
     tokenizer = Tokenizer("bpe", vocabulary)

@@ -17,8 +17,8 @@ from benchmarks.harness import Program, run_program
 from benchmarks.plots import quality_plot
 from benchmarks.works import WORKS
 from seq2seq.data.batching import Batching
-from seq2seq.data.text_files import read_lines
-from seq2seq.data.tokenizers import Tokenizer, TokenizerPair
+from seq2seq.data.formats.text_files import read_lines
+from seq2seq.data.tokenizers.tokenizer import Tokenizer, TokenizerPair
 from seq2seq.evaluation.text import score_texts
 
 FILES = {"train": "train", "validation": "val", "test": "test_2016_flickr"}

@@ -24,7 +24,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from seq2seq.data.json_lines import read_objects
+from seq2seq.data.formats.json_lines import read_objects
 from seq2seq.inference.predictor import Predictor
 from seq2seq.tracking.logged_models import Registry
 from seq2seq.tracking.mlflow_tracker import MlflowTracker

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seq2seq.cli import main
-from seq2seq.data.cldr_languages import CldrLanguages
+from seq2seq.data.embedded.cldr_languages import CldrLanguages
 
 LANGUAGES = ("de", "ja", "ru", "th")
 SPLITS = ("train", "validation", "test")

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from seq2seq import __version__
 from seq2seq.cli import main
-from seq2seq.data.cldr import date_examples
+from seq2seq.data.embedded.cldr_dates import date_examples
 from seq2seq.inference.predictor import Predictor
 
 SEQ2SEQ = [sys.executable, "-c", "from seq2seq.cli import main; main()"]

@@ -22,21 +22,21 @@ import numpy as np
 
 from benchmarks.faults import documents
 from benchmarks.faults.mutations import damaged, other_json
-from seq2seq.data.class_labels import ClassLabels
-from seq2seq.data.conll import CONLLU, WORDS_FIRST, ColumnFormat, Conll
 from seq2seq.data.datasets import Jsonl, ParallelText, Tsv
-from seq2seq.data.json_lines import read_objects
-from seq2seq.data.label_columns import TokenLabels
-from seq2seq.data.labelled_files import Csv, LabelFolders, LabelledJsonl, LabelLines
+from seq2seq.data.formats.conll import CONLLU, WORDS_FIRST, ColumnFormat, Conll
+from seq2seq.data.formats.json_lines import read_objects
+from seq2seq.data.formats.labelled_files import Csv, LabelFolders, LabelledJsonl, LabelLines
+from seq2seq.data.formats.plain_text import PlainText
+from seq2seq.data.formats.tagged_jsonl import TaggedJsonl
+from seq2seq.data.formats.text_files import read_lines, read_whole_lines
+from seq2seq.data.holdout import Holdout
+from seq2seq.data.labels.class_labels import ClassLabels
+from seq2seq.data.labels.token_labels import TokenLabels
 from seq2seq.data.number_columns import NumberColumn, load_columns, numbers_of, save_columns
-from seq2seq.data.plain_text import PlainText
-from seq2seq.data.splits import Holdout
-from seq2seq.data.tagged_jsonl import TaggedJsonl
-from seq2seq.data.text_files import read_lines, read_whole_lines
-from seq2seq.data.token_features import TokenFeatures
 from seq2seq.data.token_store import ColumnSpec, TokenStore, build
-from seq2seq.data.tokenizers import Tokenizer
-from seq2seq.data.word_vectors import read_word_vectors
+from seq2seq.data.tokenizers.token_features import TokenFeatures
+from seq2seq.data.tokenizers.tokenizer import Tokenizer
+from seq2seq.data.tokenizers.word_vectors import read_word_vectors
 from seq2seq.errors import UserError
 from seq2seq.inference.files import input_texts
 from seq2seq.inference.records import read_records

@@ -9,8 +9,8 @@ from itertools import islice
 import keras
 import numpy as np
 
-from seq2seq.data.cldr import LANGUAGES, date_examples
-from seq2seq.data.tokenizers import PAD, Tokenizer
+from seq2seq.data.embedded.cldr_dates import LANGUAGES, date_examples
+from seq2seq.data.tokenizers.tokenizer import PAD, Tokenizer
 from seq2seq.layers.recurrent import LSTM
 
 examples = (e for e in date_examples("train") if not e.source.startswith("<"))

@@ -11,8 +11,8 @@ from itertools import islice
 import keras
 import numpy as np
 
-from seq2seq.data.cldr import date_examples
-from seq2seq.data.tokenizers import END, PAD, START, Tokenizer
+from seq2seq.data.embedded.cldr_dates import date_examples
+from seq2seq.data.tokenizers.tokenizer import END, PAD, START, Tokenizer
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.recurrent import LSTM
 

@@ -10,8 +10,8 @@ from itertools import islice
 import keras
 import numpy as np
 
-from seq2seq.data.cldr import date_examples
-from seq2seq.data.tokenizers import END, PAD, START, Tokenizer
+from seq2seq.data.embedded.cldr_dates import date_examples
+from seq2seq.data.tokenizers.tokenizer import END, PAD, START, Tokenizer
 from seq2seq.layers.recurrent import GRU
 
 examples = list(islice((e for e in date_examples("train") if e.language == "es"), 1500))

@@ -11,8 +11,8 @@ from itertools import islice
 import keras
 import numpy as np
 
-from seq2seq.data.cldr import LANGUAGES, date_examples
-from seq2seq.data.tokenizers import Tokenizer
+from seq2seq.data.embedded.cldr_dates import LANGUAGES, date_examples
+from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.layers.recurrent import LSTM
 from seq2seq.layers.step_loop import scan
 

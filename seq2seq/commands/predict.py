@@ -103,8 +103,8 @@ def run(options: argparse.Namespace) -> int:
     """Predicts line by line."""
     start_tensorflow()
     options.model = local_run(options.model)
-    from seq2seq.data.conll import in_columns
-    from seq2seq.data.text_files import read_lines
+    from seq2seq.data.formats.conll import in_columns
+    from seq2seq.data.formats.text_files import read_lines
     from seq2seq.inference.columns import predict_columns
     from seq2seq.inference.files import check_readable, predict_file
     from seq2seq.inference.searches import settings_of

@@ -13,7 +13,7 @@ from sacrebleu.metrics import CHRF
 
 from seq2seq.comparison.runs import FinishedRun, Kind, Row
 from seq2seq.config import build
-from seq2seq.data.class_labels import ClassLabels
+from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.errors import UserError
 from seq2seq.evaluation.text import score_texts
 from seq2seq.trust import load_saved

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.data.json_lines import read_objects
+from seq2seq.data.formats.json_lines import read_objects
 from seq2seq.errors import UserError
 from seq2seq.tracking.parameters import meaningful
 from seq2seq.yaml_files import load

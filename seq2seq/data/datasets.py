@@ -13,10 +13,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
-from seq2seq.data.json_lines import read_objects, text_at
-from seq2seq.data.places import PlacedRecord
-from seq2seq.data.splits import Holdout
-from seq2seq.data.text_files import content_hash, find_file, read_lines
+from seq2seq.data.formats.json_lines import read_objects, text_at
+from seq2seq.data.formats.text_files import content_hash, find_file, read_lines
+from seq2seq.data.holdout import Holdout
+from seq2seq.data.placed_record import PlacedRecord
 from seq2seq.errors import UserError
 
 Record = dict[str, Any]

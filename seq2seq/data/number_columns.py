@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.data.json_lines import parsed_json
-from seq2seq.data.places import place_of
+from seq2seq.data.formats.json_lines import parsed_json
+from seq2seq.data.placed_record import place_of
 from seq2seq.errors import UserError
 
 MOST_DEVIATIONS = 1e6

@@ -11,8 +11,8 @@ import numpy as np
 
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.chunks import chunks
-from seq2seq.data.places import place_of
-from seq2seq.data.text_files import is_blank
+from seq2seq.data.formats.text_files import is_blank
+from seq2seq.data.placed_record import place_of
 from seq2seq.errors import UserError
 
 _FORMAT_VERSION = 4

@@ -7,9 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from seq2seq.config import build
-from seq2seq.data.conll import Conll, in_columns, layout_of
 from seq2seq.data.datasets import Dataset, ParallelText
-from seq2seq.data.labelled_files import labelled_file
+from seq2seq.data.formats.conll import Conll, in_columns, layout_of
+from seq2seq.data.formats.labelled_files import labelled_file
 from seq2seq.errors import UserError
 from seq2seq.inference.files import check_readable, output
 from seq2seq.inference.predictor import Predictor

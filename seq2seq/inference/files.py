@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from seq2seq.data.chunks import chunks
-from seq2seq.data.json_lines import read_objects, text_at
-from seq2seq.data.places import PlacedRecord
-from seq2seq.data.text_files import read_lines
+from seq2seq.data.formats.json_lines import read_objects, text_at
+from seq2seq.data.formats.text_files import read_lines
+from seq2seq.data.placed_record import PlacedRecord
 from seq2seq.errors import UserError
 from seq2seq.files import whole_file
 from seq2seq.inference.predictor import Predictor

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.data.tokenizers import END, START
+from seq2seq.data.tokenizers.tokenizer import END, START
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.decoding.streaming import Streaming
 from seq2seq.errors import UserError

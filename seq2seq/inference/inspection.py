@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.data.json_lines import read_objects
-from seq2seq.data.text_files import read_lines
+from seq2seq.data.formats.json_lines import read_objects
+from seq2seq.data.formats.text_files import read_lines
 from seq2seq.errors import UserError
 from seq2seq.files import whole_file, write_text
 from seq2seq.inference.files import input_texts, standing_for

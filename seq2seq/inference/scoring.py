@@ -6,8 +6,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from seq2seq.data.chunks import chunks
-from seq2seq.data.json_lines import read_objects, text_at
-from seq2seq.data.text_files import read_lines
+from seq2seq.data.formats.json_lines import read_objects, text_at
+from seq2seq.data.formats.text_files import read_lines
 from seq2seq.errors import UserError
 from seq2seq.inference.files import CHUNK, Format, check_readable, one_cell, output, standing_for
 from seq2seq.inference.predictor import Predictor

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.data.tokenizers import START
+from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.errors import UserError
 from seq2seq.inference.state_store import StateStore
 from seq2seq.kernels.library import graphs_stay_here

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from seq2seq.data.tokenizers import Tokenizer
+from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.tasks.generation import continuation
 
 _UNFINISHED = "\ufffd"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.data.tokenizers import END, UNKNOWN, Tokenizer
+from seq2seq.data.tokenizers.tokenizer import END, UNKNOWN, Tokenizer
 from seq2seq.decoding.hypotheses import Hypotheses
 from seq2seq.tasks.base import Row
 

@@ -4,7 +4,7 @@ import json
 import math
 from pathlib import Path
 
-from seq2seq.data.json_lines import parsed_json
+from seq2seq.data.formats.json_lines import parsed_json
 from seq2seq.errors import UserError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from seq2seq.data.class_labels import ClassLabels
+from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.evaluation.classification import confidences, score_classes, score_label_sets
 from seq2seq.plots.calibration import reliability_figure
 from seq2seq.plots.confusion import confusion_matrix_figure

@@ -13,9 +13,9 @@ import tensorflow as tf
 from seq2seq.data.batching import batch_dataset
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.data.shared_texts import report_shared
-from seq2seq.data.streams import Windows
 from seq2seq.data.token_store import ColumnSpec, RaggedColumn, TokenStore
-from seq2seq.data.tokenizers import END, START, UNKNOWN, Tokenizer
+from seq2seq.data.tokenizers.tokenizer import END, START, UNKNOWN, Tokenizer
+from seq2seq.data.windows import Windows
 from seq2seq.decoding.hypotheses import Hypotheses
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from seq2seq.data.token_features import TokenFeatures
-from seq2seq.data.tokenizers import Tokenizer, TokenizerPair
+from seq2seq.data.tokenizers.token_features import TokenFeatures
+from seq2seq.data.tokenizers.tokenizer import Tokenizer, TokenizerPair
 from seq2seq.errors import UserError
 from seq2seq.tasks.base import Task
 from seq2seq.tasks.model_folder import load_model_folder

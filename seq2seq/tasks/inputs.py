@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from seq2seq.data.datasets import Record
-from seq2seq.data.json_lines import check_characters
-from seq2seq.data.places import place_of
-from seq2seq.data.text_files import is_blank
-from seq2seq.data.tokenizers import Tokenizer
+from seq2seq.data.formats.json_lines import check_characters
+from seq2seq.data.formats.text_files import is_blank
+from seq2seq.data.placed_record import place_of
+from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from seq2seq.data.tokenizers import END, START
+from seq2seq.data.tokenizers.tokenizer import END, START
 
 
 def by_length(

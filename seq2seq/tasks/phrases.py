@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seq2seq.data.json_lines import check_characters
-from seq2seq.data.tokenizers import END, UNKNOWN, Tokenizer
+from seq2seq.data.formats.json_lines import check_characters
+from seq2seq.data.tokenizers.tokenizer import END, UNKNOWN, Tokenizer
 from seq2seq.decoding.constraints import (
     MOST_REQUIRED,
     MOST_TOKENS,

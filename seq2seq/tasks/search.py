@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from seq2seq.data.tokenizers import END, START
+from seq2seq.data.tokenizers.tokenizer import END, START
 from seq2seq.decoding.constraints import Constraints
 from seq2seq.decoding.ensemble import Ensemble, averaged
 from seq2seq.decoding.hypotheses import Hypotheses

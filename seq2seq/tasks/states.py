@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.data.tokenizers import START
+from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.errors import UserError
 from seq2seq.layers.recording import Call, recorded_calls
 from seq2seq.tasks.answers import source_tokens

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from seq2seq.data.batching import Batching
 from seq2seq.data.datasets import Dataset, Record
-from seq2seq.data.places import place_of
+from seq2seq.data.placed_record import place_of
 from seq2seq.data.token_store import ColumnSpec, TokenStore
-from seq2seq.data.tokenizers import UNKNOWN, TokenizerPair
+from seq2seq.data.tokenizers.tokenizer import UNKNOWN, TokenizerPair
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.evaluation.text import check_metrics, score_texts

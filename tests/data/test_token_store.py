@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2seq.data import token_store
-from seq2seq.data.places import PlacedRecord
+from seq2seq.data.placed_record import PlacedRecord
 from seq2seq.data.shared_texts import report_shared, shared
 from seq2seq.data.token_store import ColumnSpec, TokenStore
-from seq2seq.data.tokenizers import Tokenizer
+from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 
 

@@ -5,7 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from seq2seq.config import build, composed
-from seq2seq.data.cldr import date_examples
+from seq2seq.data.embedded.cldr_dates import date_examples
 from seq2seq.inference.predictor import Predictor
 from seq2seq.tasks.model_folder import build_task, save_model_folder
 

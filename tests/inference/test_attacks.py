@@ -277,7 +277,7 @@ def test_generate_runs_no_code_of_a_run(tmp_path, place):
         ("trainer.callbacks.x", {"_target_": "keras.callbacks.CSVLogger", "filename": "/canary"}),
         ("trainer.callbacks.x", {"_target_": "keras.callbacks.CSVLogger", "filename": "../canary"}),
         ("trainer.callbacks.x", {"_target_": "keras.callbacks.RemoteMonitor", "root": "http://x"}),
-        ("data", {"_target_": "seq2seq.data.tfds_datasets.Tfds", "name": "huggingface:evil"}),
+        ("data", {"_target_": "seq2seq.data.formats.tfds.Tfds", "name": "huggingface:evil"}),
     ],
 )
 def test_resume_runs_no_code_of_a_run(key, value, run_folder, tmp_path, place, capfd):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from language_run import saved_run
 
-from seq2seq.data.tokenizers import START
+from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.errors import UserError
 from seq2seq.inference.sessions import Session
 from seq2seq.inference.state_store import StateStore

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq.data.tokenizers import Tokenizer
+from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.inference.text_stream import TextStream
 
 TEXT = "ab ba\nabba bab\n\nça 日 a b\n" * 3

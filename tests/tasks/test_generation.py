@@ -12,9 +12,9 @@ from language_run import TEXT, prepared, saved_run
 from rich.console import Console
 
 from seq2seq.config import build, composed, register_recipe
-from seq2seq.data.plain_text import PlainText
-from seq2seq.data.streams import Windows
-from seq2seq.data.tokenizers import END, START
+from seq2seq.data.formats.plain_text import PlainText
+from seq2seq.data.tokenizers.tokenizer import END, START
+from seq2seq.data.windows import Windows
 from seq2seq.tasks.model_folder import build_task, load_model_folder
 from seq2seq.training.interrupt import TrainingInterrupted
 from seq2seq.training.trainer import Trainer

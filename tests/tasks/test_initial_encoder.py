@@ -10,9 +10,9 @@ from rich.console import Console
 
 from seq2seq.config import build, composed
 from seq2seq.data.datasets import Tsv
-from seq2seq.data.plain_text import PlainText
-from seq2seq.data.tagged_jsonl import TaggedJsonl
-from seq2seq.data.vocabulary import UNKNOWN
+from seq2seq.data.formats.plain_text import PlainText
+from seq2seq.data.formats.tagged_jsonl import TaggedJsonl
+from seq2seq.data.tokenizers.vocabulary import UNKNOWN
 from seq2seq.errors import UserError
 from seq2seq.experiment import run
 from seq2seq.tasks.initial_encoder import InitialEncoder, recurrent_layers

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from seq2seq.config import build, composed
-from seq2seq.data.label_schemes import is_well_formed
-from seq2seq.data.tagged_jsonl import TaggedJsonl
+from seq2seq.data.formats.tagged_jsonl import TaggedJsonl
+from seq2seq.data.labels.span_schemes import is_well_formed
 from seq2seq.errors import UserError
 from seq2seq.inference.predictor import Predictor
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from seq2seq.config import build, composed
 from seq2seq.data.datasets import ParallelText
-from seq2seq.data.labelled_files import Csv
-from seq2seq.data.tagged_jsonl import TaggedJsonl
-from seq2seq.data.tokenizers import START
+from seq2seq.data.formats.labelled_files import Csv
+from seq2seq.data.formats.tagged_jsonl import TaggedJsonl
+from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.errors import UserError
 from seq2seq.tasks.model_folder import build_task
 from seq2seq.tasks.state_pictures import StatePictures

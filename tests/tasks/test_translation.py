@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from seq2seq.config import build, composed
-from seq2seq.data.cldr import date_examples
 from seq2seq.data.datasets import ParallelText
-from seq2seq.data.tokenizers import END, START
+from seq2seq.data.embedded.cldr_dates import date_examples
+from seq2seq.data.tokenizers.tokenizer import END, START
 from seq2seq.errors import UserError
 from seq2seq.files import write_checksums
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder

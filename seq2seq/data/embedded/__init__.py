@@ -1,0 +1,1 @@
+"""Data that need no download: dates and names from Unicode CLDR."""

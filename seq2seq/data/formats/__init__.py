@@ -1,0 +1,1 @@
+"""Datasets read from files, one format a module; and from TensorFlow Datasets."""

@@ -1,0 +1,1 @@
+"""Labels as ids: classes of texts, labels of tokens, spans."""

@@ -1,0 +1,358 @@
+"""Tokenizers: texts -> arrays of token ids, and back."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer as Backend
+
+from seq2seq.data.formats.json_lines import parsed_json
+from seq2seq.data.tokenizers import algorithms
+from seq2seq.data.tokenizers.bpe_dropout import DroppedMerges, SubwordSampler
+from seq2seq.errors import UserError
+
+PAD, UNKNOWN, START, END = range(4)
+
+_KINDS = ("word", "character", "bpe", "unigram")
+_NORMALIZATIONS = (None, "NFC", "NFD", "NFKC", "NFKD")
+_SPECIAL_TEXTS = (b"<pad>", b"<unk>", b"<s>", b"</s>")
+_FORMAT_VERSION = 1
+_IN_PARALLEL_FROM = 64
+_SHOWN = 200
+
+
+class Tokenizer:
+    """Texts as token ids, by words, characters or subwords.
+
+    The ids 0 to 3 are `PAD`, `UNKNOWN`, `START` and `END`; no text is ever encoded as `PAD`,
+    `START` or `END`. The kinds:
+
+    - `word`: what stands between white space; words that were not kept become `UNKNOWN`.
+    - `character`: characters; those that were not kept are written as their UTF-8 bytes.
+    - `bpe`, `unigram`: pieces of words, over UTF-8 bytes.
+
+    For all kinds but `word`, `decode` gives back any text exactly, once normalised.
+
+    Example:
+        >>> tokenizer = Tokenizer("character").fit(["2051-08-07"])
+        >>> tokenizer.decode(tokenizer.encode(["2051", "août"]))
+        ['2051', 'août']
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        vocabulary_size: int | None = None,
+        lowercase: bool = False,
+        normalization: str | None = None,
+        minimum_frequency: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        """Checks the settings; `fit` learns the vocabulary.
+
+        Args:
+            kind: `word`, `character`, `bpe` or `unigram`.
+            vocabulary_size: The largest number of ids, the special ones and those of the 256 bytes
+                included; `None` (words and characters only) keeps all.
+            lowercase: Whether texts are lower-cased, after normalisation.
+            normalization: `NFC`, `NFD`, `NFKC`, `NFKD` or `None`.
+            minimum_frequency: How often a word or character must occur to be kept, or two pieces
+                beside each other to be merged; not for `unigram`.
+            dropout: The share of merges that training leaves out, see `DroppedMerges`; for `bpe`.
+
+        Raises:
+            UserError: If a value is impossible.
+        """
+        self.settings: dict[str, Any] = {
+            "kind": kind,
+            "vocabulary_size": vocabulary_size,
+            "lowercase": lowercase,
+            "normalization": normalization,
+            "minimum_frequency": minimum_frequency,
+            "dropout": dropout,
+        }
+        _check_settings(self.settings)
+        self._normalizer = algorithms.normalizer(lowercase, normalization)
+        self._fitted: Backend | None = None
+        self._sampler: SubwordSampler | None = None
+        self._piece_bytes: list[bytes] = []
+
+    def fit(self, texts: Iterable[str]) -> "Tokenizer":
+        """Learns the vocabulary and returns the tokenizer; the order of the texts is irrelevant.
+
+        Raises:
+            UserError: If the texts hold nothing to learn from.
+        """
+        size = self.settings["vocabulary_size"]
+        minimum = self.settings["minimum_frequency"]
+        match self.settings["kind"]:
+            case "word":
+                fitted = algorithms.fit_words(texts, self._normalizer, size, minimum)
+            case "character":
+                fitted = algorithms.fit_characters(texts, self._normalizer, size, minimum)
+            case "bpe":
+                fitted = algorithms.fit_bpe(texts, self._normalizer, size, minimum)
+            case _:
+                fitted = algorithms.fit_unigram(texts, self._normalizer, size)
+        if fitted.get_vocab_size() <= _reserved(self.settings["kind"]):
+            raise UserError(
+                "The tokenizer found nothing to learn in the training texts: they are empty, or "
+                f"tokenizer.minimum_frequency={minimum} or tokenizer.vocabulary_size={size} "
+                "leaves nothing."
+            )
+        self._use(fitted)
+        return self
+
+    @property
+    def size(self) -> int:
+        """The number of ids, the special ones included."""
+        return len(self._pieces_or_fail)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the settings and the vocabulary, in hexadecimal."""
+        return hashlib.sha256(self._to_json().encode()).hexdigest()
+
+    def normalize(self, text: str) -> str:
+        """Returns the text as it is before being cut into tokens."""
+        return self._normalizer.normalize_str(text)
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Returns the ids of each text, without `START` and `END`.
+
+        Returns:
+            One int32 array of shape `(length,)` per text; the length may be 0.
+        """
+        backend = self._backend
+        if len(texts) < _IN_PARALLEL_FROM:
+            encodings = [backend.encode(text, add_special_tokens=False) for text in texts]
+        else:
+            encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
+
+    def for_training(self, seed: int, epoch: int) -> "Tokenizer | DroppedMerges":
+        """Returns what encodes the training texts of an epoch: itself, if nothing is random."""
+        if not self.settings["dropout"]:
+            return self
+        if self._sampler is None or self._sampler.seed != seed:
+            self._sampler = SubwordSampler(self._backend, self.settings["dropout"], seed)
+        return DroppedMerges(self._sampler, self.fingerprint, epoch)
+
+    def decode(self, sequences: Iterable[Iterable[int]]) -> list[str]:
+        """Returns the text of each sequence of ids.
+
+        `PAD`, `START` and `END` are left out, `UNKNOWN` becomes `<unk>`, and bytes that are no
+        UTF-8 (a model may write such) become U+FFFD.
+        """
+        return [self._decode_one(ids) for ids in sequences]
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Returns the text of each id by itself, for people to read.
+
+        Special ids are named as `<pad>`, incomplete characters by their bytes, as `<0xE2><0x80>`,
+        spaces as `▁`.
+        """
+        pieces = self._pieces_or_fail
+        return [_readable(pieces[number]) for number in ids]
+
+    def save(self, path: Path) -> None:
+        """Writes the tokenizer as one JSON file."""
+        path.write_text(self._to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        """Reads what `save` wrote; nothing in the file is executed.
+
+        Raises:
+            UserError: If the file is missing, damaged, or from a newer version.
+        """
+        try:
+            content = parsed_json(path.read_text(encoding="utf-8"))
+            version = content["format_version"]
+            if version > _FORMAT_VERSION:
+                raise UserError(
+                    f"{path} was written by a newer version of seq2seq (format {version}, known "
+                    f"up to {_FORMAT_VERSION}). Install that version."
+                )
+            tokenizer = cls(**content["settings"])
+            fitted = content["tokenizer"]
+            algorithms.check_fitted(fitted, tokenizer.settings["kind"], tokenizer._normalizer)
+            tokenizer._use(Backend.from_str(json.dumps(fitted)))
+        except FileNotFoundError:
+            raise UserError(f"There is no tokenizer {path}.") from None
+        except UserError:
+            raise
+        except Exception as error:
+            # The library raises plain Exception for what it cannot read.
+            raise UserError(f"{path} is damaged: {str(error)[:_SHOWN]}.") from error
+        return tokenizer
+
+    def _to_json(self) -> str:
+        content = {
+            "format_version": _FORMAT_VERSION,
+            "settings": self.settings,
+            "tokenizer": json.loads(self._backend.to_str()),
+        }
+        return json.dumps(content, ensure_ascii=False, indent=1)
+
+    @property
+    def _backend(self) -> Backend:
+        if self._fitted is None:
+            raise RuntimeError("The tokenizer has no vocabulary yet: call fit, or load one.")
+        return self._fitted
+
+    @property
+    def _pieces_or_fail(self) -> list[bytes]:
+        _ = self._backend
+        return self._piece_bytes
+
+    def _use(self, fitted: Backend) -> None:
+        to_bytes = _BYTES_OF_PIECE[self.settings["kind"]]
+        names = sorted(fitted.get_vocab().items(), key=itemgetter(1))
+        learned = [to_bytes(name) for name, _ in names[len(_SPECIAL_TEXTS) :]]
+        self._piece_bytes = [*_SPECIAL_TEXTS, *learned]
+        self._fitted = fitted
+        self._sampler = None
+
+    def _decode_one(self, ids: Iterable[int]) -> str:
+        pieces = self._pieces_or_fail
+        separator = b" " if self.settings["kind"] == "word" else b""
+        kept = (pieces[number] for number in ids if number not in (PAD, START, END))
+        text = separator.join(kept).decode("utf-8", errors="replace")
+        return text.removeprefix(" ") if self.settings["kind"] in ("bpe", "unigram") else text
+
+
+class TokenizerPair:
+    """The tokenizers of the source and of the target side.
+
+    Example:
+        >>> pair = TokenizerPair(Tokenizer("bpe", 8000), Tokenizer("bpe", 8000), joint=True)
+        >>> pair.fit(english, german).source.size
+        8000
+    """
+
+    def __init__(self, source: Tokenizer, target: Tokenizer, joint: bool = False) -> None:
+        """Pairs two tokenizers.
+
+        Args:
+            source: Of the source side.
+            target: Of the target side.
+            joint: Whether both sides share one vocabulary.
+
+        Raises:
+            UserError: If `joint` is asked for and the settings differ.
+        """
+        if joint and source.settings != target.settings:
+            different = [
+                f"{key} ({value} and {target.settings[key]})"
+                for key, value in source.settings.items()
+                if value != target.settings[key]
+            ]
+            raise UserError(
+                "tokenizer.joint=true needs the same settings in tokenizer.source and "
+                f"tokenizer.target; different are {', '.join(different)}."
+            )
+        self.source = source
+        self.target = source if joint else target
+        self.joint = joint
+
+    def fit(self, source_texts: Iterable[str], target_texts: Iterable[str]) -> "TokenizerPair":
+        """Learns from training texts alone, and returns the pair.
+
+        Raises:
+            UserError: If there is nothing to learn from.
+        """
+        if self.joint:
+            self.source.fit(chain(source_texts, target_texts))
+        else:
+            self.source.fit(source_texts)
+            self.target.fit(target_texts)
+        return self
+
+    def save(self, directory: Path) -> None:
+        """Writes `source.json` and `target.json` into an existing folder."""
+        self.source.save(directory / "source.json")
+        self.target.save(directory / "target.json")
+
+    @classmethod
+    def load(cls, directory: Path) -> "TokenizerPair":
+        """Reads what `save` wrote.
+
+        Raises:
+            UserError: If a file is missing, damaged, or from a newer version.
+        """
+        source = Tokenizer.load(directory / "source.json")
+        target = Tokenizer.load(directory / "target.json")
+        return cls(source, target, joint=source.fingerprint == target.fingerprint)
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    kind, size = settings["kind"], settings["vocabulary_size"]
+    if kind not in _KINDS:
+        raise UserError(f"tokenizer.kind={kind} is not one of {', '.join(_KINDS)}.")
+    if settings["normalization"] not in _NORMALIZATIONS:
+        raise UserError(
+            f"tokenizer.normalization={settings['normalization']} is not one of null, "
+            f"{', '.join(filter(None, _NORMALIZATIONS))}."
+        )
+    if size is None and kind in ("bpe", "unigram"):
+        raise UserError(f"tokenizer.vocabulary_size is needed for the kind {kind}.")
+    if size is not None and size <= _reserved(kind):
+        raise UserError(
+            f"tokenizer.vocabulary_size={size} is too small for the kind {kind}: "
+            f"{_reserved(kind)} ids are reserved, so that at least {_reserved(kind) + 1} are "
+            "needed."
+        )
+    if settings["minimum_frequency"] < 1:
+        raise UserError(f"tokenizer.minimum_frequency={settings['minimum_frequency']} is below 1.")
+    if kind == "unigram" and settings["minimum_frequency"] != 1:
+        raise UserError("tokenizer.minimum_frequency cannot be set for the kind unigram.")
+    if not 0 <= settings["dropout"] < 1:
+        raise UserError(f"tokenizer.dropout={settings['dropout']} is not from 0 to below 1.")
+    if settings["dropout"] and kind != "bpe":
+        raise UserError(f"tokenizer.dropout leaves out merges of bpe; the kind {kind} has none.")
+
+
+def _reserved(kind: str) -> int:
+    return len(_SPECIAL_TEXTS) + (0 if kind == "word" else 256)
+
+
+def _readable(piece: bytes) -> str:
+    try:
+        text = piece.decode("utf-8")
+    except UnicodeDecodeError:
+        return "".join(f"<0x{byte:02X}>" for byte in piece)
+    return text.replace(" ", "▁")
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Returns the byte for each character of the byte-level alphabet (that of GPT-2).
+
+    Printable bytes stand for themselves, the others for the characters from U+0100 on.
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(0x100 + number): byte for number, byte in enumerate(others)
+    }
+
+
+_BYTE_OF_CHARACTER = _byte_alphabet()
+_BYTE_OF_FALLBACK = {piece: bytes([byte]) for byte, piece in enumerate(algorithms.BYTE_PIECES)}
+
+
+def _bytes_of_subword(piece: str) -> bytes:
+    return bytes(_BYTE_OF_CHARACTER[character] for character in piece)
+
+
+_BYTES_OF_PIECE: dict[str, Callable[[str], bytes]] = {
+    "word": lambda piece: piece.encode(),
+    "character": lambda piece: _BYTE_OF_FALLBACK.get(piece) or piece.encode(),
+    "bpe": _bytes_of_subword,
+    "unigram": _bytes_of_subword,
+}
