@@ -1,4 +1,4 @@
-"""Compares finished runs."""
+"""Compares finished runs: scores, significance tests, parts of the test set, examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,20 +11,20 @@ from seq2seq.comparison.breakdown import (
     largest_differences,
 )
 from seq2seq.comparison.groups import Variant, config_differences, grouped
-from seq2seq.comparison.measures import paired_result
+from seq2seq.comparison.paired_tests import paired_result
 from seq2seq.comparison.runs import FinishedRun
 from seq2seq.errors import UserError
 from seq2seq.evaluation.significance import PairedResult, holm, welch_p_value
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One variant against the baseline in one score.
+class PairedComparison:
+    """The test of one variant against the baseline in one score.
 
     Attributes:
         variant: The variant's label.
-        result: The tests on the sentences of the two representative runs.
-        corrected: Name of the test to p-value after Holm's correction for all comparisons here.
+        result: The tests on the items of the two representative runs.
+        corrected: Name of the test to p-value after Holm's correction for all variants.
         seeds: Welch's p-value between the scores of the seeds; None without several seeds.
     """
 
@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What comparing runs has found.
+    """The result of comparing runs.
 
     Attributes:
         variants: Runs grouped by config; the first is the baseline.
@@ -45,28 +45,25 @@ class Comparison:
         tests: The significance tests.
         breakdowns: Scores of parts of the test set.
         examples: Variant to the sentences where it is better, and worse, than the baseline.
-        notes: What was left out, and why.
+        notes: What was left out, and why; for people.
     """
 
     variants: list[Variant]
     differences: dict[str, list[str]]
     metrics: list[str]
-    tests: list[Finding] = field(default_factory=list)
+    tests: list[PairedComparison] = field(default_factory=list)
     breakdowns: list[Breakdown] = field(default_factory=list)
     examples: dict[str, tuple[list[Difference], list[Difference]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
     def baseline(self) -> Variant:
-        """What the others are compared to."""
+        """The variant that the others are compared to."""
         return self.variants[0]
 
 
 def compare(runs: Sequence[FinishedRun]) -> Comparison:
-    """Compares runs; what differs by the seed only is one variant, the first is the baseline.
-
-    Args:
-        runs: Finished runs.
+    """Compares runs; those that differ only in their seed are one variant, the first the baseline.
 
     Raises:
         UserError: If there are fewer than two runs, or they have no score in common.
@@ -90,7 +87,7 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
         notes.append("All runs differ by their seed only: there is nothing to test.")
     for variant in variants:
         if len({run.seed for run in variant.runs}) < len(variant.runs):
-            notes.append(f"{variant.label}: some of its runs have the same seed.")
+            notes.append(f"{variant.label}: several of its runs have the same seed.")
     without = [run.name for run in runs if not run.history]
     if without:
         notes.append(f"No learning curve of {', '.join(without)}: no history.jsonl was kept.")
@@ -107,7 +104,7 @@ def _common_metrics(variants: Sequence[Variant]) -> list[str]:
 
 
 def _why_not_paired(variants: Sequence[Variant]) -> str:
-    """Why the sentences of the runs cannot be paired; empty if they can be."""
+    """Returns why the items of the runs cannot be paired; empty if they can be."""
     first = variants[0].representative
     if not first.rows:
         return f"{first.name} has no predictions/test.jsonl"
@@ -127,8 +124,10 @@ def _why_not_paired(variants: Sequence[Variant]) -> str:
     return ""
 
 
-def _tests(variants: Sequence[Variant], metrics: Sequence[str], notes: list[str]) -> list[Finding]:
-    baseline, found = variants[0], []
+def _tests(
+    variants: Sequence[Variant], metrics: Sequence[str], notes: list[str]
+) -> list[PairedComparison]:
+    baseline, tests = variants[0], []
     for metric in metrics:
         results = []
         for variant in variants[1:]:
@@ -143,8 +142,8 @@ def _tests(variants: Sequence[Variant], metrics: Sequence[str], notes: list[str]
         for number, (variant, result) in enumerate(results):
             seeds = welch_p_value(baseline.values(metric), variant.values(metric))
             p_values = {name: values[number] for name, values in corrected.items()}
-            found.append(Finding(variant.label, result, p_values, seeds))
-    return found
+            tests.append(PairedComparison(variant.label, result, p_values, seeds))
+    return tests
 
 
 def _breakdowns(variants: Sequence[Variant], notes: list[str]) -> list[Breakdown]:
@@ -152,5 +151,5 @@ def _breakdowns(variants: Sequence[Variant], notes: list[str]) -> list[Breakdown
     lengths = by_length(runs)
     if lengths is None:
         notes.append("No scores by length: all sources have about one length.")
-    found = [by_frequency(runs)]
-    return [lengths, *found] if lengths is not None else found
+        return [by_frequency(runs)]
+    return [lengths, by_frequency(runs)]

@@ -1,4 +1,4 @@
-"""Runs that differ by their seed only are one variant."""
+"""Groups runs that differ only in their seed into variants."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ class Variant:
     """Runs of one config with one or more seeds.
 
     Attributes:
-        label: What differs from the other variants, in a few words.
+        label: The config values that differ from the other variants.
         runs: The runs, one for each seed.
     """
 
@@ -24,20 +24,20 @@ class Variant:
     runs: tuple[FinishedRun, ...]
 
     def values(self, metric: str, split: str = "test") -> list[float]:
-        """What each run scored; runs without the metric are left out."""
+        """Returns the score of each run that has the metric."""
         scores = [run.metrics.get(split, {}).get(metric) for run in self.runs]
         return [float(score) for score in scores if score is not None]
 
     def summary(self, metric: str, split: str = "test") -> tuple[float, float | None] | None:
-        """Mean and deviation over the seeds; None where no run has the metric."""
+        """Returns mean and deviation over the seeds; None where no run has the metric."""
         values = self.values(metric, split)
         return mean_and_deviation(values) if values else None
 
     @property
     def representative(self) -> FinishedRun:
-        """The run whose sentences stand for the variant: the median by validation.
+        """The run whose predictions are compared: the median by validation score.
 
-        Of an even number, the worse of the two in the middle.
+        Of an even number of runs, the worse of the two in the middle.
         """
         metric = self.runs[0].monitor.removeprefix("val_")
         sign = 1 if metric in LOWER_IS_BETTER else -1
@@ -49,7 +49,7 @@ class Variant:
 
 
 def grouped(runs: Sequence[FinishedRun]) -> list[Variant]:
-    """Puts runs that differ by their seed only together, in the order of their first runs."""
+    """Groups runs that differ only in their seed, in the order of their first runs."""
     groups: dict[str, list[FinishedRun]] = {}
     for run in runs:
         groups.setdefault(json.dumps(run.variant, sort_keys=True), []).append(run)
@@ -61,10 +61,9 @@ def grouped(runs: Sequence[FinishedRun]) -> list[Variant]:
 
 
 def config_differences(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
-    """The config keys in which runs differ, apart from the seed.
+    """Returns the config keys in which runs differ, except the seed, each with the runs' values.
 
-    Returns:
-        Key to each run's value; an empty text where a run does not have the key, or null.
+    A value is an empty text where a run does not have the key, or null.
     """
     keys = dict.fromkeys(key for run in runs for key in run.variant)
     table = {key: [run.variant.get(key, "") for run in runs] for key in keys}
@@ -72,25 +71,25 @@ def config_differences(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
 
 
 def _labels(runs: Sequence[FinishedRun], differing: Mapping[str, Sequence[str]]) -> list[str]:
-    """Names each variant by its values of what differs, or by its folder if that is too long."""
+    """Returns the differing values of each variant, or its folder if they are too long."""
     if len(runs) == 1:
         return [runs[0].name]
     labels = []
     for position, run in enumerate(runs):
-        chosen = {key: values[position] for key, values in differing.items()}
-        # A class that was swapped says what its arguments only spell out.
-        classes = {key: value for key, value in chosen.items() if key.endswith("_target_")}
-        text = ", ".join(f"{_short(k)}={_value(k, v)}" for k, v in (classes or chosen).items())
+        own = {key: values[position] for key, values in differing.items()}
+        # Another class implies its other arguments.
+        classes = {key: value for key, value in own.items() if key.endswith("_target_")}
+        text = ", ".join(f"{_short(k)}={_value(k, v)}" for k, v in (classes or own).items())
         labels.append(text if 0 < len(text) <= MAX_LABEL else run.name)
     return labels if len(set(labels)) == len(labels) else [run.name for run in runs]
 
 
 def _value(key: str, value: str) -> str:
-    """Returns a value as it is, and a class without its module."""
+    """Returns a value, that of a class without its module."""
     return (value.rpartition(".")[2] if key.endswith("_target_") else value) or "none"
 
 
 def _short(key: str) -> str:
-    """`model.attention._target_` is the attention, `model.encoder.units` the encoder's units."""
+    """Shortens `model.attention._target_` to `attention`, and `model.encoder.units` to its end."""
     parts = key.removesuffix("._target_").split(".")
     return ".".join(parts[-2:]) if len(parts) > 2 and not key.endswith("_target_") else parts[-1]

@@ -1,4 +1,4 @@
-"""Run folders as a list of runs, as MLflow would give it."""
+"""Lists run folders as MLflow lists its runs."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,17 +12,13 @@ SPLITS = ("validation", "test", "training")
 
 
 def runs_in_folders(folders: Iterable[Path]) -> list[TrackedRun]:
-    """The finished runs in some folders, the newest first.
-
-    Raises:
-        UserError: If a folder is none.
-    """
-    found = []
+    """Returns the finished runs in folders, the newest first; raises UserError if one is missing."""
+    runs: list[TrackedRun] = []
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: is not a folder")
-        found += [_as_tracked(read_run(each)) for each in run_folders(folder)]
-    return sorted(found, key=lambda run: -run.started)
+        runs += [_as_tracked(read_run(run_folder)) for run_folder in run_folders(folder)]
+    return sorted(runs, key=lambda run: -run.started)
 
 
 def _as_tracked(run: FinishedRun) -> TrackedRun:

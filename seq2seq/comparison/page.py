@@ -1,4 +1,4 @@
-"""A comparison as pictures and as one page that needs no other file."""
+"""Writes a comparison as pictures and as one self-contained HTML page."""
 
 import base64
 import io
@@ -23,13 +23,7 @@ TEXT_TABLES = ("Variants", "What differs in the config")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture inside the page.
-
-    Attributes:
-        name: What it shows.
-        data: The PNG, in base 64.
-        width: How wide it is shown, in pixels; letters are then as large in all pictures.
-    """
+    """A picture of the page: a PNG in base 64, shown `width` pixels wide."""
 
     name: str
     data: str
@@ -37,19 +31,19 @@ class Picture:
 
 
 def figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
-    """The pictures of a comparison: file name to the table it belongs to and the figure."""
+    """Returns the pictures of a comparison: file name to the title of its table and the figure."""
     names = {v.label: f"{letter(i)} {v.label}" for i, v in enumerate(comparison.variants)}
-    made: dict[str, tuple[str, Figure]] = {}
+    pictures: dict[str, tuple[str, Figure]] = {}
     histories = {
         names[variant.label]: [run.history for run in variant.runs if run.history]
         for variant in comparison.variants
     }
     for metric in dict.fromkeys([comparison.baseline.runs[0].monitor, "val_loss"]):
-        if all(any(metric in e for h in each for e in h) for each in histories.values()):
-            made[f"curves_{metric}"] = ("Test scores", curves_together(histories, metric))
+        if all(any(metric in e for h in runs for e in h) for runs in histories.values()):
+            pictures[f"curves_{metric}"] = ("Test scores", curves_together(histories, metric))
     for metric in dict.fromkeys(test.result.metric for test in comparison.tests):
         tests = [test for test in comparison.tests if test.result.metric == metric]
-        made[f"difference_{metric}"] = (
+        pictures[f"difference_{metric}"] = (
             "Is it chance?",
             difference_intervals(
                 f"{metric}: difference to A, 95 % interval",
@@ -59,7 +53,7 @@ def figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
             ),
         )
     for breakdown in comparison.breakdowns:
-        made[f"by_{breakdown.title.replace(' ', '_')}"] = (
+        pictures[f"by_{breakdown.title.replace(' ', '_')}"] = (
             breakdown_title(breakdown),
             score_parts(
                 breakdown.title,
@@ -69,21 +63,21 @@ def figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
                 {names[label]: scores for label, scores in breakdown.scores.items()},
             ),
         )
-    return made
+    return pictures
 
 
 def page(comparison: Comparison) -> str:
-    """One HTML page with the pictures inside."""
+    """Returns one HTML page with the pictures inside."""
     pictures: dict[str, list[Picture]] = {}
     for name, (table, figure) in figures(comparison).items():
         pictures.setdefault(table, []).append(_picture(name, figure))
     source = resources.files("seq2seq.comparison").joinpath("page.html").read_text("utf-8")
     template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(source)
-    made = tables(comparison)
+    all_tables = tables(comparison)
     return template.render(
         notes=comparison.notes,
-        tables=made,
-        numeric=[table.title for table in made if table.title not in TEXT_TABLES],
+        tables=all_tables,
+        numeric=[table.title for table in all_tables if table.title not in TEXT_TABLES],
         pictures=pictures,
         examples=examples(comparison),
         version=__version__,
@@ -91,12 +85,7 @@ def page(comparison: Comparison) -> str:
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """Writes `comparison.html`, `.md` and `.json`, and the pictures as PNG.
-
-    Args:
-        comparison: What was found.
-        folder: Where to; it is made if need be.
-    """
+    """Writes `comparison.html`, `.md` and `.json`, and the pictures as PNG, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for ending, text in (
         ("html", page(comparison)),

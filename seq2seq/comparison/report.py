@@ -1,4 +1,4 @@
-"""A comparison as tables for a terminal, Markdown and JSON."""
+"""Writes a comparison as tables for a terminal, as Markdown and as JSON."""
 
 import json
 import math
@@ -11,21 +11,14 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from seq2seq.comparison.breakdown import Breakdown
-from seq2seq.comparison.compare import Comparison, Finding
+from seq2seq.comparison.compare import Comparison, PairedComparison
 from seq2seq.plots.curves import TITLES
 from seq2seq.terminal import plain, printable
 
 
 @dataclass(frozen=True)
 class Table:
-    """A titled table of texts.
-
-    Attributes:
-        title: What it shows.
-        head: The names of the columns; the first column names the rows.
-        rows: The cells.
-        note: What has to be known to read it.
-    """
+    """A titled table of texts; the first column names the rows, the note says how to read it."""
 
     title: str
     head: list[str]
@@ -34,35 +27,35 @@ class Table:
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """All of a comparison but its examples and pictures."""
-    made = [_runs_table(comparison), _config_table(comparison), _scores_table(comparison)]
+    """Returns the tables of a comparison: all but its examples and pictures."""
+    all_tables = [_runs_table(comparison), _config_table(comparison), _scores_table(comparison)]
     if comparison.tests:
-        made.append(_tests_table(comparison))
-    made += [_breakdown_table(each) for each in comparison.breakdowns]
-    return [table for table in made if table.rows]
+        all_tables.append(_tests_table(comparison))
+    all_tables += [_breakdown_table(breakdown) for breakdown in comparison.breakdowns]
+    return [table for table in all_tables if table.rows]
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number in a few digits; a dash where there is none."""
+    """Formats a number in a few digits; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return "-"
     return f"{value:.{digits}g}"
 
 
 def p_value(value: float | None) -> str:
-    """A p-value as sacreBLEU prints it, to four places; smaller ones say so."""
+    """Formats a p-value as sacreBLEU does, to four places."""
     if value is None:
         return "-"
     return f"{value:.4f}" if value >= 0.00005 else "<0.0001"
 
 
 def breakdown_title(breakdown: Breakdown) -> str:
-    """Such as `BLEU by source length`."""
+    """Returns a title such as `BLEU by source length`."""
     return f"{TITLES.get(breakdown.metric, breakdown.metric)} by {breakdown.title}"
 
 
 def letter(position: int) -> str:
-    """A, B, ..., Z, A1, B1, ...: what stands for a variant in narrow tables."""
+    """Returns the letter of a variant in narrow tables: A, B, ..., Z, A1, B1, ..."""
     return chr(ord("A") + position % 26) + (str(position // 26) if position >= 26 else "")
 
 
@@ -120,7 +113,7 @@ def _tests_table(comparison: Comparison) -> Table:
         head += [f"p {kind}", "Holm"] if several else [f"p {kind}"]
     head += ["p seeds"] * with_seeds
 
-    def row(test: Finding) -> list[str]:
+    def row(test: PairedComparison) -> list[str]:
         result = test.result
         cells = [result.metric, letters[test.variant], number(result.baseline, 5)]
         cells += [number(result.system, 5), f"{result.difference:+.4g}"]
@@ -151,27 +144,31 @@ def _breakdown_table(breakdown: Breakdown) -> Table:
 
 
 def examples(comparison: Comparison) -> list[tuple[str, list[Table]]]:
-    """The sentences on which each variant differs most from the baseline."""
-    found = []
+    """Returns, by title, the items on which each variant differs most from the baseline."""
+    titled = []
     names = _names(comparison)
     for label, (better, worse) in comparison.examples.items():
-        made = []
-        for word, differences in (("better", better), ("worse", worse)):
-            for each in differences:
-                rows = [
-                    ["source", each.source],
-                    ["reference", each.reference],
-                    [f"A ({each.scores[0]:.0f})", each.predictions[0]],
-                    [f"{names[label][0]} ({each.scores[1]:.0f})", each.predictions[1]],
-                ]
-                made.append(Table(word, [], rows))
-        if made:
-            found.append((f"{names[label]} against A", made))
-    return found
+        example_tables = [
+            Table(
+                title,
+                [],
+                [
+                    ["source", item.source],
+                    ["reference", item.reference],
+                    [f"A ({item.scores[0]:.0f})", item.predictions[0]],
+                    [f"{names[label][0]} ({item.scores[1]:.0f})", item.predictions[1]],
+                ],
+            )
+            for title, differences in (("better", better), ("worse", worse))
+            for item in differences
+        ]
+        if example_tables:
+            titled.append((f"{names[label]} against A", example_tables))
+    return titled
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Prints tables for a person."""
+    """Prints the tables on a terminal."""
     for table in tables(comparison):
         shown = RichTable(title=table.title, title_justify="left", title_style="bold", box=None)
         for position, name in enumerate(table.head):
@@ -180,9 +177,9 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             shown.add_row(*map(plain, row))
         console.print(shown)
         console.print(plain(table.note + "\n" if table.note else "", "dim"))
-    for title, made in examples(comparison):
+    for title, example_tables in examples(comparison):
         console.print(plain(f"Sentences that differ most: {title}", "bold"))
-        for table in made:
+        for table in example_tables:
             grid = RichTable.grid(padding=(0, 2))
             for name, text in table.rows:
                 grid.add_row(plain(name, "dim"), plain(text))
@@ -193,34 +190,33 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def markdown(comparison: Comparison) -> str:
-    """The comparison as GitHub's Markdown."""
+    """Returns the comparison as GitHub Markdown."""
     parts = ["# Comparison of runs"]
     for table in tables(comparison):
         parts += [f"## {table.title}", _markdown_table(table.head, table.rows)]
         parts += [table.note] if table.note else []
-    for title, made in examples(comparison):
+    for title, example_tables in examples(comparison):
         parts.append(f"## Sentences that differ most: {title}")
-        for table in made:
-            parts.append(_markdown_table([table.title, ""], table.rows))
-    parts += [f"> {_as_written(note)}" for note in comparison.notes]
+        parts += [_markdown_table([t.title, ""], t.rows) for t in example_tables]
+    parts += [f"> {_escaped(note)}" for note in comparison.notes]
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(map(_as_written, cells)) + " |"
+        return "| " + " | ".join(map(_escaped, cells)) + " |"
 
     return "\n".join([line(head), line(["---"] * len(head)), *map(line, rows)])
 
 
-def _as_written(text: str) -> str:
-    """Returns a text that Markdown shows as it is: no markup, links, pictures or line breaks."""
+def _escaped(text: str) -> str:
+    """Escapes a text for Markdown: no markup, links, pictures or line breaks."""
     escaped = re.sub(r"([\\`*\[\]<>|$])", r"\\\1", printable(text))
     return " ".join(escaped.split())
 
 
 def as_json(comparison: Comparison) -> str:
-    """The comparison as JSON, for programs."""
+    """Returns the comparison as JSON."""
     content: dict[str, Any] = {
         "variants": [
             {
@@ -253,11 +249,11 @@ def as_json(comparison: Comparison) -> str:
             }
             for test in comparison.tests
         ],
-        "breakdowns": [asdict(each) for each in comparison.breakdowns],
+        "breakdowns": [asdict(breakdown) for breakdown in comparison.breakdowns],
         "examples": {
             label: {
-                word: [asdict(each) for each in differences]
-                for word, differences in zip(("better", "worse"), both, strict=True)
+                name: [asdict(item) for item in differences]
+                for name, differences in zip(("better", "worse"), both, strict=True)
             }
             for label, both in comparison.examples.items()
         },
@@ -267,7 +263,7 @@ def as_json(comparison: Comparison) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """The value with null for what JSON has no word for."""
+    """Replaces numbers that are not finite, which JSON does not have, by null."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

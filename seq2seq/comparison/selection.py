@@ -1,4 +1,4 @@
-"""What the words on a command line mean: run folders, MLflow runs, experiments, filters."""
+"""Finds the runs that a command line names: folders, MLflow runs, experiments, filters."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,37 +11,34 @@ if TYPE_CHECKING:
     from seq2seq.tracking.runs import RunStore
 
 
-def select_runs(wanted: Iterable[str], tracking_uri: str | None = None) -> list[FinishedRun]:
-    """Reads the finished runs that are meant.
+def select_runs(names: Iterable[str], tracking_uri: str | None = None) -> list[FinishedRun]:
+    """Reads the named finished runs, each once, in order.
 
     Args:
-        wanted: Folders of runs, or folders that hold some, such as a sweep's; MLflow run ids; the
-            name of an experiment; or a filter, such as `tags.recipe = 'translation/cldr_dates'`.
-        tracking_uri: The MLflow store; if null, the default one.
-
-    Returns:
-        Each run once, in the order given.
+        names: Run folders, or folders that hold some, such as a sweep's; MLflow run ids; the name
+            of an experiment; or a filter, such as `tags.recipe = 'translation/cldr_dates'`.
+        tracking_uri: The MLflow store; None for the default one.
 
     Raises:
-        UserError: If something means no finished run.
+        UserError: If a name has no finished run.
     """
-    found: dict[Path, FinishedRun] = {}
+    runs: dict[Path, FinishedRun] = {}
     store: RunStore | None = None
-    for word in wanted:
-        if Path(word).is_dir():
-            folders: list[tuple[Path, str | None]] = [(f, None) for f in run_folders(Path(word))]
+    for name in names:
+        if Path(name).is_dir():
+            folders: list[tuple[Path, str | None]] = [(f, None) for f in run_folders(Path(name))]
             if not folders:
-                raise UserError(f"{word}: holds no finished run (no metrics.json)")
+                raise UserError(f"{name}: holds no finished run (no metrics.json)")
         else:
             store = store or _store(tracking_uri)
-            folders = [(store.folder(run_id), run_id) for run_id in store.find(word)]
+            folders = [(store.folder(run_id), run_id) for run_id in store.find(name)]
         for folder, run_id in folders:
-            found.setdefault(folder.resolve(), read_run(folder, run_id))
-    return list(found.values())
+            runs.setdefault(folder.resolve(), read_run(folder, run_id))
+    return list(runs.values())
 
 
 def _store(tracking_uri: str | None) -> "RunStore":
-    """MLflow takes seconds to import: those who compare folders do without."""
+    """Returns the MLflow store; MLflow takes seconds to import, and folders do not need it."""
     from seq2seq.tracking.runs import RunStore
 
     return RunStore(tracking_uri)

@@ -1,0 +1,84 @@
+"""Paired tests of two runs on the same test set, from the statistics that they have saved."""
+
+from collections.abc import Callable
+
+import numpy as np
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.metrics.base import Metric
+
+from seq2seq.comparison.runs import FinishedRun
+from seq2seq.evaluation.significance import (
+    PairedResult,
+    accuracy_test,
+    paired_test,
+    paired_text_test,
+)
+from seq2seq.evaluation.statistics import SCORES, statistics_matrices
+
+TEXT_METRICS: dict[str, Callable[[str], Metric]] = {
+    # `force` silences sacreBLEU's warning about tokenized text.
+    "bleu": lambda tokenize: BLEU(tokenize=tokenize, force=True),
+    "chrf": lambda tokenize: CHRF(),
+    "chrf++": lambda tokenize: CHRF(word_order=2),
+    "ter": lambda tokenize: TER(),
+}
+TOLERANCE = 1e-6
+
+
+def paired_result(
+    metric: str, baseline: FinishedRun, system: FinishedRun
+) -> tuple[PairedResult | None, str]:
+    """Tests whether two runs on the same test set differ in a score.
+
+    Args:
+        metric: The score's name in `metrics.json`.
+        baseline: One run.
+        system: The other.
+
+    Returns:
+        The result, or None and the reason why there is none.
+    """
+    if metric in ("loss", "perplexity"):
+        return None, "is no score of predictions"
+    if metric in TEXT_METRICS:
+        return _test_text(metric, baseline, system)
+    if metric not in SCORES:
+        return None, "is not known how to compute from the predictions"
+    statistic, from_sums = SCORES[metric]
+    try:
+        first, second = statistics_matrices(statistic, baseline.statistics, system.statistics)
+    except KeyError:
+        return None, "is not known how to compute from the predictions"
+    if first.shape[1] == 2 and (first[:, 1] == 1).all() and (second[:, 1] == 1).all():
+        result = accuracy_test(first[:, 0] == 1, second[:, 0] == 1, metric)
+    else:
+        result = paired_test(metric, first, second, from_sums)
+    return _checked(result, baseline, system)
+
+
+def _test_text(
+    metric: str, baseline: FinishedRun, system: FinishedRun
+) -> tuple[PairedResult | None, str]:
+    signatures = [run.metrics.get("signatures", {}).get(metric) for run in (baseline, system)]
+    if signatures[0] != signatures[1]:
+        return None, f"was computed in two ways: {signatures[0]} and {signatures[1]}"
+    tokenize = baseline.config.get("task.bleu_tokenize", "13a")
+    result = paired_text_test(
+        metric,
+        TEXT_METRICS[metric](tokenize),
+        [row["reference"] for row in baseline.rows],
+        [row["prediction"] for row in baseline.rows],
+        [row["prediction"] for row in system.rows],
+    )
+    return _checked(result, baseline, system)
+
+
+def _checked(
+    result: PairedResult, baseline: FinishedRun, system: FinishedRun
+) -> tuple[PairedResult | None, str]:
+    """Returns the result only if its scores are those that the runs have reported."""
+    for score, run in ((result.baseline, baseline), (result.system, system)):
+        reported = run.metrics["test"][result.metric]
+        if not np.isclose(score, reported, rtol=TOLERANCE, atol=TOLERANCE):
+            return None, f"is {reported:.6g} in {run.name} but {score:.6g} by its predictions"
+    return result, ""

@@ -1,0 +1,104 @@
+"""Rows of `predictions/<split>.jsonl`: one prediction a line, as plain JSON values."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
+
+from seq2seq.errors import UserError
+from seq2seq.files import write_text
+
+
+class Row(TypedDict):
+    """What every prediction has."""
+
+    source: str
+    prediction: str
+    score: float
+    """The log-probability of the prediction."""
+    reference: NotRequired[str]
+
+
+class TextRow(Row):
+    """A predicted text: a translation, or the continuation of a text."""
+
+    target_tokens: NotRequired[list[str]]
+    token_scores: NotRequired[list[float]]
+    source_tokens: NotRequired[list[str]]
+    alignments: NotRequired[list[list[float]]]
+    """The weight of each source token for each target token."""
+    hypotheses: NotRequired[list[dict[str, Any]]]
+    """All hypotheses, best first: rows without `source` and `reference`."""
+
+
+class TagRow(Row):
+    """A label for each token; `prediction` and `reference` are the labels joined by blanks."""
+
+    tokens: list[str]
+    labels: list[str]
+    token_probabilities: list[float]
+    reference_labels: NotRequired[list[str]]
+    hypotheses: NotRequired[list[dict[str, Any]]]
+
+
+class ClassRow(Row):
+    """The class of a text, or of two."""
+
+    probabilities: dict[str, float]
+    """The probability of each class, by name."""
+    source2: NotRequired[str]
+    attention: NotRequired[list[tuple[str, float]]]
+    attention2: NotRequired[list[tuple[str, float]]]
+
+
+class LabelSetRow(ClassRow):
+    """Any number of classes; `prediction` and `reference` are their names joined by a delimiter."""
+
+    labels: list[str]
+    reference_labels: NotRequired[list[str]]
+
+
+Kind = Literal["text", "tags", "class", "label set"]
+"""What a row predicts."""
+
+
+def kind_of(row: Mapping[str, Any]) -> Kind:
+    """Returns what a row predicts, by the fields that only rows of its type have."""
+    if "tokens" in row and "labels" in row:
+        return "tags"
+    if "probabilities" in row:
+        return "label set" if "labels" in row else "class"
+    return "text"
+
+
+def labels_of(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Returns the reference and the predicted labels of a row that is not a text."""
+    if kind_of(row) == "class":
+        return [row["reference"]], [row["prediction"]]
+    if "reference_labels" in row:
+        return row["reference_labels"], row["labels"]
+    return str(row["reference"]).split(" "), row["labels"]  # tags of an older version
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes one JSON object a line; the file appears only when it is complete."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Reads what `write_rows` wrote.
+
+    Raises:
+        UserError: If a line is not a JSON object.
+    """
+    rows = []
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            for number, line in enumerate(file, start=1):
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise UserError(f"{path}:{number}: a JSON object is needed.")
+                rows.append(row)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is damaged ({error}).") from error
+    return rows
