@@ -1,4 +1,4 @@
-"""Folders that are computed once and kept: where they lie, and how they come into being."""
+"""The cache: folders that are computed once."""
 
 import logging
 import os
@@ -18,15 +18,13 @@ def cache_directory() -> Path:
 
 
 def ensure_directory(target: Path, write: Callable[[Path], object]) -> Path:
-    """Returns `target`, written first where it does not exist yet or is damaged.
+    """Returns `target`; writes it atomically if it does not exist, or if a checksum is wrong.
 
-    The content is written aside and renamed when complete, so an interrupted run leaves nothing
-    half-written, and of two processes that write at once the first one wins. Its files are
-    compared with their checksums each time.
+    If two processes write it at once, the first one wins.
 
     Args:
-        target: The folder to return.
-        write: Fills the empty folder that it is given.
+        target: The folder.
+        write: Fills an empty folder.
 
     Raises:
         UserError: If the folder cannot be written.

@@ -21,14 +21,14 @@ COMMANDS = {
     "evaluate": "score a run on its test split or on files",
     "predict": "predict with a run: a file or stdin in and out",
     "inspect": "states and gates of a run, step by step, as arrays and pictures",
-    "score": "how probable a run finds given targets",
+    "score": "log-probabilities of given targets",
     "runs": "list runs with their scores, newest first",
     "compare": "put runs side by side: config, scores, significance",
     "register": "put a run's model into the registry of MLflow",
     "compress": "copy a run with weights of half the bits: smaller, and faster for one text alone",
-    "generate": "go on with texts, shown as they come",
+    "generate": "continue texts with a language model, shown token by token",
 }
-"""Each command's module in `seq2seq.commands`, and what it does."""
+"""The commands, each a module in `seq2seq.commands`, and their help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -56,15 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print("seq2seq: stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone: nothing left to say
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 
 def _use_utf8() -> None:
-    """Starts this process anew in Python's UTF-8 mode, where the locale has another encoding.
+    """Restarts Python in UTF-8 mode if the locale has another encoding.
 
-    Arguments, standard streams, and the files of every library then are UTF-8.
+    Then arguments, standard streams and the files of every library are UTF-8.
     """
     if codecs.lookup(locale.getpreferredencoding(False)).name != "utf-8":
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
@@ -74,12 +74,12 @@ def _use_utf8() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Keeps argparse's exit code 2, with a message in the words of the other errors."""
+    """An argument parser whose errors look like those of the other commands; exit code 2."""
 
     intermixing = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Lets options stand between positional arguments, also before one that may be left out."""
+        """Accepts options between positional arguments, also before an optional one."""
         if self.intermixing or self._subparsers is not None:
             return super().parse_known_args(args, namespace)
         self.intermixing = True
@@ -97,7 +97,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describes every command."""
+    """Returns the parser of all commands."""
     top = Parser(prog="seq2seq", description=DESCRIPTION)
     top.add_argument("--version", action="version", version=f"seq2seq {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""Configs: composing one from overrides, checking its keys, and building objects from its nodes."""
+"""Composes configs from overrides, checks their keys, and builds objects from their nodes."""
 
 import difflib
 import hashlib
@@ -17,7 +17,7 @@ import hydra.utils
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -26,13 +26,13 @@ from seq2seq.yaml_files import load
 
 Kind = TypeVar("Kind")
 ENDINGS = (".yaml", ".yml")
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _HYDRA_VALUES = ("null", "true", "false", "inf", "nan")
 _FILE = "file-"
 
 
 def folder(name: str) -> Path:
-    """Finds `conf` or `recipes`: inside an installed package, or at the top of a checkout."""
+    """Returns the path of `conf` or `recipes`: in the installed package, or in the checkout."""
     package = Path(str(resources.files("seq2seq")))
     inside = package / name
     return inside if inside.is_dir() else package.parent / name
@@ -49,25 +49,22 @@ def recipe_files() -> dict[str, Path]:
 
 
 def recipe_names(value: str) -> list[str]:
-    """Returns the names of a `recipe=` override, with commas between them or inside of files'."""
+    """Returns the names of a `recipe=` override, separated by commas, which file names may hold."""
     known = recipe_files()
-    names, begun = list[str](), ""
+    names, name = list[str](), ""
     for part in value.split(","):
-        begun = f"{begun},{part}" if begun else part
-        if begun in known or _is_file(begun):
-            names.append(begun)
-            begun = ""
-    return names if names and not begun else value.split(",")
+        name = f"{name},{part}" if name else part
+        if name in known or _is_file(name):
+            names.append(name)
+            name = ""
+    return names if names and not name else value.split(",")
 
 
 def register_recipe(name: str) -> str:
-    """Makes a recipe known to Hydra as a choice of the group `recipe`.
+    """Registers a recipe with Hydra as a choice of the group `recipe`, and returns its name there.
 
     Args:
         name: The name of a recipe of the package, or the path of a YAML file.
-
-    Returns:
-        The name under which Hydra finds it.
 
     Raises:
         UserError: If there is no such recipe, or its YAML cannot be read.
@@ -94,13 +91,12 @@ def _is_file(name: str) -> bool:
 
 
 def _choice_of(path: Path) -> str:
-    """Returns a name for a recipe's file that Hydra reads as a text, whatever the file is called.
+    """Returns a name for a recipe's file that Hydra reads as a text.
 
-    A plain name stays as it is. Any other is written in hexadecimal, so that `recipe_name` can
-    read it, with a hash of the place.
+    Names that Hydra would parse otherwise are written in hexadecimal, with a hash of the path.
     """
     stem = path.stem
-    if _PLAIN.fullmatch(stem) and stem.lower() not in _HYDRA_VALUES:
+    if _PLAIN_NAME.fullmatch(stem) and stem.lower() not in _HYDRA_VALUES:
         return stem
     place = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:8]
     return f"{_FILE}{os.fsencode(stem).hex()}-{place}"
@@ -108,14 +104,14 @@ def _choice_of(path: Path) -> str:
 
 def recipe_name(choice: str) -> str:
     """Returns the name of a recipe, or of its file, from Hydra's choice."""
-    written = re.fullmatch(rf"{_FILE}([0-9a-f]+)-[0-9a-f]{{8}}", choice)
-    return os.fsdecode(bytes.fromhex(written[1])) if written else choice
+    match = re.fullmatch(rf"{_FILE}([0-9a-f]+)-[0-9a-f]{{8}}", choice)
+    return os.fsdecode(bytes.fromhex(match[1])) if match else choice
 
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
     """Returns `; the nearest is 'x'` for the most similar known name, or an empty string."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.3)
-    return f"; the nearest is '{found[0]}'" if found else ""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.3)
+    return f"; the nearest is '{matches[0]}'" if matches else ""
 
 
 def composed(
@@ -128,7 +124,7 @@ def composed(
     Args:
         overrides: Hydra overrides.
         name: The primary config: `conf/train.yaml`, or one that was stored with `store_config`.
-        check: Called with the config before what it names is imported; it may raise.
+        check: Called with the config before the classes that it names are imported; may raise.
 
     Raises:
         UserError: If an override or a key is wrong.
@@ -149,33 +145,30 @@ def composed(
 
 
 def store_config(name: str, config: DictConfig) -> None:
-    """Makes a config known to Hydra, so that overrides can be composed onto it."""
+    """Registers a config with Hydra, so that overrides can be composed onto it."""
     ConfigStore.instance().store(name=name, node=config)
 
 
 def explain(error: Exception, overrides: list[str], name: str) -> str:
-    """Turns Hydra's words for a bad override into ones that name the nearest valid key."""
+    """Returns a message for Hydra's error on a bad override, with the nearest valid key."""
     text = str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, leaf = error.missing_cfg_file.rpartition("/")
+        known = sorted(error.options or [])
+        hint = f" (known: {', '.join(known)})" if known else ""
+        return f"{group}={leaf}: no such choice{nearest(leaf, known)}{hint}."
+    # The key stands in the message only: the exception does not have it.
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
         key = missing.group(1)
-        good = [o for o in overrides if not re.match(rf"[+~]*{re.escape(key)}\b", o)]
-        if good == overrides:  # the key stands in a recipe's defaults
+        others = [o for o in overrides if not re.match(rf"[+~]*{re.escape(key)}\b", o)]
+        if others == overrides:  # the key stands in a recipe's defaults
             groups = top_level_keys()
             return f"{key}: no such config group{nearest(key.split('@')[0], groups)}."
-        known = list(keys_of(composed(good, name)))
+        known = list(keys_of(composed(others, name)))
         parent = key.rpartition(".")[0]
         siblings = [k for k in known if k.rpartition(".")[0] == parent]
         return f"{key}: no such config key{nearest(key, siblings) or nearest(key, known)}."
-    choice = re.search(r"Could not find '([^']+)'", text)
-    if choice:
-        group, _, leaf = choice.group(1).rpartition("/")
-        options = re.search(
-            r"Available options in '[^']+':\s*(.*?)\s*Config search path", text, re.S
-        )
-        known = options.group(1).split() if options else []
-        hint = f" (known: {', '.join(known)})" if known else ""
-        return f"{group}={leaf}: no such choice{nearest(leaf, known)}{hint}."
     return re.sub(r"\s*\n\s*", " ", text).strip()
 
 
@@ -189,7 +182,7 @@ def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def check_keys(config: DictConfig) -> None:
-    """Checks the top-level keys, and every `_target_` node against its constructor.
+    """Checks the top-level keys, the values, and every `_target_` node against its constructor.
 
     Raises:
         UserError: If a key is unknown, a required value is missing, or a target cannot be found.
@@ -200,11 +193,7 @@ def check_keys(config: DictConfig) -> None:
 
 
 def check_top_level(config: DictConfig) -> None:
-    """Checks the top-level keys.
-
-    Raises:
-        UserError: If one is unknown.
-    """
+    """Raises UserError for an unknown top-level key."""
     known = top_level_keys()
     for key in map(str, config):
         if key not in known:
@@ -212,7 +201,7 @@ def check_top_level(config: DictConfig) -> None:
 
 
 def top_level_keys() -> list[str]:
-    """Returns the keys that a config may have: those of `conf/train.yaml` and its groups."""
+    """Returns the valid top-level keys: those of `conf/train.yaml` and its groups."""
     train = OmegaConf.load(folder("conf") / "train.yaml")
     groups = [next(iter(entry)) for entry in train.defaults if not isinstance(entry, str)]
     names = [str(group).split("@")[-1].split()[-1].strip("/") for group in groups]
@@ -220,11 +209,7 @@ def top_level_keys() -> list[str]:
 
 
 def check_values(config: DictConfig) -> None:
-    """Resolves every value.
-
-    Raises:
-        UserError: If one is missing or refers to nothing.
-    """
+    """Raises UserError for a value that is missing, or a reference that cannot be resolved."""
     try:
         OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -269,12 +254,12 @@ def check_nodes(config: DictConfig) -> None:
             if key not in valid:
                 raise UserError(f"{path}.{key}: no such config key{nearest(key, valid)}.")
             if not fits(node[key], types.get(key, Any)):
-                wanted = inspect.formatannotation(types[key]).replace("typing.", "")
-                raise UserError(f"{path}.{key}: must be {wanted}, got {node[key]!r}.")
+                hint = inspect.formatannotation(types[key]).replace("typing.", "")
+                raise UserError(f"{path}.{key}: must be {hint}, got {node[key]!r}.")
 
 
 def _check_finite(path: str, node: DictConfig) -> None:
-    """Refuses numbers such as NaN: no argument of any class means anything by them."""
+    """Refuses NaN and infinite numbers, which are no valid argument of any class."""
     for key in map(str, node):
         value = node[key]
         if isinstance(value, float) and not math.isfinite(value):
@@ -282,11 +267,7 @@ def _check_finite(path: str, node: DictConfig) -> None:
 
 
 def locate(path: str, node: DictConfig) -> Any:
-    """Imports what a node's `_target_` names.
-
-    Raises:
-        UserError: If it cannot be imported.
-    """
+    """Imports the class that a node's `_target_` names, or raises UserError."""
     target = node["_target_"]
     try:
         return hydra.utils.get_object(target)
@@ -298,33 +279,29 @@ def locate(path: str, node: DictConfig) -> Any:
 
 
 def _nearest_member(target: str) -> str:
-    """Returns a hint at the name that a module has instead of a mistyped one."""
+    """Returns a hint at the module's name that is nearest to a mistyped one."""
     module, _, name = target.rpartition(".")
     members = [*vars(sys.modules[module])] if module in sys.modules else []
     return nearest(name, members)
 
 
-def fits(value: Any, wanted: Any) -> bool:
+def fits(value: Any, hint: Any) -> bool:
     """Returns whether a scalar is of an annotated type; types that are not scalars pass."""
-    if get_origin(wanted) in (Union, UnionType):
-        return any(fits(value, option) for option in get_args(wanted))
-    if get_origin(wanted) is Literal:
-        return value in get_args(wanted)
-    if wanted is float:
+    if get_origin(hint) in (Union, UnionType):
+        return any(fits(value, option) for option in get_args(hint))
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted is int:
+    if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    if wanted in (str, bool, type(None)):
-        return isinstance(value, wanted)
+    if hint in (str, bool, type(None)):
+        return isinstance(value, hint)
     return True
 
 
 def build_as(config: DictConfig, key: str, kind: type[Kind]) -> Kind:
-    """Builds the object that a node names, which has to be of a kind.
-
-    Raises:
-        UserError: If it is not, or a value is impossible.
-    """
+    """Builds the object that a node names; raises UserError if it is not of the given class."""
     built = build(config, key)
     if not isinstance(built, kind):
         raise UserError(
@@ -337,9 +314,9 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
     """Builds the object that a node names.
 
     Args:
-        config: The whole config.
+        config: The config.
         key: The node's key.
-        arguments: Constructor arguments that only the run knows.
+        arguments: Constructor arguments that are not in the config.
 
     Raises:
         UserError: If a value is impossible, naming the key.
@@ -347,7 +324,7 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
     try:
         if not arguments:
             return hydra.utils.instantiate(config[key])
-        # Not merged into the config, where what they hold could name classes or refer to keys.
+        # Not merged into the config, where their content could name classes or refer to keys.
         make = hydra.utils.instantiate(config[key], _partial_=True)
         return _called(make, key, arguments)
     except InstantiationException as error:
@@ -356,18 +333,14 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
             cause = cause.__cause__
         if isinstance(cause, UserError):
             raise cause from error
-        where = re.search(r"full_key: (\S+)", str(error))
-        path = where.group(1) if where else key
+        full_key = re.search(r"full_key: (\S+)", str(error))  # in the message only
+        path = full_key.group(1) if full_key else key
         path = path if path.startswith(key) else f"{key}.{path}"
         raise UserError(f"{path}: {cause or error}") from error
 
 
 def _called(make: Callable[..., Any], key: str, arguments: Mapping[str, Any]) -> Any:
-    """Calls a constructor as Hydra does: whatever it raises names the key.
-
-    Raises:
-        InstantiationException: If the constructor raises.
-    """
+    """Calls a constructor as Hydra does: errors become an InstantiationException with the key."""
     try:
         return make(**arguments)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Files and folders that are written whole: aside, synced to the disk, then renamed."""
+"""Writes files and folders atomically: aside, synced to the disk, then renamed."""
 
 import atexit
 import hashlib
@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 UNFINISHED = ".unfinished-"
-"""The beginning of the names of files and folders that are being written."""
+"""Prefix of the names of files and folders that are being written."""
 CHECKSUMS = "checksums.json"
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Gives the path of a file to write, which then becomes `path`; on failure nothing is left.
+    """Yields the path of a file to write, which replaces `path` at the end; on failure, nothing.
 
-    The file given has the ending of `path`. Several processes may write the same `path`.
+    Its name is that of `path`. Several processes may write the same `path`.
 
     Raises:
         OSError: If it cannot be written.
@@ -36,27 +36,23 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file in UTF-8, whole.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Writes a text file atomically, in UTF-8; raises OSError if it cannot be written."""
     with whole_file(path) as aside:
         aside.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
 def whole_folder(target: Path, replace: bool = False) -> Iterator[Path]:
-    """Gives an empty folder to fill, which then becomes `target`; on failure nothing is left.
+    """Yields an empty folder to fill, which becomes `target` at the end; on failure, nothing.
 
-    The folder gets a file of checksums, which `damaged_files` verifies.
+    A file of checksums is added, which `damaged_files` verifies.
 
     Args:
         target: The folder.
-        replace: Whether a `target` that is there already is replaced.
+        replace: Whether an existing `target` is replaced.
 
     Raises:
-        OSError: If it cannot be written, or `target` is there already and not to be replaced.
+        OSError: If it cannot be written, or `target` exists and is not to be replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=target.parent))
@@ -74,14 +70,14 @@ def whole_folder(target: Path, replace: bool = False) -> Iterator[Path]:
 
 
 def temporary_folder(prefix: str) -> Path:
-    """Makes a folder that is removed when the process ends."""
+    """Creates a folder that is removed when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def write_checksums(folder: Path) -> None:
-    """Writes the length and SHA-256 of each file of a folder, and syncs them all to the disk."""
+    """Writes the size and SHA-256 of each file of a folder, and syncs all of them to the disk."""
     sums = {name: _checksum(folder / name) for name in _names(folder)}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1), encoding="utf-8")
     for path in (folder, *folder.rglob("*")):
@@ -89,10 +85,9 @@ def write_checksums(folder: Path) -> None:
 
 
 def damaged_files(folder: Path) -> list[str]:
-    """Returns which files of a folder are missing or not as `write_checksums` saw them.
+    """Returns the files of a folder that are missing or changed since `write_checksums`.
 
-    Files that were added since are ignored. Without readable checksums, their file is the damaged
-    one.
+    Files added since are ignored. If the checksums cannot be read, their file is the damaged one.
     """
     try:
         sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
@@ -108,7 +103,7 @@ def damaged_files(folder: Path) -> list[str]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what writers that were killed have left in a folder; none may be at work in it."""
+    """Removes the unfinished files of killed processes; no other process may write the folder."""
     for path in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -125,7 +120,7 @@ def _checksum(path: Path) -> tuple[int, str]:
 
 
 def _sync(path: Path) -> None:
-    """Has the system write a file or folder to the disk before it goes on."""
+    """Waits until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -40,25 +40,25 @@ from seq2seq.trust import Trust, check_config, check_trust, load_saved, plain_va
 from seq2seq.yaml_files import load
 
 Check = Callable[[DictConfig], object]
-"""Raises if a config names what is not trusted."""
+"""Raises UserError if a config names what is not trusted."""
 
-LAUNCHER = re.compile(
+LAUNCHER_OVERRIDE = re.compile(
     r"hydra/launcher=\w+|hydra\.sweep\.dir=[^$]*"
     r"|\+*hydra\.launcher\.(n_jobs|cpus_per_task|gpus_per_node|mem_gb|nodes|partition|tasks_per_node"
     r"|timeout_min|array_parallelism|submitit_folder)=[\w./-]+"
 )
-"""The overrides of Hydra's own config that a resumed sweep may have been begun with."""
+"""The overrides of Hydra's own config that a resumed sweep may have been started with."""
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 CRASHED = 1
-"""The exit code of a sweep with a trial that failed by no mistake of the user."""
+"""The exit code of a sweep with a trial that failed through no mistake of the user."""
 
 
 def launch(arguments: Sequence[str], debug: bool) -> int:
-    """Runs what the arguments ask for.
+    """Starts or resumes a run or a sweep.
 
     Args:
         arguments: Hydra overrides and flags, and `resume=RUN`.
@@ -83,10 +83,10 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
         return _sweep(overrides, debug, trust)
     overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in overrides]
     named = any(o.key_or_group == "hydra.run.dir" for o in _checked(overrides))
-    codes: list[int] = []
+    exit_codes: list[int] = []
 
     def job(config: DictConfig) -> None:
-        codes.append(_new_run(config, named, debug, trust))
+        exit_codes.append(_new_run(config, named, debug, trust))
 
     with _arguments_of_hydra(["seq2seq train", *flags, *overrides]):
         try:
@@ -95,12 +95,12 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
             )()
         except OSError as error:  # Hydra makes the run folder
             raise UserError(f"{error.filename}: cannot be made ({error.strerror})") from error
-    return max(codes, default=0)
+    return max(exit_codes, default=0)
 
 
 @contextmanager
 def _arguments_of_hydra(arguments: list[str]) -> Iterator[None]:
-    """Has Hydra read these arguments, and raise what goes wrong instead of printing it."""
+    """Makes Hydra read these arguments, and raise errors instead of printing them."""
     before, full = sys.argv, os.environ.get(FULL_ERROR)
     sys.argv, os.environ[FULL_ERROR] = arguments, "1"
     try:
@@ -114,7 +114,7 @@ def _arguments_of_hydra(arguments: list[str]) -> Iterator[None]:
 
 
 def _new_run(config: DictConfig, named: bool, debug: bool, trust: Trust) -> int:
-    """Runs one experiment in a folder of its own."""
+    """Runs one experiment in a new run folder."""
     settings = cast(DictConfig, HydraConfig.get())
     try:
         with claimed_new(Path(settings.runtime.output_dir), named) as run_folder:
@@ -126,20 +126,20 @@ def _new_run(config: DictConfig, named: bool, debug: bool, trust: Trust) -> int:
             tags = tags_of(settings.runtime.choices, config)
             return _run(config, run_folder, tags, debug, resumed=False, trust=trust)
     except UserError as error:
-        return _say_error(error, debug)
+        return _print_error(error, debug)
 
 
 def _sweep(
     arguments: list[str], debug: bool, trust: Trust, sweep_folder: Path | None = None
 ) -> int:
-    """Runs the trials of a sweep, or those that are left of one."""
+    """Runs the trials of a sweep, or the remaining ones."""
     from seq2seq.sweeps.run import run_sweep
 
     if not any(argument.startswith("sweep=") for argument in arguments):
         arguments = ["sweep=grid", *arguments]
     overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in arguments]
     check: Check | None = None
-    if sweep_folder is not None:  # which may be a stranger's
+    if sweep_folder is not None:  # which may come from a stranger
         check = functools.partial(check_config, place=str(sweep_folder), trust=trust)
     job = functools.partial(_trial, debug=debug, trust=trust, check=check)
     parsed = _checked(overrides, check)
@@ -149,41 +149,37 @@ def _sweep(
 def _resume_sweep(
     sweep_folder: Path, flags: list[str], overrides: list[str], debug: bool, trust: Trust
 ) -> int:
-    """Goes on with a sweep; another process may be at work on it."""
+    """Resumes a sweep, on which another process may be working."""
     from seq2seq.sweeps.study import read_sweep
 
     for override in overrides:
         if not override.startswith(("sweep.", "hydra/launcher=", "hydra.launcher.")):
             raise UserError(
-                f"resume={sweep_folder}: goes on with a sweep as it was begun; {override} does not "
+                f"resume={sweep_folder}: resumes a sweep as it was started; {override} does not "
                 "fit, only sweep.trials=..., sweep.at_once=... and hydra/launcher=... do"
             )
     if flags:
-        raise UserError(f"resume={sweep_folder}: goes on with a sweep; leave out {flags[0]}")
+        raise UserError(f"resume={sweep_folder}: resumes a sweep; leave out {flags[0]}")
     keys = {override.partition("=")[0] for override in overrides}
-    begun = read_sweep(sweep_folder)["arguments"]
-    kept = [argument for argument in begun if argument.partition("=")[0] not in keys]
-    _refuse_commands(kept, sweep_folder, trust)
-    return _sweep([*kept, *overrides], debug, trust, sweep_folder)
+    saved = read_sweep(sweep_folder)["arguments"]
+    unchanged = [argument for argument in saved if argument.partition("=")[0] not in keys]
+    _refuse_commands(unchanged, sweep_folder, trust)
+    return _sweep([*unchanged, *overrides], debug, trust, sweep_folder)
 
 
 def _refuse_commands(arguments: list[str], sweep_folder: Path, trust: Trust) -> None:
-    """Refuses saved arguments by which a launcher would run commands, or Hydra other configs.
-
-    Raises:
-        UserError: If there is one, unless `hydra` is trusted.
-    """
+    """Refuses saved overrides that make a launcher run commands, unless `hydra` is trusted."""
     for argument in arguments:
         changes_hydra = argument.lstrip("+~").startswith("hydra")
-        if changes_hydra and not LAUNCHER.fullmatch(argument) and "hydra" not in trust:
+        if changes_hydra and not LAUNCHER_OVERRIDE.fullmatch(argument) and "hydra" not in trust:
             raise UserError(
-                f"resume={sweep_folder}: the sweep was begun with {argument}, which may run "
+                f"resume={sweep_folder}: the sweep was started with {argument}, which may run "
                 "commands. If you trust it, say so: --trust hydra"
             )
 
 
 def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -> int:
-    """Runs one trial of a sweep, or goes on with it; launchers call it wherever they like."""
+    """Runs or resumes one trial of a sweep, in whatever process the launcher calls it."""
     if check is not None:
         check(config)
     settings = cast(DictConfig, HydraConfig.get())
@@ -205,20 +201,20 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -
                 "pruner": config.sweep.pruner,
             }
     try:
-        return _run(config, run_folder, tags, debug, resumed=True, go_on=sweep_folder, trust=trust)
-    except Exception as error:  # one trial that fails does not end the sweep
+        return _run(config, run_folder, tags, debug, resumed=True, sweep=sweep_folder, trust=trust)
+    except Exception as error:  # a failed trial does not end the sweep
         write_text(run_folder / "error.txt", traceback.format_exc())
-        _say(f"seq2seq: error: {type(error).__name__}: {error} (see {run_folder}/error.txt)")
+        _print(f"seq2seq: error: {type(error).__name__}: {error} (see {run_folder}/error.txt)")
         return CRASHED
 
 
 def _checked(overrides: list[str], check: Check | None = None) -> list[Override]:
-    """Composes every choice of every override once, so that mistakes are found before any run."""
+    """Parses overrides, and composes every choice once to find mistakes before any run."""
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException as error:
         raise UserError(" ".join(str(error).split())) from error
-    choices = [_examples(each, text) for each, text in zip(parsed, overrides, strict=True)]
+    choices = [_examples(override, text) for override, text in zip(parsed, overrides, strict=True)]
     firsts = [texts[0] for texts in choices]
     for number, texts in enumerate(choices):
         for text in texts[number > 0 :]:  # the first of all is checked once
@@ -229,7 +225,7 @@ def _checked(overrides: list[str], check: Check | None = None) -> list[Override]
 
 
 def _refuse_empty(overrides: list[str]) -> None:
-    """Raises for what names nothing, such as an unset variable of a shell leaves."""
+    """Refuses empty keys and folders, as an unset shell variable leaves them."""
     for override in overrides:
         key, sign, value = override.partition("=")
         if not key.strip():
@@ -239,7 +235,7 @@ def _refuse_empty(overrides: list[str]) -> None:
 
 
 def _examples(override: Override, text: str) -> list[str]:
-    """Overrides for single runs that show whether all that one sweeps over is possible."""
+    """Returns overrides for single runs that cover the values of a sweep."""
     if not override.is_sweep_override():
         return [text]
     value, key = override.value(), override.get_key_element()
@@ -249,7 +245,7 @@ def _examples(override: Override, text: str) -> list[str]:
 
 
 def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """Returns Hydra's flags, the overrides, and what `--trust` names."""
+    """Returns Hydra's flags, the overrides, and the names given with `--trust`."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
@@ -277,12 +273,12 @@ def _known_recipe(argument: str) -> str:
 def _resume(
     run_folder: Path, flags: list[str], overrides: list[str], debug: bool, trust: Trust
 ) -> int:
-    """Goes on with a run, from its saved config with more overrides."""
+    """Resumes a run from its saved config with more overrides."""
     saved = run_folder / SAVED / "config.yaml"
     if not saved.is_file():
         raise UserError(f"resume={run_folder}: not a run folder, it has no .hydra/config.yaml")
     if flags:
-        raise UserError(f"resume={run_folder}: goes on with one run; {flags[0]} does not fit")
+        raise UserError(f"resume={run_folder}: resumes one run; {flags[0]} does not fit")
     with claimed(run_folder):
         config = _saved_config(saved, overrides, trust)
         tags = _saved_tags(saved, config)
@@ -291,29 +287,25 @@ def _resume(
 
 
 def _saved_config(saved: Path, overrides: list[str], trust: Trust) -> DictConfig:
-    """Returns the config that a run is resumed with: its own, with more overrides."""
+    """Returns the saved config of a run with more overrides."""
     config = load_saved(saved, trust, resolve=False)
-    check_top_level(config)  # which `defaults` is not: it would change how all is composed
+    check_top_level(config)  # refuses `defaults`, which would change the composition
     if "hydra" in config:
         raise UserError(f"{saved}: hydra has no place in what a run saved")
     config = _with_new_keys(config)
     groups = [o for o in overrides if (folder("conf") / o.partition("=")[0]).is_dir()]
     for override in groups:
         key = override.partition("=")[0].replace("/", ".")
-        chosen = OmegaConf.select(composed([override]), key)
-        if chosen is not None:  # model/attention=none sets nothing
-            OmegaConf.update(config, key, chosen, merge=False)
+        choice = OmegaConf.select(composed([override]), key)
+        if choice is not None:  # model/attention=none sets nothing
+            OmegaConf.update(config, key, choice, merge=False)
     store_config("resumed", config)
     rest = [o for o in overrides if o not in groups]
     return composed([*rest, "trainer.resume=true"], "resumed")
 
 
 def _saved_tags(saved: Path, config: DictConfig) -> dict[str, str]:
-    """Returns the tags of a run that is resumed.
-
-    Raises:
-        UserError: If its `hydra.yaml` is damaged.
-    """
+    """Returns the tags of a resumed run; raises UserError if its `hydra.yaml` is damaged."""
     path = saved.parent / "hydra.yaml"
     choices: object = plain_values(load(path))
     for key in ("hydra", "runtime", "choices"):
@@ -324,7 +316,7 @@ def _saved_tags(saved: Path, config: DictConfig) -> dict[str, str]:
 
 
 def _with_new_keys(config: DictConfig) -> DictConfig:
-    """Gives the config of a run of an older version the defaults of the keys it does not know."""
+    """Adds the defaults of keys that an older run does not have to its config."""
     train = load(folder("conf") / "train.yaml")
     known = {key: train[key] for key in map(str, train) if key not in ("defaults", "hydra")}
     return cast(DictConfig, OmegaConf.merge(known, config))
@@ -336,10 +328,10 @@ def _run(
     tags: dict[str, str],
     debug: bool,
     resumed: bool,
-    go_on: Path | None = None,
+    sweep: Path | None = None,
     trust: Trust = (),
 ) -> int:
-    """Runs one experiment and says in words how it ended, and which folder to go on with."""
+    """Runs one experiment, prints how it ended, and returns the exit code."""
     from seq2seq.experiment import run
     from seq2seq.training.interrupt import TrainingInterrupted
 
@@ -348,32 +340,32 @@ def _run(
         run(config, run_folder, tags, PlainConsole(stderr=True), trust)
         return 0
     except UserError as error:
-        code = _say_error(error, debug)
+        code = _print_error(error, debug)
     except OSError as error:
         if error.errno not in FULL_DISK:
             raise
         place = error.filename or run_folder
         reason = f"{place}: cannot be written or read ({error.strerror}). Make room, or give access"
-        code = _say_error(UserError(reason), debug)
+        code = _print_error(UserError(reason), debug)
     except (TrainingInterrupted, KeyboardInterrupt):
-        _say("Stopped.")
+        _print("Stopped.")
         code = INTERRUPTED
     if (run_folder / "checkpoints" / "last.weights.h5").exists():
-        place = _quoted(go_on or run_folder)
-        _say(f"What was learned is saved; go on with\n  seq2seq train resume={place}")
+        place = _quoted(sweep or run_folder)
+        _print(f"The last checkpoint is saved; resume with\n  seq2seq train resume={place}")
     elif not resumed:
         remove_if_empty(run_folder)
     return code
 
 
-def _say_error(error: UserError, debug: bool) -> int:
+def _print_error(error: UserError, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    _say(f"seq2seq: error: {error}")
+    _print(f"seq2seq: error: {error}")
     return USER_ERROR
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     PlainConsole(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""What runs are filed and tagged under: a recipe's name, or that of a user's own data."""
+"""Names runs by their recipe, or by the user's own data."""
 
 import re
 from collections.abc import Mapping
@@ -29,19 +29,19 @@ READERS = (
     "tfds",
     "tsv",
 )
-"""The choices of `data` that name a format: the data are the user's own."""
+"""The choices of `data` that are formats of the user's own data."""
 
 OWN_DATA = "own_data"
-"""The recipes for data of one's own, one a task."""
+"""The recipe of each task for the user's own data."""
 
 _UNSAFE = re.compile(r"[^\w.+@-]+")
-"""What a folder's name does without."""
+"""Characters that are replaced in folder names."""
 
 
 def filed_under(recipe: str | None, data: str | None, root: DictConfig) -> str:
-    """Returns what runs are filed and tagged under: a recipe's name, or `<task>/<data's name>`.
+    """Returns the name of a run's experiment and folder.
 
-    The latter where a recipe of the package is used on data of one's own.
+    It is the recipe's name, or `<task>/<name of the data>` for the user's own data.
 
     Args:
         recipe: Hydra's choice of the recipe, if any.
@@ -55,7 +55,7 @@ def filed_under(recipe: str | None, data: str | None, root: DictConfig) -> str:
 
 
 def data_name(choice: str, root: DictConfig) -> str:
-    """Returns the name of the data: that of their folder, where they are the user's own."""
+    """Returns the name of the data; for the user's own data, that of their folder."""
     if choice not in READERS:
         return choice
     name = OmegaConf.select(root, "data.name", default=None)
@@ -65,7 +65,7 @@ def data_name(choice: str, root: DictConfig) -> str:
 
 
 def tags_of(choices: Mapping[str, str | None], config: DictConfig) -> dict[str, str]:
-    """Returns what to find a tracked run by, from Hydra's choices of config groups."""
+    """Returns the tags of a tracked run, from Hydra's choices of config groups."""
     tags = {name: str(choices[name]) for name in ("recipe", "task", "data") if choices.get(name)}
     if "recipe" in tags:
         tags["recipe"] = filed_under(choices["recipe"], choices.get("data"), config)
@@ -75,7 +75,7 @@ def tags_of(choices: Mapping[str, str | None], config: DictConfig) -> dict[str, 
 
 
 def advice(choices: Mapping[str, str | None]) -> str:
-    """Returns a sentence where a public recipe is used on data of one's own, else nothing."""
+    """Returns a hint if a public recipe is used on the user's own data, else an empty text."""
     recipe, data = choices.get("recipe"), choices.get("data")
     own = f"{str(recipe).partition('/')[0]}/{OWN_DATA}"
     if recipe not in recipe_files() or recipe == own or data not in READERS:

@@ -1,4 +1,4 @@
-"""What a person reads at the end of a run."""
+"""The report on the terminal at the end of a run."""
 
 import random
 import shlex
@@ -21,10 +21,10 @@ def print_report(
     run_folder: Path,
     page_command: str,
 ) -> None:
-    """Prints scores, sample predictions, and where to look further.
+    """Prints scores, sample predictions, and the commands that come next.
 
     Args:
-        console: Where to print.
+        console: The console.
         metrics: The content of `metrics.json`.
         rows: Test predictions.
         run_folder: The run folder.
@@ -46,12 +46,12 @@ def print_report(
         ("MLflow page", page_command),
     ):
         if text:
-            # A command must be copied whole: never wrapped.
+            # Not wrapped, so that the command can be copied.
             console.print(plain(f"{label + ':':<13}{text}"), soft_wrap=True)
 
 
 def scores_table(metrics: dict[str, Any]) -> Table:
-    """Makes a table with one row a metric and one column a split."""
+    """Returns a table with a row per metric and a column per split."""
     splits = [split for split in ("validation", "test") if split in metrics]
     table = Table("score", *splits, box=None)
     for name in metrics["test"]:
@@ -61,7 +61,7 @@ def scores_table(metrics: dict[str, Any]) -> Table:
 
 
 def sample_table(row: dict[str, Any]) -> Table:
-    """Makes a small table of source, reference and prediction, one below the other."""
+    """Returns a table with the rows source, reference and prediction."""
     table = Table.grid(padding=(0, 2))
     for name in ("source", "reference", "prediction"):
         if name in row:

@@ -1,4 +1,4 @@
-"""Run folders: each belongs to one process at a time."""
+"""Run folders, each used by one process at a time."""
 
 import fcntl
 import os
@@ -17,40 +17,35 @@ from seq2seq.files import remove_unfinished, write_text
 
 LOCK = ".lock"
 SAVED = ".hydra"
-"""Where a run keeps its config."""
+"""The folder of the run's config."""
 
 
 class OccupiedError(UserError):
-    """The folder belongs to another run or process."""
+    """The folder is used by another run or process."""
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Holds a run folder for this process alone, until the block ends or the process dies.
-
-    What writers that were killed have left in it is removed.
+    """Locks a run folder until the block ends or the process dies, and removes unfinished files.
 
     Raises:
         OccupiedError: If another process holds it.
         UserError: If it cannot be written.
     """
     with _locked(folder):
-        for path in (folder, *(each for each in folder.iterdir() if each.is_dir())):
+        for path in (folder, *(child for child in folder.iterdir() if child.is_dir())):
             remove_unfinished(path)
         yield
 
 
 @contextmanager
 def claimed_new(folder: Path, named: bool) -> Iterator[Path]:
-    """Holds the folder of a new run.
+    """Locks the folder of a new run, and yields it.
 
     Args:
         folder: The folder.
-        named: Whether the user has named it. Else, where it belongs to another run, which may have
-            begun in the same second, one beside it is taken.
-
-    Yields:
-        The folder that is held.
+        named: Whether the user has named it. If not, and another run uses it, which may have been
+            started in the same second, a number is appended to its name.
 
     Raises:
         OccupiedError: If another process holds the folder that was named.
@@ -71,11 +66,7 @@ def claimed_new(folder: Path, named: bool) -> Iterator[Path]:
 
 
 def refuse_used(folder: Path) -> None:
-    """Raises if a folder holds a run that has learned something.
-
-    Raises:
-        OccupiedError: If it does.
-    """
+    """Raises OccupiedError if a folder holds a run with a checkpoint or results."""
     if (folder / "checkpoints").exists() or (folder / "metrics.json").exists():
         raise OccupiedError(
             f"hydra.run.dir={folder}: holds a run already. Choose another folder, or go on with "
@@ -86,21 +77,15 @@ def refuse_used(folder: Path) -> None:
 def write_config(
     folder: Path, config: DictConfig, hydra: DictConfig, overrides: Sequence[str]
 ) -> None:
-    """Writes what a run was started with, each file whole.
-
-    Args:
-        folder: The run folder.
-        config: The run's config.
-        hydra: Hydra's own config.
-        overrides: What the config was composed with.
+    """Writes the config of a run, Hydra's own config and the overrides into the run folder.
 
     Raises:
-        UserError: If it cannot be written.
+        UserError: If they cannot be written.
     """
     texts = {
         "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(overrides))),
         "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
-        "config.yaml": OmegaConf.to_yaml(config),  # the last: who finds it finds all
+        "config.yaml": OmegaConf.to_yaml(config),  # last: if it exists, the others do
     }
     try:
         for name, text in texts.items():
@@ -110,9 +95,9 @@ def write_config(
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Removes the folder of a run that ended before it made anything."""
-    made = {SAVED, "train.log", LOCK}
-    if folder.is_dir() and {path.name for path in folder.iterdir()} <= made:
+    """Removes the folder of a run that ended before it wrote any result."""
+    always = {SAVED, "train.log", LOCK}
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= always:
         shutil.rmtree(folder)
 
 

@@ -1,8 +1,8 @@
-"""What a saved run may name: classes of a fixed list, and never other code.
+"""The classes that the config of a saved run may name: a fixed list.
 
-The files of a run or a model folder may come from strangers. They are data: a config in them that
-names a class which is not on the list, or another way to make objects, is refused before anything
-is made from it. Whoever trusts more says so, by the name of a module.
+The files of a run or a model folder may come from strangers. A config in them that names any other
+class, or that creates objects in another way, is refused before anything is created from it. Users
+add what they trust by the name of a module.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from seq2seq.errors import UserError
 from seq2seq.yaml_files import load
 
 Trust = Sequence[str]
-"""Names of modules and classes of one's own that saved runs may name, such as `mypackage.layers`"""
+"""Names of further modules and classes that saved runs may name, such as `mypackage.layers`."""
 
 _OWN = {
     "data.batching": ("Batching",),
@@ -105,7 +105,7 @@ LIBRARIES = {
     "optuna.pruners": (),
     "optuna.samplers": (),
 }
-"""Modules whose classes a saved config may name, too, and which of them it may not."""
+"""Library modules whose classes a saved config may name, each with the exceptions."""
 
 _REFERENCE = re.compile(r"\$\{\.*[A-Za-z_][\w.]*\}")
 _RESOLVER = re.compile(r"\$\{([A-Za-z_][\w.]*):([^${}]*)\}")
@@ -113,11 +113,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 def check_trust(trust: Trust) -> None:
-    """Refuses what is not the dotted name of a module, class or resolver.
-
-    Raises:
-        UserError: If there is one.
-    """
+    """Raises UserError for a text that is not the dotted name of a module, class or resolver."""
     for name in trust:
         if not _NAME.fullmatch(name):
             raise UserError(
@@ -128,13 +124,13 @@ def check_trust(trust: Trust) -> None:
 def load_saved(
     path: Path, trust: Trust = (), keys: Collection[str] | None = None, resolve: bool = True
 ) -> DictConfig:
-    """Reads the config that a run saved, and checks all that it names.
+    """Reads the config of a saved run, and checks every name in it.
 
     Args:
         path: The file.
-        trust: What may be named besides the list.
-        keys: The keys that are needed, of those that are there; None for all.
-        resolve: Whether references such as `${data.pattern}` become the values they stand for.
+        trust: Names that are trusted besides the list.
+        keys: The top-level keys that are needed; None for all.
+        resolve: Whether references such as `${data.pattern}` are resolved.
 
     Raises:
         UserError: If the file cannot be read, or names what is not trusted.
@@ -174,13 +170,13 @@ def _current_name(target: str) -> str:
 def check_config(
     config: DictConfig, place: str, trust: Trust = (), keys: Collection[str] | None = None
 ) -> dict[str, object]:
-    """Checks all that a saved config names, and returns its values.
+    """Checks every name in a saved config, and returns its values, see `load_saved`.
 
     Args:
         config: The config, which may hold references.
-        place: Where it comes from.
-        trust: What may be named besides the list.
-        keys: The keys that are needed, of those that are there; None for all.
+        place: Its file, for messages.
+        trust: Names that are trusted besides the list.
+        keys: The top-level keys that are needed; None for all.
 
     Raises:
         UserError: If it cannot be resolved, or names what is not trusted.
@@ -197,23 +193,14 @@ def check_config(
 
 
 def plain_values(config: DictConfig) -> dict[str, object]:
-    """Returns a config as plain values, its references as they are written."""
+    """Returns a config as plain values, references unresolved."""
     plain = OmegaConf.to_container(config)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
 
 def check_trusted(config: Mapping[str, object], place: str, trust: Trust = ()) -> None:
-    """Checks all that a saved config names, at any depth.
-
-    Args:
-        config: Plain values, without references.
-        place: Where they come from.
-        trust: What may be named besides the list.
-
-    Raises:
-        UserError: If something is not trusted.
-    """
+    """Raises UserError if plain values, at any depth, name a class that is not trusted."""
     for path, key, value in _entries(config):
         if isinstance(value, str) and "${" in value:
             _refuse(path, value, "a reference", place)
@@ -239,7 +226,7 @@ def is_trusted(name: str, trust: Trust = ()) -> bool:
 
 
 def _check_arguments(path: str, node: Mapping[str, object], place: str, trust: Trust) -> None:
-    """Refuses arguments by which a trusted class would write or load what a stranger chose."""
+    """Refuses arguments that make a trusted class write files elsewhere or load other code."""
     target = str(node.get("_target_"))
     if target.startswith("keras.callbacks.") and "keras.callbacks" not in trust:
         for key, value in node.items():
@@ -253,22 +240,22 @@ def _check_arguments(path: str, node: Mapping[str, object], place: str, trust: T
 def _check_references(
     plain: Any, config: DictConfig | ListConfig, place: str, trust: Trust
 ) -> None:
-    """Refuses references that run resolvers, or by which a few lines become a giant.
+    """Refuses references that run resolvers, or that copy more than one value.
 
     Args:
-        plain: The values as they are written.
+        plain: The values, references unresolved.
         config: The same as a `DictConfig` or `ListConfig`, which resolves references.
-        place: Where they come from.
-        trust: Which resolvers are trusted.
+        place: Its file, for messages.
+        trust: Resolvers that are trusted.
     """
     keys: Iterable[Any] = config if isinstance(config, DictConfig) else range(len(config))
     for key in keys:
         value = plain[key]
         if isinstance(value, str) and "${" in value:
-            left = _REFERENCE.sub("", value, count=1)
-            left = _RESOLVER.sub(lambda match: "" if _may_resolve(match, trust) else match[0], left)
-            if "${" in left:
-                resolver = _RESOLVER.search(left)
+            rest = _REFERENCE.sub("", value, count=1)
+            rest = _RESOLVER.sub(lambda match: "" if _may_resolve(match, trust) else match[0], rest)
+            if "${" in rest:
+                resolver = _RESOLVER.search(rest)
                 _refuse(str(key), value, "more than a reference", place, resolver and resolver[1])
             if OmegaConf.is_config(config[key]):
                 _refuse(str(key), value, "a reference to more than one value", place)
@@ -281,9 +268,9 @@ def _may_resolve(match: re.Match[str], trust: Trust) -> bool:
     return known or is_trusted(match[1], trust)
 
 
-def _refuse(path: str, value: str, what: str, place: str, wanted: str | None = None) -> NoReturn:
-    """Raises the error that names what was refused and how to trust it."""
-    module = wanted or value.rpartition(".")[0]
+def _refuse(path: str, value: str, what: str, place: str, trusted: str | None = None) -> NoReturn:
+    """Raises the error that names what was refused, and how to trust it."""
+    module = trusted or value.rpartition(".")[0]
     remedy = f" If you trust it, say so: --trust {module}" if _NAME.fullmatch(module) else ""
     raise UserError(
         f"{place}: {path} names '{value}', which is {what}; a saved run must not run code of "
@@ -292,12 +279,12 @@ def _refuse(path: str, value: str, what: str, place: str, wanted: str | None = N
 
 
 def _entries(node: object, path: str = "") -> Iterator[tuple[str, str, object]]:
-    """Yields the path, the last key and the value of all that a config holds."""
+    """Yields the path, the last key and the value of every entry of a config."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            below = f"{path}.{key}" if path else str(key)
-            yield below, str(key), value
-            yield from _entries(value, below)
+            full_key = f"{path}.{key}" if path else str(key)
+            yield full_key, str(key), value
+            yield from _entries(value, full_key)
     elif isinstance(node, list | tuple):
         for number, value in enumerate(node):
             yield f"{path}[{number}]", "", value

@@ -258,7 +258,7 @@ def test_ctrl_c_and_resume_equal_not_having_stopped(workplace):
     process.send_signal(signal.SIGINT)
     message = process.communicate(timeout=120)[1].decode()
     assert process.returncode == 130
-    assert re.search(r"go on with\n  seq2seq train resume=.*stopped", message)
+    assert re.search(r"resume with\n  seq2seq train resume=.*stopped", message)
     assert "Traceback" not in message
     stopped = workplace / "stopped"
     assert (stopped / "model" / "format.json").exists()

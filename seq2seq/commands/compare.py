@@ -1,4 +1,4 @@
-"""`seq2seq compare`: runs side by side."""
+"""`seq2seq compare`: compares runs."""
 
 import argparse
 from pathlib import Path
@@ -19,10 +19,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("table", "markdown", "json", "html"),
         default="table",
-        help="what is printed",
+        help="the format of the printed comparison",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FOLDER", help="writes all of these, and pictures"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write all formats and the pictures",
     )
     parser.add_argument(
         "--ignore",
@@ -39,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compares, prints and writes."""
+    """Compares runs, prints the comparison, and writes it."""
     start_tensorflow()
     import sys
     import tempfile

@@ -1,4 +1,4 @@
-"""`seq2seq compress`: a copy of a run with weights of half the bits."""
+"""`seq2seq compress`: copies a run with its weights rounded to bfloat16."""
 
 import argparse
 from pathlib import Path
@@ -16,14 +16,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16", "int8"),
-        help="what the copy computes in (default: as the run): bfloat16 and, in searches of "
-        "translations, int8 are the faster ones where the processor has instructions for them",
+        help="the precision of computation (default: that of the run); bfloat16 and, for decoding "
+        "translations, int8 are faster where the processor has instructions for them",
     )
     trust_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Copies, and tells the sizes."""
+    """Copies the run, and prints the sizes."""
     start_tensorflow()
     from seq2seq.inference.compression import compress, weights_size
     from seq2seq.kernels.library import multiplies_8_bits
@@ -33,5 +33,5 @@ def run(options: argparse.Namespace) -> int:
     before, after = (weights_size(folder) / 2**20 for folder in (model, options.output))
     print(f"{options.output}: {after:.1f} MiB of weights, from {before:.1f}")
     if options.precision == "int8" and not multiplies_8_bits():
-        print("this machine has no instructions for int8 and will search as without it")
+        print("this machine has no instructions for int8 and will not use it")
     return 0

@@ -1,4 +1,4 @@
-"""`seq2seq evaluate`: a run's scores."""
+"""`seq2seq evaluate`: predicts and scores a split or files."""
 
 import argparse
 import sys
@@ -24,8 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--dynamic-rate",
         metavar="RATE",
         type=float,
-        help="language models: also measure one that goes on learning from what it has read, with "
-        "this learning rate (dynamic evaluation)",
+        help="language models: also measure by dynamic evaluation (the model is updated after each "
+        "window) with this learning rate",
     )
     parser.add_argument("--output", type=Path, help="where to write the predictions as JSONL")
     parser.add_argument(
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--champion",
         metavar="RUN",
-        help="what `champion` in --gate is, scored on the same data: a run folder, or "
+        help="the run that `champion` in --gate means, scored on the same data: a run folder, or "
         "models:/NAME@champion",
     )
     trust_option(parser)
@@ -50,14 +50,14 @@ def run(options: argparse.Namespace) -> int:
 
     gate = Gate.parse(options.gate) if options.gate else None
     if gate is not None and gate.champion and options.champion is None:
-        raise UserError("--gate: say what the champion is: --champion models:/NAME@champion")
-    model, asked = local_run(options.model), (options.split, options.source, options.target)
-    scores = evaluate(model, *asked, options.output, options.dynamic_rate, tuple(options.trust))
+        raise UserError("--gate: names the champion; give it: --champion models:/NAME@champion")
+    model, test_set = local_run(options.model), (options.split, options.source, options.target)
+    scores = evaluate(model, *test_set, options.output, options.dynamic_rate, tuple(options.trust))
     if gate is None:
         return 0
     champion = None
     if gate.champion:
-        data = data_of(model, *asked, tuple(options.trust))
+        data = data_of(model, *test_set, tuple(options.trust))
         champion = scores_on(data, options.split, local_run(options.champion), tuple(options.trust))
     passed, message = gate.check(scores, champion)
     print(message, file=sys.stderr)

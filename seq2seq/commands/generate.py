@@ -1,4 +1,4 @@
-"""`seq2seq generate`: goes on with texts, and shows them as they come."""
+"""`seq2seq generate`: continues texts with a language model, token by token."""
 
 import argparse
 
@@ -10,36 +10,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Describes the arguments."""
     parser.add_argument("model", metavar="RUN", help="a run folder of the task generation")
     parser.add_argument(
-        "--prompt", action="append", metavar="TEXT", help="what to go on with; may be given again"
+        "--prompt",
+        action="append",
+        metavar="TEXT",
+        help="the text to continue; may be repeated",
     )
     parser.add_argument(
         "--prompts", metavar="FILE", help="a file with one prompt a line, or - for stdin"
     )
     parser.add_argument("--count", type=int, default=1, help="texts for each prompt (default 1)")
-    parser.add_argument("--length", type=int, default=500, help="most tokens (default 500)")
+    parser.add_argument("--length", type=int, default=500, help="maximum tokens (default 500)")
     parser.add_argument(
-        "--temperature", type=float, default=1.0, help="0 takes the likeliest token (default 1)"
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="0 is greedy search (default 1)",
     )
-    parser.add_argument("--top-k", type=int, default=0, help="of so many tokens (default 0: all)")
+    parser.add_argument("--top-k", type=int, default=0, help="likeliest tokens (default 0: all)")
     parser.add_argument(
-        "--top-p", type=float, default=1.0, help="of the likeliest with this sum (default 1: all)"
+        "--top-p",
+        type=float,
+        default=1.0,
+        help="nucleus sampling (default 1: off)",
     )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same texts (default 0)")
     parser.add_argument(
-        "--stop", action="append", default=[], metavar="TEXT", help="ends a text; may be repeated"
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="ends a text; may be repeated",
     )
     parser.add_argument(
         "--format",
         choices=("text", "jsonl"),
         default="text",
-        help="text: as it comes; jsonl: prompt and text of each, once it is whole",
+        help="text: as it is generated; jsonl: prompt and text of each, once complete",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="texts at once (default 64)")
     trust_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Goes on with all prompts."""
+    """Continues all prompts."""
     start_tensorflow()
     from seq2seq.inference.writing import Choices, generate
 

@@ -1,4 +1,4 @@
-"""`seq2seq inspect`: a look inside a run's recurrent layers."""
+"""`seq2seq inspect`: writes states and gates of a run's recurrent layers."""
 
 import argparse
 from pathlib import Path
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Looks at each input, or at all of them from afar."""
+    """Writes the states of each input, or a map of all inputs."""
     start_tensorflow()
     from seq2seq.inference.inspection import inspect, inspect_map
 

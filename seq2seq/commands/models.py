@@ -5,21 +5,19 @@ from pathlib import Path
 
 
 def trust_option(parser: argparse.ArgumentParser) -> None:
-    """Describes how a user's own classes are trusted."""
+    """Adds the option --trust."""
     parser.add_argument(
         "--trust",
         action="append",
         default=[],
         metavar="MODULE",
         help="a module or class of yours that the run's config may name, such as "
-        "mypackage.layers; other code than seq2seq's own is refused; may be given again",
+        "mypackage.layers; all other code but seq2seq's own is refused; may be given again",
     )
 
 
 def local_run(model: str | Path) -> Path:
-    """A run folder as it is, a registered model as a local copy of its run folder.
-
-    MLflow is imported only where it is needed: that takes seconds.
+    """Returns a run folder, or a local copy of a registered model.
 
     Raises:
         UserError: If there is no such registered model.

@@ -1,4 +1,4 @@
-"""`seq2seq register`: a run's model under a name."""
+"""`seq2seq register`: registers a run's model in MLflow."""
 
 import argparse
 import json
@@ -13,12 +13,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a run folder, a sweep's folder (its best trial), or an MLflow run id",
     )
     parser.add_argument("--name", required=True, help="the name in MLflow's model registry")
-    parser.add_argument("--alias", help="what this version is called from now on: champion")
+    parser.add_argument("--alias", help="an alias of this version, such as champion")
     parser.add_argument("--tracking-uri", help="the MLflow store (default as for training)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Registers, and prints the model's address."""
+    """Registers the model, and prints its URI."""
     from seq2seq.tracking.logged_models import Registry
 
     registry = Registry(options.tracking_uri)

@@ -1,4 +1,4 @@
-"""`seq2seq runs`: what was run, and what it scored."""
+"""`seq2seq runs`: lists runs with their scores."""
 
 import argparse
 import json
@@ -15,11 +15,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         nargs="*",
         type=Path,
-        help="folders to look for run folders in, instead of MLflow",
+        help="folders that hold run folders; by default, the runs of MLflow",
     )
-    parser.add_argument("--experiment", help="those of one MLflow experiment")
+    parser.add_argument("--experiment", help="the runs of one MLflow experiment")
     parser.add_argument("--filter", default="", help="MLflow's search syntax")
-    parser.add_argument("--limit", type=int, default=20, help="the most runs (default 20)")
+    parser.add_argument("--limit", type=int, default=20, help="maximum runs (default 20)")
     parser.add_argument("--tracking-uri", help="the MLflow store (default as for training)")
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
@@ -38,24 +38,24 @@ def run(options: argparse.Namespace) -> int:
     if options.folders:
         from seq2seq.comparison.listing import runs_in_folders
 
-        found = runs_in_folders(options.folders)[: options.limit]
+        runs = runs_in_folders(options.folders)[: options.limit]
     else:
         store = RunStore(options.tracking_uri)
-        found = store.runs(options.experiment, options.filter, options.limit)
+        runs = store.runs(options.experiment, options.filter, options.limit)
     if options.format == "json":
-        print(json.dumps([asdict(each) for each in found], indent=2))
+        print(json.dumps([asdict(tracked) for tracked in runs], indent=2))
         return 0
-    scores = score_columns(found)
+    scores = score_columns(runs)
     table = Table(
         "started", "run", "recipe", "status", "minutes", *map(escape, scores), "id", box=None
     )
-    for each in found:
-        began = datetime.fromtimestamp(each.started / 1000).strftime("%Y-%m-%d %H:%M")
-        minutes = "" if each.minutes is None else f"{each.minutes:.1f}"
-        values = [f"{each.scores[name]:.4g}" if name in each.scores else "" for name in scores]
-        recipe = each.tags.get("recipe", "")
-        cells = [began, each.name, recipe, each.status.lower(), minutes, *values, each.run_id[:8]]
+    for tracked in runs:
+        started = datetime.fromtimestamp(tracked.started / 1000).strftime("%Y-%m-%d %H:%M")
+        minutes = "" if tracked.minutes is None else f"{tracked.minutes:.1f}"
+        values = [f"{tracked.scores[s]:.4g}" if s in tracked.scores else "" for s in scores]
+        about = [tracked.name, tracked.tags.get("recipe", ""), tracked.status.lower()]
+        cells = [started, *about, minutes, *values, tracked.run_id[:8]]
         table.add_row(*map(plain, cells))
-    # What goes into a file or a pipe is not cut to a terminal's width.
+    # Files and pipes get the full width.
     PlainConsole(width=None if sys.stdout.isatty() else 200).print(table)
     return 0

@@ -1,4 +1,4 @@
-"""`seq2seq score`: how probable a run finds given targets."""
+"""`seq2seq score`: computes the log-probabilities of given targets."""
 
 import argparse
 from pathlib import Path
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="text: log-probabilities (the default); tsv: source, target, log-probability; jsonl: "
         "the same by name, and that of each token",
     )
-    parser.add_argument("--alignments", action="store_true", help="what each token attends to")
+    parser.add_argument("--alignments", action="store_true", help="attention weights of each token")
     parser.add_argument("--batch-size", type=int, default=64, help="sentences at once")
     several_models(parser)
     trust_option(parser)

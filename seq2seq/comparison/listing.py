@@ -12,7 +12,7 @@ SPLITS = ("validation", "test", "training")
 
 
 def runs_in_folders(folders: Iterable[Path]) -> list[TrackedRun]:
-    """Returns the finished runs in folders, the newest first; raises UserError if one is missing."""
+    """Returns the finished runs in folders, the newest first, or raises UserError without one."""
     runs: list[TrackedRun] = []
     for folder in folders:
         if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""`seq2seq compress`: a run with weights of half the bits."""
+"""`seq2seq compress`: copies a run with its weights rounded to bfloat16."""
 
 import shutil
 from pathlib import Path
@@ -19,16 +19,15 @@ MODEL, CONFIG = "model", ".hydra"
 def compress(
     run_folder: Path, target: Path, precision: str | None = None, trust: Trust = ()
 ) -> None:
-    """Writes a copy of a run whose matrices hold nothing but bfloat16.
+    """Copies a run with its matrices rounded to bfloat16, but not vectors such as biases.
 
-    They are rounded once and for all, vectors such as biases are not. A search of single sentences
-    spends its time reading weights: where all are bfloat16, its kernels read half as many bytes.
+    Decoding single sentences is bound by reading weights: bfloat16 halves the bytes.
 
     Args:
         run_folder: A run folder, or its `model` folder.
-        target: The copy: what predicting and evaluating need, but no checkpoints, plots and logs.
-        precision: What the copy computes in, see `set_precision`; None for what the run does.
-        trust: Modules and classes of one's own that the run's config may name.
+        target: The folder of the copy, which has no checkpoints, plots and logs.
+        precision: The precision that the copy computes in, see `set_precision`; None for the run's.
+        trust: Further modules and classes that the run's config may name.
 
     Raises:
         UserError: If there is no model or it is damaged, it cannot compute in that precision, or
@@ -36,7 +35,7 @@ def compress(
     """
     model = model_folder(run_folder)
     if target.exists():
-        raise UserError(f"{target}: is there already; remove it, or name another folder")
+        raise UserError(f"{target}: exists already; remove it, or name another folder")
     weights = _opened(model / WEIGHTS)
     try:
         with weights, whole_folder(target) as aside:
@@ -73,7 +72,7 @@ def _compress_weights(source: h5py.File, target: Path) -> None:
         if isinstance(item, h5py.Group):
             copied = to.require_group(name)
         else:
-            # Lower halves are zeros now, which take no room once they lie side by side.
+            # Shuffled, the lower halves, which are zeros now, compress to nothing.
             options = {"shuffle": True, "compression": "gzip"} if item.shape else {}
             copied = to.create_dataset(name, data=rounded(item[()]), **options)
         copied.attrs.update(item.attrs)
@@ -86,7 +85,7 @@ def _compress_weights(source: h5py.File, target: Path) -> None:
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
-    """Returns float32 values of two and more axes as the nearest bfloat16, others as they are."""
+    """Rounds float32 values of two or more axes to bfloat16; returns others unchanged."""
     if values.dtype != np.float32 or values.ndim < 2:
         return values
     nearest: np.ndarray = tf.cast(tf.cast(values, tf.bfloat16), tf.float32).numpy()

@@ -1,4 +1,4 @@
-"""`seq2seq inspect`: what a run's recurrent layers do while they read, as arrays and pictures."""
+"""`seq2seq inspect`: writes states and gates of recurrent layers as arrays and pictures."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence

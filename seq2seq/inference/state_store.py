@@ -1,4 +1,4 @@
-"""States on disk: one SQLite file, which a crash in the middle of a write leaves whole."""
+"""Stores states in one SQLite file, whose transactions survive crashes."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,13 +14,12 @@ _TABLES = (
 
 
 class StateStore:
-    """Keeps the states of one model's sources.
+    """Stores the states of one model's sources.
 
-    Each `write` is a transaction: whenever the process is killed, the file holds all of it or
-    nothing. Several processes may use one file.
+    Each `write` is one transaction. Several processes may use one file.
 
     Args:
-        path: The file, made where there is none.
+        path: The file; created if it does not exist.
 
     Raises:
         UserError: If the file cannot be opened, or is no such store.
@@ -33,11 +32,7 @@ class StateStore:
                 connection.execute(table)
 
     def write(self, states: Mapping[str, bytes | None], model: str) -> None:
-        """Writes states by source; None removes one.
-
-        Args:
-            states: By source, the state.
-            model: What tells the model from others.
+        """Writes states by source; None removes one. `model` identifies the model.
 
         Raises:
             UserError: If the store belongs to another model, or cannot be written.
@@ -57,7 +52,7 @@ class StateStore:
             )
 
     def read(self, sources: Iterable[str] | None, model: str) -> dict[str, bytes]:
-        """Returns the states of those sources, or of all, that are stored.
+        """Returns the stored states of the given sources, or of all.
 
         Raises:
             UserError: If the store belongs to another model, or cannot be read.
@@ -66,14 +61,14 @@ class StateStore:
             self._check(connection, model)
             if sources is None:
                 return dict(connection.execute("SELECT source, state FROM states"))
-            found = {}
+            states = {}
             for source in sources:
                 row = connection.execute(
                     "SELECT state FROM states WHERE source = ?", (source,)
                 ).fetchone()
                 if row is not None:
-                    found[source] = row[0]
-            return found
+                    states[source] = row[0]
+            return states
 
     def _check(self, connection: sqlite3.Connection, model: str) -> None:
         row = connection.execute("SELECT model FROM about").fetchone()
@@ -89,7 +84,7 @@ class StateStore:
             with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
-                connection.execute("COMMIT")  # what is not committed is undone
+                connection.execute("COMMIT")  # otherwise rolled back
         except sqlite3.Error as error:
             raise UserError(
                 f"{self.path}: cannot be used as a store of states ({error})"

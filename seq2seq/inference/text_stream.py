@@ -1,4 +1,4 @@
-"""Tokens that come one by one, as text that is certain."""
+"""Turns tokens that arrive one by one into text."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ _CHARACTER_BYTES = 4
 
 
 class TextStream:
-    """Hands out the text of tokens as soon as later tokens cannot change it.
+    """Returns the text of tokens as soon as later tokens cannot change it.
 
-    A character whose bytes are not all there is held back, and so is what may become a stop string.
+    Incomplete characters are held back, and the beginnings of stop strings.
 
     Args:
-        tokenizer: Turns ids into text.
-        before: The ids that the stream goes on from.
-        stop: Strings that end the text, and are no part of it.
+        tokenizer: Decodes ids.
+        before: The ids of the text that is continued.
+        stop: Strings that end the text; they are not returned.
 
     Attributes:
-        stopped: Whether a stop string has come.
+        stopped: Whether a stop string has occurred.
     """
 
     def __init__(self, tokenizer: Tokenizer, before: Sequence[int], stop: Sequence[str]) -> None:
@@ -30,21 +30,21 @@ class TextStream:
         self._held = ""
 
     def push(self, token: int) -> str:
-        """Takes the next token, and returns what has become certain."""
+        """Adds a token, and returns the text that is final now."""
         self._unfinished.append(token)
         text = continuation(self.tokenizer, self._before, self._unfinished)
         if text.endswith(_UNFINISHED) and len(self._unfinished) < _CHARACTER_BYTES:
             return ""
-        return self._certain(text)
+        return self._final(text)
 
     def close(self) -> str:
-        """Returns what was held back; no token follows."""
+        """Returns the rest of the text; no token follows."""
         if self.stopped:
             return ""
-        text = self._certain(continuation(self.tokenizer, self._before, self._unfinished))
+        text = self._final(continuation(self.tokenizer, self._before, self._unfinished))
         return text if self.stopped else text + self._held
 
-    def _certain(self, text: str) -> str:
+    def _final(self, text: str) -> str:
         self._before = [*self._before, *self._unfinished][-_CHARACTER_BYTES:]
         self._unfinished = []
         text = self._held + text
@@ -53,12 +53,12 @@ class TextStream:
             self.stopped, self._held = True, ""
             return text[: min(places)]
         length = max((_overlap(text, stop) for stop in self.stop), default=0)
-        certain = len(text) - length
-        self._held = text[certain:]
-        return text[:certain]
+        end = len(text) - length
+        self._held = text[end:]
+        return text[:end]
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Returns how many of the text's last characters `stop` begins with."""
+    """Returns the length of the longest suffix of the text with which `stop` begins."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

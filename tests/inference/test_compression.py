@@ -127,7 +127,7 @@ def test_what_makes_no_search_is_not_asked_for_8_bits(tmp_path):
 
 
 def test_what_is_there_is_not_overwritten(run_folder, tmp_path):
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         compress(run_folder, tmp_path)
 
 
