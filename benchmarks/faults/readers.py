@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,7 @@ from seq2seq.data.tokenizers.token_features import TokenFeatures
 from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.data.tokenizers.word_vectors import read_word_vectors
 from seq2seq.errors import UserError
-from seq2seq.inference.files import input_texts
-from seq2seq.inference.records import read_records
+from seq2seq.inference.input_files import read_inputs
 from seq2seq.inference.scoring import input_pairs
 from seq2seq.tasks.phrases import constrained, constraints_of
 
@@ -234,12 +234,18 @@ def labels_loaded(path: Path, rng: random.Random) -> None:
                     numbers_of(loaded, [{"x": 1.0}])
 
 
+def inputs(path: Path, *fields: str) -> Iterator[object]:
+    """Yields the inputs of a task that reads these fields."""
+    task = SimpleNamespace(input_fields=fields)
+    return (item.value for item in read_inputs(path, task))
+
+
 def inputs_read(path: Path, rng: random.Random) -> None:
     """Reads what `predict` and `score` are given."""
     for read in (
-        lambda: input_texts(str(path)),
-        lambda: read_records(path, ["text"]),
-        lambda: read_records(path, ["text", "text2", "x"]),
+        lambda: inputs(path),
+        lambda: inputs(path, "text"),
+        lambda: inputs(path, "text", "text2", "x"),
         lambda: input_pairs(str(path), None, None),
         lambda: input_pairs(None, path, path),
     ):

@@ -54,9 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Continues all prompts."""
     start_tensorflow()
-    from seq2seq.inference.writing import Choices, generate
+    from seq2seq.inference.generate import GenerationOptions, generate
 
-    choices = Choices(
+    how = GenerationOptions(
         options.length,
         options.temperature,
         options.top_k,
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
         options.prompt,
         options.prompts,
         options.count,
-        choices,
+        how,
         options.format,
         options.batch_size,
         tuple(options.trust),

@@ -1,4 +1,4 @@
-"""`seq2seq predict`: a file or stdin in and out."""
+"""`seq2seq predict`: predicts for each input of a file or of stdin."""
 
 import argparse
 from pathlib import Path
@@ -9,13 +9,13 @@ from seq2seq.commands.tensorflow import start_tensorflow
 from seq2seq.errors import UserError
 
 SEARCH = """\
-A run decodes as it was trained to, unless told otherwise:
+A run decodes as it was trained to, unless changed:
   seq2seq predict RUN in.txt --decoding beam --n-best 5
   seq2seq predict RUN in.txt --decoding beam --set beam_size=10 length_penalty.alpha=1.0
   seq2seq predict RUN in.txt --decoding sampling --set temperature=0.7 top_p=0.9 seed=3
-`seq2seq train --cfg job recipe=NAME decoding=beam` shows the settings that a search has.
+`seq2seq train --cfg job recipe=NAME decoding=beam` shows the settings of a search.
 
-JSONL input may constrain each translation by itself; its fields go before the options:
+JSONL input may constrain each translation by itself; its fields override the options:
   {"source": "a red car", "prefix": "ein", "required": ["auto"], "forbidden": ["wagen"]}
 """
 
@@ -27,67 +27,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
     )
-    parser.add_argument("input", nargs="?", default="-", help="a text file, or - for stdin")
+    parser.add_argument(
+        "input", nargs="?", default="-", help="text, TSV, CSV, JSONL or CoNLL; - for lines of stdin"
+    )
     parser.add_argument("-o", "--output", default="-", help="a file, or - for stdout")
     parser.add_argument(
         "--format",
         choices=("text", "tsv", "jsonl", "conll"),
         help="text: predictions (the default); tsv: source, prediction, score; jsonl: the same by "
-        "name, and all else that was asked for; conll (the default for .conll and .conllu): the "
-        "same lines with the labels filled in",
+        "name, and all extra outputs; conll (the default for .conll and .conllu): the same lines "
+        "with the labels filled in",
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="sentences at once")
-    several_models(parser)
-    search = parser.add_argument_group("search")
-    search.add_argument("--decoding", metavar="NAME", help="greedy, beam or sampling")
-    search.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="settings of the search that are to be other",
-    )
-    search.add_argument("--n-best", type=int, metavar="N", help="hypotheses of each source")
-    told = parser.add_argument_group("what is told of translations")
-    told.add_argument("--token-scores", action="store_true", help="each token's log-probability")
-    told.add_argument("--alignments", action="store_true", help="what each token attends to")
-    told.add_argument(
-        "--alignment-pictures", metavar="FOLDER", type=Path, help="the same, a heat map for each"
-    )
-    told.add_argument(
-        "--replace-unknown",
-        action=argparse.BooleanOptionalAction,
-        help="whether unknown words become the source words they attend to",
-    )
-    classes = parser.add_argument_group("what is told of classified texts")
-    classes.add_argument(
-        "--attention", action="store_true", help="which tokens attention pooling looked at"
-    )
-    vectors = parser.add_argument_group("vectors instead of predictions")
-    vectors.add_argument(
-        "--features",
-        metavar="NAMES",
-        help="what the encoder makes of each text, such as source.layer_0.forward.h, or all: "
-        "written to -o FILE.npy, .npz or .parquet",
-    )
-    words = parser.add_argument_group("constraints on all translations")
-    words.add_argument("--prefix", metavar="TEXT", help="what they begin with")
-    for name, what in (("required", "must appear"), ("forbidden", "must not appear")):
-        words.add_argument(
-            f"--{name}",
-            action="append",
-            metavar="WORDS",
-            help=f"a word or phrase that {what}; may be given again",
-        )
-    words.add_argument(
-        "--allowed", metavar="FILE", type=Path, help="the only words allowed, line by line"
-    )
+    parser.add_argument("--batch-size", type=int, default=64, help="inputs at once (default 64)")
+    ensemble_option(parser)
+    _search_options(parser)
+    _extra_outputs(parser)
+    _constraints(parser)
     trust_option(parser)
 
 
-def several_models(parser: argparse.ArgumentParser) -> None:
-    """Describes how further runs are named."""
+def ensemble_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option --ensemble."""
     parser.add_argument(
         "--ensemble",
         nargs="+",
@@ -99,72 +59,119 @@ def several_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _search_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("search")
+    group.add_argument("--decoding", metavar="NAME", help="greedy, beam or sampling")
+    group.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="changed settings of the search",
+    )
+    group.add_argument("--n-best", type=int, metavar="N", help="hypotheses of each input")
+
+
+def _extra_outputs(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("extra outputs of translations")
+    group.add_argument("--token-scores", action="store_true", help="each token's log-probability")
+    group.add_argument("--alignments", action="store_true", help="each token's attention weights")
+    group.add_argument(
+        "--alignment-pictures", metavar="FOLDER", type=Path, help="the same, a heat map for each"
+    )
+    group.add_argument(
+        "--replace-unknown",
+        action=argparse.BooleanOptionalAction,
+        help="whether unknown words become the source words they attend to",
+    )
+    group = parser.add_argument_group("extra outputs of classifications")
+    group.add_argument("--attention", action="store_true", help="weights of attention pooling")
+    group = parser.add_argument_group("vectors instead of predictions")
+    group.add_argument(
+        "--features",
+        metavar="NAMES",
+        help="the encoder's vectors of each input, such as source.layer_0.forward.h, or all: "
+        "written to -o FILE.npy, .npz or .parquet",
+    )
+
+
+def _constraints(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("constraints on all translations")
+    group.add_argument("--prefix", metavar="TEXT", help="the beginning of all translations")
+    for name, what in (("required", "must appear"), ("forbidden", "must not appear")):
+        group.add_argument(
+            f"--{name}",
+            action="append",
+            metavar="WORDS",
+            help=f"a word or phrase that {what}; may be given again",
+        )
+    group.add_argument(
+        "--allowed", metavar="FILE", type=Path, help="the only words allowed, line by line"
+    )
+
+
 def run(options: argparse.Namespace) -> int:
-    """Predicts line by line."""
+    """Predicts for each input, or writes its features."""
     start_tensorflow()
     options.model = local_run(options.model)
-    from seq2seq.data.formats.conll import in_columns
-    from seq2seq.data.formats.text_files import read_lines
-    from seq2seq.inference.columns import predict_columns
-    from seq2seq.inference.files import check_readable, predict_file
-    from seq2seq.inference.searches import settings_of
+    from seq2seq.inference.predict import predict_file
+    from seq2seq.inference.request import PredictionRequest, settings_of
 
-    common: dict[str, Any] = {
-        "prefix": options.prefix,
-        "required": options.required,
-        "forbidden": options.forbidden,
-    }
-    if options.allowed is not None:
-        check_readable(options.allowed, "--allowed")
-        common["allowed"] = list(read_lines(options.allowed))
-    asked = {
-        "decoding": options.decoding,
-        "settings": settings_of(options.set),
-        "n_best": options.n_best,
-        "token_scores": options.token_scores,
-        "alignments": options.alignments,
-        "replace_unknown": options.replace_unknown,
-        "attention": options.attention,
-    }
-    told = {name: value for name, value in asked.items() if value not in (None, False, {})}
-    whole = {"ensemble": options.ensemble, "alignment_pictures": options.alignment_pictures}
+    constraints = _constraints_of(options)
     if options.features is not None:
-        others = {**told, **common, **whole, "format": options.format}
-        if unused := [name for name, value in others.items() if value]:
-            raise UserError(f"--features: has no use for {', '.join(unused)}.")
-        from seq2seq.inference.features import predict_features
-
-        predict_features(
-            options.model,
-            options.input,
-            options.features,
-            options.output,
-            options.batch_size,
-            tuple(options.trust),
-        )
-        return 0
-    if options.format == "conll" or in_columns(options.input):
-        told |= {name: value for name, value in {**common, **whole}.items() if value}
-        predict_columns(
-            options.model,
-            options.input,
-            options.output,
-            options.format,
-            options.batch_size,
-            tuple(options.trust),
-            **told,
-        )
-        return 0
+        return _predict_features(options, constraints)
+    request = PredictionRequest(
+        batch_size=options.batch_size,
+        decoding=options.decoding,
+        settings=settings_of(options.set),
+        n_best=options.n_best,
+        alignments=options.alignments or options.alignment_pictures is not None,
+        token_scores=options.token_scores,
+        replace_unknown=options.replace_unknown,
+        attention=options.attention,
+    )
     predict_file(
-        options.model,
+        [options.model, *options.ensemble],
         options.input,
         options.output,
+        request,
         options.format,
-        options.batch_size,
-        options.ensemble,
-        {name: value for name, value in common.items() if value},
+        constraints,
         options.alignment_pictures,
         tuple(options.trust),
-        **told,
+    )
+    return 0
+
+
+def _constraints_of(options: argparse.Namespace) -> dict[str, Any]:
+    from seq2seq.data.formats.text_files import read_lines
+    from seq2seq.inference.input_files import check_readable
+
+    names = ("prefix", "required", "forbidden")
+    constraints = {name: value for name in names if (value := getattr(options, name))}
+    if options.allowed is not None:
+        check_readable(options.allowed, "--allowed")
+        constraints["allowed"] = list(read_lines(options.allowed))
+    return constraints
+
+
+def _predict_features(options: argparse.Namespace, constraints: dict[str, Any]) -> int:
+    from seq2seq.inference.features import predict_features
+
+    names = (
+        "decoding", "set", "n_best", "token_scores", "alignments", "replace_unknown", "attention",
+        "ensemble", "alignment_pictures", "format",
+    )  # fmt: skip
+    unused = [name for name in names if getattr(options, name)]
+    if unused := [*unused, *constraints]:
+        raise UserError(f"--features: {', '.join(unused)} do not apply to features.")
+    predict_features(
+        options.model,
+        options.input,
+        options.features,
+        options.output,
+        options.batch_size,
+        tuple(options.trust),
     )
     return 0

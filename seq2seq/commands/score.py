@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from seq2seq.commands.models import trust_option
-from seq2seq.commands.predict import several_models
+from seq2seq.commands.predict import ensemble_option
 from seq2seq.commands.tensorflow import start_tensorflow
 
 
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--alignments", action="store_true", help="attention weights of each token")
     parser.add_argument("--batch-size", type=int, default=64, help="sentences at once")
-    several_models(parser)
+    ensemble_option(parser)
     trust_option(parser)
 
 
@@ -37,13 +37,12 @@ def run(options: argparse.Namespace) -> int:
     from seq2seq.inference.scoring import score_file
 
     score_file(
-        options.model,
+        [options.model, *options.ensemble],
         options.input,
         (options.source, options.target),
         options.output,
         options.format,
         options.batch_size,
-        options.ensemble,
         options.alignments,
         tuple(options.trust),
     )

@@ -12,7 +12,8 @@ from seq2seq.data.formats.by_ending import labelled_file
 from seq2seq.data.formats.conll import Conll, in_columns, layout_of
 from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.errors import UserError
-from seq2seq.inference.files import check_readable, output
+from seq2seq.inference.input_files import check_readable
+from seq2seq.inference.output_files import output
 from seq2seq.inference.predictor import Predictor
 from seq2seq.tasks.generation import Generation, checked_rate
 from seq2seq.tasks.model_folder import PARTS, build_task

@@ -1,4 +1,4 @@
-"""`seq2seq predict --features`: what the encoder makes of texts, for use elsewhere."""
+"""`seq2seq predict --features`: writes the encoder's vectors of texts, for use elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -8,46 +8,43 @@ from typing import Any
 import numpy as np
 
 from seq2seq.config import nearest
-from seq2seq.data.formats.conll import in_columns
 from seq2seq.data.records import Record, chunks
 from seq2seq.errors import UserError
 from seq2seq.files import whole_file
-from seq2seq.inference.columns import column_records
-from seq2seq.inference.files import input_texts, standing_for
+from seq2seq.inference.input_files import input_path, read_inputs
+from seq2seq.inference.predict import CHUNK
 from seq2seq.inference.predictor import Predictor
-from seq2seq.inference.records import read_records
 from seq2seq.trust import Trust
-
-CHUNK = 64
-"""Batches read before they are encoded: sorted by length together."""
 
 
 def predict_features(
     run_folder: Path, source: str, names: str, target: str, batch_size: int, trust: Trust = ()
 ) -> None:
-    """Encodes a file, and says on stderr what was written.
+    """Encodes a file, and prints the names and widths of the vectors on stderr.
 
     Args:
-        run_folder: A run folder.
-        source: As for `predict_file`; or sentences in columns, told by its ending.
+        run_folder: The run folder.
+        source: The file, see `read_inputs`; `-` reads lines from stdin.
         names: See `write_features`.
         target: See `write_features`.
         batch_size: How many inputs are encoded at once.
-        trust: Modules and classes of one's own that the run's config may name.
+        trust: Further modules and classes that the run's config may name.
 
     Raises:
-        UserError: If the model, the input or the output cannot be used.
+        UserError: If the run, the input or the output cannot be used.
     """
     writer_for(Path(target))
-    inputs = input_texts(source)
+    path = input_path(source)
     predictor = Predictor.load(run_folder, trust=trust)
-    if fields := predictor.task.input_fields:
-        inputs = read_records(standing_for(source), fields)
-    elif in_columns(source):
-        inputs = column_records(predictor, Path(source))
+    inputs = (
+        item.value
+        for item in read_inputs(path, predictor.task)
+        if item.sentence is None or item.sentence.words
+    )
     widths = write_features(predictor, inputs, names, target, batch_size)
-    told = ", ".join(f"{name} ({width})" for name, width in widths.items())
-    print(f"{target}: {told}", file=sys.stderr)
+    print(
+        f"{target}: {', '.join(f'{n} ({width})' for n, width in widths.items())}", file=sys.stderr
+    )
 
 
 def write_features(
@@ -55,15 +52,14 @@ def write_features(
 ) -> dict[str, int]:
     """Encodes inputs and writes their vectors, one row an input, in order.
 
-    The file's ending tells its format: `.npy` holds one float32 matrix `(inputs, width)`, the
+    The file's ending decides its format: `.npy` holds one float32 matrix `(inputs, width)`, the
     vectors side by side; `.npz` a matrix for each name; `.parquet` a column for each name, beside
     the text.
 
     Args:
         predictor: The run.
         inputs: Texts or records.
-        names: Which vectors, such as `source.layer_0.forward.h,source.layer_0.backward.h`; `all`
-            for all.
+        names: The vectors, such as `source.layer_0.forward.h,source.layer_0.backward.h`; or `all`.
         target: The file.
         batch_size: How many inputs are encoded at once.
 
@@ -78,8 +74,8 @@ def write_features(
     texts: list[str] = []
     parts: list[dict[str, np.ndarray]] = []
     for chunk in chunks(inputs, CHUNK * batch_size):
-        found = predictor.features(chunk, batch_size)
-        parts.append({name: found[name] for name in chosen(names, list(found))})
+        features = predictor.features(chunk, batch_size)
+        parts.append({name: features[name] for name in selected_names(names, list(features))})
         texts += map(_text_of, chunk)
     if not parts:
         raise UserError("--features: there is nothing to encode; the input is empty.")
@@ -92,38 +88,38 @@ def write_features(
     return {name: values.shape[1] for name, values in vectors.items()}
 
 
-def _text_of(given: str | Record) -> str:
-    """Returns an input's text: a record's first field, its tokens with blanks between them."""
-    value = given if isinstance(given, str) else next(iter(given.values()))
+def _text_of(item: str | Record) -> str:
+    """Returns an input's text: a record's first field, tokens joined by blanks."""
+    value = item if isinstance(item, str) else next(iter(item.values()))
     return value if isinstance(value, str) else " ".join(value)
 
 
-def chosen(names: str, known: Sequence[str]) -> list[str]:
-    """Returns the names that are asked for.
+def selected_names(names: str, known: Sequence[str]) -> list[str]:
+    """Returns the selected names of vectors.
 
     Raises:
         UserError: If there is no such vector.
     """
     if names == "all":
         return list(known)
-    asked = names.split(",")
-    for name in asked:
+    selected = names.split(",")
+    for name in selected:
         if name not in known:
             raise UserError(
                 f"--features {name}: no such vector{nearest(name, list(known))}. There are "
                 f"{', '.join(known)}."
             )
-    return asked
+    return selected
 
 
 Writer = Callable[[Path, Sequence[str], dict[str, np.ndarray]], None]
 
 
 def writer_for(path: Path) -> Writer:
-    """Returns what writes a file of this name.
+    """Returns the function that writes a file of this ending.
 
     Raises:
-        UserError: If its ending is not known, or there is no such folder.
+        UserError: If its ending is not known, or its folder does not exist.
     """
     if path.suffix not in WRITERS:
         raise UserError(

@@ -1,6 +1,5 @@
 """A saved run as a function: texts in, predictions out."""
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,12 +10,15 @@ from omegaconf import DictConfig
 
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
-from seq2seq.inference.searches import changed_search
-from seq2seq.tasks.base import Row, Task
+from seq2seq.inference.request import PredictionRequest
+from seq2seq.inference.search import changed_search
+from seq2seq.models.base import SequenceModel
+from seq2seq.rows import Row
+from seq2seq.tasks.base import PredictionOptions, Task
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
 from seq2seq.trust import Trust
 
-SEARCHES_KEPT = 8
+CACHED_SEARCHES = 8
 
 
 class Predictor:
@@ -24,10 +26,9 @@ class Predictor:
 
     Args:
         task: A task that is ready to predict.
-        model: Its model.
-        search: The `decoding` config of the run, if its task searches: what another search starts
-            from.
-        trust: Modules and classes of one's own that other settings of the search may name.
+        model: Its model, or the models of an ensemble.
+        search: The `decoding` config of the run, if its task searches: the basis of changed ones.
+        trust: Further modules and classes that changed settings of the search may name.
 
     Example:
         >>> predictor = Predictor.load("outputs/translation/cldr_dates/2026-11-22_09-00-00")
@@ -37,28 +38,33 @@ class Predictor:
     """
 
     def __init__(
-        self, task: Task, model: Any, search: DictConfig | None = None, trust: Trust = ()
+        self,
+        task: Task[Any],
+        model: SequenceModel | tuple[SequenceModel, ...],
+        search: DictConfig | None = None,
+        trust: Trust = (),
     ) -> None:
         self.task, self.model, self.search, self.trust = task, model, search, trust
-        self._searches = lru_cache(SEARCHES_KEPT)(self._search)
+        self._strategies = lru_cache(CACHED_SEARCHES)(self._strategy)
 
     @classmethod
     def load(cls, run_folder: str | Path, *others: str | Path, trust: Trust = ()) -> "Predictor":
-        """Loads a run folder, or the `model` folder of one, wherever it was moved.
+        """Loads a run folder, or the `model` folder of one.
 
         Args:
             run_folder: The run.
             others: Further runs with the same vocabularies: an ensemble, whose predictions come
                 from the mean of their distributions.
-            trust: Modules and classes of one's own that the runs' configs may name: what comes from
-                others must not run code of their choice, so nothing else is made from them.
+            trust: Further modules and classes that the runs' configs may name; all others but
+                seq2seq's own are refused, since a run may come from a stranger.
 
         Raises:
             UserError: If there is no model, it is damaged or from a newer version, or the runs
-                cannot speak as one.
+                cannot be an ensemble.
         """
         folders = [Path(folder) for folder in (run_folder, *others)]
-        tasks, models = zip(*(load_model_folder(each, trust) for each in folders), strict=True)
+        loaded = [load_model_folder(folder, trust) for folder in folders]
+        tasks, models = zip(*loaded, strict=True)
         if others:
             tasks[0].check_ensemble(tasks[1:])
         search = saved_search(folders[0], trust)
@@ -72,66 +78,91 @@ class Predictor:
         decoding: str | None = None,
         settings: Mapping[str, Any] | None = None,
         n_best: int | None = None,
-        **options: Any,
+        alignments: bool = False,
+        token_scores: bool = False,
+        replace_unknown: bool | None = None,
+        attention: bool = False,
     ) -> list[Row]:
-        """Predicts for each input, in order.
-
-        A search is compiled at the first call that asks for it, and kept for the next ones.
+        """Predicts for each input, in order; the options are those of `PredictionRequest`.
 
         Args:
-            inputs: What the task reads: texts, or records, which may hold more than a text. Those
-                of a translation may constrain it, see `Translation.predict`.
+            inputs: Texts, or records, such as those of a translation with constraints.
             batch_size: How many are predicted at once.
-            decoding: Another search than the run's: a choice of `conf/decoding`, such as `beam`.
-            settings: Values of the search that are to be other, by their keys in its config:
-                `{"beam_size": 10, "length_penalty.alpha": 1.0}`.
-            n_best: How many `hypotheses` each row has.
-            options: What else the task's `predict` takes: for translations `alignments`,
-                `token_scores` and `replace_unknown`.
+            decoding: Another search than the run's.
+            settings: Changed values of the search.
+            n_best: The number of hypotheses of each row.
+            alignments: Whether to return each token's attention weights.
+            token_scores: Whether to return each token's log-probability.
+            replace_unknown: Whether unknown words become the source words that they attend to.
+            attention: Whether to return the weights of attention pooling.
 
         Returns:
-            One row an input: `source`, `prediction`, `score` (the log-probability), and what was
-            asked for.
+            One row an input, see `seq2seq.rows`.
 
         Raises:
-            UserError: If the task or its model cannot do what is asked for.
+            UserError: If the task or its model cannot do what is requested.
         """
-        if n_best is not None and self.search is None:
-            options["n_best"] = n_best
-        elif decoding is not None or settings or n_best is not None:
-            asked = tuple(sorted((settings or {}).items()))
-            options["decoding"] = self._searches(decoding, asked, n_best)
-        self.check(options)
-        return self.task.predict(self.model, *_checked(inputs, batch_size), **options)
+        request = PredictionRequest(
+            batch_size, decoding, settings or {}, n_best,
+            alignments, token_scores, replace_unknown, attention,
+        )  # fmt: skip
+        return self.predict(inputs, request)
+
+    def predict(self, inputs: Sequence[Any], request: PredictionRequest | None = None) -> list[Row]:
+        """Predicts for each input, in order.
+
+        A changed search is compiled at the first request, and kept for the next ones.
+
+        Args:
+            inputs: Texts or records.
+            request: How to predict, and which extra outputs to return.
+
+        Raises:
+            UserError: If the task or its model cannot do what is requested.
+        """
+        request = request or PredictionRequest()
+        strategy, n_best = None, request.n_best
+        searches = request.n_best is not None and self.search is not None
+        if request.decoding is not None or request.settings or searches:
+            changes = tuple(sorted(request.settings.items()))
+            strategy, n_best = self._strategies(request.decoding, changes, n_best), None
+        options = PredictionOptions(
+            batch_size=request.batch_size,
+            decoding=strategy,
+            n_best=n_best,
+            alignments=request.alignments,
+            token_scores=request.token_scores,
+            replace_unknown=request.replace_unknown,
+            attention=request.attention,
+        )
+        return self.task.predict(self.model, _as_list(inputs), options)
 
     def score(
         self, pairs: Sequence[Mapping[str, str]], batch_size: int = 64, alignments: bool = False
     ) -> list[Row]:
-        """Returns how probable the model finds given targets.
+        """Returns the log-probabilities of given targets.
 
         Args:
             pairs: Records with `source` and `target`.
             batch_size: How many are scored at once.
-            alignments: Whether to tell what each token attends to.
+            alignments: Whether to return each token's attention weights.
 
         Returns:
             Rows with `source`, `target`, `score` (the log-probability), `target_tokens`,
-            `token_scores`, and, where asked for, `source_tokens` and `alignments`.
+            `token_scores`, and with `alignments` also `source_tokens` and `alignments`.
 
         Raises:
             UserError: If the task has no such scores, or its model no attention.
         """
-        score = getattr(self.task, "score", None)
-        if score is None:
-            raise UserError(f"score: has no meaning for {type(self.task).__name__} runs.")
-        rows: list[Row] = score(self.model, *_checked(pairs, batch_size), alignments)
-        return rows
+        request = PredictionRequest(batch_size, alignments=alignments)
+        options = PredictionOptions(request.batch_size, alignments=alignments)
+        return self.task.score(self.model, _as_list(pairs), options)
 
     def features(self, inputs: Sequence[Any], batch_size: int = 64) -> dict[str, np.ndarray]:
-        """Returns the vectors that the encoder makes of inputs, by name.
+        """Returns the encoder's vectors of inputs by name.
 
         Args:
-            inputs: As for predictions.
+            inputs: Texts or records.
             batch_size: How many are encoded at once.
 
         Returns:
@@ -140,20 +171,10 @@ class Predictor:
         Raises:
             UserError: If the task has no encoder.
         """
-        return self.task.features(self.model, *_checked(inputs, batch_size))
+        request = PredictionRequest(batch_size)
+        return self.task.features(self.model, _as_list(inputs), request.batch_size)
 
-    def check(self, options: Mapping[str, Any]) -> None:
-        """Refuses options that the task does not take.
-
-        Raises:
-            UserError: If there is one.
-        """
-        known = inspect.signature(self.task.predict).parameters
-        for name in options:
-            if name not in known:
-                raise UserError(f"{name}: has no meaning for {type(self.task).__name__} runs.")
-
-    def _search(
+    def _strategy(
         self, name: str | None, settings: tuple[tuple[str, Any], ...], n_best: int | None
     ) -> Strategy:
         if self.search is None:
@@ -163,17 +184,10 @@ class Predictor:
         return changed_search(self.search, name, dict(settings), n_best, self.trust)
 
 
-def _checked(inputs: Iterable[Any], batch_size: int) -> tuple[list[Any], int]:
-    """Returns inputs as a list, and the batch size.
-
-    Raises:
-        UserError: If the inputs are one text or record instead of a list, or `batch_size` is below
-            1.
-    """
+def _as_list(inputs: Iterable[Any]) -> list[Any]:
+    """Returns inputs as a list, and refuses a single text or record."""
     if isinstance(inputs, str | bytes | Mapping) or not isinstance(inputs, Iterable):
         raise UserError(
             f"The inputs must be a list, not {type(inputs).__name__}: write predictor([text])."
         )
-    if batch_size < 1:
-        raise UserError(f"batch_size: must be at least 1, got {batch_size}.")
-    return list(inputs), batch_size
+    return list(inputs)

@@ -1,57 +1,70 @@
-"""`seq2seq score`: sources and targets in, log-probabilities out."""
+"""`seq2seq score`: computes the log-probabilities of given targets."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
+from seq2seq.data.formats.by_ending import ending_of
 from seq2seq.data.formats.json_lines import read_objects, text_at
 from seq2seq.data.formats.text_files import read_lines
 from seq2seq.data.records import chunks
 from seq2seq.errors import UserError
-from seq2seq.inference.files import CHUNK, Format, check_readable, one_cell, output, standing_for
+from seq2seq.inference.input_files import check_readable, input_path
+from seq2seq.inference.output_files import Format, one_cell, output
+from seq2seq.inference.predict import CHUNK
 from seq2seq.inference.predictor import Predictor
-from seq2seq.tasks.base import Row
 from seq2seq.trust import Trust
+
+SIDES = ("source", "target")
+
+WRITERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "text": lambda row: f"{row['score']:.6f}",
+    "tsv": lambda row: "\t".join(
+        [one_cell(row["source"]), one_cell(row["target"]), f"{row['score']:.6f}"]
+    ),
+    "jsonl": lambda row: json.dumps(row, ensure_ascii=False),
+}
 
 
 def score_file(
-    run_folder: Path,
+    runs: Sequence[Path],
     pairs: str | None,
     sides: tuple[Path | None, Path | None],
     target: str,
     output_format: Format | None,
     batch_size: int = 64,
-    ensemble: Sequence[Path] = (),
     alignments: bool = False,
     trust: Trust = (),
 ) -> None:
-    """Scores pair by pair.
+    """Scores each pair of a file, in order.
 
     Args:
-        run_folder: A run folder.
-        pairs: A TSV file (source, target; gzip works), JSONL (keys `source` and `target`), told by
-            its ending; `-` reads TSV from stdin.
+        runs: The run folder; with further ones, an ensemble.
+        pairs: A TSV file (source, target) or JSONL (keys `source` and `target`), by its ending; `-`
+            reads TSV from stdin.
         sides: A file of sources and one of targets instead, line by line.
-        target: A file, or `-` for stdout.
-        output_format: `text` writes log-probabilities, `tsv` and `jsonl` also the texts, `jsonl`
-            also what each token tells; None for `jsonl` if that was asked for, else `text`.
-        batch_size: How many lines are scored at once.
-        ensemble: Further runs.
-        alignments: Whether to tell what each token attends to.
-        trust: Modules and classes of one's own that the run's config may name.
+        target: The file to write, or `-` for stdout.
+        output_format: `text` writes log-probabilities, `tsv` also the texts, `jsonl` also those of
+            each token; None for `jsonl` with alignments, otherwise `text`.
+        batch_size: How many pairs are scored at once.
+        alignments: Whether to write each token's attention weights.
+        trust: Further modules and classes that the runs' configs may name.
 
     Raises:
-        UserError: If the model or the input cannot be used.
+        UserError: If a run or the input cannot be used.
     """
     if batch_size < 1:
         raise UserError(f"--batch-size: must be at least 1, got {batch_size}")
     if alignments and output_format not in (None, "jsonl"):
-        raise UserError(f"--alignments: cannot be told with --format {output_format}; use jsonl.")
+        raise UserError(
+            f"--alignments: cannot be written with --format {output_format}; use jsonl."
+        )
     records = input_pairs(pairs, *sides)
     write = WRITERS[output_format or ("jsonl" if alignments else "text")]
     with output(target) as stream:
-        predictor = Predictor.load(run_folder, *ensemble, trust=trust)
+        predictor = Predictor.load(*runs, trust=trust)
         for chunk in chunks(records, CHUNK * batch_size):
             for row in predictor.score(chunk, batch_size, alignments=alignments):
                 stream.write(write(row) + "\n")
@@ -73,9 +86,8 @@ def input_pairs(
         check_readable(source, "--source")
         check_readable(target, "--target")
         return _side_by_side(source, target)
-    path = standing_for(str(pairs))
-    check_readable(path)
-    if path.name.removesuffix(".gz").endswith(".jsonl"):
+    path = input_path(str(pairs))
+    if ending_of(path) == "jsonl":
         return (
             {key: text_at(values, key, place, required_by="what is scored") for key in SIDES}
             for place, values in read_objects(path)
@@ -83,17 +95,13 @@ def input_pairs(
     return _columns(path)
 
 
-SIDES = ("source", "target")
-
-
 def _side_by_side(source: Path, target: Path) -> Iterator[dict[str, str]]:
-    for number, (one, other) in enumerate(
-        zip_longest(read_lines(source), read_lines(target)), start=1
-    ):
-        if one is None or other is None:
-            short = source if one is None else target
-            raise UserError(f"{short}: has only {number - 1} lines, and the other file has more.")
-        yield {"source": one, "target": other}
+    lines = zip_longest(read_lines(source), read_lines(target))
+    for number, (source_line, target_line) in enumerate(lines, start=1):
+        if source_line is None or target_line is None:
+            shorter = source if source_line is None else target
+            raise UserError(f"{shorter}: has only {number - 1} lines, and the other file has more.")
+        yield {"source": source_line, "target": target_line}
 
 
 def _columns(path: Path) -> Iterator[dict[str, str]]:
@@ -102,12 +110,3 @@ def _columns(path: Path) -> Iterator[dict[str, str]]:
         if len(columns) < 2:
             raise UserError(f"{path}:{number}: needs two columns, source and target, and a tab.")
         yield dict(zip(SIDES, columns, strict=False))
-
-
-WRITERS: dict[str, Callable[[Row], str]] = {
-    "text": lambda row: f"{row['score']:.6f}",
-    "tsv": lambda row: "\t".join(
-        [one_cell(row["source"]), one_cell(row["target"]), f"{row['score']:.6f}"]
-    ),
-    "jsonl": lambda row: json.dumps(row, ensure_ascii=False),
-}

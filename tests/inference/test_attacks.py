@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from seq2seq.cli import main
 from seq2seq.errors import UserError
 from seq2seq.files import CHECKSUMS
-from seq2seq.inference.generation import Generator
+from seq2seq.inference.generator import Generator
 from seq2seq.inference.sessions import Session
 from seq2seq.tasks.initial_encoder import InitialEncoder
 from seq2seq.tasks.model_folder import load_model_folder

@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 
 from seq2seq.config import build, composed
 from seq2seq.errors import UserError
-from seq2seq.inference.columns import predict_columns
 from seq2seq.inference.evaluation import evaluate
 from seq2seq.inference.features import predict_features
-from seq2seq.inference.files import predict_file
+from seq2seq.inference.predict import predict_file
+from seq2seq.inference.request import PredictionRequest
 from seq2seq.tasks.model_folder import build_task, save_model_folder
 
 UD = (
@@ -60,6 +60,11 @@ def run_folder(tmp_path_factory):
     return folder
 
 
+def predict_columns(run_folder, source, target, output_format=None, constraints=None, **options):
+    request = PredictionRequest(**options)
+    predict_file([run_folder], source, str(target), request, output_format, constraints)
+
+
 def rows_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -69,7 +74,7 @@ def test_only_the_column_of_the_labels_changes(run_folder, tmp_path):
     for label in ("VERB", "PRON", "NOUN"):
         emptied = emptied.replace(label, "_")
     (tmp_path / "in.conllu.gz").write_bytes(gzip.compress(emptied.encode()))
-    predict_columns(run_folder, str(tmp_path / "in.conllu.gz"), str(tmp_path / "out"), None, 1)
+    predict_columns(run_folder, str(tmp_path / "in.conllu.gz"), str(tmp_path / "out"), batch_size=1)
     predict_columns(run_folder, str(tmp_path / "in.conllu.gz"), str(tmp_path / "rows"), "jsonl")
     labels = [label for row in rows_of(tmp_path / "rows") for label in row["labels"]]
     assert len(labels) == 3
@@ -89,7 +94,7 @@ def test_other_columns_and_stdin(run_folder, tmp_path, monkeypatch):
     assert lines[:2] == ["-DOCSTART- O", ""]
     assert lines[2].startswith("vamos  ")
     assert lines[3].startswith("nos ")
-    monkeypatch.setattr("seq2seq.inference.columns.standing_for", lambda _: tmp_path / "in.conll")
+    monkeypatch.setattr("seq2seq.inference.predict.input_path", lambda _: tmp_path / "in.conll")
     predict_columns(run_folder, "-", str(tmp_path / "again"), "conll")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "out").read_bytes()
 
@@ -98,15 +103,15 @@ def test_raw_sentences_and_jsonl(run_folder, tmp_path):
     (tmp_path / "in.txt").write_text("vamos, nos!\n\n")
     (tmp_path / "in.jsonl").write_text('{"tokens": ["vamos", ",", "nos", "!"]}\n{"tokens": []}\n')
     for name in ("in.txt", "in.jsonl"):
-        predict_file(run_folder, str(tmp_path / name), str(tmp_path / f"{name}.rows"), "jsonl")
+        predict_columns(run_folder, str(tmp_path / name), tmp_path / f"{name}.rows", "jsonl")
     raw, lists = (rows_of(tmp_path / f"{name}.rows") for name in ("in.txt", "in.jsonl"))
     assert [row["source"] for row in raw] == ["vamos, nos!", ""]
     for one, other in zip(raw, lists, strict=True):
         assert one["tokens"] == other["tokens"]
         assert one["labels"] == other["labels"]
-    predict_file(run_folder, str(tmp_path / "in.txt"), str(tmp_path / "text"), "text")
+    predict_columns(run_folder, str(tmp_path / "in.txt"), tmp_path / "text", "text")
     assert (tmp_path / "text").read_text() == f"{raw[0]['prediction']}\n\n"
-    predict_file(run_folder, str(tmp_path / "in.txt"), str(tmp_path / "tsv"), "tsv")
+    predict_columns(run_folder, str(tmp_path / "in.txt"), tmp_path / "tsv", "tsv")
     assert (tmp_path / "tsv").read_text().startswith(f"vamos, nos!\t{raw[0]['prediction']}\t-")
 
 
@@ -142,15 +147,19 @@ def test_evaluate_a_file_in_columns(run_folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("text", "asked", "message"),
+    ("text", "options", "message"),
     [
         ("1\n\n", {}, r"in.conllu:1: 1 column\(s\), but tokens stand in column 1"),
-        ("1\ta\t_\n", {"n_best": 2}, "--n-best: cannot be told with --format conll"),
-        ("1\ta\t_\n", {"prefix": "x"}, "prefix: has no meaning for Tagging runs"),
+        ("1\ta\t_\n", {"n_best": 2}, "--n-best: cannot be written with --format conll"),
+        (
+            "1\ta\t_\n",
+            {"constraints": {"prefix": "x"}},
+            "--prefix: does not apply to files in columns",
+        ),
     ],
 )
-def test_mistakes(run_folder, tmp_path, text, asked, message):
+def test_mistakes(run_folder, tmp_path, text, options, message):
     (tmp_path / "in.conllu").write_text(text)
     with pytest.raises(UserError, match=message):
-        predict_columns(run_folder, str(tmp_path / "in.conllu"), str(tmp_path / "out"), **asked)
+        predict_columns(run_folder, str(tmp_path / "in.conllu"), str(tmp_path / "out"), **options)
     assert not (tmp_path / "out").exists()

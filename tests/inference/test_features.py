@@ -1,6 +1,7 @@
 """Vectors of texts as files, against the encoder called by hand."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -80,7 +81,10 @@ def test_faults(run_folder, tmp_path, texts, name, names, message):
 
 
 def test_records_are_read_by_their_fields(tmp_path):
-    from seq2seq.inference.records import read_records
+    from seq2seq.inference.input_files import read_inputs
+
+    def read_records(path, fields):
+        return [item.value for item in read_inputs(path, SimpleNamespace(input_fields=fields))]
 
     record = {"text": "a", "x": "1"}
     (tmp_path / "a.tsv").write_text("a\t1\tmore\n")

@@ -9,8 +9,10 @@ import threading
 import pytest
 
 from seq2seq.errors import UserError
-from seq2seq.inference.files import WRITERS, predict_file
+from seq2seq.inference.output_files import WRITERS
+from seq2seq.inference.predict import predict_file
 from seq2seq.inference.predictor import Predictor
+from seq2seq.inference.request import PredictionRequest
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,8 @@ def predict(run_folder, tmp_path):
     def run(name, content, output_format="text", batch_size=64):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        predict_file(run_folder, str(path), str(tmp_path / "out"), output_format, batch_size)
+        request = PredictionRequest(batch_size)
+        predict_file([run_folder], str(path), str(tmp_path / "out"), request, output_format)
         return written_to(tmp_path / "out")
 
     return run
@@ -76,7 +79,9 @@ class TestInput:
         content = lines(texts_of(expected, "source"))
         writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(content,))
         writer.start()
-        predict_file(run_folder, str(tmp_path / "pipe"), str(tmp_path / "out"), "text", 64)
+        predict_file(
+            [run_folder], str(tmp_path / "pipe"), str(tmp_path / "out"), PredictionRequest(), "text"
+        )
         writer.join()
         self.check(written_to(tmp_path / "out"), expected)
 
@@ -93,7 +98,7 @@ class TestOutput:
 
     @pytest.mark.parametrize("batch_size", [1, 5, 100])
     def test_the_order_is_that_of_the_input(self, predict, expected, batch_size, monkeypatch):
-        monkeypatch.setattr("seq2seq.inference.files.CHUNK", 1)
+        monkeypatch.setattr("seq2seq.inference.predict.CHUNK", 1)
         written = predict("a.txt", lines(texts_of(expected, "source")), "jsonl", batch_size)
         rows = [json.loads(line) for line in written]
         for key in ("source", "prediction"):
@@ -124,7 +129,7 @@ class TestOutput:
 
     def test_stdout(self, run_folder, tmp_path, expected, capsys):
         (tmp_path / "in").write_text(f"{expected[0]['source']}\n")
-        predict_file(run_folder, str(tmp_path / "in"), "-", "jsonl", 64)
+        predict_file([run_folder], str(tmp_path / "in"), "-", PredictionRequest(), "jsonl")
         assert json.loads(capsys.readouterr().out)["prediction"] == expected[0]["prediction"]
 
     def test_a_pipe_is_written_to_and_not_replaced(self, run_folder, tmp_path, expected):
@@ -133,7 +138,9 @@ class TestOutput:
         read = []
         reader = threading.Thread(target=lambda: read.extend(written_to(tmp_path / "pipe")))
         reader.start()
-        predict_file(run_folder, str(tmp_path / "in"), str(tmp_path / "pipe"), "jsonl", 64)
+        predict_file(
+            [run_folder], str(tmp_path / "in"), str(tmp_path / "pipe"), PredictionRequest(), "jsonl"
+        )
         reader.join()
         rows = map(json.loads, read)
         assert texts_of(rows, "prediction") == texts_of(expected, "prediction")
@@ -143,7 +150,9 @@ class TestOutput:
         (tmp_path / "in").write_text("7 août 2051\n")
         (tmp_path / "elsewhere").write_text("before")
         (tmp_path / "link").symlink_to("elsewhere")
-        predict_file(run_folder, str(tmp_path / "in"), str(tmp_path / "link"), "text", 64)
+        predict_file(
+            [run_folder], str(tmp_path / "in"), str(tmp_path / "link"), PredictionRequest(), "text"
+        )
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "elsewhere").read_text() != "before"
 
@@ -174,14 +183,13 @@ class TestMistakes:
             (".", "out", 64, "is a folder"),
             ("in", "missing/out", 64, "missing/out: there is no folder .*missing"),
             ("in", ".", 64, "is a folder"),
-            ("in", "out", 0, "--batch-size"),
+            ("in", "out", 0, "batch_size"),
         ],
     )
     @pytest.mark.usefixtures("no_model")
     def test_before_the_model_is_loaded(self, tmp_path, source, target, batch_size, message):
         (tmp_path / "in").write_text("a\n")
         with pytest.raises(UserError, match=message):
-            predict_file(
-                tmp_path, str(tmp_path / source), str(tmp_path / target), "text", batch_size
-            )
+            request = PredictionRequest(batch_size)
+            predict_file([tmp_path], str(tmp_path / source), str(tmp_path / target), request)
         assert [path.name for path in tmp_path.iterdir()] == ["in"]

@@ -13,7 +13,7 @@ from language_run import saved_run
 from seq2seq.cli import main
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
-from seq2seq.inference.generation import Generator
+from seq2seq.inference.generator import Generator
 
 PROMPTS = ["To be", "", "The rest is", "Q"]
 

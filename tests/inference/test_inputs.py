@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from seq2seq.errors import UserError
-from seq2seq.inference.files import check_readable, predict_file
+from seq2seq.inference.input_files import check_readable
+from seq2seq.inference.predict import predict_file
 from seq2seq.inference.predictor import Predictor
+from seq2seq.inference.request import PredictionRequest
 
 BLANK = ["", "   ", "\t", "\u200b", "\u00a0", "\u3000", "\ufeff\u200d"]
 
@@ -68,7 +70,9 @@ def test_a_line_out_for_each_line_in(run_folder, dates, tmp_path, output_format)
     texts = [*BLANK, dates[0][0]]
     (tmp_path / "in.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     out = tmp_path / "out"
-    predict_file(run_folder, str(tmp_path / "in.txt"), str(out), output_format)
+    predict_file(
+        [run_folder], str(tmp_path / "in.txt"), str(out), PredictionRequest(), output_format
+    )
     lines = out.read_text(encoding="utf-8").split("\n")
     assert len(lines) == len(texts) + 1
     if output_format == "text":

@@ -6,10 +6,10 @@ import json
 import pytest
 
 from seq2seq.errors import UserError
-from seq2seq.inference.files import predict_file
+from seq2seq.inference.predict import predict_file
 from seq2seq.inference.predictor import Predictor
+from seq2seq.inference.request import PredictionRequest, settings_of
 from seq2seq.inference.scoring import score_file
-from seq2seq.inference.searches import settings_of
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def score(run_folder, tmp_path):
     def run(name, content, output_format=None):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        score_file(run_folder, str(path), (None, None), str(tmp_path / "out"), output_format, 5)
+        score_file([run_folder], str(path), (None, None), str(tmp_path / "out"), output_format, 5)
         return (tmp_path / "out").read_text().splitlines()
 
     return run
@@ -56,7 +56,7 @@ def test_jsonl_tells_each_token(score, expected):
 
 def test_two_files(run_folder, expected, tmp_path):
     sides = run_folder / "source", run_folder / "target"
-    score_file(run_folder, None, sides, str(tmp_path / "out"), "text")
+    score_file([run_folder], None, sides, str(tmp_path / "out"), "text")
     assert [float(line) for line in (tmp_path / "out").read_text().split()] == scores(expected)
 
 
@@ -83,7 +83,7 @@ def test_mistakes(run_folder, tmp_path, pairs, sides, message):
     paths = tuple(None if side is None else tmp_path / side for side in sides)
     source = None if pairs is None else str(tmp_path / pairs)
     with pytest.raises(UserError, match=message):
-        score_file(run_folder, source, paths, str(tmp_path / "out"), "text")
+        score_file([run_folder], source, paths, str(tmp_path / "out"), "text")
     assert not (tmp_path / "out").exists()
 
 
@@ -92,10 +92,12 @@ class TestPredictions:
 
     @pytest.fixture
     def predict(self, run_folder, tmp_path):
-        def run(content, output_format=None, name="in.txt", **asked):
+        def run(content, output_format=None, name="in.txt", constraints=None, **options):
             (tmp_path / name).write_text(content)
             out = tmp_path / "out"
-            predict_file(run_folder, str(tmp_path / name), str(out), output_format, **asked)
+            request = PredictionRequest(**options)
+            source = str(tmp_path / name)
+            predict_file([run_folder], source, str(out), request, output_format, constraints)
             return out.read_text().splitlines()
 
         return run

@@ -1,4 +1,4 @@
-"""What `seq2seq generate` does: prompts in, texts on the terminal as they come."""
+"""`seq2seq generate`: continues prompts, and writes texts as they are generated."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,22 +11,22 @@ from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
-from seq2seq.inference.files import input_texts
-from seq2seq.inference.generation import Generator
+from seq2seq.inference.generator import Generator
+from seq2seq.inference.input_files import input_path, read_inputs
 from seq2seq.terminal import standard_output
 from seq2seq.trust import Trust
 
 
 @dataclass(frozen=True)
-class Choices:
-    """How texts are gone on with.
+class GenerationOptions:
+    """How texts are continued.
 
     Attributes:
-        length: The most tokens.
-        temperature: As `Sampling` takes it; 0 for greedy search.
-        top_k: As `Sampling` takes it.
-        top_p: As `Sampling` takes it.
-        seed: As `Sampling` takes it.
+        length: The maximum number of tokens.
+        temperature: 0 is greedy search; as the next three, see `Sampling`.
+        top_k: Samples from the k likeliest tokens; 0 from all.
+        top_p: Samples from the likeliest tokens with this sum; 1 from all.
+        seed: The seed of sampling.
         stop: Strings that end a text.
     """
 
@@ -38,7 +38,7 @@ class Choices:
     stop: tuple[str, ...]
 
     def decoding(self) -> Strategy:
-        """Returns the search.
+        """Returns the search strategy.
 
         Raises:
             UserError: If a value is impossible.
@@ -67,24 +67,24 @@ def generate(
     prompts: Sequence[str] | None,
     source: str | None,
     count: int,
-    choices: Choices,
+    options: GenerationOptions,
     output_format: Literal["text", "jsonl"],
     batch_size: int,
     trust: Trust = (),
 ) -> None:
-    """Goes on with each prompt, and writes to stdout.
+    """Continues each prompt, and writes to stdout.
 
     Args:
-        run_folder: A run folder.
+        run_folder: The run folder.
         prompts: Texts.
-        source: A file with one text a line, or `-`; after the prompts. With neither, there is one
-            empty prompt.
-        count: Texts for each prompt.
-        choices: How they are gone on with.
-        output_format: `text` shows prompt and text as it comes, one text after the other, each
-            under a heading if there are several; `jsonl` writes `prompt` and `text` of each.
-        batch_size: Texts at once.
-        trust: Modules and classes of one's own that the run's config may name.
+        source: A file with one text a line, or `-` for stdin; after the prompts. With neither,
+            there is one empty prompt.
+        count: The number of texts for each prompt.
+        options: How texts are continued.
+        output_format: `text` writes prompt and text as it is generated, one text after the other,
+            each under a heading if there are several; `jsonl` writes `prompt` and `text` of each.
+        batch_size: How many texts are generated at once.
+        trust: Further modules and classes that the run's config may name.
 
     Raises:
         UserError: If an argument, the prompts or the run cannot be used.
@@ -92,16 +92,17 @@ def generate(
     for name, value in {"count": count, "batch-size": batch_size}.items():
         if value < 1:
             raise UserError(f"--{name}: must be at least 1, got {value}")
-    decoding = choices.decoding()
-    given = list(prompts or ()) if prompts or source else [""]
-    texts = chain(given, input_texts(source) if source else ())
-    repeated = (text for text in texts for _ in range(count))
+    decoding = options.decoding()
+    path = input_path(source) if source else None
+    first = list(prompts or ()) if prompts or source else [""]
     stream = standard_output()
     generator = Generator.load(run_folder, trust)
-    alone = source is None and len(given) * count == 1
+    more = (item.value for item in read_inputs(path, generator.task)) if path else ()
+    repeated = (text for text in chain(first, more) for _ in range(count))
+    alone = source is None and len(first) * count == 1
     done = 0
     for batch in chunks(repeated, batch_size):
-        pieces = generator.stream(batch, decoding, choices.stop, first_key=done)
+        pieces = generator.stream(batch, decoding, options.stop, first_key=done)
         if output_format == "jsonl":
             _write_lines(batch, pieces, stream)
         else:
@@ -122,7 +123,7 @@ def _show(
     headings: Sequence[str],
     stream: TextIO,
 ) -> None:
-    """Shows the first text as it comes, then each of the others, which have come beside it."""
+    """Writes the first text as it is generated, then the others, generated at the same time."""
     print(headings[0] + prompts[0], end="", flush=True, file=stream)
     texts = [""] * len(prompts)
     for new in pieces:

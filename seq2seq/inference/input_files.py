@@ -1,0 +1,172 @@
+"""Reads the inputs of predictions: a file's ending and the task decide its format, here alone."""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seq2seq.data.formats.by_ending import ending_of
+from seq2seq.data.formats.conll import ColumnError, ColumnFormat, Sentence, in_columns, layout_of
+from seq2seq.data.formats.json_lines import read_objects, text_at
+from seq2seq.data.formats.tables import Csv
+from seq2seq.data.formats.text_files import read_lines, read_whole_lines
+from seq2seq.data.records import PlacedRecord
+from seq2seq.errors import UserError
+from seq2seq.tasks.base import Task
+from seq2seq.tasks.tagging import Tagging
+from seq2seq.tasks.translation.phrases import FIELDS
+
+
+class Input(NamedTuple):
+    """An input of a prediction."""
+
+    value: Any
+    """A text, or a record."""
+    sentence: Sentence | None = None
+    """Its lines, if it was read from CoNLL."""
+
+
+def input_path(source: str) -> Path:
+    """Returns the path of an input; `-` is stdin.
+
+    Raises:
+        UserError: If it is missing, a folder, or a device that has no end.
+    """
+    path = Path("/dev/stdin" if source == "-" else source)
+    check_readable(path)
+    return path
+
+
+def read_inputs(path: Path, task: Task, columns: bool = False) -> Iterator[Input]:
+    """Yields the inputs of a file, plain or gzip, for a task.
+
+    - `.conll`, `.conllu`: sentences for a tagger;
+    - `.jsonl`: objects with the task's fields, by default `source`, as keys; those of a translation
+      may constrain it, and an object with `tokens` is a sentence to tag;
+    - `.csv`: a table whose header has the fields; `.tsv`: the fields in the first columns;
+    - any other: the text of each line; where the task reads several fields, as `.tsv`.
+
+    Args:
+        path: The file.
+        task: The task.
+        columns: Whether the file is CoNLL, whatever its ending.
+
+    Raises:
+        UserError: If the file cannot be read, or an input is not what the task reads.
+    """
+    fields = task.input_fields
+    ending = ending_of(path)
+    if columns or in_columns(path.name):
+        yield from _sentences(path, tagging_task(task, path))
+    elif ending == "jsonl":
+        for place, values in read_objects(path):
+            yield Input(_fields_of(values, fields, place) if fields else _source_of(values, place))
+    elif ending == "csv" and fields:
+        table = Csv(str(path.parent), {"test": path.name}, {field: field for field in fields})
+        yield from map(Input, table.read_file(path))
+    elif fields:
+        yield from map(Input, _columns(path, fields, whole_line=ending != "tsv"))
+    else:
+        lines = read_lines(path)
+        yield from (Input(line.split("\t")[0] if ending == "tsv" else line) for line in lines)
+
+
+def layout_for(task: Tagging, path: Path) -> ColumnFormat:
+    """Returns the layout of a CoNLL file for a run."""
+    return layout_of(path.name, task.format)
+
+
+def tagging_task(task: Task, path: Path) -> Tagging:
+    """Returns a task that can label a CoNLL file.
+
+    Raises:
+        UserError: If it is another task.
+    """
+    if not isinstance(task, Tagging):
+        kind = type(task).__name__
+        raise UserError(f"{path}: is read in columns, which {kind} runs do not use.")
+    return task
+
+
+def with_fields(inputs: Iterable[Input], fields: Mapping[str, Any]) -> Iterator[Input]:
+    """Adds fields, such as `required`, to inputs; their own fields stay."""
+    for item in inputs:
+        own = {"source": item.value} if isinstance(item.value, str) else item.value
+        yield item._replace(value={**fields, **own}) if fields else item
+
+
+def _sentences(path: Path, task: Tagging) -> Iterator[Input]:
+    layout = layout_for(task, path)
+    fields = ["tokens", *task.tokenizer.settings["columns"]]
+    for sentence in layout.sentences(read_whole_lines(path)):
+        for field in fields:
+            if field not in layout.columns:
+                raise UserError(
+                    f"{path}: the model reads {field}, of which it is not known in which column "
+                    "they are; give JSONL."
+                )
+        try:
+            values = layout.values(sentence, fields)
+        except ColumnError as error:
+            raise UserError(f"{path}:{error.line}: {error}.") from error
+        yield Input(PlacedRecord(values, f"{path}:{sentence.line}"), sentence)
+
+
+def _source_of(values: Mapping[str, Any], place: str) -> str | dict[str, Any]:
+    """Returns the source of a JSON object, with the fields that constrain its translation."""
+    if "tokens" in values:
+        return PlacedRecord(values, place)
+    text = text_at(values, "source", place, required_by="the text to predict from")
+    constraints = {field: values[field] for field in FIELDS if field in values}
+    return {"source": text, "place": place, **constraints} if constraints else text
+
+
+def _fields_of(values: Mapping[str, Any], fields: Sequence[str], place: str) -> PlacedRecord:
+    missing = [field for field in fields if field not in values]
+    if missing:
+        raise UserError(
+            f"{place}: there is no key {missing[0]!r}; there are "
+            f"{', '.join(map(repr, values)) or 'none'}."
+        )
+    return PlacedRecord({field: values[field] for field in fields}, place)
+
+
+def _columns(path: Path, fields: Sequence[str], whole_line: bool) -> Iterator[PlacedRecord]:
+    for number, line in enumerate(read_lines(path), start=1):
+        values = [line] if whole_line and len(fields) == 1 else line.split("\t")
+        place = f"{path}:{number}"
+        if len(values) < len(fields):
+            raise UserError(
+                f"{place}: {len(values)} column(s), but the model reads {', '.join(fields)}; "
+                "put a tab between two."
+            )
+        yield PlacedRecord(dict(zip(fields, values, strict=False)), place)
+
+
+def check_readable(path: Path, option: str = "") -> None:
+    """Refuses what is not a file, a pipe or a terminal, before any work is done.
+
+    Args:
+        path: The path.
+        option: The option it was given by, for the message.
+
+    Raises:
+        UserError: If it is missing, a folder, or a device that has no end.
+    """
+    name = f"{option} {path}".strip()
+    try:
+        mode = path.stat().st_mode
+        has_end = not stat.S_ISCHR(mode) or path.samefile(os.devnull) or _is_terminal(path)
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise UserError(f"{name}: {'no such file' if missing else error}") from None
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{name}: is a folder; give a file")
+    if stat.S_ISBLK(mode) or not has_end:
+        raise UserError(f"{name}: is a device; give a file")
+
+
+def _is_terminal(path: Path) -> bool:
+    with path.open("rb", buffering=0) as file:
+        return file.isatty()

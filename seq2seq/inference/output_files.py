@@ -1,0 +1,65 @@
+"""Writes predictions: as text, TSV, JSONL, or into the columns of CoNLL."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from seq2seq.errors import UserError
+from seq2seq.files import whole_file
+from seq2seq.terminal import standard_output
+
+Format = Literal["text", "tsv", "jsonl"]
+
+_BREAKS = str.maketrans("\n\r\t", "   ")
+
+
+@contextmanager
+def output(target: str) -> Iterator[TextIO]:
+    """Opens stdout (`-`), a pipe or device, or a file that appears only when it is complete.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    if target == "-":
+        yield standard_output()
+        return
+    path = Path(target)
+    if path.is_dir():
+        raise UserError(f"{target}: is a folder; give a file to write")
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+        return
+    path = path.resolve()  # writes to the file behind a link
+    if not path.parent.is_dir():
+        raise UserError(f"{target}: there is no folder {path.parent} to write to; make it first")
+    try:
+        with whole_file(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error})") from error
+
+
+def one_cell(text: str) -> str:
+    """Replaces line breaks and tabs, which would break a line or column, by spaces."""
+    return text.translate(_BREAKS)
+
+
+def _tsv(row: Mapping[str, Any]) -> str:
+    """Returns a line for each hypothesis: source, prediction, score, probabilities."""
+    lines = []
+    for hypothesis in row.get("hypotheses", [row]):
+        numbers = [hypothesis["score"], *hypothesis.get("probabilities", {}).values()]
+        cells = [one_cell(row["source"]), one_cell(hypothesis["prediction"])]
+        lines.append("\t".join([*cells, *(f"{number:.6f}" for number in numbers)]))
+    return "\n".join(lines)
+
+
+WRITERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "text": lambda row: one_cell(row["prediction"]),
+    "tsv": _tsv,
+    "jsonl": lambda row: json.dumps(row, ensure_ascii=False),
+}
+"""The lines of a prediction in each format."""

@@ -1,0 +1,134 @@
+"""`seq2seq predict`: predicts for each input of a file."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from seq2seq.data.formats.conll import in_columns
+from seq2seq.data.records import chunks
+from seq2seq.errors import UserError
+from seq2seq.inference.input_files import (
+    Input,
+    input_path,
+    layout_for,
+    read_inputs,
+    tagging_task,
+    with_fields,
+)
+from seq2seq.inference.output_files import WRITERS, Format, output
+from seq2seq.inference.predictor import Predictor
+from seq2seq.inference.request import PredictionRequest
+from seq2seq.plots.alignments import alignment_heatmap
+from seq2seq.plots.files import save_figure
+from seq2seq.trust import Trust
+
+CHUNK = 64
+"""Batches that are read together: sorted by length, predicted, and written in order."""
+
+FORMATS_WITH: dict[str, tuple[Format, ...]] = {
+    "n_best": ("jsonl", "tsv"),
+    "alignments": ("jsonl",),
+    "attention": ("jsonl",),
+    "token_scores": ("jsonl",),
+}
+"""The formats that can hold an extra output."""
+
+
+def predict_file(
+    runs: Sequence[Path],
+    source: str,
+    target: str,
+    request: PredictionRequest,
+    output_format: Format | Literal["conll"] | None = None,
+    constraints: Mapping[str, Any] | None = None,
+    pictures: Path | None = None,
+    trust: Trust = (),
+) -> None:
+    """Predicts for each input of a file, in order.
+
+    Args:
+        runs: The run folder; with further ones, an ensemble.
+        source: The file, see `read_inputs`; `-` reads lines from stdin.
+        target: The file to write, or `-` for stdout.
+        request: How to predict, and which extra outputs to return.
+        output_format: `text` writes predictions; `tsv` also source, score, and the probability of
+            each class, a line for each hypothesis; `jsonl` everything; `conll` the input's lines
+            with the labels filled in. None chooses `conll` for CoNLL files, `jsonl` for extra
+            outputs, otherwise `text`.
+        constraints: Fields, such as `required`, of all records that do not have them.
+        pictures: A folder for a heat map of each prediction's alignment.
+        trust: Further modules and classes that the runs' configs may name.
+
+    Raises:
+        UserError: If a run, the input or the request cannot be used.
+    """
+    path = input_path(source)
+    columns = output_format == "conll" or in_columns(path.name)
+    name = _format_for(output_format, request, columns)
+    _refuse_for_columns(columns, constraints, pictures, runs[1:])
+    with output(target) as stream:
+        predictor = Predictor.load(*runs, trust=trust)
+        if constraints and predictor.task.input_fields:
+            raise UserError(f"--{next(iter(constraints))}: does not apply to this run.")
+        write = _writer(name, predictor, path)
+        inputs = with_fields(read_inputs(path, predictor.task, columns), constraints or {})
+        number = 0
+        for chunk in chunks(inputs, CHUNK * request.batch_size):
+            rows = predictor.predict([item.value for item in chunk], request)
+            for item, row in zip(chunk, rows, strict=True):
+                number += 1
+                if pictures is not None and row["prediction"]:
+                    _draw_alignment(row, pictures / f"{number:06}.png")
+                stream.write(write(item, row))
+            stream.flush()
+
+
+def _format_for(
+    requested: Format | Literal["conll"] | None, request: PredictionRequest, columns: bool
+) -> str:
+    """Returns the format of the output.
+
+    Raises:
+        UserError: If it cannot hold the requested extra outputs.
+    """
+    extra = [name for name in FORMATS_WITH if getattr(request, name)]
+    name = requested or ("conll" if columns else "jsonl" if extra else "text")
+    for option in extra:
+        if name not in FORMATS_WITH[option]:
+            raise UserError(
+                f"--{option.replace('_', '-')}: cannot be written with --format {name}; use "
+                f"{' or '.join(FORMATS_WITH[option])}."
+            )
+    return name
+
+
+def _refuse_for_columns(
+    columns: bool,
+    constraints: Mapping[str, Any] | None,
+    pictures: Path | None,
+    ensemble: Sequence[Path],
+) -> None:
+    """Refuses options that have no effect on labels of CoNLL files."""
+    options = [*(constraints or {}), *["alignment-pictures"] * (pictures is not None)]
+    options += ["ensemble"] * bool(ensemble)
+    if columns and options:
+        raise UserError(f"--{options[0]}: does not apply to files in columns.")
+
+
+def _writer(name: str, predictor: Predictor, path: Path) -> Callable[[Input, Any], str]:
+    """Returns the function that makes the text of an input and its row."""
+    if name == "conll":
+        layout = layout_for(tagging_task(predictor.task, path), path)
+        return lambda item, row: layout.filled(item.sentence, "labels", row["labels"])
+    line = WRITERS[name]
+
+    def write(item: Input, row: Any) -> str:
+        is_empty = item.sentence is not None and not item.sentence.words
+        return "" if is_empty else line(row) + "\n"
+
+    return write
+
+
+def _draw_alignment(row: Mapping[str, Any], path: Path) -> None:
+    figure = alignment_heatmap(row["alignments"], row["source_tokens"], row["target_tokens"])
+    save_figure(figure, path)

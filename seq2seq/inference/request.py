@@ -1,0 +1,64 @@
+"""A request for predictions: what the command line, Python and MLflow hand to a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from seq2seq.errors import UserError
+
+
+@dataclass(frozen=True)
+class PredictionRequest:
+    """How to predict, and which extra outputs to return.
+
+    Attributes:
+        batch_size: How many inputs are predicted at once.
+        decoding: Another search than the run's: a choice of `conf/decoding`, such as `beam`.
+        settings: Changed values of the search, by their keys in its config, such as
+            `{"beam_size": 10, "length_penalty.alpha": 1.0}`.
+        n_best: The number of `hypotheses` of each row.
+        alignments: For translations: whether to return each token's attention weights.
+        token_scores: For translations: whether to return each token's log-probability.
+        replace_unknown: For translations: whether unknown words become the source words that they
+            attend to; None for the run's setting.
+        attention: For classifications: whether to return the weights of attention pooling.
+
+    Raises:
+        UserError: If `batch_size` is below 1.
+    """
+
+    batch_size: int = 64
+    decoding: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    n_best: int | None = None
+    alignments: bool = False
+    token_scores: bool = False
+    replace_unknown: bool | None = None
+    attention: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UserError(f"batch_size: must be at least 1, got {self.batch_size}.")
+
+
+def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """Parses settings of the command line.
+
+    Args:
+        pairs: `KEY=VALUE` each, the value in YAML.
+
+    Raises:
+        UserError: If there is no `=`, or the value cannot be parsed.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise UserError(f"--set {pair}: must be KEY=VALUE, such as beam_size=10.")
+        try:
+            settings[key] = OmegaConf.from_dotlist([f"value={value}"])["value"]
+        except Exception as error:  # YAML's
+            raise UserError(f"--set {pair}: {value!r} cannot be read as YAML.") from error
+    return settings
