@@ -140,9 +140,7 @@ def _labels(source: str, count: int) -> list[str] | None:
     else:
         return None
     if labels and len(labels) != count:
-        raise UserError(
-            f"{source}: {len(labels)} of {count} inputs have a label; give all or none."
-        )
+        raise UserError(f"{source}: {len(labels)} of {count} inputs have a label: all or none.")
     return labels or None
 
 

@@ -58,9 +58,7 @@ def score_file(
     if batch_size < 1:
         raise UserError(f"--batch-size: must be at least 1, got {batch_size}")
     if alignments and output_format not in (None, "jsonl"):
-        raise UserError(
-            f"--alignments: cannot be written with --format {output_format}; use jsonl."
-        )
+        raise UserError(f"--alignments: cannot be written as {output_format}; use jsonl.")
     records = input_pairs(pairs, *sides)
     write = WRITERS[output_format or ("jsonl" if alignments else "text")]
     with output(target) as stream:

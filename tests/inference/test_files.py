@@ -20,6 +20,9 @@ def expected(run_folder, dates):
     return Predictor.load(run_folder)([source for source, _ in dates])
 
 
+REQUEST = PredictionRequest()
+
+
 @pytest.fixture
 def predict(run_folder, tmp_path):
     """Predicts for a file of some name and content, and returns what is written."""
@@ -129,7 +132,7 @@ class TestOutput:
 
     def test_stdout(self, run_folder, tmp_path, expected, capsys):
         (tmp_path / "in").write_text(f"{expected[0]['source']}\n")
-        predict_file([run_folder], str(tmp_path / "in"), "-", PredictionRequest(), "jsonl")
+        predict_file([run_folder], str(tmp_path / "in"), "-", REQUEST, "jsonl")
         assert json.loads(capsys.readouterr().out)["prediction"] == expected[0]["prediction"]
 
     def test_a_pipe_is_written_to_and_not_replaced(self, run_folder, tmp_path, expected):
@@ -189,7 +192,11 @@ class TestMistakes:
     @pytest.mark.usefixtures("no_model")
     def test_before_the_model_is_loaded(self, tmp_path, source, target, batch_size, message):
         (tmp_path / "in").write_text("a\n")
-        with pytest.raises(UserError, match=message):
+
+        def predict():
             request = PredictionRequest(batch_size)
             predict_file([tmp_path], str(tmp_path / source), str(tmp_path / target), request)
+
+        with pytest.raises(UserError, match=message):
+            predict()
         assert [path.name for path in tmp_path.iterdir()] == ["in"]

@@ -103,24 +103,24 @@ class TestPredictions:
         return run
 
     def test_n_best_are_lines_of_tsv(self, predict):
-        asked = {"decoding": "beam", "settings": {"maximum_length_ratio": 0.0}, "n_best": 3}
-        lines = predict("1 May\n2 June\n", "tsv", **asked)
+        options = {"decoding": "beam", "settings": {"maximum_length_ratio": 0.0}, "n_best": 3}
+        lines = predict("1 May\n2 June\n", "tsv", **options)
         assert [line.split("\t")[0] for line in lines] == ["1 May"] * 3 + ["2 June"] * 3
         first = [float(line.split("\t")[2]) for line in lines[:3]]
         assert len(set(first)) == 3
 
-    def test_what_is_asked_for_decides_on_the_format(self, predict):
+    def test_extra_outputs_choose_the_format(self, predict):
         [line] = predict("1 May\n", token_scores=True)
         row = json.loads(line)
         assert sum(row["token_scores"]) == pytest.approx(row["score"], abs=1e-3)
-        with pytest.raises(UserError, match="--token-scores: cannot be told with --format text"):
+        with pytest.raises(UserError, match="--token-scores: cannot be written with --format text"):
             predict("1 May\n", "text", token_scores=True)
 
-    def test_own_constraints_go_before_common_ones(self, predict):
+    def test_own_constraints_override_common_ones(self, predict):
         lines = predict(
             '{"source": "1 May", "prefix": "20"}\n{"source": "2 June"}\n',
             name="in.jsonl",
-            common={"prefix": "19"},
+            constraints={"prefix": "19"},
         )
         assert [line[:2] for line in lines] == ["20", "19"]
 
