@@ -1,23 +1,23 @@
-"""Rules that change what a model may say next: on logits, for every strategy alike."""
+"""Logits processors: repetition penalty and n-gram block."""
 
 import tensorflow as tf
 
 from seq2seq.kernels import search
 from seq2seq.kernels.library import usable
 
-NEVER = -float("inf")
+NEG_INF = -float("inf")
 
 
-class Rules:
+class LogitsProcessor:
     """Repetition penalty and n-gram block.
 
     Args:
         repetition_penalty: Factor on the log-probability of tokens that a hypothesis has already;
             above 1 they become rarer. Keskar et al., 2019 (https://arxiv.org/abs/1909.05858) scale
             logits instead, whose sign and zero mean nothing.
-        no_repeat_ngram_size: n-grams of this size may not come twice in a hypothesis
-            (Paulus et al., 2017, https://arxiv.org/abs/1705.04304); 0 for no such rule. It yields
-            to words that must appear, and where nothing else is allowed.
+        no_repeat_ngram_size: n-grams of this size must not occur twice in a hypothesis
+            (Paulus et al., 2017, https://arxiv.org/abs/1705.04304); 0 for no block. Required
+            phrases take precedence, and so does a token that is the only one permitted.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -34,8 +34,8 @@ class Rules:
         self.no_repeat_ngram_size = no_repeat_ngram_size
 
     @property
-    def change_probabilities(self) -> bool:
-        """Whether allowed tokens get other log-probabilities than the model's."""
+    def changes_probabilities(self) -> bool:
+        """Whether tokens that remain possible get other log-probabilities than the model's."""
         return self.repetition_penalty != 1
 
     def __call__(
@@ -46,43 +46,43 @@ class Rules:
         permitted: tf.Tensor | None = None,
         exempt: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Applies all rules.
+        """Applies the penalty, what is permitted, and the block.
 
         Args:
             logits: float32 `(batch, width, vocabulary_size)`.
-            normalizer: float32 `(batch, width)`.
+            normalizer: float32 `(batch, width)`, log-sum-exp of the logits.
             history: int32 `(batch, width, time)`, the tokens so far.
-            permitted: bool, broadcast to the logits: what limits and constraints permit; None for
-                all.
-            exempt: bool, like the logits: what no n-gram blocks; None for nothing.
+            permitted: bool, broadcast to the logits: tokens that limits and constraints permit;
+                None for all.
+            exempt: bool, like the logits: tokens that are never blocked; None for none.
 
         Returns:
-            The logits under the rules, -inf for what they forbid. All are -inf only where
-            `permitted` permits nothing.
+            The processed logits, -inf for forbidden tokens. All of a row's are -inf only where
+            `permitted` permits none.
         """
         if self.repetition_penalty != 1:
             logits = penalize_repetition(logits, normalizer, history, self.repetition_penalty)
-        allowed = logits if permitted is None else tf.where(permitted, logits, NEVER)
+        allowed = logits if permitted is None else tf.where(permitted, logits, NEG_INF)
         if not self.no_repeat_ngram_size:
             return allowed
         blocked = block_ngrams(allowed, history, self.no_repeat_ngram_size)
         if exempt is not None:
             blocked = tf.where(exempt, allowed, blocked)
         if permitted is None:
-            return blocked  # the end token is left, which no n-gram holds
-        return tf.where(nothing_left(blocked)[..., tf.newaxis], allowed, blocked)
+            return blocked  # the end token remains, which is in no n-gram
+        return tf.where(all_forbidden(blocked)[..., tf.newaxis], allowed, blocked)
 
 
-def nothing_left(values: tf.Tensor) -> tf.Tensor:
-    """Returns where no token is allowed: `(batch, width, vocabulary_size)` -> `(batch, width)`."""
-    return tf.equal(tf.reduce_max(values, axis=-1), NEVER)
+def all_forbidden(logits: tf.Tensor) -> tf.Tensor:
+    """Returns where no token is possible: `(batch, width, vocabulary_size)` -> `(batch, width)`."""
+    return tf.equal(tf.reduce_max(logits, axis=-1), NEG_INF)
 
 
 def log_sum_exp(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Returns what logits are above log-probabilities; faster than `tf.reduce_logsumexp` on CPU.
+    """Computes log-sum-exp over the last axis; faster than `tf.reduce_logsumexp` on CPU.
 
     Returns:
-        It, without the last axis; and, from a kernel, peaks that make `top_k` faster.
+        The normalizer, `(batch, width)`; and, from a kernel, peaks that make `top_k` faster.
     """
     if usable(logits.dtype, training=False):
         return search.log_sum_exp(logits)
@@ -93,31 +93,31 @@ def log_sum_exp(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
 def penalize_repetition(
     logits: tf.Tensor, normalizer: tf.Tensor, history: tf.Tensor, penalty: float
 ) -> tf.Tensor:
-    """Multiplies the log-probabilities of the tokens in `history`; arguments as in `Rules`."""
+    """Multiplies the log-probabilities of the tokens in `history` with the penalty."""
     normalizer = normalizer[..., tf.newaxis]
-    found = tf.gather(logits, history, batch_dims=2)
-    changed = (found - normalizer) * penalty + normalizer
-    return tf.tensor_scatter_nd_update(logits, places_of(history), changed)
+    repeated = tf.gather(logits, history, batch_dims=2)  # (batch, width, time)
+    penalized = (repeated - normalizer) * penalty + normalizer
+    return tf.tensor_scatter_nd_update(logits, _indices(history), penalized)
 
 
 def block_ngrams(logits: tf.Tensor, history: tf.Tensor, size: int) -> tf.Tensor:
-    """Sets to -inf what would complete an n-gram of `size` tokens that `history` holds already."""
-    nobody = -1
-    history = tf.pad(history, [[0, 0], [0, 0], [size, 0]], constant_values=nobody)
+    """Sets to -inf the tokens that would complete an n-gram which `history` has already."""
+    padding = -1
+    history = tf.pad(history, [[0, 0], [0, 0], [size, 0]], constant_values=padding)
     starts = tf.shape(history)[2] - size + 1
-    repeated = tf.ones_like(history[..., :starts], tf.bool)
+    repeated = tf.ones_like(history[..., :starts], tf.bool)  # (batch, width, starts)
     for offset in range(size - 1):
         newest = history[..., starts + offset, tf.newaxis]
         window = history[..., offset : offset + starts]
         repeated = tf.logical_and(repeated, tf.equal(window, newest))
-    following = history[..., size - 1 :]
-    repeated = tf.logical_and(repeated, following != nobody)
-    values = tf.where(repeated, NEVER, float("inf"))
-    return tf.tensor_scatter_nd_min(logits, places_of(tf.maximum(following, 0)), values)
+    last_tokens = history[..., size - 1 :]  # of each n-gram, (batch, width, starts)
+    repeated = tf.logical_and(repeated, last_tokens != padding)
+    limits = tf.where(repeated, NEG_INF, float("inf"))
+    return tf.tensor_scatter_nd_min(logits, _indices(tf.maximum(last_tokens, 0)), limits)
 
 
-def places_of(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns where tokens `(batch, width, n)` stand in logits: `(batch, width, n, 3)`."""
+def _indices(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns the logits' indices of tokens: `(batch, width, n)` -> `(batch, width, n, 3)`."""
     batch, width, count = tf.unstack(tf.shape(tokens))
     first, second, _ = tf.meshgrid(tf.range(batch), tf.range(width), tf.range(count), indexing="ij")
     return tf.stack([first, second, tokens], axis=-1)

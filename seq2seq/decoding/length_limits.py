@@ -1,4 +1,4 @@
-"""How long hypotheses may and must be."""
+"""Minimum and maximum length of hypotheses."""
 
 import math
 
@@ -6,19 +6,13 @@ import tensorflow as tf
 
 
 class LengthLimits:
-    """Shortest and longest length of each row, absolute, relative to its source, or both.
+    """Minimum and maximum length of each row: absolute, relative to its source, or both.
 
-    A limit is `ratio * source_length + extra` tokens, the end token not counted. At its longest a
-    hypothesis must end, and that end is scored like any token.
-
-    Args:
-        maximum_length_ratio: Tokens allowed for each source token.
-        maximum_length_extra: Tokens allowed on top.
-        minimum_length_ratio: Tokens demanded for each source token.
-        minimum_length_extra: Tokens demanded on top.
+    A limit is `ratio * source_length + extra` tokens, not counting the end token. At its maximum
+    length a hypothesis must end, and its end token is scored like any other token.
 
     Raises:
-        ValueError: If the limits allow no token at all, or the shortest is above the longest.
+        ValueError: If the limits allow no token at all, or the minimum is above the maximum.
     """
 
     def __init__(
@@ -38,24 +32,24 @@ class LengthLimits:
                 )
         if maximum_length_ratio == 0 and maximum_length_extra == 0:
             raise ValueError("maximum_length_ratio and maximum_length_extra: one must be above 0")
-        for name, least, most in (
+        for name, minimum, maximum in (
             ("length_ratio", minimum_length_ratio, maximum_length_ratio),
             ("length_extra", minimum_length_extra, maximum_length_extra),
         ):
-            if least > most:
+            if minimum > maximum:
                 raise ValueError(
-                    f"minimum_{name} and maximum_{name}: {least} is more than {most}; "
+                    f"minimum_{name} and maximum_{name}: {minimum} is more than {maximum}; "
                     "the minimum must not pass the maximum for any source"
                 )
         self.maximum = (maximum_length_ratio, maximum_length_extra)
         self.minimum = (minimum_length_ratio, minimum_length_extra)
 
-    def longest(self, source_lengths: tf.Tensor) -> tf.Tensor:
-        """Returns how many tokens each row may have, int32 `(batch,)`, at least 1."""
+    def max_lengths(self, source_lengths: tf.Tensor) -> tf.Tensor:
+        """Returns the maximum length of each row, int32 `(batch,)`, at least 1."""
         return tf.maximum(_limits(self.maximum, source_lengths), 1)
 
-    def shortest(self, source_lengths: tf.Tensor) -> tf.Tensor | tuple[()]:
-        """Returns how many tokens each row must have, int32 `(batch,)`; `()` where any will do."""
+    def min_lengths(self, source_lengths: tf.Tensor) -> tf.Tensor | tuple[()]:
+        """Returns the minimum length of each row, int32 `(batch,)`; `()` if there is none."""
         return _limits(self.minimum, source_lengths) if any(self.minimum) else ()
 
 
