@@ -341,7 +341,7 @@ def _run(
 ) -> int:
     """Runs one experiment and says in words how it ended, and which folder to go on with."""
     from seq2seq.experiment import run
-    from seq2seq.training.interrupt import TrainingInterrupted
+    from seq2seq.training.stop_on_signal import TrainingInterrupted
 
     try:
         check_keys(config)

@@ -16,7 +16,7 @@ from seq2seq.data.datasets import Dataset
 from seq2seq.data.shared_texts import report_shared
 from seq2seq.data.token_store import ColumnSpec, TokenStore, build
 from seq2seq.tasks.base import Task
-from seq2seq.training.feed import EpochFeed
+from seq2seq.training.batch_order import BatchOrder
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +77,12 @@ class StoredTask(Task):
             train = self.stores["train"]
             return self.batching.training_batches(self._lengths(train), train.hashes, seed, epoch)
 
-        self.feed = EpochFeed(plan, lambda rows: self.count_targets(self.stores["train"], rows))
-        self.feed.begin(epoch=0, first_step=0)
-        padding = 100 * padding_share(self._lengths(self.stores["train"]), self.feed)
-        log.info("%d batches an epoch, %.1f %% padding", len(self.feed), padding)
+        self.batch_order = BatchOrder(
+            plan, lambda rows: self.count_targets(self.stores["train"], rows)
+        )
+        self.batch_order.begin(epoch=0, first_step=0)
+        padding = 100 * padding_share(self._lengths(self.stores["train"]), self.batch_order)
+        log.info("%d batches an epoch, %.1f %% padding", len(self.batch_order), padding)
 
     def _begin_epoch(self, data: Dataset, seed: int, epoch: int) -> None:
         """Encodes the training split anew where each epoch sees it otherwise."""
@@ -107,8 +109,8 @@ class StoredTask(Task):
         return store.lengths[:, [names.index(column) for column in self.sorted_by]]
 
     def training_data(self) -> tf.data.Dataset:
-        """Returns the rest of the feed's epoch."""
-        return self._dataset("train", list(self.feed))
+        """Returns the rest of the epoch's batches."""
+        return self._dataset("train", list(self.batch_order))
 
     def batches(self, split: str) -> tf.data.Dataset:
         """Returns each record of a split once, sorted by length."""

@@ -1,4 +1,4 @@
-"""A profile of some training steps, for TensorBoard and as a plain table."""
+"""Profiles some training steps, for TensorBoard and as a plain table."""
 
 import logging
 import os
@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.training.step_table import as_text, step_times
-from seq2seq.training.trace import STEP, read_trace
+from seq2seq.training.profiler_trace import STEP, read_trace
+from seq2seq.training.step_times import as_text, step_times
 
 log = logging.getLogger(__name__)
 
@@ -18,13 +18,13 @@ TRACED_STEPS = 10
 
 
 class StepProfile(keras.callbacks.Callback):
-    """Traces some warm steps of the first epoch, and says where their time goes.
+    """Traces some steps of the first epoch, and reports where their time goes.
 
-    Steps 10 to 20 are traced; where the epoch is shorter, the second half of it, at most.
-    TensorBoard opens the folder. The table goes to the log and into the folder's `step.txt`.
+    Steps 10 to 20 are traced; where the epoch is shorter, at most its second half. TensorBoard
+    opens the folder. The table is logged and written to the folder's `step.txt`.
 
     Args:
-        folder: Where the trace and the table go.
+        folder: Folder of the trace and the table.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,10 +49,10 @@ class StepProfile(keras.callbacks.Callback):
             self.step.__enter__()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Ends the trace after the last step of it, and reports."""
+        """Ends the trace after its last step, and reports."""
         if not self.tracing:
             return
-        float((logs or {})["loss"])  # a GPU may still be at work on the step
+        float((logs or {})["loss"])  # waits for a GPU that still runs the step
         self.step.__exit__(None, None, None)
         if batch == self.last:
             self.close()

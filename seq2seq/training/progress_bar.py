@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: a bar on a terminal, plain lines in a log."""
+"""Progress of a training: a bar on a terminal, plain lines in a log."""
 
 import logging
 import time
@@ -8,7 +8,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from seq2seq.training.feed import EpochFeed
+from seq2seq.training.batch_order import BatchOrder
 
 log = logging.getLogger(__name__)
 
@@ -23,23 +23,18 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-class ProgressReport(keras.callbacks.Callback):
-    """Shows loss, target tokens per second and the time left.
+class ProgressBar(keras.callbacks.Callback):
+    """Shows loss, target tokens per second and the remaining time.
 
     Args:
-        feed: The order of the batches.
-        epochs: Epochs in all.
-        console: Where to draw; a bar if it is a terminal, else lines go to the log.
+        batch_order: The order of the batches.
+        epochs: Total number of epochs.
+        console: Shows a bar if it is a terminal; else progress is logged.
     """
 
-    def __init__(
-        self,
-        feed: EpochFeed,
-        epochs: int,
-        console: Console,
-    ) -> None:
+    def __init__(self, batch_order: BatchOrder, epochs: int, console: Console) -> None:
         super().__init__()
-        self.feed, self.epochs = feed, epochs
+        self.batch_order, self.epochs = batch_order, epochs
         self.bar = (
             Progress(
                 TextColumn("{task.description}"),
@@ -61,41 +56,41 @@ class ProgressReport(keras.callbacks.Callback):
             self.bar.start()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         self.close()
 
     def close(self) -> None:
-        """Takes the bar away, also after an error."""
+        """Removes the bar, also after an error."""
         if self.bar is not None:
             self.bar.stop()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Starts counting."""
-        self.epoch, self.total = epoch, len(self.feed)
-        self.counted, self.since = 0, time.monotonic()
+        """Resets the counts."""
+        self.epoch, self.total = epoch, len(self.batch_order)
+        self.tokens, self.start = 0, time.monotonic()
         self.first_batch_done = False
-        self.shown = self.since
+        self.last_shown = self.start
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Shows the state from time to time; reading the loss waits for the step."""
+        """Updates the display in intervals; reading the loss waits for the step."""
         now = time.monotonic()
         if not self.first_batch_done:  # its time is mostly tracing: not counted
-            self.first_batch_done, self.since, self.first = True, now, batch
+            self.first_batch_done, self.start, self.first = True, now, batch
             return
-        step = batch + self.feed.first_step
-        self.counted += self.feed.step_tokens(step)
+        step = batch + self.batch_order.first_step
+        self.tokens += self.batch_order.step_tokens(step)
         wait = SECONDS_BETWEEN_UPDATES if self.bar is not None else SECONDS_BETWEEN_LINES
-        if now - self.shown < wait:
+        if now - self.last_shown < wait:
             return
-        self.shown = now
-        spent = now - self.since
-        self.rate = self.counted / spent
-        left = self.total - step - 1 + (self.epochs - self.epoch - 1) * self.total
-        seconds_left = left * spent / (batch - self.first)
-        self._show(step + 1, float((logs or {})["loss"]), seconds_left)
+        self.last_shown = now
+        seconds = now - self.start
+        self.rate = self.tokens / seconds
+        remaining = self.total - step - 1 + (self.epochs - self.epoch - 1) * self.total
+        remaining_seconds = remaining * seconds / (batch - self.first)
+        self._show(step + 1, float((logs or {})["loss"]), remaining_seconds)
 
-    def _show(self, step: int, loss: float, seconds_left: float) -> None:
-        text = f"loss {loss:.3f}, {self.rate:,.0f} tokens/s, {clock(seconds_left)} left"
+    def _show(self, step: int, loss: float, remaining_seconds: float) -> None:
+        text = f"loss {loss:.3f}, {self.rate:,.0f} tokens/s, {clock(remaining_seconds)} left"
         epoch = f"epoch {self.epoch + 1}/{self.epochs}"
         if self.bar is not None:
             self.bar.update(
@@ -105,7 +100,7 @@ class ProgressReport(keras.callbacks.Callback):
             log.info("%s, step %d/%d: %s", epoch, step, self.total, text)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes one line with the epoch's metrics."""
+        """Logs the epoch's metrics."""
         values = {name: float(value) for name, value in (logs or {}).items()}
         parts = [f"{name} {value:.4g}" for name, value in values.items()]
         if self.rate:
