@@ -1,5 +1,7 @@
 """Beam search."""
 
+from dataclasses import dataclass
+
 import tensorflow as tf
 
 from seq2seq.decoding.beam_state import BeamState, Continuations, gather_beams
@@ -17,12 +19,15 @@ from seq2seq.decoding.strategy import Strategy
 from seq2seq.decoding.top import top_k
 
 
+@dataclass(eq=False)
 class BeamSearch(Strategy):
     """Keeps the `beam_size` most probable hypotheses of each source.
 
     A finished hypothesis keeps its slot in the beam, and the search continues with the others; it
     stops when none of them could still displace one of the `n_best`. Hypotheses are ranked by
-    `log-probability / length penalty + coverage penalty`. A beam of 1 is greedy search.
+    `log-probability / length penalty + coverage penalty`. A beam of 1 is greedy search. Further
+    arguments: see `Strategy`; the beam is ranked with the repetition penalty, returned scores are
+    without it.
 
     Args:
         beam_size: Hypotheses kept for each source.
@@ -30,59 +35,40 @@ class BeamSearch(Strategy):
         length_penalty: Divides log-probabilities; None for no penalty.
         coverage_penalty: Penalty on source tokens that got little attention; None for none.
         diversity_penalty: Splits the beam into diverse groups; None for one group.
-        maximum_length_ratio: See `Strategy`, like the next three.
-        repetition_penalty: See `Strategy`. The beam is ranked with the penalty; returned scores are
-            without it.
-        no_repeat_ngram_size: See `Strategy`.
 
     Raises:
         ValueError: If an argument has an impossible value, or two of them contradict each other.
     """
 
+    beam_size: int = 5
+    n_best: int | None = None
+    length_penalty: LengthPenalty | None = None
+    coverage_penalty: CoveragePenalty | None = None
+    diversity_penalty: DiversityPenalty | None = None
+
     uses_banks = True
 
-    def __init__(
-        self,
-        beam_size: int = 5,
-        n_best: int | None = None,
-        length_penalty: LengthPenalty | None = None,
-        coverage_penalty: CoveragePenalty | None = None,
-        diversity_penalty: DiversityPenalty | None = None,
-        maximum_length_ratio: float = 2.0,
-        maximum_length_extra: int = 10,
-        minimum_length_ratio: float = 0.0,
-        minimum_length_extra: int = 0,
-        repetition_penalty: float = 1.0,
-        no_repeat_ngram_size: int = 0,
-    ) -> None:
-        super().__init__(
-            maximum_length_ratio,
-            maximum_length_extra,
-            minimum_length_ratio,
-            minimum_length_extra,
-            repetition_penalty,
-            no_repeat_ngram_size,
-        )
-        if beam_size < 1:
-            raise ValueError(f"beam_size: must be at least 1, got {beam_size}")
-        if n_best is not None and not 1 <= n_best <= beam_size:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beam_size < 1:
+            raise ValueError(f"beam_size: must be at least 1, got {self.beam_size}")
+        if self.n_best is not None and not 1 <= self.n_best <= self.beam_size:
             raise ValueError(
-                f"n_best and beam_size: a beam of {beam_size} gives 1 to {beam_size} hypotheses, "
-                f"not {n_best}"
+                f"n_best and beam_size: a beam of {self.beam_size} gives 1 to {self.beam_size} "
+                f"hypotheses, not {self.n_best}"
             )
-        self.groups = diversity_penalty.groups if diversity_penalty else 1
-        self.strength = diversity_penalty.strength if diversity_penalty else 0.0
-        if beam_size % self.groups:
+        diversity = self.diversity_penalty
+        self.groups = diversity.groups if diversity else 1
+        self.strength = diversity.strength if diversity else 0.0
+        if self.beam_size % self.groups:
             raise ValueError(
                 f"diversity_penalty.groups and beam_size: {self.groups} groups cannot share a beam "
-                f"of {beam_size} evenly"
+                f"of {self.beam_size} evenly"
             )
-        self.beam_size = beam_size
-        self.n_best = 1 if n_best is None else n_best
-        self.returns_multiple = n_best is not None
-        self.length_penalty = length_penalty or LengthPenalty(0.0)
-        self.coverage_penalty = coverage_penalty
-        self.needs_coverage = coverage_penalty is not None
+        self.result_count = self.n_best or 1
+        self.returns_multiple = self.n_best is not None
+        self.length_divisor = (self.length_penalty or LengthPenalty(0.0)).divisor
+        self.needs_coverage = self.coverage_penalty is not None
 
     def select(self, next_token: NextTokenLogits) -> Continuations:
         """Selects the best continuations of each source's hypotheses."""
@@ -146,9 +132,9 @@ class BeamSearch(Strategy):
         if self.groups > 1:
             return beam
         objectives = self._objectives(beam, sources)  # (batch, width)
-        worst_result = tf.math.top_k(objectives, self.n_best).values[:, -1]  # (batch,)
+        worst_result = tf.math.top_k(objectives, self.result_count).values[:, -1]  # (batch,)
         best_live = tf.reduce_max(tf.where(beam.finished, NEG_INF, beam.ranking_scores), axis=1)
-        bound = best_live / self.length_penalty.divisor(sources.max_lengths + 1)
+        bound = best_live / self.length_divisor(sources.max_lengths + 1)
         decided = tf.logical_and(worst_result >= bound, worst_result > NEG_INF)[:, tf.newaxis]
         dropped = tf.logical_and(decided, tf.logical_not(beam.finished))
         penalized_scores = beam.penalized_scores
@@ -162,7 +148,7 @@ class BeamSearch(Strategy):
 
     def _objectives(self, beam: BeamState, sources: Sources) -> tf.Tensor:
         """Returns the scores with all penalties, `(batch, width)`; -inf for live hypotheses."""
-        objectives = beam.ranking_scores / self.length_penalty.divisor(beam.lengths + 1)
+        objectives = beam.ranking_scores / self.length_divisor(beam.lengths + 1)
         if self.coverage_penalty is not None:
             objectives += self.coverage_penalty(beam.coverage, sources.lengths)
         return tf.where(beam.finished, objectives, NEG_INF)
@@ -174,7 +160,7 @@ class BeamSearch(Strategy):
             objectives, slots = tf.math.top_k(objectives, self.beam_size)
             beam = gather_beams(beam, slots)
             objectives = tf.where(_is_duplicate(beam.tokens), NEG_INF, objectives)
-        objectives, slots = tf.math.top_k(objectives, self.n_best)
+        objectives, slots = tf.math.top_k(objectives, self.result_count)
         beam, exists = gather_beams(beam, slots), objectives > NEG_INF
         return beam._replace(scores=tf.where(exists, beam.scores, NEG_INF)), objectives
 

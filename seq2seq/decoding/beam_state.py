@@ -108,11 +108,8 @@ def append_tokens(
 ) -> BeamState:
     """Appends one token to every live hypothesis; finished ones only repeat the end token.
 
-    Args:
-        beam: The hypotheses, already gathered by the parents of their continuations.
-        continuations: The tokens.
-        attention: float32 `(batch, width, source_length)`, if it is recorded.
-        end: Id of the end token.
+    The hypotheses are already gathered by the parents of their continuations; `attention` is
+    float32 `(batch, width, source_length)`, if it is recorded.
     """
     live = tf.logical_not(beam.finished)  # (batch, width), like all below
     tokens = tf.where(live, continuations.tokens, end)

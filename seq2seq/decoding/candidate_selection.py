@@ -53,15 +53,8 @@ def add_required_candidates(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Adds the tokens that missing phrases need next, however improbable.
 
-    Args:
-        next_token: The logits of the step.
-        lookahead: The state of the constraints.
-        constraints: The constraints.
-        tokens: int32 `(batch, width, count)`, the candidates so far.
-        log_probabilities: float32 `(batch, width, count)`.
-
-    Returns:
-        Tokens, log-probabilities and remaining distances, `(batch, width, count + classes)`.
+    Extends tokens and log-probabilities from `(batch, width, count)` to `(batch, width, count +
+    classes)`, and returns also the distances that remain after each.
     """
     class_tokens = tf.maximum(constraints.tokens, 0)  # (batch, classes)
     logits = tf.gather(next_token.processed, class_tokens, axis=2, batch_dims=1)
@@ -84,14 +77,9 @@ def select_candidates(
     """Selects `beam_size` candidates for each source.
 
     Diverse beam search (Vijayakumar et al., 2016, https://arxiv.org/abs/1610.02424): the beam is
-    split into groups that select one after another, each with a penalty on the tokens that earlier
-    groups have just selected. At the first step all groups select from the only hypothesis.
-
-    Args:
-        candidates: The candidates.
-        beam_size: Slots of each source.
-        groups: Number of groups; divides `beam_size`.
-        strength: Penalty for each hypothesis of an earlier group with the same token.
+    split into groups that select one after another, each with a penalty of `strength` for each
+    earlier group's hypothesis with the same token. At the first step all groups select from the
+    only hypothesis.
     """
     width, count = candidates.tokens.shape[1:]
     count = tf.shape(candidates.tokens)[2] if count is None else count
@@ -139,14 +127,8 @@ def interleave_banks(priorities: tf.Tensor, remaining: tf.Tensor) -> tf.Tensor:
 
     Candidates with the same number of tokens still needed form a bank (Post and Vilar, 2018,
     https://arxiv.org/abs/1804.06609). First comes the best of each bank, then the second of each,
-    and so on, so that slots which one bank cannot fill go to the others.
-
-    Args:
-        priorities: float32 `(batch, candidates)`.
-        remaining: int32 `(batch, candidates)`.
-
-    Returns:
-        The new priorities; infinite values stay.
+    and so on, so that slots which one bank cannot fill go to the others. Infinite priorities stay.
+    All tensors are `(batch, candidates)`.
     """
     # Pairs of candidates: (batch, candidates, candidates).
     indices = tf.range(tf.shape(priorities)[1])

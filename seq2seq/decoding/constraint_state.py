@@ -39,12 +39,7 @@ def look_ahead(
 ) -> Lookahead:
     """Returns what may come next so that all missing phrases fit into the maximum length.
 
-    Args:
-        constraints: The constraints.
-        state: int32 `(batch, width, 2)`, phrases seen (as bits) and node of each hypothesis.
-        time: int32 scalar, tokens so far.
-        max_lengths: int32 `(batch,)`.
-        min_lengths: int32 `(batch,)`, or `()`.
+    `state` is that of `BeamState`, int32 `(batch, width, 2)`.
     """
     seen, node = tf.unstack(state, axis=-1)  # (batch, width)
     next_nodes = tf.gather(constraints.transitions, node, batch_dims=1)  # (batch, width, classes)
@@ -92,7 +87,7 @@ def replace_end_with_required(
     Args:
         logits: float32 `(batch, width, vocabulary_size)`, processed.
         end_logits: float32 `(batch, width)`, the model's own for the end token.
-        lookahead: The state of the constraints.
+        lookahead: What may come next.
         required: bool, like `logits`: tokens that lower the distance.
     """
     candidates = tf.where(required, logits, NEG_INF)

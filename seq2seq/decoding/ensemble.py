@@ -44,12 +44,7 @@ class Ensemble:
     def __call__(
         self, tokens: tf.Tensor, states: tuple[Any, ...], memories: tuple[Any, ...] | None = None
     ) -> StepOutput:
-        """Runs one step of every model.
-
-        Args:
-            tokens: int32 `(rows,)`.
-            states: One state for each model.
-            memories: One memory for each model.
+        """Runs one step of every model on tokens `(rows,)`.
 
         Returns:
             Logits of the averaged distribution, all states, and the mean attention of the models
@@ -81,12 +76,7 @@ class Ensemble:
 
 
 def average_logits(logits: Sequence[tf.Tensor], average: str = "probabilities") -> tf.Tensor:
-    """Returns logits of the mean of several distributions, float32.
-
-    Args:
-        logits: One tensor `(..., vocabulary_size)` for each model, any float dtype.
-        average: As in `Ensemble`.
-    """
+    """Returns logits of the mean of several distributions, each `(..., vocabulary_size)`."""
     log_probabilities = tf.stack(  # (models, ..., vocabulary_size)
         [tf.nn.log_softmax(tf.cast(tensor, tf.float32)) for tensor in logits]
     )

@@ -46,19 +46,14 @@ class LogitsProcessor:
         permitted: tf.Tensor | None = None,
         exempt: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Applies the penalty, what is permitted, and the block.
+        """Returns processed logits, -inf for forbidden tokens.
 
         Args:
             logits: float32 `(batch, width, vocabulary_size)`.
             normalizer: float32 `(batch, width)`, log-sum-exp of the logits.
             history: int32 `(batch, width, time)`, the tokens so far.
-            permitted: bool, broadcast to the logits: tokens that limits and constraints permit;
-                None for all.
-            exempt: bool, like the logits: tokens that are never blocked; None for none.
-
-        Returns:
-            The processed logits, -inf for forbidden tokens. All of a row's are -inf only where
-            `permitted` permits none.
+            permitted: bool, broadcast to the logits: tokens that limits and constraints permit.
+            exempt: bool, like the logits: tokens that are never blocked.
         """
         if self.repetition_penalty != 1:
             logits = penalize_repetition(logits, normalizer, history, self.repetition_penalty)
@@ -81,8 +76,7 @@ def all_forbidden(logits: tf.Tensor) -> tf.Tensor:
 def log_sum_exp(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
     """Computes log-sum-exp over the last axis; faster than `tf.reduce_logsumexp` on CPU.
 
-    Returns:
-        The normalizer, `(batch, width)`; and, from a kernel, peaks that make `top_k` faster.
+    Returns also peaks that make `top_k` faster, if a kernel computed them.
     """
     if usable(logits.dtype, training=False):
         return search.log_sum_exp(logits)

@@ -34,11 +34,8 @@ def decode_until_finished(
         beam: The hypotheses, `(batch, width, ...)`.
         state: The model's states, a nest of `(batch, width, ...)`.
         sources: What is constant for each source, a nest of `(batch, ...)`.
-        max_steps: int32 scalar, maximum length of all hypotheses, end tokens included.
+        max_steps: int32 scalar, to which the time axes of the result are padded.
         end: Id of the end token.
-
-    Returns:
-        All hypotheses, in the order of the sources; time axes are padded to `max_steps`.
     """
 
     def one_step(time: tf.Tensor, beam: BeamState, state: Any, sources: Any) -> Any:

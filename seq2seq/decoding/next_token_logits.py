@@ -62,11 +62,7 @@ class NextTokenLogits(NamedTuple):
     peaks: tf.Tensor | None = None
 
     def log_probabilities(self, tokens: tf.Tensor) -> tf.Tensor:
-        """Returns the model's log-probability of one token for each hypothesis.
-
-        Args:
-            tokens: int32 `(batch, width)`.
-        """
+        """Returns the model's log-probabilities of tokens, both `(batch, width)`."""
         return tf.gather(self.logits, tokens, batch_dims=2) - self.normalizer
 
 
@@ -81,15 +77,7 @@ def process_logits(
 ) -> NextTokenLogits:
     """Applies length limits, constraints and logits processors.
 
-    Args:
-        logits: `(batch, width, vocabulary_size)`, any float dtype.
-        beam: The hypotheses so far.
-        sources: The sources.
-        time: int32 scalar, tokens that the hypotheses have.
-        end: Id of the end token.
-        processor: Repetition penalty and n-gram block.
-        required_replaces_end: Whether required tokens that are missing get the end token's
-            probability.
+    With `required_replaces_end`, required tokens that are missing get the end token's probability.
     """
     logits = tf.cast(logits, tf.float32)
     normalizer, peaks = log_sum_exp(logits)

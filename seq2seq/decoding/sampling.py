@@ -1,6 +1,7 @@
 """Sampling from the model's distribution, with temperature, top-k, top-p and min-p."""
 
 import math
+from dataclasses import dataclass
 
 import tensorflow as tf
 
@@ -11,12 +12,14 @@ from seq2seq.decoding.random_numbers import uniform
 from seq2seq.decoding.strategy import Strategy
 
 
+@dataclass(eq=False)
 class Sampling(Strategy):
     """Draws each token from the model's distribution.
 
     The distribution is truncated in this order: temperature, `top_k`, `top_p`, `min_p`; each sees
     what the one before has kept. Tokens exactly as probable as the last one kept are kept too. A
-    row's samples depend on `seed` and the row's key alone, not on its batch.
+    row's samples depend on `seed` and the row's key alone, not on its batch. Further arguments: see
+    `Strategy`.
 
     Args:
         temperature: Logits are divided by this: below 1 likely tokens become more likely.
@@ -28,53 +31,37 @@ class Sampling(Strategy):
             al., 2024, https://arxiv.org/abs/2407.01082); 0 for all.
         samples: Samples for each source, on an axis of their own; None for one without that axis.
         seed: Seed of 32 bits.
-        maximum_length_ratio: See `Strategy`, like all that follow.
 
     Raises:
         ValueError: If an argument has an impossible value, or two of them contradict each other.
     """
 
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    samples: int | None = None
+    seed: int = 0
+
     needs_keys = True
 
-    def __init__(
-        self,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        samples: int | None = None,
-        seed: int = 0,
-        maximum_length_ratio: float = 2.0,
-        maximum_length_extra: int = 10,
-        minimum_length_ratio: float = 0.0,
-        minimum_length_extra: int = 0,
-        repetition_penalty: float = 1.0,
-        no_repeat_ngram_size: int = 0,
-    ) -> None:
-        super().__init__(
-            maximum_length_ratio,
-            maximum_length_extra,
-            minimum_length_ratio,
-            minimum_length_extra,
-            repetition_penalty,
-            no_repeat_ngram_size,
-        )
-        if not 0 < temperature < math.inf:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.temperature < math.inf:
             raise ValueError(
-                f"temperature: must be above 0, got {temperature}; Greedy takes the most probable"
+                f"temperature: must be above 0, got {self.temperature}; Greedy takes the most "
+                "probable"
             )
-        if top_k < 0:
-            raise ValueError(f"top_k: must not be negative, got {top_k}")
-        if not 0 < top_p <= 1:
-            raise ValueError(f"top_p: must be above 0 and at most 1, got {top_p}")
-        if not 0 <= min_p < 1:
-            raise ValueError(f"min_p: must be at least 0 and below 1, got {min_p}")
-        if samples is not None and samples < 1:
-            raise ValueError(f"samples: must be at least 1, got {samples}")
-        self.temperature, self.top_k, self.top_p, self.min_p = temperature, top_k, top_p, min_p
-        self.initial_width = samples or 1
-        self.returns_multiple = samples is not None
-        self.seed = seed
+        if self.top_k < 0:
+            raise ValueError(f"top_k: must not be negative, got {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p: must be above 0 and at most 1, got {self.top_p}")
+        if not 0 <= self.min_p < 1:
+            raise ValueError(f"min_p: must be at least 0 and below 1, got {self.min_p}")
+        if self.samples is not None and self.samples < 1:
+            raise ValueError(f"samples: must be at least 1, got {self.samples}")
+        self.initial_width = self.samples or 1
+        self.returns_multiple = self.samples is not None
 
     def noise(self, keys: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
         """Returns the random numbers of the whole search, `(batch, samples, steps)`."""

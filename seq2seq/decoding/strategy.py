@@ -1,6 +1,7 @@
 """The base of all decoding strategies: model step, logits processors, selection, update."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -23,6 +24,7 @@ from seq2seq.decoding.loop import decode_until_finished
 from seq2seq.decoding.next_token_logits import NextTokenLogits, Sources, process_logits
 
 
+@dataclass(kw_only=True, eq=False)
 class Strategy(ABC):
     """Base of greedy search, sampling and beam search.
 
@@ -48,25 +50,27 @@ class Strategy(ABC):
         ValueError: If an argument has an impossible value, or two of them contradict each other.
     """
 
+    maximum_length_ratio: float = 2.0
+    maximum_length_extra: int = 10
+    minimum_length_ratio: float = 0.0
+    minimum_length_extra: int = 0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+
     initial_width = 1
     returns_multiple = False
     needs_coverage = False
     needs_keys = False
     uses_banks = False
 
-    def __init__(
-        self,
-        maximum_length_ratio: float = 2.0,
-        maximum_length_extra: int = 10,
-        minimum_length_ratio: float = 0.0,
-        minimum_length_extra: int = 0,
-        repetition_penalty: float = 1.0,
-        no_repeat_ngram_size: int = 0,
-    ) -> None:
+    def __post_init__(self) -> None:
         self.limits = LengthLimits(
-            maximum_length_ratio, maximum_length_extra, minimum_length_ratio, minimum_length_extra
+            self.maximum_length_ratio,
+            self.maximum_length_extra,
+            self.minimum_length_ratio,
+            self.minimum_length_extra,
         )
-        self.processor = LogitsProcessor(repetition_penalty, no_repeat_ngram_size)
+        self.processor = LogitsProcessor(self.repetition_penalty, self.no_repeat_ngram_size)
 
     @abstractmethod
     def select(self, next_token: NextTokenLogits) -> Continuations:
@@ -204,7 +208,7 @@ class Strategy(ABC):
             end: Id of the end token.
 
         Returns:
-            The hypotheses, and the model's states in their order.
+            The hypotheses, and the model's states in their new order.
         """
         next_token = process_logits(
             output.logits, beam, sources, time, end, self.processor, not self.uses_banks

@@ -43,14 +43,7 @@ class Trace(NamedTuple):
 
 
 def read_trace(folder: Path) -> Trace:
-    """Reads the newest trace below a folder.
-
-    Args:
-        folder: The argument of `tf.profiler.experimental.start`.
-
-    Raises:
-        UserError: If there is no trace of a training step.
-    """
+    """Reads the newest trace in a folder; raises a `UserError` if it has no training step."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     files = sorted(folder.glob("plugins/profile/*/*.xplane.pb"))
@@ -125,11 +118,9 @@ def _activity(event: _Event) -> str | None:
 
 
 def _flatten(events: list[_Event], origins: dict[str, str]) -> list[Span]:
-    """Splits a thread's time by its innermost events.
+    """Splits a thread's time by its innermost events, and adds the origins of regions.
 
-    Args:
-        events: The events of one thread, each before those inside it.
-        origins: The activity that each region belongs to; this thread's are added.
+    Origins are the activities that hand a region of work to another thread.
     """
     spans: list[Span] = []
     stack: list[tuple[int, str]] = []  # ends and activities of the open events

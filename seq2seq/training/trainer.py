@@ -5,6 +5,7 @@ import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -50,6 +51,7 @@ class TrainingSource(Protocol):
         """Returns a split's batches, each record once."""
 
 
+@dataclass(eq=False)
 class Trainer:
     """Trains a functional Keras model with `fit`, and saves its best and last checkpoints.
 
@@ -72,46 +74,38 @@ class Trainer:
         ValueError: If an argument has an impossible value.
     """
 
-    def __init__(
-        self,
-        epochs: int = 10,
-        monitor: str = "val_loss",
-        mode: Literal["min", "max"] = "min",
-        patience: int | None = None,
-        validation_scores: bool = False,
-        averaging: float = 0.0,
-        log_every: int = 20,
-        checkpoint_minutes: float = 10.0,
-        profile: bool = False,
-        resume: bool = False,
-        callbacks: Mapping[str, keras.callbacks.Callback] | None = None,
-    ) -> None:
-        for name, value in (("epochs", epochs), ("log_every", log_every)):
+    epochs: int = 10
+    monitor: str = "val_loss"
+    mode: Literal["min", "max"] = "min"
+    patience: int | None = None
+    validation_scores: bool = False
+    averaging: float = 0.0
+    log_every: int = 20
+    checkpoint_minutes: float = 10.0
+    profile: bool = False
+    resume: bool = False
+    callbacks: Mapping[str, keras.callbacks.Callback] | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("epochs", self.epochs), ("log_every", self.log_every)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}: must be a whole number of at least 1, got {value!r}")
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode: must be min or max, got {mode!r}")
-        if not validation_scores and monitor.removeprefix("val_") not in ("loss", "perplexity"):
+        if self.mode not in ("min", "max"):
+            raise ValueError(f"mode: must be min or max, got {self.mode!r}")
+        is_loss = self.monitor.removeprefix("val_") in ("loss", "perplexity")
+        if not self.validation_scores and not is_loss:
             raise ValueError(
-                f"monitor: '{monitor}' is a score of predictions: set validation_scores=true"
+                f"monitor: '{self.monitor}' is a score of predictions: set validation_scores=true"
             )
-        if patience is not None and patience < 1:
-            raise ValueError(f"patience: must be at least 1 or null, got {patience!r}")
-        for name, callback in (callbacks or {}).items():
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience: must be at least 1 or null, got {self.patience!r}")
+        self.callbacks = dict(self.callbacks or {})
+        for name, callback in self.callbacks.items():
             if not isinstance(callback, keras.callbacks.Callback):
                 kind = type(callback).__name__
                 raise ValueError(f"callbacks.{name}: must be a Keras callback, got {kind}")
-        if not 0 <= averaging < 1:
-            raise ValueError(f"averaging: must be at least 0 and below 1, got {averaging!r}")
-        self.epochs = epochs
-        self.monitor, self.mode, self.patience = monitor, mode, patience
-        self.validation_scores = validation_scores
-        self.averaging = averaging
-        self.log_every = log_every
-        self.checkpoint_minutes = checkpoint_minutes
-        self.profile = profile
-        self.resume = resume
-        self.callbacks = dict(callbacks or {})
+        if not 0 <= self.averaging < 1:
+            raise ValueError(f"averaging: must be at least 0 and below 1, got {self.averaging!r}")
 
     def fit(
         self,
@@ -179,7 +173,7 @@ class Trainer:
 
     def _other_callbacks(self) -> dict[str, keras.callbacks.Callback]:
         """Returns the configured callbacks and early stopping, whose counters are saved."""
-        callbacks = dict(self.callbacks)
+        callbacks = dict(self.callbacks or {})
         if self.patience is not None:
             callbacks["early_stopping"] = keras.callbacks.EarlyStopping(
                 monitor=self.monitor, mode=self.mode, patience=self.patience
@@ -193,7 +187,7 @@ class Trainer:
         known += [f"val_{name}" for name in scores]
         monitors = {"trainer.monitor": self.monitor} | {
             f"trainer.callbacks.{name}.monitor": callback.monitor
-            for name, callback in self.callbacks.items()
+            for name, callback in (self.callbacks or {}).items()
             if isinstance(getattr(callback, "monitor", None), str)
         }
         for key, monitor in monitors.items():

@@ -7,7 +7,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from seq2seq.errors import UserError
 from seq2seq.training.profiler_trace import OVERHEAD, STEP, WAITING, Span, Trace, read_trace
-from seq2seq.training.step_times import BETWEEN, IDLE, OTHER, as_text, group_of, step_times
+from seq2seq.training.profiling import BETWEEN, IDLE, OTHER, as_text, group_of, step_times
 
 MILLISECOND = 10**9
 MATMUL = "dense/MatMul:MatMul"
