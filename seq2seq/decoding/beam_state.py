@@ -12,30 +12,17 @@ OptionalTensor: TypeAlias = tf.Tensor | tuple[()]
 
 
 class BeamState(NamedTuple):
-    """Live and finished hypotheses of a batch; `width` is 1 in greedy search.
+    """Live and finished hypotheses of a batch; `width` is 1 in greedy search."""
 
-    Attributes:
-        tokens: int32 `(batch, width, 1 + time)`, beginning with the start token.
-        lengths: int32 `(batch, width)`, tokens without start and end.
-        finished: bool `(batch, width)`, whether the hypothesis has ended, or its slot is empty.
-        scores: float32 `(batch, width)`, sum of log-probabilities; -inf for an empty slot.
-        penalized_scores: float32 `(batch, width)`, the same sum after the repetition penalty.
-        token_scores: float32 `(batch, width, time)`.
-        alignments: float32 `(batch, width, time, source_length)`.
-        coverage: float32 `(batch, width, source_length)`, the sum of the attention so far.
-        constraint_state: int32 `(batch, width, 2)`, required phrases seen (as bits) and node of the
-            constraint automaton.
-    """
-
-    tokens: tf.Tensor
-    lengths: tf.Tensor
-    finished: tf.Tensor
-    scores: tf.Tensor
-    penalized_scores: OptionalTensor = ()
-    token_scores: OptionalTensor = ()
-    alignments: OptionalTensor = ()
-    coverage: OptionalTensor = ()
-    constraint_state: OptionalTensor = ()
+    tokens: tf.Tensor  # int32 (batch, width, 1 + time), beginning with the start token
+    lengths: tf.Tensor  # int32 (batch, width), tokens without start and end
+    finished: tf.Tensor  # bool (batch, width), ended hypotheses and empty slots
+    scores: tf.Tensor  # float32 (batch, width), log-probabilities; -inf for an empty slot
+    penalized_scores: OptionalTensor = ()  # the same after the repetition penalty
+    token_scores: OptionalTensor = ()  # float32 (batch, width, time)
+    alignments: OptionalTensor = ()  # float32 (batch, width, time, source_length)
+    coverage: OptionalTensor = ()  # float32 (batch, width, source_length), sum of the attention
+    constraint_state: OptionalTensor = ()  # int32 (batch, width, 2), see constraint_state.py
 
     @property
     def ranking_scores(self) -> tf.Tensor:
@@ -48,22 +35,13 @@ TIME_FIELDS = ("tokens", "token_scores", "alignments")
 
 
 class Continuations(NamedTuple):
-    """The next token of each hypothesis.
+    """The next token of each hypothesis, `(batch, width)` each."""
 
-    Attributes:
-        tokens: int32 `(batch, width)`.
-        log_probabilities: float32 `(batch, width)`, the model's own.
-        penalized: float32 `(batch, width)`, log-probabilities after the repetition penalty.
-        parents: int32 `(batch, width)`, the slot of the hypothesis that the token continues; None
-            where each hypothesis keeps its slot.
-        empty: bool `(batch, width)`, slots for which there is no candidate.
-    """
-
-    tokens: tf.Tensor
-    log_probabilities: tf.Tensor
-    penalized: tf.Tensor
-    parents: tf.Tensor | None = None
-    empty: tf.Tensor | None = None
+    tokens: tf.Tensor  # int32
+    log_probabilities: tf.Tensor  # float32, the model's own
+    penalized: tf.Tensor  # float32, log-probabilities after the repetition penalty
+    parents: tf.Tensor | None = None  # int32, slot of the hypothesis to extend; None for its own
+    empty: tf.Tensor | None = None  # bool, slots for which there is no candidate
 
 
 def merge_beams(nest: Any) -> Any:

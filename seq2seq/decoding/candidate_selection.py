@@ -14,34 +14,20 @@ FINISHED_PRIORITY = float("inf")
 
 
 class Candidates(NamedTuple):
-    """Possible continuations of each hypothesis, `(batch, width, count)` each.
+    """Possible continuations of each hypothesis, `(batch, width, count)` each."""
 
-    Attributes:
-        tokens: int32, the next token.
-        log_probabilities: float32, after processors; -inf for no candidate.
-        priorities: float32, the score of the extended hypothesis, `FINISHED_PRIORITY` for a
-            finished one, -inf for no candidate.
-        remaining: int32, tokens that constraints still need after it; None without constraints.
-    """
-
-    tokens: tf.Tensor
-    log_probabilities: tf.Tensor
-    priorities: tf.Tensor
-    remaining: tf.Tensor | None = None
+    tokens: tf.Tensor  # int32, the next token
+    log_probabilities: tf.Tensor  # float32, after processors; -inf for no candidate
+    priorities: tf.Tensor  # float32, score of the extended hypothesis; -inf for no candidate
+    remaining: tf.Tensor | None = None  # int32, tokens that constraints still need after it
 
 
 class Selection(NamedTuple):
-    """The candidates selected for the slots of a beam, `(batch, slots)` each.
+    """The candidates selected for the slots of a beam, `(batch, slots)` each."""
 
-    Attributes:
-        indices: int32, index among all candidates of the source, hypothesis by hypothesis.
-        tokens: int32, its token; -1 for finished hypotheses and empty slots.
-        empty: bool, slots for which there is no candidate.
-    """
-
-    indices: tf.Tensor
-    tokens: tf.Tensor
-    empty: tf.Tensor
+    indices: tf.Tensor  # int32, among all candidates of the source, hypothesis by hypothesis
+    tokens: tf.Tensor  # int32; -1 for finished hypotheses and empty slots
+    empty: tf.Tensor  # bool, slots for which there is no candidate
 
 
 def add_required_candidates(

@@ -1,4 +1,7 @@
-"""The state of the constraint automaton during a search."""
+"""The state of the constraint automaton during a search: phrases seen (as bits) and node.
+
+States are int32 `(batch, width, 2)`.
+"""
 
 from typing import NamedTuple
 
@@ -10,19 +13,12 @@ from seq2seq.decoding.logits_processors import NEG_INF, log_sum_exp
 
 
 class Lookahead(NamedTuple):
-    """What may come next; a distance is the fewest tokens that satisfy all required phrases.
+    """What may come next; a distance is the fewest tokens that satisfy all required phrases."""
 
-    Attributes:
-        distance: int32 `(batch, width)`, from the current state.
-        restart_distance: int32 `(batch, width)`, from the same state without phrases begun.
-        next_distances: int32 `(batch, width, classes)`, after a token of each class.
-        permitted: bool `(batch, width, classes)`, the classes that may come next.
-    """
-
-    distance: tf.Tensor
-    restart_distance: tf.Tensor
-    next_distances: tf.Tensor
-    permitted: tf.Tensor
+    distance: tf.Tensor  # int32 (batch, width), from the current state
+    restart_distance: tf.Tensor  # int32 (batch, width), from the same without phrases begun
+    next_distances: tf.Tensor  # int32 (batch, width, classes), after a token of each class
+    permitted: tf.Tensor  # bool (batch, width, classes), the classes that may come next
 
     @property
     def required(self) -> tf.Tensor:
@@ -37,10 +33,7 @@ def look_ahead(
     max_lengths: tf.Tensor,
     min_lengths: OptionalTensor,
 ) -> Lookahead:
-    """Returns what may come next so that all missing phrases fit into the maximum length.
-
-    `state` is that of `BeamState`, int32 `(batch, width, 2)`.
-    """
+    """Returns what may come next so that all missing phrases fit into the maximum length."""
     seen, node = tf.unstack(state, axis=-1)  # (batch, width)
     next_nodes = tf.gather(constraints.transitions, node, batch_dims=1)  # (batch, width, classes)
     completed = tf.gather(constraints.completes, next_nodes, batch_dims=1)

@@ -27,26 +27,15 @@ CACHED_AUTOMATA = 32
 
 
 class Constraints(NamedTuple):
-    """The compiled constraints of a batch; numpy arrays, or tensors in a graph.
+    """The compiled constraints of a batch; numpy arrays, or tensors in a graph, all int32."""
 
-    Attributes:
-        prefixes: int32 `(batch, prefix_length)`, the first tokens, padded with -1.
-        classes: int32 `(batch, vocabulary_size)`, the class of each token.
-        transitions: int32 `(batch, nodes, classes)`, the node after a token of that class.
-        completes: int32 `(batch, nodes)`, the required phrases that end at a node, as bits.
-        distances: int32 `(batch, 2 ** phrases, nodes)`, the fewest tokens that satisfy all
-            constraints, by the phrases seen so far and the node.
-        tokens: int32 `(batch, classes)`, the token of each class from 3 on, else -1.
-        needed: int32 `(batch,)`, the fewest tokens of a hypothesis.
-    """
-
-    prefixes: Any
-    classes: Any
-    transitions: Any
-    completes: Any
-    distances: Any
-    tokens: Any
-    needed: Any
+    prefixes: Any  # (batch, prefix_length), the first tokens, padded with -1
+    classes: Any  # (batch, vocabulary_size), the class of each token
+    transitions: Any  # (batch, nodes, classes), the node after a token of that class
+    completes: Any  # (batch, nodes), the required phrases that end at a node, as bits
+    distances: Any  # (batch, 2 ** phrases, nodes), fewest tokens left, by phrases seen and node
+    tokens: Any  # (batch, classes), the token of each class from 3 on, else -1
+    needed: Any  # (batch,), the fewest tokens of a hypothesis
 
 
 def compile_constraints(

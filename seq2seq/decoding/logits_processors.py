@@ -1,5 +1,7 @@
 """Logits processors: repetition penalty and n-gram block."""
 
+from dataclasses import dataclass
+
 import tensorflow as tf
 
 from seq2seq.kernels import search
@@ -8,6 +10,7 @@ from seq2seq.kernels.library import usable
 NEG_INF = -float("inf")
 
 
+@dataclass(frozen=True)
 class LogitsProcessor:
     """Repetition penalty and n-gram block.
 
@@ -23,15 +26,16 @@ class LogitsProcessor:
         ValueError: If an argument has an impossible value.
     """
 
-    def __init__(self, repetition_penalty: float, no_repeat_ngram_size: int) -> None:
-        if repetition_penalty <= 0:
-            raise ValueError(f"repetition_penalty: must be above 0, got {repetition_penalty}")
-        if no_repeat_ngram_size < 0:
+    repetition_penalty: float
+    no_repeat_ngram_size: int
+
+    def __post_init__(self) -> None:
+        if self.repetition_penalty <= 0:
+            raise ValueError(f"repetition_penalty: must be above 0, got {self.repetition_penalty}")
+        if self.no_repeat_ngram_size < 0:
             raise ValueError(
-                f"no_repeat_ngram_size: must not be negative, got {no_repeat_ngram_size}"
+                f"no_repeat_ngram_size: must not be negative, got {self.no_repeat_ngram_size}"
             )
-        self.repetition_penalty = repetition_penalty
-        self.no_repeat_ngram_size = no_repeat_ngram_size
 
     @property
     def changes_probabilities(self) -> bool:
@@ -55,7 +59,7 @@ class LogitsProcessor:
             permitted: bool, broadcast to the logits: tokens that limits and constraints permit.
             exempt: bool, like the logits: tokens that are never blocked.
         """
-        if self.repetition_penalty != 1:
+        if self.changes_probabilities:
             logits = penalize_repetition(logits, normalizer, history, self.repetition_penalty)
         allowed = logits if permitted is None else tf.where(permitted, logits, NEG_INF)
         if not self.no_repeat_ngram_size:

@@ -73,37 +73,40 @@ def _few_finished(time: tf.Tensor, beam: BeamState, state: Any, sources: Any) ->
     return tf.reduce_sum(finished) < tf.maximum(FINISHED_SHARE * batch, 1.0)
 
 
+def _map_time_fields(beam: BeamState, function: Callable[[str, Any], Any]) -> BeamState:
+    fields = {name: getattr(beam, name) for name in TIME_FIELDS}
+    return beam._replace(
+        **{
+            name: function(name, value)
+            for name, value in fields.items()
+            if not isinstance(value, tuple)
+        }
+    )
+
+
 def _pad_time(beam: BeamState, steps: tf.Tensor, end: int) -> BeamState:
     """Pads the time axes to `steps`."""
 
     def pad(name: str, tensor: tf.Tensor) -> tf.Tensor:
-        if name not in TIME_FIELDS or isinstance(tensor, tuple):
-            return tensor
         length, value = (steps + 1, end) if name == "tokens" else (steps, 0)
         paddings = [[0, 0]] * len(tensor.shape)
         paddings[2] = [0, length - tf.shape(tensor)[2]]
         return tf.pad(tensor, paddings, constant_values=tf.cast(value, tensor.dtype))
 
-    return BeamState(**{name: pad(name, value) for name, value in beam._asdict().items()})
+    return _map_time_fields(beam, pad)
 
 
 def _shapes(variables: Any) -> Any:
     """Returns the shapes of loop variables, with batch and time axes of unknown size."""
 
     def any_batch(tensor: tf.Tensor) -> tf.TensorShape:
-        return tf.TensorShape([None, *tensor.shape[1:]] if tensor.shape.rank else [])
+        shape = tf.convert_to_tensor(tensor).shape
+        return tf.TensorShape([None, *shape[1:]] if shape.rank else [])
 
-    def any_time(beam: BeamState) -> BeamState:
-        shapes = tf.nest.map_structure(any_batch, beam)._asdict()
-        for name in TIME_FIELDS:
-            if not isinstance(shapes[name], tuple):
-                dimensions = shapes[name].as_list()
-                shapes[name] = tf.TensorShape([*dimensions[:2], None, *dimensions[3:]])
-        return BeamState(**shapes)
+    def any_time(name: str, shape: tf.TensorShape) -> tf.TensorShape:
+        return tf.TensorShape([*shape[:2], None, *shape[3:]])
 
     return tuple(
-        any_time(variable)
-        if isinstance(variable, BeamState)
-        else tf.nest.map_structure(any_batch, tf.nest.map_structure(tf.convert_to_tensor, variable))
-        for variable in variables
+        _map_time_fields(shape, any_time) if isinstance(shape, BeamState) else shape
+        for shape in tf.nest.map_structure(any_batch, variables)
     )

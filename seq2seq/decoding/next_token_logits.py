@@ -16,50 +16,28 @@ from seq2seq.decoding.logits_processors import LogitsProcessor, all_forbidden, l
 
 
 class Sources(NamedTuple):
-    """What is constant for each source during a search; every tensor has `batch` rows.
+    """What is constant for each source during a search; every tensor has `batch` rows."""
 
-    Attributes:
-        lengths: int32 `(batch,)`, source tokens.
-        max_lengths: int32 `(batch,)`, maximum length of a hypothesis.
-        min_lengths: int32 `(batch,)`, minimum length of a hypothesis, or `()`.
-        memory: The step's third argument: a tuple of one nest, or `()`.
-        noise: float32 `(batch, width, steps)`, random numbers, or `()`.
-        constraints: Constraints on the hypotheses, or `()`.
-    """
-
-    lengths: tf.Tensor
-    max_lengths: tf.Tensor
-    min_lengths: OptionalTensor
-    memory: tuple[Any, ...]
-    noise: OptionalTensor = ()
+    lengths: tf.Tensor  # int32 (batch,), source tokens
+    max_lengths: tf.Tensor  # int32 (batch,), maximum length of a hypothesis
+    min_lengths: OptionalTensor  # int32 (batch,), minimum length of a hypothesis
+    memory: tuple[Any, ...]  # the step's third argument, a tuple of one nest; or ()
+    noise: OptionalTensor = ()  # float32 (batch, width, steps), random numbers
     constraints: Constraints | tuple[()] = ()
 
 
 class NextTokenLogits(NamedTuple):
-    """What a strategy selects the next tokens from.
+    """What a strategy selects the next tokens from."""
 
-    Attributes:
-        logits: float32 `(batch, width, vocabulary_size)`, the model's own.
-        processed: The logits after all processors; -inf for forbidden tokens.
-        normalizer: float32 `(batch, width)`; logits minus this are log-probabilities.
-        forced: int32 `(batch, width)`, the only possible token, or -1.
-        beam: The hypotheses so far.
-        sources: The sources.
-        time: int32 scalar, tokens that the hypotheses have.
-        lookahead: The state of the constraints; None without constraints.
-        peaks: Makes the search for the largest values faster; None without kernels, and where
-            processors changed the logits.
-    """
-
-    logits: tf.Tensor
-    processed: tf.Tensor
-    normalizer: tf.Tensor
-    forced: tf.Tensor
+    logits: tf.Tensor  # float32 (batch, width, vocabulary_size), the model's own
+    processed: tf.Tensor  # the same after all processors; -inf for forbidden tokens
+    normalizer: tf.Tensor  # float32 (batch, width); logits minus this are log-probabilities
+    forced: tf.Tensor  # int32 (batch, width), the only possible token, or -1
     beam: BeamState
     sources: Sources
-    time: tf.Tensor
-    lookahead: Lookahead | None = None
-    peaks: tf.Tensor | None = None
+    time: tf.Tensor  # int32 scalar, tokens that the hypotheses have
+    lookahead: Lookahead | None = None  # None without constraints
+    peaks: tf.Tensor | None = None  # of unprocessed logits, from a kernel; makes `top_k` faster
 
     def log_probabilities(self, tokens: tf.Tensor) -> tf.Tensor:
         """Returns the model's log-probabilities of tokens, both `(batch, width)`."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,7 @@ class ValidationScores(keras.callbacks.Callback):
             logs.update({f"val_{name}": value for name, value in scores.items()})
 
 
+@dataclass(eq=False)
 class CheckpointCallback(keras.callbacks.Callback):
     """Updates the training's progress, logs metrics, and saves the last and the best checkpoint.
 
@@ -59,25 +61,19 @@ class CheckpointCallback(keras.callbacks.Callback):
         checkpoint_seconds: Seconds after which the last checkpoint is saved within an epoch.
     """
 
-    def __init__(
-        self,
-        progress: Progress,
-        batch_order: BatchOrder,
-        folder: Path,
-        average: WeightAverage,
-        others: Mapping[str, keras.callbacks.Callback],
-        log_metrics: LogMetrics,
-        monitor: str,
-        mode: Literal["min", "max"],
-        log_every: int,
-        checkpoint_seconds: float,
-    ) -> None:
+    progress: Progress
+    batch_order: BatchOrder
+    folder: Path
+    average: WeightAverage
+    others: Mapping[str, keras.callbacks.Callback]
+    log_metrics: LogMetrics
+    monitor: str
+    mode: Literal["min", "max"]
+    log_every: int
+    checkpoint_seconds: float
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.progress, self.batch_order, self.folder = progress, batch_order, folder
-        self.average, self.others = average, others
-        self.log_metrics = log_metrics
-        self.monitor, self.mode = monitor, mode
-        self.log_every, self.checkpoint_seconds = log_every, checkpoint_seconds
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Starts the clock, and restores the counters of the other callbacks."""

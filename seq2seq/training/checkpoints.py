@@ -30,42 +30,25 @@ CHECKSUM_SINCE = 3
 class Progress:
     """Progress of a training since its start, also before it was resumed.
 
-    Attributes:
-        epoch: Completed epochs.
-        step: Completed steps of the current epoch.
-        total_steps: Optimizer steps.
-        target_tokens: Target tokens trained on, without padding.
-        seconds: Time of training and validation.
-        training_seconds: Time of training steps alone.
-        waiting_seconds: The part of it in which steps waited for their batches.
-        best: Best value of the monitored metric.
-        best_epoch: The epoch (counted from 1) that reached it.
-        metrics: State of the metrics of the current epoch.
-        logged: The sum of the epoch's losses, and the number of elements, up to the last training
-            loss that was logged.
-        callbacks: Counters of the other callbacks, such as that of early stopping.
-        learning_rate: The configured learning rate of the optimizer.
-        identity: Identifies the order of the batches.
-        history: Metrics by epoch.
-        costs: `seconds`, `training_seconds` and `target_tokens` at the end of each epoch.
+    Its fields are those of the checkpoint file.
     """
 
-    epoch: int = 0
-    step: int = 0
+    epoch: int = 0  # completed epochs
+    step: int = 0  # completed steps of the current epoch
     total_steps: int = 0
-    target_tokens: int = 0
-    seconds: float = 0.0
-    training_seconds: float = 0.0
-    waiting_seconds: float = 0.0
-    best: float | None = None
-    best_epoch: int = 0
-    metrics: list[float] = field(default_factory=list)
-    logged: tuple[float, float] = (0.0, 0.0)
-    callbacks: dict[str, dict[str, int | float]] = field(default_factory=dict)
-    learning_rate: float | None = None
-    identity: str = ""
-    history: list[dict[str, float]] = field(default_factory=list)
-    costs: list[dict[str, float]] = field(default_factory=list)
+    target_tokens: int = 0  # without padding
+    seconds: float = 0.0  # of training and validation
+    training_seconds: float = 0.0  # of training steps alone
+    waiting_seconds: float = 0.0  # of training steps that waited for their batches
+    best: float | None = None  # value of the monitored metric
+    best_epoch: int = 0  # counted from 1; 0 for none
+    metrics: list[float] = field(default_factory=list)  # metric variables of the current epoch
+    logged: tuple[float, float] = (0.0, 0.0)  # sum and number of the epoch's losses at the last log
+    callbacks: dict[str, dict[str, int | float]] = field(default_factory=dict)  # their counters
+    learning_rate: float | None = None  # as configured
+    identity: str = ""  # identifies the order of the batches
+    history: list[dict[str, float]] = field(default_factory=list)  # metrics by epoch
+    costs: list[dict[str, float]] = field(default_factory=list)  # seconds and tokens by epoch
 
     @property
     def waiting_share(self) -> float:

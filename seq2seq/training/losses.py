@@ -1,6 +1,7 @@
 """Losses of tokens and classes, one value per element; the model averages them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -28,6 +29,7 @@ class ElementLoss(NamedTuple):
     reported: tf.Tensor
 
 
+@dataclass(eq=False)
 class TokenCrossEntropy:
     """Cross-entropy of logits against label ids, with label smoothing.
 
@@ -43,15 +45,13 @@ class TokenCrossEntropy:
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self, label_smoothing: float = 0.0, consistency: float = 0.0) -> None:
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(
-                f"label_smoothing: must be at least 0 and below 1, got {label_smoothing!r}"
-            )
-        if consistency < 0:
-            raise ValueError(f"consistency: must be at least 0, got {consistency!r}")
-        self.label_smoothing = label_smoothing
-        self.consistency = consistency
+    label_smoothing: float = 0.0
+    consistency: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_smoothing(self.label_smoothing)
+        if self.consistency < 0:
+            raise ValueError(f"consistency: must be at least 0, got {self.consistency!r}")
 
     def __call__(
         self, labels: tf.Tensor, logits: Logits, weights: tf.Tensor, doubled: bool = False
@@ -86,6 +86,13 @@ class TokenCrossEntropy:
         if doubled:  # half of the mean of both divergences, for each of the two
             objective += self.consistency / 4 * tf.concat([divergence, divergence], axis=0)
         return ElementLoss(objective, nll)
+
+
+def _check_smoothing(label_smoothing: float) -> None:
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(
+            f"label_smoothing: must be at least 0 and below 1, got {label_smoothing!r}"
+        )
 
 
 def _mix_copies(
@@ -132,6 +139,7 @@ def _statistics(
     )
 
 
+@dataclass(eq=False)
 class ClassLoss:
     """Base of both losses.
 
@@ -146,20 +154,14 @@ class ClassLoss:
         ValueError: If an argument is out of range.
     """
 
-    def __init__(
-        self,
-        label_smoothing: float = 0.0,
-        class_weights: Sequence[float] | None = None,
-        focal_gamma: float = 0.0,
-    ) -> None:
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(
-                f"label_smoothing: must be at least 0 and below 1, got {label_smoothing!r}"
-            )
-        if focal_gamma < 0:
-            raise ValueError(f"focal_gamma: must be at least 0, got {focal_gamma!r}")
-        self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
-        self.class_weights = None if class_weights is None else list(class_weights)
+    label_smoothing: float = 0.0
+    class_weights: Sequence[float] | None = None
+    focal_gamma: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_smoothing(self.label_smoothing)
+        if self.focal_gamma < 0:
+            raise ValueError(f"focal_gamma: must be at least 0, got {self.focal_gamma!r}")
 
 
 class ClassCrossEntropy(ClassLoss):

@@ -17,29 +17,18 @@ _REGION = "region"
 
 
 class Span(NamedTuple):
-    """A time in which a thread does one thing.
-
-    Attributes:
-        start: Picoseconds since the trace began.
-        end: Picoseconds since the trace began.
-        activity: An op as `name:Type`, `WAITING` or `OVERHEAD`.
-    """
+    """A time in which a thread does one thing, in picoseconds since the trace began."""
 
     start: int
     end: int
-    activity: str
+    activity: str  # an op as `name:Type`, `WAITING` or `OVERHEAD`
 
 
 class Trace(NamedTuple):
-    """The traced steps.
+    """The traced steps."""
 
-    Attributes:
-        steps: Start and end of each step, in picoseconds.
-        threads: The spans of each thread, in order, without overlap.
-    """
-
-    steps: list[tuple[int, int]]
-    threads: list[list[Span]]
+    steps: list[tuple[int, int]]  # start and end of each, in picoseconds
+    threads: list[list[Span]]  # in order, without overlap
 
 
 def read_trace(folder: Path) -> Trace:

@@ -115,21 +115,13 @@ class TimeShare(NamedTuple):
 
 
 class StepTimes(NamedTuple):
-    """Where a step's time goes.
+    """Where a step's time goes."""
 
-    Attributes:
-        steps: Number of traced steps.
-        milliseconds: Time of a step, from its start to the start of the next.
-        threads: Mean number of busy threads.
-        groups: Groups of ops, the longest first; they add up to the step.
-        ops: The ops that take most time by themselves, the longest first.
-    """
-
-    steps: int
-    milliseconds: float
-    threads: float
-    groups: list[TimeShare]
-    ops: list[TimeShare]
+    steps: int  # number of traced steps
+    milliseconds: float  # from the start of a step to the start of the next
+    threads: float  # mean number of busy threads
+    groups: list[TimeShare]  # the longest first; they add up to the step
+    ops: list[TimeShare]  # those with most time by themselves, the longest first
 
 
 def step_times(trace: Trace, optimizer: str) -> StepTimes:

@@ -154,12 +154,14 @@ class Trainer:
         scores = [ValidationScores(score_validation, average)] if self.validation_scores else []
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
         with StopOnSignal() as stop:
-            callbacks = [average, *profile, *scores, *others.values(), bar, checkpoint, stop]
+            callbacks = MultiFitCallbackList(
+                [average, *profile, *scores, *others.values(), bar, checkpoint, stop],
+                add_history=True,
+                model=model,
+            )
             try:
                 with existing_objects_frozen():
-                    self._fit_epochs(
-                        model, source, progress, MultiFitCallbackList(callbacks, model)
-                    )
+                    self._fit_epochs(model, source, progress, callbacks)
             except TrainingInterrupted:
                 checkpoint.save("last")
                 average.assign_to_weights()
@@ -302,9 +304,6 @@ def existing_objects_frozen() -> Iterator[None]:
 
 class MultiFitCallbackList(keras.callbacks.CallbackList):
     """A callback list for which several calls of `fit` are one training."""
-
-    def __init__(self, callbacks: list[keras.callbacks.Callback], model: keras.Model) -> None:
-        super().__init__(callbacks, add_history=True, model=model)
 
     def begin(self) -> None:
         """Begins the training of all callbacks."""
