@@ -153,15 +153,10 @@ class Trainer:
         bar = ProgressBar(source.batch_order, self.epochs, console)
         scores = [ValidationScores(score_validation, average)] if self.validation_scores else []
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
-        with StopOnSignal() as stop:
-            callbacks = MultiFitCallbackList(
-                [average, *profile, *scores, *others.values(), bar, checkpoint, stop],
-                add_history=True,
-                model=model,
-            )
+        with StopOnSignal() as stop, existing_objects_frozen():
+            callbacks = [average, *profile, *scores, *others.values(), bar, checkpoint, stop]
             try:
-                with existing_objects_frozen():
-                    self._fit_epochs(model, source, progress, callbacks)
+                self._fit_epochs(model, source, progress, callbacks)
             except TrainingInterrupted:
                 checkpoint.save("last")
                 average.assign_to_weights()
@@ -230,31 +225,32 @@ class Trainer:
         model: TimedModel,
         source: TrainingSource,
         progress: Progress,
-        callbacks: "MultiFitCallbackList",
+        callbacks: list[keras.callbacks.Callback],
     ) -> None:
         """Calls `fit` for each epoch: each has its own batches, and the first may be resumed."""
         order, validation = source.batch_order, source.batches("validation")
         params = {"epochs": self.epochs, "learning_rate": progress.learning_rate}
-        callbacks.set_params(params)
-        callbacks.begin()
+        callback_list = MultiFitCallbackList(callbacks, add_history=True, model=model)
+        callback_list.set_params(params)
+        callback_list.begin()
         waited = progress.callbacks.get("early_stopping", {}).get("wait", 0)
         stopped = self.patience is not None and waited >= self.patience
         for epoch in range(self.epochs if stopped else progress.epoch, self.epochs):
             order.begin(epoch, first_step=progress.step)
-            callbacks.set_params({**params, "steps": len(order), "first_step": progress.step})
+            callback_list.set_params({**params, "steps": len(order), "first_step": progress.step})
             model.fit(
                 source.training_data(),
                 steps_per_epoch=len(order) - progress.step,
                 validation_data=validation,
                 initial_epoch=epoch,
                 epochs=epoch + 1,
-                callbacks=callbacks,
+                callbacks=callback_list,
                 shuffle=False,
                 verbose=0,
             )
             if model.stop_training:
                 break
-        callbacks.end()
+        callback_list.end()
 
     def measure(
         self, training_model: keras.Model, loss: Loss, data: tf.data.Dataset
