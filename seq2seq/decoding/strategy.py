@@ -200,15 +200,8 @@ class Strategy(ABC):
     ) -> tuple[BeamState, Any]:
         """Extends every hypothesis by one token.
 
-        Args:
-            time: int32 scalar, tokens that the hypotheses have.
-            beam: The hypotheses so far.
-            output: Output of the model's step, `(batch, width, ...)`.
-            sources: The sources.
-            end: Id of the end token.
-
-        Returns:
-            The hypotheses, and the model's states in their new order.
+        Takes the number of tokens that they have (int32 scalar), and the output of the model's
+        step, `(batch, width, ...)`. Returns also the model's states, in the hypotheses' new order.
         """
         next_token = process_logits(
             output.logits, beam, sources, time, end, self.processor, not self.uses_banks

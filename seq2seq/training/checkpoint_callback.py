@@ -46,31 +46,18 @@ class ValidationScores(keras.callbacks.Callback):
 
 @dataclass(eq=False)
 class CheckpointCallback(keras.callbacks.Callback):
-    """Updates the training's progress, logs metrics, and saves the last and the best checkpoint.
+    """Updates the training's progress, logs metrics, and saves the last and the best checkpoint."""
 
-    Args:
-        progress: The progress so far, which is updated.
-        batch_order: The order of the batches.
-        folder: Folder of the checkpoints.
-        average: The moving average of the weights, saved as the best.
-        others: Callbacks whose counters are saved in checkpoints.
-        log_metrics: Logs metrics by step.
-        monitor: The metric that decides which epoch is best.
-        mode: Whether less (`min`) or more (`max`) of it is better.
-        log_every: Steps between two logged training losses.
-        checkpoint_seconds: Seconds after which the last checkpoint is saved within an epoch.
-    """
-
-    progress: Progress
+    progress: Progress  # so far; is updated
     batch_order: BatchOrder
-    folder: Path
-    average: WeightAverage
-    others: Mapping[str, keras.callbacks.Callback]
+    folder: Path  # of the checkpoints
+    average: WeightAverage  # of the weights; saved as the best
+    others: Mapping[str, keras.callbacks.Callback]  # their counters are saved in checkpoints
     log_metrics: LogMetrics
-    monitor: str
-    mode: Literal["min", "max"]
-    log_every: int
-    checkpoint_seconds: float
+    monitor: str  # the metric that decides which epoch is best
+    mode: Literal["min", "max"]  # whether less or more of it is better
+    log_every: int  # steps between two logged training losses
+    checkpoint_seconds: float  # between two checkpoints within an epoch
 
     def __post_init__(self) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from seq2seq.training.batch_order import BatchOrder
 
@@ -35,34 +35,24 @@ class ProgressBar(keras.callbacks.Callback):
     def __init__(self, batch_order: BatchOrder, epochs: int, console: Console) -> None:
         super().__init__()
         self.batch_order, self.epochs = batch_order, epochs
-        self.bar = (
-            Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None),
-                TextColumn("{task.fields[text]}"),
-                console=console,
-                transient=True,
-            )
-            if console.is_terminal
-            else None
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
         )
-        self.row = TaskID(0)
+        self.row = self.bar.add_task("", text="starting")
         self.rate = 0.0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the bar."""
-        if self.bar is not None:
-            self.row = self.bar.add_task("", text="starting")
-            self.bar.start()
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Removes the bar."""
-        self.close()
+        self.bar.start()
 
     def close(self) -> None:
         """Removes the bar, also after an error."""
-        if self.bar is not None:
-            self.bar.stop()
+        self.bar.stop()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Resets the counts."""
@@ -79,7 +69,7 @@ class ProgressBar(keras.callbacks.Callback):
             return
         step = batch + self.batch_order.first_step
         self.tokens += self.batch_order.step_tokens(step)
-        wait = SECONDS_BETWEEN_UPDATES if self.bar is not None else SECONDS_BETWEEN_LINES
+        wait = SECONDS_BETWEEN_LINES if self.bar.disable else SECONDS_BETWEEN_UPDATES
         if now - self.last_shown < wait:
             return
         self.last_shown = now
@@ -92,12 +82,10 @@ class ProgressBar(keras.callbacks.Callback):
     def _show(self, step: int, loss: float, remaining_seconds: float) -> None:
         text = f"loss {loss:.3f}, {self.rate:,.0f} tokens/s, {clock(remaining_seconds)} left"
         epoch = f"epoch {self.epoch + 1}/{self.epochs}"
-        if self.bar is not None:
-            self.bar.update(
-                self.row, description=epoch, completed=step, total=self.total, text=text
-            )
-        else:
+        if self.bar.disable:
             log.info("%s, step %d/%d: %s", epoch, step, self.total, text)
+            return
+        self.bar.update(self.row, description=epoch, completed=step, total=self.total, text=text)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Logs the epoch's metrics."""

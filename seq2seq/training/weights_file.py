@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -50,7 +51,7 @@ def read_weights(path: Path) -> tuple[WeightsBuffer, bool]:
     if marker != _MARKER:
         return WeightsBuffer(content + marker + digest), False
     if hashlib.sha256(content).digest() != digest:
-        raise ValueError("it is not as it was written")
+        raise ValueError("its checksum is wrong")
     return WeightsBuffer(content), True
 
 
@@ -66,37 +67,29 @@ def check_weights(source: Path | WeightsBuffer, max_values: int | None = None) -
         OSError: If it is damaged.
     """
     with h5py.File(source, "r") as file:
-        count = sum(_values(file, name) for name in _members(file))
+        count = sum(int(dataset.size or 0) for dataset in _datasets(file))
     if max_values is not None and count > 2 * max_values + 1000:
         raise ValueError(f"it holds {count:,} values for a model of {max_values:,}")
 
 
-def _members(file: h5py.File) -> list[str]:
-    """Returns the paths of all groups and datasets; raises a `ValueError` on links."""
-    names: list[str] = []
-    seen: set[int] = set()
-    pending: list[str] = ["/"]
+def _datasets(file: h5py.File) -> Iterator[h5py.Dataset]:
+    """Yields all datasets; raises a `ValueError` on links and on values in other files."""
+    addresses: set[int] = set()
+    pending = ["/"]
     while pending:
         name = pending.pop()
         item = file[name]
         address = h5py.h5o.get_info(item.id).addr  # type: ignore[attr-defined]
-        if address in seen:
-            raise ValueError(f"{name} is there twice")
-        seen.add(address)
-        names.append(name)
-        if isinstance(item, h5py.Group):
+        if address in addresses:
+            raise ValueError(f"{name} has two names")
+        addresses.add(address)
+        if isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                raise ValueError(f"{name} has its values in another file")
+            yield item
+        elif isinstance(item, h5py.Group):
             for member in item:
                 path = f"{name.rstrip('/')}/{member}"
                 if type(item.get(member, getlink=True)) is not h5py.HardLink:
-                    raise ValueError(f"{path} is a link to another place")
+                    raise ValueError(f"{path} is a link")
                 pending.append(path)
-    return names
-
-
-def _values(file: h5py.File, name: str) -> int:
-    item = file[name]
-    if not isinstance(item, h5py.Dataset):
-        return 0
-    if item.external or item.is_virtual:
-        raise ValueError(f"{name} stands in another file")
-    return int(item.size or 0)
