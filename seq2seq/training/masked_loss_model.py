@@ -99,11 +99,8 @@ class TimedModel(MaskedLossModel):
         waiting_seconds: The waits of all training steps so far.
     """
 
+    waiting_seconds = 0.0
     train_function: Any  # set by Keras, which does not declare it
-
-    def __init__(self, inputs: Any, outputs: Any, loss: Loss) -> None:
-        super().__init__(inputs, outputs, loss)
-        self.waiting_seconds = 0.0
 
     def make_train_function(self, force: bool = False) -> Any:
         """Makes the function that `fit` calls with an iterator of batches.
