@@ -24,8 +24,8 @@ from seq2seq.config import build, composed
 from seq2seq.data.batching import Batching
 from seq2seq.models.tagger import Tagger
 from seq2seq.tasks.tagging import Tagging
+from seq2seq.training.masked_loss_model import compile_model
 from seq2seq.training.optimizers import Adam
-from seq2seq.training.trainer import compiled
 
 SENTENCES = 2000
 BATCH_SIZE = 64
@@ -167,7 +167,7 @@ def step(sentences: list[list[str]], output: str) -> Callable[[], Any]:
     shape = inputs["words"].shape
     labels = np.random.default_rng(1).integers(0, SIZES["labels"], shape)
     weights = (np.arange(shape[1]) < inputs["length"][:, None]).astype(np.float32)
-    trained = compiled(model.loss_model, task.loss, Adam(1e-3))
+    trained = compile_model(model.loss_model, task.loss, Adam(1e-3))
     batch = tf.nest.map_structure(tf.constant, (inputs, labels.astype(np.int32), weights))
     train = tf.function(trained.train_step, autograph=False)
 

@@ -28,7 +28,7 @@ from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.terminal import PlainFormatter
 from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.training.checkpoints import Progress
-from seq2seq.training.interrupt import TrainingInterrupted
+from seq2seq.training.stop_on_signal import TrainingInterrupted
 from seq2seq.training.trainer import Trainer
 from seq2seq.trust import Trust
 

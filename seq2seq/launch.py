@@ -333,7 +333,7 @@ def _run(
 ) -> int:
     """Runs one experiment, prints how it ended, and returns the exit code."""
     from seq2seq.experiment import run
-    from seq2seq.training.interrupt import TrainingInterrupted
+    from seq2seq.training.stop_on_signal import TrainingInterrupted
 
     try:
         check_keys(config)

@@ -24,10 +24,10 @@ from seq2seq.layers.recurrent import LSTM
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.models.stack import RecurrentStack
-from seq2seq.training.garbage import only_new_garbage
 from seq2seq.training.losses import TokenCrossEntropy
+from seq2seq.training.masked_loss_model import compile_model
 from seq2seq.training.optimizers import Adam
-from seq2seq.training.trainer import compiled
+from seq2seq.training.trainer import existing_objects_frozen
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     job = begin()
     example = to_stream_example if job.work.task == "generation" else to_example
     model = trained_model(job.work)
-    with only_new_garbage():
+    with existing_objects_frozen():
         train(job, model, job.load(), example)
 
 
@@ -52,7 +52,7 @@ def trained_model(work: Work) -> keras.Model:
         features = Dropout(work.dropout)(features)
         factors = LogitFactors(keras.layers.Dense(work.outputs, name="logits"))(features)
         model = keras.Model(inputs, factors)
-    return compiled(model, TokenCrossEntropy(), Adam(1e-3, global_clipnorm=1.0))
+    return compile_model(model, TokenCrossEntropy(), Adam(1e-3, global_clipnorm=1.0))
 
 
 def to_example(batch: Batch) -> tuple[Batch, np.ndarray, np.ndarray]:

@@ -1,180 +1,172 @@
 """Beam search."""
 
+from dataclasses import dataclass
+
 import tensorflow as tf
 
+from seq2seq.decoding.beam_state import BeamState, Continuations, gather_beams
+from seq2seq.decoding.candidate_selection import (
+    FINISHED_PRIORITY,
+    Candidates,
+    add_required_candidates,
+    select_candidates,
+)
 from seq2seq.decoding.constraints import Constraints
-from seq2seq.decoding.lengths import LengthLimits
-from seq2seq.decoding.partial import Choice, Partial, follow
+from seq2seq.decoding.logits_processors import NEG_INF
+from seq2seq.decoding.next_token_logits import NextTokenLogits, Sources
 from seq2seq.decoding.penalties import CoveragePenalty, DiversityPenalty, LengthPenalty
-from seq2seq.decoding.rules import NEVER, Rules
-from seq2seq.decoding.selection import FIRST, Candidates, give_places, with_missing_words
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.decoding.top import top_k
-from seq2seq.decoding.view import Sources, View
 
 
+@dataclass(eq=False)
 class BeamSearch(Strategy):
-    """Keeps the `beam_size` most probable beginnings of each source.
+    """Keeps the `beam_size` most probable hypotheses of each source.
 
-    A hypothesis that ends keeps its place in the beam, and the search goes on with the others; it
-    stops where none of them, whatever it became, could displace one of the `n_best`. Hypotheses are
-    ranked by `log-probability / length penalty + coverage penalty`. A beam of 1 is greedy search.
+    A finished hypothesis keeps its slot in the beam, and the search continues with the others; it
+    stops when none of them could still displace one of the `n_best`. Hypotheses are ranked by
+    `log-probability / length penalty + coverage penalty`. A beam of 1 is greedy search. Further
+    arguments: see `Strategy`; the beam is ranked with the repetition penalty, returned scores are
+    without it.
 
     Args:
         beam_size: Hypotheses kept for each source.
-        n_best: How many are answered, on an axis of their own; None for the best without that axis.
-        length_penalty: What log-probabilities are divided by; None for nothing.
-        coverage_penalty: What is added for attention that left source tokens out; None for nothing.
-        diversity_penalty: What parts the beam into groups that differ; None for one group.
-        maximum_length_ratio: Tokens allowed for each source token.
-        maximum_length_extra: Tokens allowed on top.
-        minimum_length_ratio: Tokens demanded for each source token.
-        minimum_length_extra: Tokens demanded on top.
-        repetition_penalty: Factor on the log-probability of tokens that a hypothesis has already; 1
-            for none. The beam ranks by what it gives; the returned scores are without it.
-        no_repeat_ngram_size: n-grams of this size may not come twice in a hypothesis; 0 for no such
-            rule.
+        n_best: Hypotheses returned, on an axis of their own; None for the best without that axis.
+        length_penalty: Divides log-probabilities; None for no penalty.
+        coverage_penalty: Penalty on source tokens that got little attention; None for none.
+        diversity_penalty: Splits the beam into diverse groups; None for one group.
 
     Raises:
-        ValueError: If an argument has an impossible value, or two of them do not fit.
+        ValueError: If an argument has an impossible value, or two of them contradict each other.
     """
 
-    spreads = True
+    beam_size: int = 5
+    n_best: int | None = None
+    length_penalty: LengthPenalty | None = None
+    coverage_penalty: CoveragePenalty | None = None
+    diversity_penalty: DiversityPenalty | None = None
 
-    def __init__(
-        self,
-        beam_size: int = 5,
-        n_best: int | None = None,
-        length_penalty: LengthPenalty | None = None,
-        coverage_penalty: CoveragePenalty | None = None,
-        diversity_penalty: DiversityPenalty | None = None,
-        maximum_length_ratio: float = 2.0,
-        maximum_length_extra: int = 10,
-        minimum_length_ratio: float = 0.0,
-        minimum_length_extra: int = 0,
-        repetition_penalty: float = 1.0,
-        no_repeat_ngram_size: int = 0,
-    ) -> None:
-        limits = LengthLimits(
-            maximum_length_ratio, maximum_length_extra, minimum_length_ratio, minimum_length_extra
-        )
-        super().__init__(limits, Rules(repetition_penalty, no_repeat_ngram_size))
-        if beam_size < 1:
-            raise ValueError(f"beam_size: must be at least 1, got {beam_size}")
-        if n_best is not None and not 1 <= n_best <= beam_size:
+    uses_banks = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beam_size < 1:
+            raise ValueError(f"beam_size: must be at least 1, got {self.beam_size}")
+        if self.n_best is not None and not 1 <= self.n_best <= self.beam_size:
             raise ValueError(
-                f"n_best and beam_size: a beam of {beam_size} gives 1 to {beam_size} hypotheses, "
-                f"not {n_best}"
+                f"n_best and beam_size: a beam of {self.beam_size} gives 1 to {self.beam_size} "
+                f"hypotheses, not {self.n_best}"
             )
-        self.groups = diversity_penalty.groups if diversity_penalty else 1
-        self.strength = diversity_penalty.strength if diversity_penalty else 0.0
-        if beam_size % self.groups:
+        diversity = self.diversity_penalty
+        self.groups = diversity.groups if diversity else 1
+        self.strength = diversity.strength if diversity else 0.0
+        if self.beam_size % self.groups:
             raise ValueError(
                 f"diversity_penalty.groups and beam_size: {self.groups} groups cannot share a beam "
-                f"of {beam_size} evenly"
+                f"of {self.beam_size} evenly"
             )
-        self.beam_size = beam_size
-        self.answers = 1 if n_best is None else n_best
-        self.several = n_best is not None
-        self.length_penalty = length_penalty or LengthPenalty(0.0)
-        self.coverage_penalty = coverage_penalty
-        self.needs_coverage = coverage_penalty is not None
+        self.result_count = self.n_best or 1
+        self.returns_multiple = self.n_best is not None
+        self.length_divisor = (self.length_penalty or LengthPenalty(0.0)).divisor
+        self.needs_coverage = self.coverage_penalty is not None
 
-    def choose(self, view: View) -> Choice:
-        """Chooses the best continuations of each source's hypotheses."""
-        candidates = self._ordered(view, *self._candidates(view))
-        places = give_places(candidates, self.beam_size, self.groups, self.strength)
+    def select(self, next_token: NextTokenLogits) -> Continuations:
+        """Selects the best continuations of each source's hypotheses."""
+        candidates = self._candidates(next_token)  # (batch, width, count)
+        selection = select_candidates(candidates, self.beam_size, self.groups, self.strength)
 
-        def pick(part: tf.Tensor) -> tf.Tensor:
-            every = tf.reshape(part, [tf.shape(part)[0], -1])
-            return tf.gather(every, places.indices, batch_dims=1)
+        def gather(field: tf.Tensor) -> tf.Tensor:
+            flat = tf.reshape(field, [tf.shape(field)[0], -1])  # (batch, width * count)
+            return tf.gather(flat, selection.indices, batch_dims=1)  # (batch, beam_size)
 
-        tokens, ranking = pick(candidates.tokens), pick(candidates.gains)
-        parents = places.indices // tf.shape(candidates.tokens)[2]
-        gains = ranking
-        if self.rules.change_probabilities:
-            gains = self._model_gains(view, parents, tokens)
-        return Choice(tokens, gains, ranking, parents, places.empty)
+        tokens, penalized = gather(candidates.tokens), gather(candidates.log_probabilities)
+        parents = selection.indices // tf.shape(candidates.tokens)[2]
+        log_probabilities = penalized
+        if self.processor.changes_probabilities:
+            indices = tf.stack([parents, tokens], axis=-1)
+            logits = tf.gather_nd(next_token.logits, indices, batch_dims=1)
+            log_probabilities = logits - tf.gather(next_token.normalizer, parents, batch_dims=1)
+        return Continuations(tokens, log_probabilities, penalized, parents, selection.empty)
 
-    def _ordered(self, view: View, tokens: tf.Tensor, gains: tf.Tensor) -> Candidates:
-        """Orders candidates by probability, after those that have ended."""
-        ahead, constraints, remaining = view.ahead, view.sources.constraints, None
-        if ahead is not None and isinstance(constraints, Constraints):
-            tokens, gains, remaining = with_missing_words(view, ahead, constraints, tokens, gains)
-        order = view.partial.rank[..., tf.newaxis] + gains
-        stays = tf.logical_and(view.partial.finished[..., tf.newaxis], order > NEVER)
-        return Candidates(tokens, gains, tf.where(stays, FIRST, order), remaining)
+    def _candidates(self, next_token: NextTokenLogits) -> Candidates:
+        """Returns the best tokens of each hypothesis, and those that constraints require."""
+        tokens, log_probabilities = self._best_tokens(next_token)
+        lookahead, remaining = next_token.lookahead, None
+        constraints = next_token.sources.constraints
+        if lookahead is not None and isinstance(constraints, Constraints):
+            tokens, log_probabilities, remaining = add_required_candidates(
+                next_token, lookahead, constraints, tokens, log_probabilities
+            )
+        beam = next_token.beam
+        priorities = beam.ranking_scores[..., tf.newaxis] + log_probabilities
+        stays = tf.logical_and(beam.finished[..., tf.newaxis], priorities > NEG_INF)
+        priorities = tf.where(stays, FINISHED_PRIORITY, priorities)
+        return Candidates(tokens, log_probabilities, priorities, remaining)
 
-    def _candidates(self, view: View) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the best tokens of each hypothesis and their gains, `(batch, width, count)`.
+    def _best_tokens(self, next_token: NextTokenLogits) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the best tokens and their log-probabilities, `(batch, width, count)`.
 
-        A hypothesis with a forced token has that as its first candidate, and no other; one that has
-        ended is its own continuation, at no cost.
+        A hypothesis with a forced token has that as its only candidate; a finished one has the end
+        token, with log-probability 0.
         """
-        count = min(self.beam_size, view.values.shape[-1])
-        values, tokens = top_k(view.values, count, view.peaks)
-        gains = values - view.normalizer[..., tf.newaxis]
-        forced_gains = tf.where(
-            view.partial.finished,
+        count = min(self.beam_size, next_token.processed.shape[-1])
+        logits, tokens = top_k(next_token.processed, count, next_token.peaks)
+        log_probabilities = logits - next_token.normalizer[..., tf.newaxis]
+        forced_log_probabilities = tf.where(
+            next_token.beam.finished,
             0.0,
-            view.log_probabilities(tf.maximum(view.forced, 0)),
+            next_token.log_probabilities(tf.maximum(next_token.forced, 0)),
         )
-        free = (view.forced < 0)[..., tf.newaxis]
+        free = (next_token.forced < 0)[..., tf.newaxis]  # (batch, width, 1)
         first = tf.equal(tf.range(tokens.shape[-1]), 0)
-        only = tf.where(first, forced_gains[..., tf.newaxis], NEVER)
-        tokens = tf.where(free, tokens, view.forced[..., tf.newaxis])
-        return tokens, tf.where(free, gains, only)
+        forced = tf.where(first, forced_log_probabilities[..., tf.newaxis], NEG_INF)
+        tokens = tf.where(free, tokens, next_token.forced[..., tf.newaxis])
+        return tokens, tf.where(free, log_probabilities, forced)
 
-    def _model_gains(self, view: View, parents: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-        """Returns the model's own log-probabilities of chosen tokens."""
-        places = tf.stack([parents, tokens], axis=-1)
-        logits = tf.gather_nd(view.logits, places, batch_dims=1)
-        return logits - tf.gather(view.normalizer, parents, batch_dims=1)
+    def prune(self, beam: BeamState, sources: Sources) -> BeamState:
+        """Drops the live hypotheses of sources whose results none of them could displace.
 
-    def settle(self, partial: Partial, sources: Sources) -> Partial:
-        """Drops the hypotheses of sources whose answers none of them could displace.
-
-        Log-probabilities only fall, and no length penalty divides by more than at the limit. Groups
-        go on to their end: what one does changes what the next prefers.
+        Log-probabilities only fall, and no length penalty divides by more than at the maximum
+        length. Diverse groups run to their end: what one selects changes what the next selects.
         """
         if self.groups > 1:
-            return partial
-        objectives = self._objectives(partial, sources)
-        worst_answer = tf.math.top_k(objectives, self.answers).values[:, -1]
-        most_hopeful = tf.reduce_max(tf.where(partial.finished, NEVER, partial.rank), axis=1)
-        bound = most_hopeful / self.length_penalty.divisor(sources.longest + 1)
-        decided = tf.logical_and(worst_answer >= bound, worst_answer > NEVER)[:, tf.newaxis]
-        dropped = tf.logical_and(decided, tf.logical_not(partial.finished))
-        ranking = partial.ranking
-        if not isinstance(ranking, tuple):
-            ranking = tf.where(dropped, NEVER, ranking)
-        return partial._replace(
-            finished=tf.logical_or(partial.finished, dropped),
-            scores=tf.where(dropped, NEVER, partial.scores),
-            ranking=ranking,
+            return beam
+        objectives = self._objectives(beam, sources)  # (batch, width)
+        worst_result = tf.math.top_k(objectives, self.result_count).values[:, -1]  # (batch,)
+        best_live = tf.reduce_max(tf.where(beam.finished, NEG_INF, beam.ranking_scores), axis=1)
+        bound = best_live / self.length_divisor(sources.max_lengths + 1)
+        decided = tf.logical_and(worst_result >= bound, worst_result > NEG_INF)[:, tf.newaxis]
+        dropped = tf.logical_and(decided, tf.logical_not(beam.finished))
+        penalized_scores = beam.penalized_scores
+        if not isinstance(penalized_scores, tuple):
+            penalized_scores = tf.where(dropped, NEG_INF, penalized_scores)
+        return beam._replace(
+            finished=tf.logical_or(beam.finished, dropped),
+            scores=tf.where(dropped, NEG_INF, beam.scores),
+            penalized_scores=penalized_scores,
         )
 
-    def _objectives(self, partial: Partial, sources: Sources) -> tf.Tensor:
-        """Returns what each hypothesis is ranked by, `(batch, width)`; -inf if it has not ended."""
-        objectives = partial.rank / self.length_penalty.divisor(partial.lengths + 1)
+    def _objectives(self, beam: BeamState, sources: Sources) -> tf.Tensor:
+        """Returns the scores with all penalties, `(batch, width)`; -inf for live hypotheses."""
+        objectives = beam.ranking_scores / self.length_divisor(beam.lengths + 1)
         if self.coverage_penalty is not None:
-            objectives += self.coverage_penalty(partial.coverage, sources.lengths)
-        return tf.where(partial.finished, objectives, NEVER)
+            objectives += self.coverage_penalty(beam.coverage, sources.lengths)
+        return tf.where(beam.finished, objectives, NEG_INF)
 
-    def ranked(self, partial: Partial, sources: Sources) -> tuple[Partial, tf.Tensor]:
-        """Returns the `n_best` hypotheses, best first; none twice, whatever groups found."""
-        objectives = self._objectives(partial, sources)
+    def rank(self, beam: BeamState, sources: Sources) -> tuple[BeamState, tf.Tensor]:
+        """Returns the `n_best` hypotheses, best first, without duplicates from diverse groups."""
+        objectives = self._objectives(beam, sources)
         if self.groups > 1:
-            objectives, places = tf.math.top_k(objectives, self.beam_size)
-            partial = follow(partial, places)
-            objectives = tf.where(_seen_before(partial.tokens), NEVER, objectives)
-        objectives, places = tf.math.top_k(objectives, self.answers)
-        partial, found = follow(partial, places), objectives > NEVER
-        return partial._replace(scores=tf.where(found, partial.scores, NEVER)), objectives
+            objectives, slots = tf.math.top_k(objectives, self.beam_size)
+            beam = gather_beams(beam, slots)
+            objectives = tf.where(_is_duplicate(beam.tokens), NEG_INF, objectives)
+        objectives, slots = tf.math.top_k(objectives, self.result_count)
+        beam, exists = gather_beams(beam, slots), objectives > NEG_INF
+        return beam._replace(scores=tf.where(exists, beam.scores, NEG_INF)), objectives
 
 
-def _seen_before(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns which hypotheses `(batch, width, time)` equal one that stands before them."""
+def _is_duplicate(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns which hypotheses `(batch, width, time)` equal an earlier one, `(batch, width)`."""
     same = tf.reduce_all(tf.equal(tokens[:, :, tf.newaxis], tokens[:, tf.newaxis]), axis=3)
-    places = tf.range(tf.shape(tokens)[1])
-    return tf.reduce_any(tf.logical_and(same, places < places[:, tf.newaxis]), axis=2)
+    slots = tf.range(tf.shape(tokens)[1])
+    return tf.reduce_any(tf.logical_and(same, slots < slots[:, tf.newaxis]), axis=2)

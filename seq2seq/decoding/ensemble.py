@@ -1,4 +1,4 @@
-"""Several models that speak as one."""
+"""Ensembles: several models decoded together."""
 
 import math
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ from seq2seq.decoding.hypotheses import Step, StepOutput
 
 
 class Ensemble:
-    """Averages what several models with one vocabulary predict; itself a step.
+    """A step that averages the predictions of several models with one vocabulary.
 
     Its state is the tuple of their states, its memory the tuple of their memories, with `()` for a
     model that has none.
 
     Args:
         steps: The models' steps.
-        average: `probabilities` (what any model finds likely stays likely) or `log_probabilities`
-            (a token must be likely to all).
+        average: `probabilities` (a token that any model finds likely stays likely) or
+            `log_probabilities` (a token must be likely to all).
 
     Raises:
         ValueError: If there is no step, or the average is unknown.
 
     Example:
         >>> step = Ensemble([first, second])
-        >>> found = search(step, (state_1, state_2), lengths, 1, 2, memory=(memory_1, memory_2))
+        >>> search(step, (state_1, state_2), lengths, 1, 2, memory=(memory_1, memory_2))
     """
 
     def __init__(
@@ -44,12 +44,7 @@ class Ensemble:
     def __call__(
         self, tokens: tf.Tensor, states: tuple[Any, ...], memories: tuple[Any, ...] | None = None
     ) -> StepOutput:
-        """Takes every model one token on.
-
-        Args:
-            tokens: int32 `(rows,)`.
-            states: One state for each model.
-            memories: One memory for each model.
+        """Runs one step of every model on tokens `(rows,)`.
 
         Returns:
             Logits of the averaged distribution, all states, and the mean attention of the models
@@ -59,33 +54,32 @@ class Ensemble:
             ValueError: If states or memories are not as many as the models, or vocabularies differ.
         """
         memories = ((),) * len(self.steps) if memories is None else memories
-        for name, given in (("states", states), ("memories", memories)):
-            if len(given) != len(self.steps):
-                raise ValueError(f"{name}: {len(self.steps)} models need as many, got {len(given)}")
+        for name, values in (("states", states), ("memories", memories)):
+            if len(values) != len(self.steps):
+                raise ValueError(
+                    f"{name}: {len(self.steps)} models need as many, got {len(values)}"
+                )
         outputs = []
         for step, state, memory in zip(self.steps, states, memories, strict=True):
-            nothing = isinstance(memory, tuple) and not memory
-            arguments = (tokens, state) if nothing else (tokens, state, memory)
+            has_memory = not isinstance(memory, tuple) or memory
+            arguments = (tokens, state, memory) if has_memory else (tokens, state)
             outputs.append(StepOutput(*step(*arguments)))
         sizes = {output.logits.shape[-1] for output in outputs}
         if len(sizes) > 1:
             raise ValueError(f"steps: models need one vocabulary, got sizes {sorted(sizes)}")
         attentions = [output.attention for output in outputs if output.attention is not None]
         return StepOutput(
-            averaged([output.logits for output in outputs], self.average),
+            average_logits([output.logits for output in outputs], self.average),
             tuple(output.state for output in outputs),
             tf.add_n(attentions) / len(attentions) if attentions else None,
         )
 
 
-def averaged(logits: Sequence[tf.Tensor], average: str = "probabilities") -> tf.Tensor:
-    """Returns logits of the mean of several distributions, float32.
-
-    Args:
-        logits: One tensor `(..., vocabulary_size)` for each model, any float dtype.
-        average: As in `Ensemble`.
-    """
-    each = tf.stack([tf.nn.log_softmax(tf.cast(part, tf.float32)) for part in logits])
+def average_logits(logits: Sequence[tf.Tensor], average: str = "probabilities") -> tf.Tensor:
+    """Returns logits of the mean of several distributions, each `(..., vocabulary_size)`."""
+    log_probabilities = tf.stack(  # (models, ..., vocabulary_size)
+        [tf.nn.log_softmax(tf.cast(tensor, tf.float32)) for tensor in logits]
+    )
     if average == "log_probabilities":
-        return tf.reduce_mean(each, axis=0)
-    return tf.reduce_logsumexp(each, axis=0) - math.log(len(logits))
+        return tf.reduce_mean(log_probabilities, axis=0)
+    return tf.reduce_logsumexp(log_probabilities, axis=0) - math.log(len(logits))

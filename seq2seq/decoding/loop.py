@@ -1,114 +1,112 @@
-"""The compiled loop around a step, which sources leave as soon as they have ended."""
+"""The decoding loop, which drops sources from the batch as soon as they have finished."""
 
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from seq2seq.decoding.partial import TIMED, Partial
+from seq2seq.decoding.beam_state import TIME_FIELDS, BeamState
 
-LEAVING_SHARE = 0.25
-"""Share of the sources that must have ended before the others close up."""
+FINISHED_SHARE = 0.25
+"""Share of the sources that must have finished before they are dropped from the batch."""
 
-Advance = Callable[[tf.Tensor, Partial, Any, Any], tuple[Partial, Any]]
-"""`(time, partial, state, sources) -> (partial, state)`."""
+Advance = Callable[[tf.Tensor, BeamState, Any, Any], tuple[BeamState, Any]]
+"""`(time, beam, state, sources) -> (beam, state)`."""
 
 
-def until_finished(
+def decode_until_finished(
     advance: Advance,
     time: tf.Tensor,
-    partial: Partial,
+    beam: BeamState,
     state: Any,
     sources: Any,
-    steps: tf.Tensor,
+    max_steps: tf.Tensor,
     end: int,
-) -> Partial:
+) -> BeamState:
     """Advances until every hypothesis has ended.
 
-    An inner loop runs until a share of its sources has ended; an outer loop writes the results down
-    and gathers what is left. So the work shrinks while the graph stays the same.
+    The inner loop runs until a share of its sources has finished; the outer loop stores the results
+    and gathers the remaining sources. So the work shrinks while the graph stays the same.
 
     Args:
-        advance: Takes all hypotheses one token on.
-        time: int32 scalar, tokens written before.
-        partial: The hypotheses, `(batch, width, ...)`.
-        state: The state of each, a nest of `(batch, width, ...)`.
-        sources: What stays the same for a source, a nest of `(batch, ...)`.
-        steps: int32 scalar, the most tokens that any hypothesis will have, its end included.
+        advance: Extends all hypotheses by one token.
+        time: int32 scalar, tokens that the hypotheses have.
+        beam: The hypotheses, `(batch, width, ...)`.
+        state: The model's states, a nest of `(batch, width, ...)`.
+        sources: What is constant for each source, a nest of `(batch, ...)`.
+        max_steps: int32 scalar, to which the time axes of the result are padded.
         end: Id of the end token.
-
-    Returns:
-        All hypotheses, in the order of the sources; time axes reach to `steps`.
     """
-    batch = tf.shape(partial.finished)[0]
 
-    def crowded(time: tf.Tensor, partial: Partial, state: Any, sources: Any) -> tf.Tensor:
-        ended = tf.cast(tf.reduce_all(partial.finished, axis=1), tf.float32)
-        present = tf.cast(tf.shape(ended)[0], tf.float32)
-        return tf.reduce_sum(ended) < tf.maximum(LEAVING_SHARE * present, 1.0)
+    def one_step(time: tf.Tensor, beam: BeamState, state: Any, sources: Any) -> Any:
+        beam, state = advance(time, beam, state, sources)
+        return time + 1, beam, state, sources
 
-    def stride(time: tf.Tensor, partial: Partial, state: Any, sources: Any) -> Any:
-        partial, state = advance(time, partial, state, sources)
-        return time + 1, partial, state, sources
-
-    def occupied(numbers: tf.Tensor, *_: Any) -> tf.Tensor:
-        return tf.size(numbers) > 0
-
-    def round_of(
-        numbers: tf.Tensor, results: Partial, time: tf.Tensor, partial: Partial, *rest: Any
+    def until_dropped(
+        rows: tf.Tensor, results: BeamState, time: tf.Tensor, beam: BeamState, *rest: Any
     ) -> Any:
-        variables = (time, partial, *rest)
-        time, partial, *rest = tf.while_loop(crowded, stride, variables, _shapes(variables))
-        rows = numbers[:, tf.newaxis]
+        variables = (time, beam, *rest)
+        time, beam, *rest = tf.while_loop(_few_finished, one_step, variables, _shapes(variables))
         results = tf.nest.map_structure(
-            lambda all_, some: tf.tensor_scatter_nd_update(all_, rows, some),
+            lambda result, new: tf.tensor_scatter_nd_update(result, rows[:, tf.newaxis], new),
             results,
-            _padded(partial, steps, end),
+            _pad_time(beam, max_steps, end),
         )
-        going = tf.logical_not(tf.reduce_all(partial.finished, axis=1))
-        stay = tf.where(going)[:, 0]
-        numbers, partial, *rest = tf.nest.map_structure(
-            lambda tensor: tf.gather(tensor, stay), (numbers, partial, *rest)
+        live = tf.logical_not(tf.reduce_all(beam.finished, axis=1))  # (batch,)
+        remaining = tf.where(live)[:, 0]
+        rows, beam, *rest = tf.nest.map_structure(
+            lambda tensor: tf.gather(tensor, remaining), (rows, beam, *rest)
         )
-        return numbers, results, time, partial, *rest
+        return rows, results, time, beam, *rest
 
-    results = tf.nest.map_structure(tf.zeros_like, _padded(partial, steps, end))
-    variables = (tf.range(batch), results, time, partial, state, sources)
-    return tf.while_loop(occupied, round_of, variables, _shapes(variables))[1]
+    rows = tf.range(tf.shape(beam.finished)[0])
+    results = tf.nest.map_structure(tf.zeros_like, _pad_time(beam, max_steps, end))
+    variables = (rows, results, time, beam, state, sources)
+    return tf.while_loop(
+        lambda rows, *_: tf.size(rows) > 0, until_dropped, variables, _shapes(variables)
+    )[1]
 
 
-def _padded(partial: Partial, steps: tf.Tensor, end: int) -> Partial:
-    """Fills the time axes up to `steps`."""
+def _few_finished(time: tf.Tensor, beam: BeamState, state: Any, sources: Any) -> tf.Tensor:
+    finished = tf.cast(tf.reduce_all(beam.finished, axis=1), tf.float32)  # (batch,)
+    batch = tf.cast(tf.shape(finished)[0], tf.float32)
+    return tf.reduce_sum(finished) < tf.maximum(FINISHED_SHARE * batch, 1.0)
 
-    def fill(name: str, tensor: tf.Tensor) -> tf.Tensor:
-        if name not in TIMED or isinstance(tensor, tuple):
-            return tensor
-        length = steps + 1 if name == "tokens" else steps
+
+def _map_time_fields(beam: BeamState, function: Callable[[str, Any], Any]) -> BeamState:
+    fields = {name: getattr(beam, name) for name in TIME_FIELDS}
+    return beam._replace(
+        **{
+            name: function(name, value)
+            for name, value in fields.items()
+            if not isinstance(value, tuple)
+        }
+    )
+
+
+def _pad_time(beam: BeamState, steps: tf.Tensor, end: int) -> BeamState:
+    """Pads the time axes to `steps`."""
+
+    def pad(name: str, tensor: tf.Tensor) -> tf.Tensor:
+        length, value = (steps + 1, end) if name == "tokens" else (steps, 0)
         paddings = [[0, 0]] * len(tensor.shape)
         paddings[2] = [0, length - tf.shape(tensor)[2]]
-        value = end if name == "tokens" else 0
         return tf.pad(tensor, paddings, constant_values=tf.cast(value, tensor.dtype))
 
-    return Partial(**{name: fill(name, value) for name, value in partial._asdict().items()})
+    return _map_time_fields(beam, pad)
 
 
 def _shapes(variables: Any) -> Any:
-    """Returns shapes that leave open what changes: the number of sources, and the time."""
+    """Returns the shapes of loop variables, with batch and time axes of unknown size."""
 
-    def open_batch(tensor: tf.Tensor) -> tf.TensorShape:
-        return tf.TensorShape([None, *tensor.shape[1:]] if tensor.shape.rank else [])
+    def any_batch(tensor: tf.Tensor) -> tf.TensorShape:
+        shape = tf.convert_to_tensor(tensor).shape
+        return tf.TensorShape([None, *shape[1:]] if shape.rank else [])
 
-    def open_time(partial: Partial) -> Partial:
-        shapes = tf.nest.map_structure(open_batch, partial)._asdict()
-        for name in TIMED:
-            if not isinstance(shapes[name], tuple):
-                dimensions = shapes[name].as_list()
-                shapes[name] = tf.TensorShape([*dimensions[:2], None, *dimensions[3:]])
-        return Partial(**shapes)
+    def any_time(name: str, shape: tf.TensorShape) -> tf.TensorShape:
+        return tf.TensorShape([*shape[:2], None, *shape[3:]])
 
     return tuple(
-        open_time(part)
-        if isinstance(part, Partial)
-        else tf.nest.map_structure(open_batch, tf.nest.map_structure(tf.convert_to_tensor, part))
-        for part in variables
+        _map_time_fields(shape, any_time) if isinstance(shape, BeamState) else shape
+        for shape in tf.nest.map_structure(any_batch, variables)
     )

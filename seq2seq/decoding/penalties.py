@@ -1,4 +1,4 @@
-"""What a beam prefers beside probability: length, the whole source, difference."""
+"""Penalties of beam search: length, coverage and diversity."""
 
 import math
 
@@ -21,7 +21,7 @@ class LengthPenalty:
         self.alpha = alpha
 
     def divisor(self, lengths: tf.Tensor) -> tf.Tensor:
-        """Returns what scores of so many tokens are divided by; grows with the length."""
+        """Returns the divisor of scores of these lengths, float32; grows with the length."""
         return tf.cast(lengths, tf.float32) ** self.alpha
 
 
@@ -30,20 +30,17 @@ class GNMTLengthPenalty(LengthPenalty):
 
     Args:
         alpha: 0 for no penalty; the paper used 0.2 to 1.
-
-    Raises:
-        ValueError: If `alpha` is negative.
     """
 
     def divisor(self, lengths: tf.Tensor) -> tf.Tensor:
-        """Returns what scores of so many tokens are divided by; grows with the length."""
+        """Returns the divisor, see `LengthPenalty`."""
         return ((5.0 + tf.cast(lengths, tf.float32)) / 6.0) ** self.alpha
 
 
 class CoveragePenalty:
-    """Adds `beta * sum_i log(min(coverage_i, 1))` to the score of what has ended.
+    """Adds `beta * sum_i log(min(coverage_i, 1))` to the score of finished hypotheses.
 
-    `coverage_i` is the attention that source token i got over all steps, the end token's included
+    `coverage_i` is the attention to source token i summed over all steps, including the end token's
     (Wu et al., 2016, https://arxiv.org/abs/1609.08144). Needs a step that returns its attention.
 
     Args:
@@ -53,8 +50,8 @@ class CoveragePenalty:
         ValueError: If `beta` is not above 0.
     """
 
-    LEAST = 1e-6
-    """Coverage of a token that was never attended to, so that its logarithm is finite."""
+    MINIMUM = 1e-6
+    """Coverage of a token without any attention, so that its logarithm is finite."""
 
     def __init__(self, beta: float = 0.2) -> None:
         if not 0 < beta < math.inf:
@@ -62,27 +59,27 @@ class CoveragePenalty:
         self.beta = beta
 
     def __call__(self, coverage: tf.Tensor, source_lengths: tf.Tensor) -> tf.Tensor:
-        """Returns the penalty, never above 0.
+        """Returns the penalty `(batch, width)`, never above 0.
 
         Args:
             coverage: float32 `(batch, width, source_length)`.
             source_lengths: int32 `(batch,)`; padding does not count.
         """
-        parts = tf.math.log(tf.clip_by_value(coverage, self.LEAST, 1.0))
-        real = tf.sequence_mask(source_lengths, tf.shape(coverage)[2])
-        return self.beta * tf.reduce_sum(tf.where(real[:, tf.newaxis], parts, 0.0), axis=2)
+        logs = tf.math.log(tf.clip_by_value(coverage, self.MINIMUM, 1.0))
+        mask = tf.sequence_mask(source_lengths, tf.shape(coverage)[2])[:, tf.newaxis]
+        return self.beta * tf.reduce_sum(tf.where(mask, logs, 0.0), axis=2)
 
 
 class DiversityPenalty:
-    """Parts a beam into groups that avoid each other's tokens.
+    """Splits a beam into groups that avoid each other's tokens.
 
     At each step a group's candidates lose `strength` for each hypothesis of an earlier group that
-    has just chosen the same token; scores do not keep that loss (Vijayakumar et al., 2016,
+    has just selected the same token; scores are without it (Vijayakumar et al., 2016,
     https://arxiv.org/abs/1610.02424, with Hamming diversity).
 
     Args:
-        groups: Number of groups; must divide the beam's size.
-        strength: What the same token costs, in log-probability; the paper used 0.2 to 0.8.
+        groups: Number of groups; must divide the beam size.
+        strength: Penalty on a repeated token, in log-probability; the paper used 0.2 to 0.8.
 
     Raises:
         ValueError: If there are not two groups, or `strength` is not above 0.

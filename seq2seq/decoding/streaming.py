@@ -1,4 +1,4 @@
-"""A search that hands out each token as soon as it is chosen."""
+"""Token streaming: yields each token as soon as it is selected."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from seq2seq.decoding.beam_state import BeamState, merge_beams, split_beams
 from seq2seq.decoding.hypotheses import Step, StepOutput
-from seq2seq.decoding.partial import Partial, flat, grown, spread
+from seq2seq.decoding.next_token_logits import Sources
 from seq2seq.decoding.strategy import Strategy
-from seq2seq.decoding.view import Sources, view_of
 
 
 class Streaming:
-    """Greedy search or sampling, token by token; the tokens are those of the strategy itself.
+    """Greedy search or sampling, token by token, with the same results as the strategy itself.
 
     Args:
-        strategy: Keeps one hypothesis for each source.
+        strategy: A strategy with one hypothesis for each source.
         step: The model's step, without memory.
         end: Id of the end token.
 
@@ -29,59 +29,34 @@ class Streaming:
     """
 
     def __init__(self, strategy: Strategy, step: Step, end: int) -> None:
-        if strategy.first_width > 1 or strategy.several or strategy.spreads:
+        if strategy.initial_width > 1 or strategy.returns_multiple or strategy.uses_banks:
             raise ValueError(
-                f"decoding: {type(strategy).__name__} with several hypotheses cannot hand out "
-                "tokens as it goes; take Greedy, or Sampling with samples=null"
+                f"decoding: {type(strategy).__name__} with several hypotheses cannot stream "
+                "tokens; use Greedy, or Sampling with samples=null"
             )
         self.strategy, self.step, self.end = strategy, step, end
-        self._advance = tf.function(self._advanced, reduce_retracing=True, autograph=False)
+        self._extend = tf.function(self._next_token, reduce_retracing=True, autograph=False)
 
     def __call__(
         self, state: Any, start: tf.Tensor, source_lengths: tf.Tensor, keys: tf.Tensor
     ) -> Iterator[np.ndarray]:
-        """Searches for a whole batch.
-
-        Args:
-            state: The state before the first step, any nest of tensors with `batch` rows.
-            start: The tokens that the first step reads, int32 `(batch,)`.
-            source_lengths: int32 `(batch,)`, for the limits.
-            keys: int32 `(batch,)`, numbers that tell sources from one another.
+        """Searches for a whole batch; arguments as in `Strategy.__call__`.
 
         Yields:
-            The next token of each row, int32 `(batch,)`; the end token where a row has ended.
-            Nothing comes after all rows have ended or reached their limits.
+            The next token of each row, int32 `(batch,)`; the end token where a row has ended. Stops
+            when all rows have ended or reached their maximum length.
         """
-        strategy = self.strategy
-        longest = strategy.limits.longest(source_lengths)
-        steps = tf.reduce_max(longest)
-        sources = Sources(
-            source_lengths,
-            longest,
-            strategy.limits.shortest(source_lengths),
-            (),
-            strategy.noise(keys, steps + 1),
-        )
-        none = tf.zeros_like(source_lengths)[:, tf.newaxis]
-        partial = Partial(
-            tokens=tf.convert_to_tensor(start)[:, tf.newaxis, tf.newaxis],
-            lengths=none,
-            finished=tf.cast(none, tf.bool),
-            scores=tf.cast(none, tf.float32),
-            ranking=tf.cast(none, tf.float32) if strategy.rules.change_probabilities else (),
-        )
-        for time in tf.range(steps):
-            partial, state = self._advance(time, partial, state, sources)
-            yield partial.tokens[:, 0, -1].numpy()
-            if tf.reduce_all(partial.finished):
+        sources = self.strategy.sources(source_lengths, keys)
+        beam = self.strategy.initial_beam(source_lengths, tf.convert_to_tensor(start))
+        for time in tf.range(tf.reduce_max(sources.max_lengths)):
+            beam, state = self._extend(time, beam, state, sources)
+            yield beam.tokens[:, 0, -1].numpy()
+            if tf.reduce_all(beam.finished):
                 return
 
-    def _advanced(
-        self, time: tf.Tensor, partial: Partial, state: Any, sources: Sources
-    ) -> tuple[Partial, Any]:
-        output = StepOutput(*self.step(flat(partial.tokens[:, :, -1]), state))
-        logits = spread(output.logits, 1)
-        view = view_of(
-            logits, partial, sources, time, self.end, self.strategy.rules, raise_missing=False
-        )
-        return grown(partial, self.strategy.choose(view), None, self.end), output.state
+    def _next_token(
+        self, time: tf.Tensor, beam: BeamState, state: Any, sources: Sources
+    ) -> tuple[BeamState, Any]:
+        output = StepOutput(*self.step(merge_beams(beam.tokens[:, :, -1]), state))
+        output = output._replace(logits=split_beams(output.logits, 1))
+        return self.strategy.extend(time, beam, output, sources, self.end)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from seq2seq.errors import UserError
 from seq2seq.files import whole_folder, write_checksums
 from seq2seq.tasks.model_folder import WEIGHTS, model_folder, set_precision
-from seq2seq.training.weights_file import WeightsInMemory, check_weights
+from seq2seq.training.weights_file import WeightsBuffer, check_weights
 from seq2seq.trust import Trust
 
 MODEL, CONFIG = "model", ".hydra"
@@ -77,7 +77,7 @@ def _compress_weights(source: h5py.File, target: Path) -> None:
             copied = to.create_dataset(name, data=rounded(item[()]), **options)
         copied.attrs.update(item.attrs)
 
-    memory = WeightsInMemory()
+    memory = WeightsBuffer()
     with h5py.File(memory, "w") as to:
         to.attrs.update(source.attrs)
         source.visititems(copy)

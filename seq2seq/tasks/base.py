@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.records import Record
 from seq2seq.errors import UserError
-from seq2seq.training.feed import EpochFeed
-from seq2seq.training.weighted_model import Loss
+from seq2seq.training.batch_order import BatchOrder
+from seq2seq.training.masked_loss_model import Loss
 
 Row = dict[str, Any]
 """One prediction as plain values: what `predictions/<split>.jsonl` holds, line by line."""
@@ -45,13 +45,13 @@ class Task(ABC):
 
     Attributes:
         loss: The loss of each element.
-        feed: The order of the training batches, once prepared.
+        batch_order: The order of the training batches, once prepared.
         identity: A hash of all that the order depends on, once prepared.
         example_arguments: Some `model_arguments`, to try a model's config before the data are read.
     """
 
     loss: Loss
-    feed: EpochFeed
+    batch_order: BatchOrder
     identity: str
     example_arguments: ClassVar[dict[str, Any]]
 
@@ -69,7 +69,7 @@ class Task(ABC):
 
     @abstractmethod
     def training_data(self) -> tf.data.Dataset:
-        """Returns the training batches in the order of `feed`."""
+        """Returns the training batches in the order of `batch_order`."""
 
     @abstractmethod
     def batches(self, split: str) -> tf.data.Dataset:

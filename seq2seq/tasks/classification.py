@@ -39,7 +39,7 @@ from seq2seq.tasks.features import collected_features, text_batches
 from seq2seq.tasks.graphs import prediction_graph
 from seq2seq.tasks.inputs import checked_text, has_blank, record_of
 from seq2seq.tasks.stored import StoredTask
-from seq2seq.training.classification_losses import (
+from seq2seq.training.losses import (
     ClassCrossEntropy,
     MultiLabelCrossEntropy,
     weights_by_class,

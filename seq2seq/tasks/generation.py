@@ -23,10 +23,10 @@ from seq2seq.models.language_model import LanguageModel
 from seq2seq.tasks.base import Evaluation, Row, Task
 from seq2seq.tasks.inputs import record_of
 from seq2seq.tasks.padding import by_length, padded
+from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.dynamic_evaluation import dynamic_loss
-from seq2seq.training.feed import EpochFeed
 from seq2seq.training.losses import TokenCrossEntropy
-from seq2seq.training.weighted_model import WeightedModel
+from seq2seq.training.masked_loss_model import MaskedLossModel
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +95,9 @@ class Generation(Task):
         def plan(epoch: int) -> list[np.ndarray]:
             return self.batching.training_batches(lengths, train.hashes, seed, epoch)
 
-        self.feed = EpochFeed(plan, lambda batch: self.batching.count(lengths, batch))
-        self.feed.begin(epoch=0, first_step=0)
-        log.info("%d batches an epoch", len(self.feed))
+        self.batch_order = BatchOrder(plan, lambda batch: self.batching.count(lengths, batch))
+        self.batch_order.begin(epoch=0, first_step=0)
+        log.info("%d batches an epoch", len(self.batch_order))
 
     def _stored(self, data: Dataset, split: str) -> TokenStore:
         columns = {"text": ColumnSpec("text", self.tokenizer)}
@@ -130,8 +130,8 @@ class Generation(Task):
         model.output_layer.bias.assign(np.log(counts / counts.sum()))
 
     def training_data(self) -> tf.data.Dataset:
-        """Returns the rest of the feed's epoch."""
-        return self._dataset(self.stores["train"].columns["text"], list(self.feed))
+        """Returns the rest of the epoch's batches."""
+        return self._dataset(self.stores["train"].columns["text"], list(self.batch_order))
 
     def batches(self, split: str) -> tf.data.Dataset:
         """Returns each document of a split once, the state carried from its start to its end."""
@@ -268,7 +268,7 @@ class Generation(Task):
         return Evaluation(self._continued(model, column), scores)
 
     def _mean_loss(self, model: LanguageModel, data: tf.data.Dataset) -> float:
-        measured = WeightedModel(model.loss_model.input, model.loss_model.output, self.loss)
+        measured = MaskedLossModel(model.loss_model.input, model.loss_model.output, self.loss)
         measured.compile(jit_compile=False)
         return float(measured.evaluate(data, return_dict=True, verbose=0)["loss"])
 

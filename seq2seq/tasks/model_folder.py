@@ -15,7 +15,7 @@ from seq2seq.config import build, check_nodes, locate
 from seq2seq.errors import UserError
 from seq2seq.files import CHECKSUMS, damaged_files, whole_folder, write_text
 from seq2seq.tasks.base import Task
-from seq2seq.training.weights_file import check_weights, weights_of
+from seq2seq.training.weights_file import check_weights, save_to_memory
 from seq2seq.trust import Trust, load_saved
 
 FORMAT = 1
@@ -73,7 +73,7 @@ def save_model_folder(folder: Path, task: Task, model: Any, config: Mapping[str,
             write_text(aside / "format.json", json.dumps(about))
             write_text(aside / ARGUMENTS, json.dumps(task.model_arguments()))
             task.save(aside)
-            memory = weights_of(model.training_model)
+            memory = save_to_memory(model.training_model)
             (aside / WEIGHTS).write_bytes(memory.getbuffer())
     except OSError as error:
         raise UserError(

@@ -6,10 +6,10 @@ from typing import Any
 from seq2seq.data.formats.json_lines import check_characters
 from seq2seq.data.tokenizers.tokenizer import END, UNKNOWN, Tokenizer
 from seq2seq.decoding.constraints import (
-    MOST_REQUIRED,
-    MOST_TOKENS,
+    MAX_PHRASE_TOKENS,
+    MAX_REQUIRED,
     Constraints,
-    constrain,
+    compile_constraints,
     phrase_tokens,
 )
 from seq2seq.errors import UserError
@@ -39,7 +39,7 @@ def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -
     rows = [_encoded(record, encode) for record in records]
 
     def compiled(rows: Sequence[Mapping[str, Any]]) -> Constraints:
-        return constrain(
+        return compile_constraints(
             len(rows),
             tokenizer.size,
             END,
@@ -78,9 +78,9 @@ class _Encoded(dict[tuple[str, ...], list[list[int]]]):
 def _encoded(record: Mapping[str, Any], encode: _Encoded) -> dict[str, Any]:
     """Returns the token ids of each field."""
     texts = {field: _texts(record, field) for field in FIELDS}
-    if len(texts["required"]) > MOST_REQUIRED:
+    if len(texts["required"]) > MAX_REQUIRED:
         raise UserError(
-            f"{_place(record)}: required: at most {MOST_REQUIRED} phrases can be asked for, there "
+            f"{_place(record)}: required: at most {MAX_REQUIRED} phrases can be asked for, there "
             f"are {len(texts['required'])}."
         )
     ids = {field: encode[tuple(texts[field])] for field in FIELDS}
@@ -91,10 +91,10 @@ def _encoded(record: Mapping[str, Any], encode: _Encoded) -> dict[str, Any]:
                     f"{_place(record)}: {field}: {text!r} cannot be written with the run's target "
                     "vocabulary."
                 )
-    if (size := phrase_tokens(ids["required"], ids["forbidden"])) > MOST_TOKENS:
+    if (size := phrase_tokens(ids["required"], ids["forbidden"])) > MAX_PHRASE_TOKENS:
         raise UserError(
             f"{_place(record)}: required and forbidden: the phrases have {size:,} tokens; at most "
-            f"{MOST_TOKENS:,} are possible."
+            f"{MAX_PHRASE_TOKENS:,} are possible."
         )
     # What the model cannot write need not be forbidden, and cannot be allowed.
     known = [token for tokens in ids["allowed"] for token in tokens if token != UNKNOWN]

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from seq2seq.data.tokenizers.tokenizer import END, START
 from seq2seq.decoding.constraints import Constraints
-from seq2seq.decoding.ensemble import Ensemble, averaged
+from seq2seq.decoding.ensemble import Ensemble, average_logits
 from seq2seq.decoding.hypotheses import Hypotheses
-from seq2seq.decoding.scores import token_log_probabilities
+from seq2seq.decoding.log_probabilities import token_log_probabilities
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.kernels.library import graphs_stay_here, one_operation_at_a_time
 from seq2seq.kernels.steps import PackedWeights
@@ -186,6 +186,8 @@ class Scorer:
         logits = [output["logits"] for output in outputs]
         attention = [output["alignments"] for output in outputs if "alignments" in output]
         return Scored(
-            token_log_probabilities(logits[0] if len(logits) == 1 else averaged(logits), labels),
+            token_log_probabilities(
+                logits[0] if len(logits) == 1 else average_logits(logits), labels
+            ),
             tf.add_n(attention) / len(attention) if self.alignments else None,
         )

@@ -15,7 +15,7 @@ from seq2seq.data.batching import Batching, batch_dataset, padding_share
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.token_store import ColumnSpec, TokenStore, build, report_shared_inputs
 from seq2seq.tasks.base import Task
-from seq2seq.training.feed import EpochFeed
+from seq2seq.training.batch_order import BatchOrder
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +76,12 @@ class StoredTask(Task):
             train = self.stores["train"]
             return self.batching.training_batches(self._lengths(train), train.hashes, seed, epoch)
 
-        self.feed = EpochFeed(plan, lambda rows: self.count_targets(self.stores["train"], rows))
-        self.feed.begin(epoch=0, first_step=0)
-        padding = 100 * padding_share(self._lengths(self.stores["train"]), self.feed)
-        log.info("%d batches an epoch, %.1f %% padding", len(self.feed), padding)
+        self.batch_order = BatchOrder(
+            plan, lambda rows: self.count_targets(self.stores["train"], rows)
+        )
+        self.batch_order.begin(epoch=0, first_step=0)
+        padding = 100 * padding_share(self._lengths(self.stores["train"]), self.batch_order)
+        log.info("%d batches an epoch, %.1f %% padding", len(self.batch_order), padding)
 
     def _begin_epoch(self, data: Dataset, seed: int, epoch: int) -> None:
         """Encodes the training split anew where each epoch sees it otherwise."""
@@ -106,8 +108,8 @@ class StoredTask(Task):
         return store.lengths[:, [names.index(column) for column in self.sorted_by]]
 
     def training_data(self) -> tf.data.Dataset:
-        """Returns the rest of the feed's epoch."""
-        return self._dataset("train", list(self.feed))
+        """Returns the rest of the epoch's batches."""
+        return self._dataset("train", list(self.batch_order))
 
     def batches(self, split: str) -> tf.data.Dataset:
         """Returns each record of a split once, sorted by length."""

@@ -207,7 +207,7 @@ class Translation(StoredTask):
                 found[i] = rows
         return [
             {"source": record["source"], **rows[0]}
-            | ({"hypotheses": rows} if decoding.several else {})
+            | ({"hypotheses": rows} if decoding.returns_multiple else {})
             for record, rows in zip(records, found, strict=True)
         ]
 

@@ -1,4 +1,4 @@
-"""A moving average of the weights: steadier than the last step's, and better in the end."""
+"""Moving average of the weights."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,19 +6,19 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
-EVERY = 10
-"""Steps between two updates: the average is as good, and costs a tenth."""
+UPDATE_STEPS = 10
+"""Steps between two updates: the average is as good, at a tenth of the cost."""
 
 
 class WeightAverage(keras.callbacks.Callback):
-    """Averages weights over the last steps (Polyak & Juditsky, 1992), and is validated with.
+    """Averages the weights of the last steps (Polyak & Juditsky, 1992), and validates with it.
 
-    The decay grows with the steps, so that the first weights, which are random, are soon forgotten.
+    The decay grows with the steps, so that the random initial weights are soon forgotten.
 
     Args:
         variables: The weights.
-        decay: The share of the average that is kept at each step, in [0, 1); such as 0.999 for
-            about the last 1,000 steps. 0 keeps the last step's weights.
+        decay: Share of the average that is kept at each step, in [0, 1); such as 0.999 for
+            about the last 1,000 steps. 0 turns averaging off.
 
     Attributes:
         averages: One variable a weight; none if `decay` is 0.
@@ -31,10 +31,10 @@ class WeightAverage(keras.callbacks.Callback):
         self.decay = decay
 
     def after_step(self, total_steps: int) -> None:
-        """Updates the average, once in `EVERY` steps."""
-        if self.averages and total_steps % EVERY == 0:
-            decay = min(self.decay**EVERY, total_steps / (total_steps + 10 * EVERY))
-            self._update(tf.constant(decay, tf.float32))
+        """Updates the average, once in `UPDATE_STEPS` steps."""
+        if self.averages and total_steps % UPDATE_STEPS == 0:
+            warm_up = total_steps / (total_steps + 10 * UPDATE_STEPS)
+            self._update(tf.constant(min(self.decay**UPDATE_STEPS, warm_up), tf.float32))
 
     @tf.function(autograph=False)
     def _update(self, decay: tf.Tensor) -> None:
@@ -42,8 +42,8 @@ class WeightAverage(keras.callbacks.Callback):
             average.assign_sub((1 - tf.cast(decay, average.dtype)) * (average - variable))
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Puts the averages in the place of the weights for a while."""
+    def applied(self) -> Iterator[None]:
+        """Swaps the averages and the weights inside the block."""
         self._swap()
         try:
             yield
@@ -51,20 +51,20 @@ class WeightAverage(keras.callbacks.Callback):
             self._swap()
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Lets the validation within `fit` measure the average."""
+        """Swaps the averages in for the validation within `fit`."""
         self._swap()
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
-        """Lets training go on."""
+        """Swaps the weights back."""
         self._swap()
 
-    def take_over(self) -> None:
-        """Makes the averages the weights."""
+    def assign_to_weights(self) -> None:
+        """Replaces the weights by their averages."""
         for average, variable in zip(self.averages, self.variables, strict=True):
             variable.assign(average)
 
     def _swap(self) -> None:
         for average, variable in zip(self.averages, self.variables, strict=True):
-            kept = tf.identity(variable)
+            weights = tf.identity(variable)
             variable.assign(average)
-            average.assign(kept)
+            average.assign(weights)

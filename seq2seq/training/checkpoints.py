@@ -1,4 +1,4 @@
-"""Complete checkpoints: weights, optimizer, random states and progress in one file."""
+"""Checkpoint files: weights, optimizer, random states and progress."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -14,89 +14,71 @@ import tensorflow as tf
 
 from seq2seq.errors import UserError
 from seq2seq.training.weights_file import (
-    WeightsInMemory,
+    WeightsBuffer,
     check_weights,
     read_weights,
-    weights_of,
+    save_to_memory,
     write_weights,
 )
 
 FORMAT = 3
-SEALED_SINCE = 3
+CHECKSUM_SINCE = 3
 """The first format whose files end with a checksum."""
 
 
 @dataclass
 class Progress:
-    """Where a training stands.
+    """Progress of a training since its start, also before it was resumed.
 
-    Attributes:
-        epoch: Epochs completed.
-        step: Steps done of the epoch that comes next.
-        total_steps: Optimizer steps since the start.
-        target_tokens: Real target tokens trained on since the start.
-        seconds: Time spent in training and validation since the start.
-        training_seconds: Time spent in training steps alone.
-        waiting_seconds: The part of it in which steps waited for their batches.
-        best: Best value of the monitored metric so far.
-        best_epoch: The epoch (counted from 1) that reached it.
-        metrics: The metrics of the epoch that comes next, after its first steps.
-        logged: The sum of the epoch's losses, and the number of elements, up to the last training
-            loss that was logged.
-        callbacks: Counters of the other callbacks, so that patience goes on counting.
-        learning_rate: The optimizer's learning rate as it was configured.
-        identity: What the order of the batches depends on.
-        history: Metrics by epoch.
-        costs: What had been spent at the end of each epoch: `seconds`, the part of them that is
-            `training_seconds`, and `target_tokens`.
+    Its fields are those of the checkpoint file.
     """
 
-    epoch: int = 0
-    step: int = 0
+    epoch: int = 0  # completed epochs
+    step: int = 0  # completed steps of the current epoch
     total_steps: int = 0
-    target_tokens: int = 0
-    seconds: float = 0.0
-    training_seconds: float = 0.0
-    waiting_seconds: float = 0.0
-    best: float | None = None
-    best_epoch: int = 0
-    metrics: list[float] = field(default_factory=list)
-    logged: tuple[float, float] = (0.0, 0.0)
-    callbacks: dict[str, dict[str, int | float]] = field(default_factory=dict)
-    learning_rate: float | None = None
-    identity: str = ""
-    history: list[dict[str, float]] = field(default_factory=list)
-    costs: list[dict[str, float]] = field(default_factory=list)
+    target_tokens: int = 0  # without padding
+    seconds: float = 0.0  # of training and validation
+    training_seconds: float = 0.0  # of training steps alone
+    waiting_seconds: float = 0.0  # of training steps that waited for their batches
+    best: float | None = None  # value of the monitored metric
+    best_epoch: int = 0  # counted from 1; 0 for none
+    metrics: list[float] = field(default_factory=list)  # metric variables of the current epoch
+    logged: tuple[float, float] = (0.0, 0.0)  # sum and number of the epoch's losses at the last log
+    callbacks: dict[str, dict[str, int | float]] = field(default_factory=dict)  # their counters
+    learning_rate: float | None = None  # as configured
+    identity: str = ""  # identifies the order of the batches
+    history: list[dict[str, float]] = field(default_factory=list)  # metrics by epoch
+    costs: list[dict[str, float]] = field(default_factory=list)  # seconds and tokens by epoch
 
     @property
     def waiting_share(self) -> float:
-        """The share of the time in training steps in which they waited for batches, 0 to 1."""
+        """The share of the training time in which steps waited for their batches, 0 to 1."""
         return self.waiting_seconds / self.training_seconds if self.training_seconds else 0.0
 
 
 def random_states(model: keras.Model) -> list[keras.Variable]:
-    """Returns the states of the model's dropout layers, which Keras leaves out of weights files."""
+    """Returns the random states of dropout layers, which Keras does not save."""
     return [v for v in model.variables if v.path.endswith("seed_generator_state")]
 
 
 def save_checkpoint(
     path: Path, model: keras.Model, averages: Sequence[tf.Variable], progress: Progress
 ) -> None:
-    """Writes a checkpoint whole: a crash or a full disk leaves the one before it as it was.
+    """Saves a checkpoint atomically: a crash or a full disk leaves the previous one intact.
 
     Args:
         path: A file ending in `.weights.h5`.
         model: A compiled model; its optimizer and dropout states are saved too.
-        averages: The moving averages of its weights, if there are any.
-        progress: Where the training stands.
+        averages: The moving averages of its weights, if any.
+        progress: The progress of the training.
 
     Raises:
         UserError: If the file cannot be written.
     """
     try:
-        memory = weights_of(model)
+        memory = save_to_memory(model)
         with h5py.File(memory, "a") as file:
-            for name, states in _beside(model, averages).items():
+            for name, states in _extra_variables(model, averages).items():
                 group = file.create_group(name)
                 for number, state in enumerate(states):
                     group[str(number)] = state.numpy()
@@ -109,76 +91,66 @@ def save_checkpoint(
         ) from error
 
 
-def _beside(model: keras.Model, averages: Sequence[tf.Variable]) -> dict[str, Sequence[Any]]:
-    """Returns the variables that Keras leaves out of its weights files, by group."""
+def _extra_variables(
+    model: keras.Model, averages: Sequence[tf.Variable]
+) -> dict[str, Sequence[Any]]:
+    """Returns the variables that Keras does not save, by their group in the file."""
     return {"random_states": random_states(model), "averages": averages}
 
 
 def load_checkpoint(path: Path, model: keras.Model, averages: Sequence[tf.Variable]) -> Progress:
-    """Restores what `save_checkpoint` has saved, into the same places.
+    """Restores model, optimizer, averages and progress.
 
     Raises:
         UserError: If the file is damaged, from a newer version, or of another model.
     """
-    with _damage_named(path):
-        memory = _checked(path, model)
+    with _describe_damage(path):
+        memory = _read(path, model)
         with h5py.File(memory, "r") as file:
             state = json.loads(file.attrs["seq2seq"])
             saved = {
                 name: [file[f"{name}/{number}"][()] for number in range(len(file[name]))]
-                for name in _beside(model, averages)
+                for name in _extra_variables(model, averages)
             }
         del state["format"]
         progress = Progress(**state)
         model.load_weights(memory)
-        for name, variables in _beside(model, averages).items():
+        for name, variables in _extra_variables(model, averages).items():
             for variable, value in zip(variables, saved[name], strict=True):
                 variable.assign(value)
         return progress
 
 
 def load_best(path: Path, model: keras.Model) -> None:
-    """Restores the weights of the best epoch.
-
-    Raises:
-        UserError: If the file is missing, damaged, or of another model.
-    """
-    with _damage_named(path):
-        model.load_weights(_checked(path, model))
+    """Restores the weights and optimizer of a checkpoint alone; raises a `UserError` on damage."""
+    with _describe_damage(path):
+        model.load_weights(_read(path, model))
 
 
 def check_checkpoint(path: Path, model: keras.Model) -> None:
-    """Looks whether a checkpoint is as it was written, without loading it.
-
-    Raises:
-        UserError: If it is not.
-    """
-    with _damage_named(path):
-        _checked(path, model)
+    """Checks a checkpoint without loading it; raises a `UserError` on damage."""
+    with _describe_damage(path):
+        _read(path, model)
 
 
-def _checked(path: Path, model: keras.Model) -> WeightsInMemory:
-    """Reads a checkpoint that can be loaded."""
-    memory, sealed = read_weights(path)
+def _read(path: Path, model: keras.Model) -> WeightsBuffer:
+    """Reads and checks a checkpoint."""
+    memory, has_checksum = read_weights(path)
     values = sum(int(np.prod(variable.shape)) for variable in model.variables)
-    # Beside the model's variables there are the optimizer's, two for each, and the averages.
-    check_weights(memory, most_values=4 * values)
+    # The model's variables, the optimizer's two for each, and the averages.
+    check_weights(memory, max_values=4 * values)
     with h5py.File(memory, "r") as file:
-        written = json.loads(file.attrs["seq2seq"])["format"]
-    if written > FORMAT:
+        version = json.loads(file.attrs["seq2seq"])["format"]
+    if version > FORMAT:
         raise UserError(f"{path}: written by a newer seq2seq; upgrade seq2seq to go on from it")
-    if written >= SEALED_SINCE and not sealed:
+    if version >= CHECKSUM_SINCE and not has_checksum:
         raise ValueError("its end is missing")
     return memory
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Turns what reading a damaged checkpoint raises into one message.
-
-    Raises:
-        UserError: If the block raised one of these errors.
-    """
+def _describe_damage(path: Path) -> Iterator[None]:
+    """Turns the errors of reading a damaged checkpoint into one `UserError`."""
     try:
         yield
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:

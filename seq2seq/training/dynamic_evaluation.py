@@ -1,22 +1,21 @@
-"""Dynamic evaluation: a model goes on learning from the very text that it is measured on."""
+"""Dynamic evaluation: a language model is updated on the text that it is evaluated on."""
 
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from seq2seq.training.weighted_model import Loss, WeightedModel
+from seq2seq.training.masked_loss_model import Loss, MaskedLossModel
 
 
-class DynamicModel(WeightedModel):
-    """Measures each batch first, and only then learns from it, without dropout.
+class DynamicModel(MaskedLossModel):
+    """Evaluates each batch, and then updates the weights with it, without dropout.
 
-    What comes next is predicted by weights that have learned from all that came before, as in
-    Krause et al., 2018 (https://arxiv.org/abs/1709.07432); here by Adam without momentum.
+    Krause et al., 2018 (https://arxiv.org/abs/1709.07432); here with Adam without momentum.
 
     Args:
         model: The model, whose weights change.
-        loss: Gives the loss of each element.
+        loss: Computes the loss of each element.
         rate: The learning rate.
     """
 
@@ -27,25 +26,22 @@ class DynamicModel(WeightedModel):
         self.compile(optimizer, jit_compile=False)
 
     def test_step(self, data: tuple[Any, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Measures one batch, and learns from it."""
-        return self._learn(data, training=False)
+        """Evaluates one batch, and updates the weights with it."""
+        return self._update_weights(data, training=False)
 
 
 def dynamic_loss(model: keras.Model, loss: Loss, rate: float, data: tf.data.Dataset) -> float:
-    """Returns the mean loss of data whose batches are learned from, one after the other.
+    """Returns the mean loss over all real elements under dynamic evaluation.
 
     Args:
-        model: The model; its weights are afterwards what they were before.
-        loss: Gives the loss of each element.
+        model: The model; its weights are restored afterwards.
+        loss: Computes the loss of each element.
         rate: The learning rate.
-        data: Batches, in the order in which they are read.
-
-    Returns:
-        The mean over all real elements.
+        data: Batches, in the order of the text.
     """
     weights = model.get_weights()
     try:
-        measured = DynamicModel(model, loss, rate).evaluate(data, return_dict=True, verbose=0)
-        return float(measured["loss"])
+        metrics = DynamicModel(model, loss, rate).evaluate(data, return_dict=True, verbose=0)
+        return float(metrics["loss"])
     finally:
         model.set_weights(weights)

@@ -1,4 +1,4 @@
-"""Layers that are not trained at first."""
+"""Freezes pretrained layers during the first epochs."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,10 @@ import keras
 
 
 class FreezeLayers(keras.callbacks.Callback):
-    """Keeps layers as they are for some epochs, then trains them with the others.
+    """Freezes layers for some epochs, then trains them with the others.
 
-    So what was learned elsewhere is not spoilt while the new layers know nothing yet (Howard &
-    Ruder, 2018, https://arxiv.org/abs/1801.06146).
-
-    Args:
-        layers: The layers.
-        epochs: How many epochs.
+    So pretrained weights are not spoilt by the gradients of new layers that are still random
+    (Howard & Ruder, 2018, https://arxiv.org/abs/1801.06146).
     """
 
     def __init__(self, layers: Sequence[keras.layers.Layer], epochs: int) -> None:
@@ -21,7 +17,7 @@ class FreezeLayers(keras.callbacks.Callback):
         self.layers, self.epochs = list(layers), epochs
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Freezes or frees the layers, and has the training step made anew where that changes."""
+        """Freezes or unfreezes the layers, and rebuilds the training step if that changes."""
         trainable = epoch >= self.epochs
         if any(layer.trainable != trainable for layer in self.layers):
             for layer in self.layers:

@@ -1,4 +1,4 @@
-"""Adam and AdamW: Keras' own, with the update of a variable as one operation."""
+"""Adam and AdamW: Keras' optimizers with a fused update."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,20 +14,19 @@ from seq2seq.kernels.updates import adam_step, clipping_scale, merged
 class Adam(keras.optimizers.Adam):
     """`keras.optimizers.Adam`, faster: same arguments, state and results.
 
-    Where kernels are usable each variable and its moments are read once and written once in a step;
-    clipping by global norm is a factor within; and gradients of embeddings are never made dense,
-    although Adam moves every row at every step. Elsewhere, with `clipnorm` or `clipvalue`, and
-    where gradients are accumulated, the update of a variable is one operation; with `amsgrad`, and
-    under a strategy of distribution, it is Keras' own.
+    With kernels, a step reads and writes each variable and its moments once, clipping by global
+    norm included, and gradients of embeddings stay sparse. Without kernels, with `clipnorm` or
+    `clipvalue`, and with gradient accumulation, the update of a variable is TensorFlow's fused op;
+    with `amsgrad`, and under a distribution strategy, it is Keras' own.
 
     Example:
         >>> Adam(learning_rate=1e-3, global_clipnorm=1.0)
     """
 
     def _fused(self) -> bool:
-        left_out = self.amsgrad or self.clipnorm or self.clipvalue
+        unsupported = self.amsgrad or self.clipnorm or self.clipvalue
         return (
-            not (left_out or self.gradient_accumulation_steps or tf.distribute.has_strategy())
+            not (unsupported or self.gradient_accumulation_steps or tf.distribute.has_strategy())
             and all(variable.dtype == "float32" for variable in self._trainable_variables)
             and available(tf.float32)
         )

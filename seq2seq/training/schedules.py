@@ -1,4 +1,4 @@
-"""Learning rates over a whole training, whatever its number of steps."""
+"""Learning rate schedules."""
 
 import math
 from typing import Any
@@ -9,17 +9,17 @@ from seq2seq.errors import UserError
 
 
 class CosineDecay(keras.callbacks.Callback):
-    """Lets the learning rate rise linearly, then fall along a cosine to zero at the end.
+    """Cosine decay of the learning rate to zero, after a linear warm-up.
 
     The optimizer's own learning rate is the peak (Loshchilov & Hutter, 2017,
-    https://arxiv.org/abs/1608.03983, without restarts). Unlike Keras' schedules it counts in
-    epochs, so that it fits `trainer.epochs` and any batching.
+    https://arxiv.org/abs/1608.03983, without restarts). Unlike Keras' schedules it depends on the
+    share of `trainer.epochs`, not on a number of steps.
 
     Args:
-        warmup: Share of the training, in [0, 1), in which the rate rises from zero.
+        warmup: Share of the training, in [0, 1), during which the rate rises from zero.
 
     Raises:
-        ValueError: If `warmup` is outside.
+        ValueError: If `warmup` is out of range.
     """
 
     def __init__(self, warmup: float = 0.0) -> None:
@@ -29,11 +29,7 @@ class CosineDecay(keras.callbacks.Callback):
         self.warmup = warmup
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Checks that no other schedule sets the rate.
-
-        Raises:
-            UserError: If the optimizer has a schedule of its own.
-        """
+        """Raises a `UserError` if the optimizer has a schedule of its own."""
         if self.params["learning_rate"] is None:
             raise UserError(
                 "optimizer.learning_rate: a schedule does not go with CosineDecay; give a number, "
@@ -41,7 +37,7 @@ class CosineDecay(keras.callbacks.Callback):
             )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Remembers the epoch."""
+        """Stores the epoch."""
         self.epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -50,7 +46,7 @@ class CosineDecay(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = self.rate((self.epoch + done) / self.params["epochs"])
 
     def rate(self, share: float) -> float:
-        """Returns the rate after some share of the training."""
+        """Returns the rate after this share (0 to 1) of the training."""
         peak = self.params["learning_rate"]
         if share < self.warmup:
             return peak * share / self.warmup

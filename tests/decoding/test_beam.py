@@ -200,7 +200,7 @@ def test_neither_order_nor_company_changes_a_result(model, answer):
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_sources_that_leave_early_or_late_change_no_result(model, answer, share, monkeypatch):
-    monkeypatch.setattr(loop, "LEAVING_SHARE", share)
+    monkeypatch.setattr(loop, "FINISHED_SHARE", share)
     again = model.run(
         beam_search(LONG, 5, n_best=5), SEEDS, SOURCE_LENGTHS, token_scores=True, alignments=True
     )

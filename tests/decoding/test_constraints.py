@@ -11,7 +11,7 @@ from random_models import END, Options, RandomModel, contains
 from test_beam import assert_equals, beam_search
 
 from seq2seq.decoding.beam import BeamSearch
-from seq2seq.decoding.constraints import UNREACHABLE, Constraints, constrain
+from seq2seq.decoding.constraints import UNREACHABLE, Constraints, compile_constraints
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
 
@@ -43,7 +43,7 @@ rows_of_constraints = st.lists(constraints, min_size=4, max_size=4)
 
 def compiled(rows, vocabulary=5):
     names = {"prefixes": "prefix"} | {n: n for n in ("required", "forbidden", "allowed")}
-    return constrain(
+    return compile_constraints(
         len(rows),
         vocabulary,
         END,
@@ -52,7 +52,7 @@ def compiled(rows, vocabulary=5):
 
 
 def feasible(model, rows):
-    """Frees the rows whose constraints contradict each other, which `constrain` must refuse."""
+    """Frees the rows whose constraints contradict each other, which must be refused."""
     for place, row in enumerate(rows):
         if model.longest_need(row) == np.inf:
             with pytest.raises(ValueError, match="contradict"):
@@ -180,7 +180,7 @@ def spell(strategy, sentences, **words):
         ALPHABET.index("_"),
         END,
         memory=table,
-        constraints=constrain(len(sentences), len(ALPHABET), END, **rows),
+        constraints=compile_constraints(len(sentences), len(ALPHABET), END, **rows),
     )
     tokens, lengths = found.tokens.numpy(), found.lengths.numpy()
     return ["".join(ALPHABET[t] for t in row[:n]) for row, n in zip(tokens, lengths, strict=True)]
@@ -249,7 +249,7 @@ def test_limits_grow_to_what_must_be_said():
 )
 def test_impossible_constraints_are_refused(given_, words):
     with pytest.raises(ValueError, match=words):
-        constrain(2, 5, END, **given_)
+        compile_constraints(2, 5, END, **given_)
 
 
 def plain_automaton(phrases):
@@ -269,7 +269,7 @@ def plain_automaton(phrases):
 @given(st.lists(st.lists(word, min_size=1, max_size=6).map(tuple), min_size=1, max_size=5))
 def test_nodes_are_the_longest_beginnings(phrases):
     phrases = list(dict.fromkeys(phrases))
-    made = constrain(1, 5, END, required=[phrases])
+    made = compile_constraints(1, 5, END, required=[phrases])
     transitions, endings = plain_automaton(phrases)
     assert made.transitions[0, :-1, 3:].tolist() == transitions
     bits = [int(each).bit_count() for each in made.completes[0, :-1]]
@@ -278,19 +278,19 @@ def test_nodes_are_the_longest_beginnings(phrases):
 
 def test_long_phrases_and_many_rows():
     phrase = [5 + n % 700 for n in range(1000)]
-    made = constrain(64, 1000, END, required=[[phrase]] * 64)
+    made = compile_constraints(64, 1000, END, required=[[phrase]] * 64)
     assert made.needed.tolist() == [1000] * 64
     assert made.distances[0, 0, :1000].tolist() == [*range(1000, 0, -1)]
-    other = constrain(2, 1000, END, required=[[phrase], [[7]]])
+    other = compile_constraints(2, 1000, END, required=[[phrase], [[7]]])
     np.testing.assert_array_equal(other.transitions[0], made.transitions[63])
     assert other.needed.tolist() == [1000, 1]
 
 
 def test_phrases_have_a_limit_together():
     with pytest.raises(ValueError, match="row 1 has 10001 tokens, 10000 fit"):
-        constrain(2, 9, END, required=[[], [[0] * 10_001]])
+        compile_constraints(2, 9, END, required=[[], [[0] * 10_001]])
     many = [[token] for token in range(9) if token != END] * 2000  # need no automaton
-    assert constrain(1, 10, END, forbidden=[many]).transitions.shape[1] == 2
+    assert compile_constraints(1, 10, END, forbidden=[many]).transitions.shape[1] == 2
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -301,7 +301,7 @@ def test_phrases_have_a_limit_together():
 def test_distances_are_those_of_the_shortest_continuations(required, forbidden):
     required = list(dict.fromkeys(required))
     try:
-        made = constrain(1, 5, END, required=[required], forbidden=[forbidden])
+        made = compile_constraints(1, 5, END, required=[required], forbidden=[forbidden])
     except ValueError:
         return
     transitions, completes = made.transitions[0], made.completes[0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2seq.decoding.scores import token_log_probabilities
+from seq2seq.decoding.log_probabilities import token_log_probabilities
 from seq2seq.decoding.top import top_k
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2seq.decoding.rules import log_sum_exp
+from seq2seq.decoding.logits_processors import log_sum_exp
 from seq2seq.decoding.top import largest, top_k
 from seq2seq.kernels.library import graphs_stay_here
 

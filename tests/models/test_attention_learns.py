@@ -12,7 +12,7 @@ from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.translator import Translator
 from seq2seq.training.losses import TokenCrossEntropy
-from seq2seq.training.weighted_model import WeightedModel
+from seq2seq.training.masked_loss_model import MaskedLossModel
 
 START, END, FIRST_DIGIT, LONGEST = 1, 2, 4, 8
 
@@ -58,7 +58,7 @@ def test_reverse_and_copy_is_learnt():
     model = Translator(
         vocabulary, vocabulary, Encoder(units=32), decoder, ConcatenateBridge, embedding_dim=32
     )
-    trained = WeightedModel(
+    trained = MaskedLossModel(
         model.training_model.input, model.training_model.output, TokenCrossEntropy()
     )
     rate = keras.optimizers.schedules.CosineDecay(1e-2, 400)

@@ -12,7 +12,7 @@ from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.translator import Translator
 from seq2seq.training.losses import TokenCrossEntropy
-from seq2seq.training.weighted_model import WeightedModel
+from seq2seq.training.masked_loss_model import MaskedLossModel
 
 SOURCE_VOCABULARY, TARGET_VOCABULARY = 23, 17
 
@@ -117,7 +117,7 @@ def test_one_training_step_changes_all_three_models_together():
         model.encoder_model(without_target(inputs))["outputs"].numpy(),
         stepped_logits(model, inputs),
     ]
-    trained = WeightedModel(
+    trained = MaskedLossModel(
         model.training_model.input, model.training_model.output, TokenCrossEntropy()
     )
     trained.compile(keras.optimizers.Adam(0.01))

@@ -16,7 +16,7 @@ from seq2seq.data.formats.plain_text import PlainText
 from seq2seq.data.tokenizers.tokenizer import END, START
 from seq2seq.data.windows import Windows
 from seq2seq.tasks.model_folder import build_task, load_model_folder
-from seq2seq.training.interrupt import TrainingInterrupted
+from seq2seq.training.stop_on_signal import TrainingInterrupted
 from seq2seq.training.trainer import Trainer
 
 
@@ -102,7 +102,7 @@ def test_interrupted_within_an_epoch_and_resumed_equals_not_having_stopped(tmp_p
     """The carried state is part of the checkpoint."""
     stop = {"stop": InterruptAt(7)}
     _, task, model = prepared(tmp_path)
-    assert len(task.feed) > 7
+    assert len(task.batch_order) > 7
     whole = fit(tmp_path / "whole", task, model)
     _, task, model = prepared(tmp_path)
     with pytest.raises(TrainingInterrupted):

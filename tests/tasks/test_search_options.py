@@ -115,7 +115,7 @@ class TestSearch:
     def test_what_is_switched_off_can_be_set(self, first):
         strategy = first._searches("beam", (("coverage_penalty.beta", 0.3),), 2)
         assert strategy.coverage_penalty.beta == 0.3
-        assert strategy.answers == 2
+        assert strategy.n_best == 2
         assert strategy.beam_size == 5
 
     def test_the_same_seed_samples_the_same(self, first):

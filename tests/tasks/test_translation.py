@@ -91,7 +91,7 @@ def test_subword_dropout_cuts_the_training_texts_anew_in_each_epoch(tmp_path):
     _, task, _ = prepared(write_pairs(tmp_path, dates(20)), *DROPOUT)
 
     def epoch(number):
-        task.feed.begin(number, first_step=0)
+        task.batch_order.begin(number, first_step=0)
         [(inputs, _, _)] = task.training_data().as_numpy_iterator()
         return sorted(task.tokenizer.source.decode(inputs["source"])), inputs["source"].tolist()
 
@@ -143,7 +143,7 @@ def test_a_shuffled_order_of_the_records_trains_on_the_same_batches(tmp_path, to
         folder = tmp_path / str(number)
         folder.mkdir()
         _, task, _ = prepared(write_pairs(folder, order), "batching.batch_size=8", *tokenizer)
-        task.feed.begin(epoch=3, first_step=0)
+        task.batch_order.begin(epoch=3, first_step=0)
         batches.append(list(task.training_data().as_numpy_iterator()))
     for one, other in zip(*batches, strict=True):
         keras.tree.map_structure(np.testing.assert_array_equal, one, other)

@@ -5,19 +5,19 @@ import numpy as np
 import pytest
 from test_trainer import InterruptAt, assert_same, fit, regression_model, weights
 
-from seq2seq.training.averaging import EVERY, WeightAverage
-from seq2seq.training.interrupt import TrainingInterrupted
+from seq2seq.training.averaging import UPDATE_STEPS, WeightAverage
+from seq2seq.training.stop_on_signal import TrainingInterrupted
 
 
 def test_the_average_forgets_slowly_what_was_long_ago():
     weight = keras.Variable([1.0, -2.0])
     average = WeightAverage([weight], decay=0.99)
-    expected, kept = np.array([1.0, -2.0]), 0.99**EVERY
+    expected, kept = np.array([1.0, -2.0]), 0.99**UPDATE_STEPS
     for step in range(1, 2000):
         weight.assign([np.sin(step), step % 7])
         average.after_step(step)
-        if step % EVERY == 0:
-            decay = min(kept, step / (step + 10 * EVERY))
+        if step % UPDATE_STEPS == 0:
+            decay = min(kept, step / (step + 10 * UPDATE_STEPS))
             expected = decay * expected + (1 - decay) * np.array([np.sin(step), step % 7])
     np.testing.assert_allclose(average.averages[0], expected, rtol=1e-5)
 
@@ -26,15 +26,15 @@ def test_in_place_of_the_weights_for_a_while():
     weight = keras.Variable([1.0])
     average = WeightAverage([weight], decay=0.9)
     weight.assign([5.0])
-    with average.in_place():
+    with average.applied():
         assert weight.numpy() == [1.0]
     assert weight.numpy() == [5.0]
-    average.take_over()
+    average.assign_to_weights()
     assert weight.numpy() == [1.0]
 
 
 class Follow(keras.callbacks.Callback):
-    """Keeps the weights of every `EVERY`th step."""
+    """Keeps the weights of every `UPDATE_STEPS`th step."""
 
     def __init__(self):
         super().__init__()
@@ -63,8 +63,8 @@ def test_the_average_is_validated_scored_and_kept(tmp_path):
     )
     expected = None
     for number, values in enumerate(follow.steps, 1):
-        if number % EVERY == 0:
-            decay = min(0.9**EVERY, number / (number + 10 * EVERY))
+        if number % UPDATE_STEPS == 0:
+            decay = min(0.9**UPDATE_STEPS, number / (number + 10 * UPDATE_STEPS))
             before = start if expected is None else expected
             expected = [decay * b + (1 - decay) * v for b, v in zip(before, values, strict=True)]
     for kept, average, last in zip(weights(model)[:4], expected, follow.steps[-1], strict=True):

@@ -10,7 +10,7 @@ import pytest
 
 from seq2seq.errors import UserError
 from seq2seq.training.checkpoints import Progress, load_checkpoint, save_checkpoint
-from seq2seq.training.trainer import compiled
+from seq2seq.training.masked_loss_model import compile_model
 from tests.training.test_trainer import (
     STEPS,
     assert_same,
@@ -22,7 +22,7 @@ from tests.training.test_trainer import (
 
 
 def model():
-    return compiled(regression_model(), squared, keras.optimizers.Adam())
+    return compile_model(regression_model(), squared, keras.optimizers.Adam())
 
 
 @pytest.fixture

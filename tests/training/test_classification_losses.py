@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2seq.training.classification_losses import (
+from seq2seq.training.losses import (
     ClassCrossEntropy,
     MultiLabelCrossEntropy,
     weights_by_class,

@@ -12,7 +12,7 @@ from seq2seq.errors import UserError
 from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.tasks.model_folder import build_task
 from seq2seq.training.losses import TokenCrossEntropy
-from seq2seq.training.weighted_model import WeightedModel
+from seq2seq.training.masked_loss_model import MaskedLossModel
 
 ROWS, STEPS, DIM, CLASSES = 3, 4, 5, 7
 
@@ -30,7 +30,7 @@ class HalvesApart(keras.layers.Layer):
 def model_of(loss):
     inputs = keras.Input((None, DIM))
     factors = LogitFactors(keras.layers.Dense(CLASSES, kernel_initializer="random_normal"))
-    model = WeightedModel(inputs, factors(HalvesApart()(inputs)), loss)
+    model = MaskedLossModel(inputs, factors(HalvesApart()(inputs)), loss)
     model.compile("sgd", jit_compile=False)
     return model
 
@@ -54,7 +54,7 @@ def test_the_objective_weighs_both_divergences():
     model, (inputs, labels, weights) = model_of(loss), batch()
     read_twice = [np.concatenate([each, each]) for each in (inputs, labels, weights)]
     outputs = model(tf.constant(read_twice[0]), training=True)
-    found = loss(tf.constant(read_twice[1]), outputs, read_twice[2], twice=True)
+    found = loss(tf.constant(read_twice[1]), outputs, read_twice[2], doubled=True)
     objective = np.sum(found.objective * read_twice[2]) / read_twice[2].sum()
 
     p = log_probabilities(model, inputs)

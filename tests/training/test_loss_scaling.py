@@ -9,8 +9,8 @@ from seq2seq.layers.dense import Dense, ReversibleEmbedding
 from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.training.losses import TokenCrossEntropy
+from seq2seq.training.masked_loss_model import compile_model
 from seq2seq.training.optimizers import Adam
-from seq2seq.training.trainer import compiled
 
 SGD = keras.optimizers.SGD
 SCALED = {
@@ -28,7 +28,7 @@ def trained(embedding, optimizer):
     model = keras.Model(inputs, outputs)
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(size=weight.shape) for weight in model.weights])
-    training = compiled(model, TokenCrossEntropy(), optimizer)
+    training = compile_model(model, TokenCrossEntropy(), optimizer)
     data = IDS, LABELS, np.ones(LABELS.shape, "float32")
     step = tf.function(training.train_step, autograph=False)
     step(tf.nest.map_structure(tf.constant, data))

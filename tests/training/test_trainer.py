@@ -13,14 +13,14 @@ import tensorflow as tf
 from rich.console import Console
 
 from seq2seq.errors import UserError
+from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.checkpoints import Progress, load_checkpoint, save_checkpoint
-from seq2seq.training.feed import EpochFeed
-from seq2seq.training.interrupt import TrainingInterrupted
 from seq2seq.training.losses import ElementLoss
+from seq2seq.training.masked_loss_model import TimedModel, compile_model
+from seq2seq.training.profiler_trace import read_trace
 from seq2seq.training.schedules import CosineDecay
-from seq2seq.training.timed_model import TimedModel
-from seq2seq.training.trace import read_trace
-from seq2seq.training.trainer import Trainer, compiled
+from seq2seq.training.stop_on_signal import TrainingInterrupted
+from seq2seq.training.trainer import Trainer
 
 ROWS, STEPS = 24, 4
 GENERATOR = np.random.default_rng(0)
@@ -46,11 +46,11 @@ class Regression:
     score_names = ("score",)
 
     def __post_init__(self):
-        self.feed = EpochFeed(order, tokens=len)
+        self.batch_order = BatchOrder(order, tokens=len)
 
     def training_data(self):
         def generate():
-            for rows in self.feed:
+            for rows in self.batch_order:
                 yield INPUTS[rows], LABELS[rows], np.ones((len(rows), 1), "float32")
 
         spec = [tf.TensorSpec((None, width)) for width in (3, 1, 1)]
@@ -201,7 +201,7 @@ class Uneven(Regression):
     """Batches of four sizes."""
 
     def __post_init__(self):
-        self.feed = EpochFeed(lambda _: np.split(np.arange(ROWS), [1, 5, 12]), tokens=len)
+        self.batch_order = BatchOrder(lambda _: np.split(np.arange(ROWS), [1, 5, 12]), tokens=len)
 
 
 def test_one_graph_serves_batches_of_all_sizes(tmp_path, monkeypatch):
@@ -245,7 +245,7 @@ class OneStep(Regression):
     """All rows in one batch."""
 
     def __post_init__(self):
-        self.feed = EpochFeed(lambda epoch: [np.arange(ROWS)], tokens=len)
+        self.batch_order = BatchOrder(lambda epoch: [np.arange(ROWS)], tokens=len)
 
 
 class SlowRegression(Regression):
@@ -258,7 +258,7 @@ class SlowRegression(Regression):
             time.sleep(self.SECONDS)
             return index
 
-        waits = tf.data.Dataset.range(len(self.feed)).map(
+        waits = tf.data.Dataset.range(len(self.batch_order)).map(
             lambda index: tf.numpy_function(wait, [index], tf.int64)
         )
         data = tf.data.Dataset.zip(waits, super().training_data()).map(lambda _, batch: batch)
@@ -298,7 +298,7 @@ def test_impossible_settings_are_refused(options):
 
 def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, monkeypatch):
     path = tmp_path / "last.weights.h5"
-    model = compiled(regression_model(), squared, keras.optimizers.Adam())
+    model = compile_model(regression_model(), squared, keras.optimizers.Adam())
     save_checkpoint(path, model, [], Progress(epoch=1))
     content = path.read_bytes()
 
@@ -314,10 +314,10 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, monkeypatch
 
 def test_checkpoints_that_cannot_be_used_are_refused(tmp_path):
     path = tmp_path / "last.weights.h5"
-    model = compiled(regression_model(), squared, keras.optimizers.Adam())
+    model = compile_model(regression_model(), squared, keras.optimizers.Adam())
     save_checkpoint(path, model, [], Progress())
     inputs = keras.Input((2,))
-    other = compiled(
+    other = compile_model(
         keras.Model(inputs, keras.layers.Dense(4)(inputs)), squared, keras.optimizers.Adam()
     )
     with pytest.raises(UserError, match="not a checkpoint of this model"):

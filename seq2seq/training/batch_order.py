@@ -1,18 +1,18 @@
-"""The order of an epoch's batches, from any step on."""
+"""The order of the training batches of each epoch."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 
-class EpochFeed:
-    """The order of the batches: a pure function of the epoch, so that a run can be resumed.
+class BatchOrder:
+    """The order of the batches, a pure function of the epoch, so that a run can be resumed.
 
-    Iterating gives the rows of each batch of the current epoch, from `first_step` on.
+    Iterating yields the rows of each batch of the current epoch, from `first_step` on.
 
     Args:
-        plan: Gives an epoch's batches, each an array of row numbers.
-        tokens: Gives the real target tokens of some rows.
+        plan: Returns an epoch's batches, each an array of row numbers.
+        tokens: Returns the number of target tokens, without padding, of some rows.
     """
 
     def __init__(
@@ -25,11 +25,10 @@ class EpochFeed:
         self.first_step = 0
 
     def begin(self, epoch: int, first_step: int) -> None:
-        """Sets which epoch the next pass goes through, and from which step."""
+        """Sets the epoch of the next iteration, and its first step."""
         self.batches, self.first_step = self.plan(epoch), first_step
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yields row numbers, batch by batch."""
         return iter(self.batches[self.first_step :])
 
     def __len__(self) -> int:
@@ -37,5 +36,5 @@ class EpochFeed:
         return len(self.batches)
 
     def step_tokens(self, step: int) -> int:
-        """Returns the real target tokens of one step of the epoch."""
+        """Returns the number of target tokens of one step of the epoch."""
         return self.tokens(self.batches[step])

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from seq2seq.errors import UserError
-from seq2seq.training.step_table import BETWEEN, ELSE, IDLE, as_text, group_of, step_times
-from seq2seq.training.trace import OVERHEAD, STEP, WAITING, Span, Trace, read_trace
+from seq2seq.training.profiler_trace import OVERHEAD, STEP, WAITING, Span, Trace, read_trace
+from seq2seq.training.profiling import BETWEEN, IDLE, OTHER, as_text, group_of, step_times
 
 MILLISECOND = 10**9
 MATMUL = "dense/MatMul:MatMul"
@@ -68,7 +68,7 @@ def test_an_op_inside_another_event_counts_and_its_details_do_not(tmp_path):
 def test_an_op_is_charged_for_itself_without_the_ops_inside_it(tmp_path):
     events = [(0, 10, "outer:If", {}), (1, 4, MATMUL, {}), (4, 9, "adam/mul:Mul", {})]
     trace = trace_of(tmp_path, steps((0, 10)), ("tf_Compute/1", events))
-    assert times_of(trace) == {"optimizer": 5, "matrix products": 3, ELSE: 2}
+    assert times_of(trace) == {"optimizer": 5, "matrix products": 3, OTHER: 2}
 
 
 def test_work_handed_to_other_threads_counts_for_the_op_that_handed_it_out(tmp_path):
@@ -137,7 +137,7 @@ traced_steps = st.lists(
 def test_shares_equal_a_count_of_each_moment(threads, steps):
     expected = defaultdict(float)
     for moment in range(steps[0][0], steps[-1][1]):
-        work = [s.what for thread in threads for s in thread if s.start <= moment < s.end]
+        work = [s.activity for thread in threads for s in thread if s.start <= moment < s.end]
         inside = any(start <= moment < end for start, end in steps)
         for what in work or [IDLE if inside else BETWEEN]:
             expected[group_of(what, "adam")] += 1 / max(len(work), 1)
@@ -155,11 +155,11 @@ def test_shares_equal_a_count_of_each_moment(threads, steps):
         ("model/decoder/while/body/_394/model/decoder/while/MatMul:_MklMatMul", "recurrent loops"),
         ("while_2/body/_724/while_2/concat_1:ConcatV2", "recurrent loops"),
         ("Seq2seqGruBackward_1:Seq2seqGruBackward", "recurrent loops"),
-        ("meanwhile/Mul:Mul", ELSE),
+        ("meanwhile/Mul:Mul", OTHER),
         ("Seq2seqLogitStatistics:Seq2seqLogitStatistics", "loss"),
         ("gradient_tape/SparseSoftmaxCrossEntropyWithLogits/Exp:Exp", "loss"),
         ("adam/mul_1/x:UnsortedSegmentSum", "optimizer"),
-        ("adamantine/Mul:Mul", ELSE),
+        ("adamantine/Mul:Mul", OTHER),
         ("Seq2seqClippingScale:Seq2seqClippingScale", "optimizer"),
         ("Seq2seqAdam_3:Seq2seqAdam", "optimizer"),
         ("Seq2seqMergedSlices:Seq2seqMergedSlices", "optimizer"),

@@ -1,17 +1,14 @@
-"""Log-probabilities of given tokens."""
+"""Log-probabilities of target tokens."""
 
 import tensorflow as tf
 
 
 def token_log_probabilities(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Returns the log-probability of each target token.
+    """Returns the log-probability of each target token, float32 `(batch, length)`.
 
     Args:
         logits: `(batch, length, vocabulary_size)`, any float dtype.
         targets: int32 `(batch, length)`, the end tokens included.
-
-    Returns:
-        float32 `(batch, length)`.
     """
     return -tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=targets, logits=tf.cast(logits, tf.float32)

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM end a training between two steps, never inside one."""
+"""Stops a training between two steps on Ctrl-C or SIGTERM."""
 
 import logging
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 import keras
@@ -14,44 +14,36 @@ class TrainingInterrupted(Exception):  # noqa: N818 - not an error
     """The user (or the system) asked the training to stop."""
 
 
-class StopBetweenSteps(keras.callbacks.Callback):
+class StopOnSignal(keras.callbacks.Callback):
     """Turns a first Ctrl-C or SIGTERM into `TrainingInterrupted` at the end of the step.
 
-    A second one acts at once. Use as a context manager around `fit`, and as its last callback: the
-    step that it ends with is then counted.
+    A second one acts at once. Use as a context manager around `fit`, and as its last callback, so
+    that the others have processed the step before the exception is raised.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.requested = False
-        self.previous: dict[int, Any] = {}
+        self.previous_handlers: dict[int, Any] = {}
 
-    def __enter__(self) -> "StopBetweenSteps":
+    def __enter__(self) -> "StopOnSignal":
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
-                self.previous[number] = signal.signal(number, self._request)
-            except ValueError:  # not in the main thread: signals are not ours to take
+                self.previous_handlers[number] = signal.signal(number, self._request)
+            except ValueError:  # only the main thread may handle signals
                 break
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self.previous.items():
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.previous_handlers.items():
             signal.signal(number, handler)
-        self.previous = {}
+        self.previous_handlers = {}
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
         log.info("stopping as soon as this step (or validation) is done; again to stop at once")
-        for each in self.previous:  # not Python's handler, which a long operation keeps waiting
-            signal.signal(each, signal.SIG_DFL)
+        for handled in self.previous_handlers:  # Python's own handler waits for long operations
+            signal.signal(handled, signal.SIG_DFL)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises if a stop was requested; after an epoch's last step only `on_epoch_end` does."""

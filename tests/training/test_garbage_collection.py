@@ -4,13 +4,13 @@ import gc
 
 import pytest
 
-from seq2seq.training.garbage import only_new_garbage
+from seq2seq.training.trainer import existing_objects_frozen
 
 
 def test_old_objects_are_passed_over_until_the_end():
     old = [[]]
     assert any(each is old for each in gc.get_objects())
-    with only_new_garbage():
+    with existing_objects_frozen():
         new = [[]]
         tracked = gc.get_objects()
         assert not any(each is old for each in tracked)
@@ -19,6 +19,6 @@ def test_old_objects_are_passed_over_until_the_end():
 
 
 def test_also_after_an_error():
-    with pytest.raises(ValueError, match="oops"), only_new_garbage():
+    with pytest.raises(ValueError, match="oops"), existing_objects_frozen():
         raise ValueError("oops")
     assert gc.get_freeze_count() == 0
