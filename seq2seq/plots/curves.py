@@ -1,4 +1,4 @@
-"""Learning curves: what a training did, at a glance."""
+"""Learning curves of one training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,48 +10,45 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-from seq2seq.plots.fonts import plain_text
+from seq2seq.plots.figure import LABEL, TEXT_COLOUR, TITLE, style_axes
+from seq2seq.plots.fonts import fonts_for, literal_text
 
 Curve = Sequence[tuple[int, float]]
+"""Pairs of step and value."""
 
 VALIDATION_PREFIX = "val_"
 TITLES = {"bleu": "BLEU", "chrf": "chrF", "chrf++": "chrF++", "ter": "TER", "f1": "F1"}
-# What is looked at first stands first; what the machine did stands last.
+# The order of the panels; other metrics come in between.
 FIRST = ("loss", "perplexity", "bleu", "chrf", "exact_match", "accuracy", "f1")
 LAST = ("learning_rate", "gradient_norm", "target_tokens_per_second")
 FROM_ZERO = ("learning_rate", "target_tokens_per_second")
 LOWER_IS_BETTER = ("loss", "perplexity", "ter", "mae", "rmse")
 
-TRAINING_COLOUR = "#5b7fa6"
-VALIDATION_COLOUR = "#d1495b"
-TEXT_COLOUR = "#3b424a"
-LINE_COLOUR = "#c9ced4"
-PANEL_WIDTH, PANEL_HEIGHT, HEAD_HEIGHT = 4.4, 2.7, 0.6
+TRAINING_COLOUR, VALIDATION_COLOUR = "#5b7fa6", "#d1495b"
+PANEL_WIDTH, PANEL_HEIGHT, HEAD_HEIGHT = 4.4, 2.7, 0.6  # inches
 MAX_COLUMNS = 3
-MANY_POINTS = 150
+MAX_RAW_POINTS = 150
+"""A training curve of more points is drawn with its moving average."""
 
 
-@plain_text
+@literal_text()
 def learning_curves(history: Mapping[str, Curve], title: str = "") -> Figure:
     """Draws one small panel for each metric, with training and validation in the same panel.
 
     The best validation value is marked. Values that are not finite are left out, and so are
-    metrics that have no others. A training curve of many points is drawn with its moving average.
+    metrics without finite values.
 
     Example:
         >>> figure = learning_curves({"loss": [(1, 2.0), (2, 1.5)], "val_loss": [(2, 1.7)]})
         >>> save_figure(figure, Path("plots/learning_curves.png"))
 
     Args:
-        history: Metric name to `(step, value)` pairs. `val_` before a name makes it the validation
-            curve of that metric.
-        title: What stands above the panels, such as the name of the recipe.
-
-    Returns:
-        The figure. It knows nothing of pyplot, so it needs no closing.
+        history: Metric name to `(step, value)` pairs. The prefix `val_` marks the validation
+            curve of a metric.
+        title: The title of the figure, such as the name of the recipe.
 
     Raises:
-        ValueError: No metric has a finite value.
+        ValueError: If no metric has a finite value.
     """
     curves = {name: points for name, curve in history.items() if len(points := _finite(curve))}
     metrics = sorted({name.removeprefix(VALIDATION_PREFIX) for name in curves}, key=_rank)
@@ -67,15 +64,14 @@ def learning_curves(history: Mapping[str, Curve], title: str = "") -> Figure:
     last_step = max(1, *(points[-1, 0] for points in curves.values()))
     for position, metric in enumerate(metrics, start=1):
         axes = figure.add_subplot(rows, columns, position)
-        training, validation = curves.get(metric), curves.get(VALIDATION_PREFIX + metric)
-        _draw_panel(axes, metric, training, validation)
-        _dress_panel(axes, metric, last_step, is_lowest=position > len(metrics) - columns)
+        _draw_panel(axes, metric, curves.get(metric), curves.get(VALIDATION_PREFIX + metric))
+        _style_panel(axes, metric, last_step, in_last_row=position > len(metrics) - columns)
     _draw_head(figure, title, has_validation=any(VALIDATION_PREFIX + m in curves for m in metrics))
     return figure
 
 
 def _finite(curve: Curve) -> np.ndarray:
-    """The finite points by step, shape `(points, 2)`."""
+    """Returns the finite points by step, `(points, 2)`."""
     points = np.array(sorted(curve), dtype=float).reshape(-1, 2)
     return points[np.isfinite(points).all(axis=1)]
 
@@ -91,9 +87,8 @@ def _rank(metric: str) -> tuple[int, int, str]:
 def _draw_panel(
     axes: Axes, metric: str, training: np.ndarray | None, validation: np.ndarray | None
 ) -> None:
-    """Draws the curves of one metric, each of shape `(points, 2)`."""
-    is_noisy = training is not None and len(training) > MANY_POINTS and metric != "learning_rate"
-    if training is not None and is_noisy:
+    """Draws the curves of one metric, each `(points, 2)`."""
+    if training is not None and len(training) > MAX_RAW_POINTS and metric != "learning_rate":
         axes.plot(*training.T, color=TRAINING_COLOUR, linewidth=0.7, alpha=0.3)
         axes.plot(*_moving_average(training).T, color=TRAINING_COLOUR, linewidth=1.6)
     elif training is not None:
@@ -101,18 +96,20 @@ def _draw_panel(
     if validation is not None:
         axes.plot(*validation.T, color=VALIDATION_COLOUR, linewidth=1.8, **_marker(validation))
         _mark_best(axes, validation, metric)
-    values = np.concatenate([each[:, 1] for each in (training, validation) if each is not None])
+    values = np.concatenate(
+        [points[:, 1] for points in (training, validation) if points is not None]
+    )
     if metric == "perplexity" and values.min() > 0 and values.max() / values.min() > 20:
         axes.set_yscale("log")
 
 
 def _marker(points: np.ndarray) -> dict[str, Any]:
-    """A curve of one point would be invisible without a marker."""
+    """Marks the points of short curves: a single point would be invisible otherwise."""
     return {"marker": "o", "markersize": 3} if len(points) <= 30 else {}
 
 
 def _moving_average(points: np.ndarray) -> np.ndarray:
-    """Averages over a fortieth of the points, shape `(points, 2)`; shorter windows at the ends."""
+    """Averages over a fortieth of the points, `(points, 2)`, and over fewer at the ends."""
     window = np.ones(len(points) // 40)
     weights = np.convolve(np.ones(len(points)), window, mode="same")
     return np.stack(
@@ -121,8 +118,8 @@ def _moving_average(points: np.ndarray) -> np.ndarray:
 
 
 def _mark_best(axes: Axes, validation: np.ndarray, metric: str) -> None:
-    pick = np.argmin if metric in LOWER_IS_BETTER else np.argmax
-    step, value = validation[pick(validation[:, 1])]
+    best = np.argmin if metric in LOWER_IS_BETTER else np.argmax
+    step, value = validation[best(validation[:, 1])]
     axes.plot(
         step, value, "o", color=VALIDATION_COLOUR, markersize=7, markerfacecolor="white",
         markeredgewidth=1.8, zorder=5,
@@ -133,17 +130,15 @@ def _mark_best(axes: Axes, validation: np.ndarray, metric: str) -> None:
     )  # fmt: skip
 
 
-def _dress_panel(axes: Axes, metric: str, last_step: float, is_lowest: bool) -> None:
-    axes.set_title(
-        TITLES.get(metric, metric.replace("_", " ").capitalize()),
-        loc="left", fontsize=10.5, fontweight="bold", color=TEXT_COLOUR,
-    )  # fmt: skip
+def _style_panel(axes: Axes, metric: str, last_step: float, in_last_row: bool) -> None:
+    title = TITLES.get(metric, metric.replace("_", " ").capitalize())
+    axes.set_title(title, fontsize=10.5, **TITLE)
     axes.margins(y=0.15)
     axes.set_xlim(0, last_step * 1.06)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    if is_lowest:
-        axes.set_xlabel("training step", fontsize=9, color=TEXT_COLOUR)
+    if in_last_row:
+        axes.set_xlabel("training step", **LABEL)
     if metric in FROM_ZERO:
         axes.set_ylim(bottom=0)
     is_log = axes.get_yscale() == "log"
@@ -151,11 +146,7 @@ def _dress_panel(axes: Axes, metric: str, last_step: float, is_lowest: bool) -> 
     axes.yaxis.set_minor_locator(NullLocator())
     is_large = axes.get_ylim()[1] >= 1000
     axes.yaxis.set_major_formatter(EngFormatter(sep="") if is_large else "{x:g}")
-    axes.grid(axis="y", color=LINE_COLOUR, linewidth=0.6, alpha=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(LINE_COLOUR)
-    axes.tick_params(colors=TEXT_COLOUR, labelsize=8.5, length=0)
+    style_axes(axes)
 
 
 def _draw_head(figure: Figure, title: str, has_validation: bool) -> None:
@@ -163,7 +154,7 @@ def _draw_head(figure: Figure, title: str, has_validation: bool) -> None:
     top = 1 - 0.14 / figure.get_figheight()
     left = 0.14 / figure.get_figwidth()
     style: dict[str, Any] = {"va": "top", "fontsize": 12, "fontweight": "bold"}
-    figure.text(left, top, title, color=TEXT_COLOUR, **style)
+    figure.text(left, top, title, color=TEXT_COLOUR, fontfamily=fonts_for(title), **style)
     if has_validation:
         right = 1 - left
         figure.text(right, top, "validation", color=VALIDATION_COLOUR, ha="right", **style)

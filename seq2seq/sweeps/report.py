@@ -14,7 +14,7 @@ from rich.table import Table
 
 from seq2seq.evaluation.significance import mean_and_deviation
 from seq2seq.files import write_text
-from seq2seq.plots.files import save_figure
+from seq2seq.plots.figure import save_figure
 from seq2seq.plots.sweeps import importance_bars, parallel_coordinates
 from seq2seq.sweeps.study import TrialStudy
 from seq2seq.terminal import plain

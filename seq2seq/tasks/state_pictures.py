@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from seq2seq.data.datasets import Dataset, Record
-from seq2seq.plots.files import save_figure
+from seq2seq.plots.figure import save_figure
 from seq2seq.tasks.base import Task
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.run_callback import RunCallback

@@ -7,8 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ft2font import FT2Font
 
 from seq2seq.plots.alignments import alignment_heatmap
-from seq2seq.plots.files import save_figure
-from seq2seq.plots.fonts import FIRST_CHOICE, fonts_for
+from seq2seq.plots.figure import save_figure
+from seq2seq.plots.fonts import DEFAULT_FAMILY, fonts_for
 
 WEIGHTS = [[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]]
 
@@ -51,13 +51,13 @@ def test_characters_without_a_font_are_named(monkeypatch, recwarn, tmp_path):
 def only_first_choice():
     from seq2seq.plots.fonts import _families
 
-    entry = {FIRST_CHOICE: _families()[FIRST_CHOICE]}
+    entry = {DEFAULT_FAMILY: _families()[DEFAULT_FAMILY]}
     return lambda: entry
 
 
 def test_a_font_is_found_for_what_the_first_choice_lacks():
-    assert fonts_for("abc") == []
-    [family] = fonts_for("\u2340")
+    assert fonts_for("abc") == [DEFAULT_FAMILY]
+    [_, family] = fonts_for("\u2340")
     characters = FT2Font(font_manager.findfont(family)).get_charmap()
     assert 0x2340 in characters
 

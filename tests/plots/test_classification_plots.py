@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from seq2seq.plots.calibration import reliability_figure
-from seq2seq.plots.files import save_figure
-from seq2seq.plots.precision_recall import MAX_NAMED, precision_recall_figure
+from seq2seq.plots.classification import MAX_NAMED, precision_recall_figure, reliability_figure
+from seq2seq.plots.figure import save_figure
 
 
 def test_reliability_draws_the_share_that_is_right(tmp_path):

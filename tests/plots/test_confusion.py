@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from seq2seq.plots.confusion import OTHERS, confusion_matrix_figure, most_frequent
-from seq2seq.plots.files import save_figure
+from seq2seq.plots.classification import OTHERS, confusion_matrix_figure, most_frequent
+from seq2seq.plots.figure import save_figure
 
 COUNTS = np.array([[5, 0, 1], [2, 1500, 0], [0, 0, 0]])
 LABELS = ["VERB", "NOUN", "X"]

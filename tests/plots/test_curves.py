@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.plots.curves import learning_curves
-from seq2seq.plots.files import save_figure
+from seq2seq.plots.figure import save_figure
 
 HISTORY = {
     "target_tokens_per_second": [(10, 18_000.0), (20, 18_500.0)],

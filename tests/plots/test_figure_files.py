@@ -5,7 +5,7 @@ import os
 
 from matplotlib.figure import Figure
 
-from seq2seq.plots.files import save_figure
+from seq2seq.plots.figure import save_figure
 
 
 def write_often(path, started):

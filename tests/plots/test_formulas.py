@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from seq2seq.plots.confusion import confusion_matrix_figure
-from seq2seq.plots.files import save_figure
-from seq2seq.plots.state_map import state_map
+from seq2seq.plots.classification import confusion_matrix_figure
+from seq2seq.plots.figure import save_figure
+from seq2seq.plots.states import state_map
 from seq2seq.plots.sweeps import importance_bars
 
 LABELS = [r"$\frac{", "$x$", r"\$5 and $6"]

@@ -5,8 +5,15 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from sklearn.decomposition import PCA
 
-from seq2seq.plots.state_map import MOST_LABELS, plane, state_map
-from seq2seq.plots.states import UNITS, most_reacting, reaction, state_figure
+from seq2seq.plots.states import (
+    MAX_LABELS,
+    MAX_UNITS,
+    most_varying,
+    plane,
+    state_figure,
+    state_map,
+    variation,
+)
 
 
 def drawn(*shape, seed=0):
@@ -18,18 +25,18 @@ def test_units_that_react_most_vary_most():
     states[:, 3] = [0, 4, 0, 4]
     states[:, 1] = [1, 2, 1, 2]
     states[:, 0] = 9  # large, but the same all along
-    np.testing.assert_allclose(reaction(states), [0, 0.5, 0, 2, 0])
-    assert most_reacting(states, 2).tolist() == [3, 1]
+    np.testing.assert_allclose(variation(states), [0, 0.5, 0, 2, 0])
+    assert most_varying(states, 2).tolist() == [3, 1]
 
 
 def test_heat_maps_show_the_units_that_react_most_over_the_tokens():
     tokens = ["7", "▁", "août", "日"]
-    reacting = drawn(4, UNITS + 8)
+    reacting = drawn(4, MAX_UNITS + 8)
     reacting[:, 5] = 0.0
-    gates = 1 / (1 + np.exp(-drawn(4, UNITS + 8, seed=1)))
+    gates = 1 / (1 + np.exp(-drawn(4, MAX_UNITS + 8, seed=1)))
     figure = state_figure({"cell": reacting, "input_gate": gates}, tokens, reacting, "encoder")
     cell, gate, lines, *_ = figure.axes
-    expected = np.sort(np.argsort(-reacting.std(axis=0))[:UNITS])
+    expected = np.sort(np.argsort(-reacting.std(axis=0))[:MAX_UNITS])
     np.testing.assert_allclose(cell.images[0].get_array(), reacting[:, expected].T)
     np.testing.assert_allclose(gate.images[0].get_array(), gates[:, expected].T)
     assert gate.images[0].get_clim() == (0, 1)
@@ -68,14 +75,14 @@ def test_tsne_keeps_neighbours_together():
 
 
 def test_rare_labels_of_a_map_are_grey():
-    labels = [str(n) for n in range(MOST_LABELS)] * 2 + ["rare", "rarer"]
+    labels = [str(n) for n in range(MAX_LABELS)] * 2 + ["rare", "rarer"]
     figure = state_map(drawn(len(labels), 2), labels, "dates")
     [legend] = [axes.get_legend() for axes in figure.axes]
     names = [text.get_text() for text in legend.get_texts()]
     assert names[0] == "(others)"
     assert sorted(names[1:]) == sorted(set(labels) - {"rare", "rarer"})
     sizes = [len(each.get_offsets()) for each in figure.axes[0].collections]
-    assert sizes == [2] + [2] * MOST_LABELS
+    assert sizes == [2] + [2] * MAX_LABELS
 
 
 def test_a_map_without_labels_has_no_legend():

@@ -1,0 +1,214 @@
+"""Figures of classifiers: confusion matrices, precision-recall curves, reliability diagrams.
+
+The curves are scikit-learn's, but not its displays: those import pyplot with its global state,
+and their titles, legends and axes would all have to be replaced.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve
+
+from seq2seq.plots.figure import LABEL, LINE_COLOUR, TEXT_COLOUR, TITLE, style_axes
+from seq2seq.plots.fonts import drawable, fonts_for, literal_text
+
+MAX_LABELS = 30
+OTHERS = "(others)"
+CELL, LETTER, MARGIN = 0.42, 0.085, 1.2  # inches
+GAMMA = 0.5
+"""Exponent of the colour scale: most cells of a good matrix hold a small share."""
+
+MAX_NAMED = 8
+REST_COLOUR = "#9aa7b4"
+
+BINS = 15
+COLOUR = "#5b7fa6"
+
+
+@literal_text()
+def confusion_matrix_figure(
+    counts: np.ndarray, labels: Sequence[str], title: str = "", max_labels: int = MAX_LABELS
+) -> Figure:
+    """Draws how often each label was predicted for each reference.
+
+    A cell's colour is its share of the row, so that rare labels are as visible as frequent ones;
+    its number is the count. The most frequent labels come first; those beyond `max_labels` are
+    merged into `(others)`.
+
+    Example:
+        >>> counts = np.array([[8, 2], [1, 9]])
+        >>> save_figure(confusion_matrix_figure(counts, ["NOUN", "VERB"]), Path("plots/c.png"))
+
+    Args:
+        counts: Integers `(labels, labels)`: references in rows, predictions in columns.
+        labels: The name of each label.
+        title: The title of the figure.
+        max_labels: The maximum number of rows and columns, at least 2.
+
+    Raises:
+        ValueError: If `counts` is not a square matrix of the labels, or all counts are 0.
+    """
+    counts = np.asarray(counts)
+    if counts.shape != (len(labels), len(labels)):
+        raise ValueError(
+            f"counts: must be ({len(labels)}, {len(labels)}) for {len(labels)} labels, "
+            f"got {counts.shape}"
+        )
+    if counts.sum() == 0:
+        raise ValueError("counts: there is nothing to draw, all of them are 0")
+    counts, names = most_frequent(counts, list(labels), max_labels)
+    families = fonts_for(*names, title)
+    names = drawable(names, families)
+    size = len(names) * CELL + max(map(len, names)) * LETTER + MARGIN
+    figure = Figure(figsize=(size + 1, size), layout="constrained")
+    axes = figure.add_subplot()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(GAMMA, vmin=0, vmax=1))
+    _write_counts(axes, counts, shares)
+    axes.set_xticks(range(len(names)), names, rotation=90, fontfamily=families)
+    axes.set_yticks(range(len(names)), names, fontfamily=families)
+    axes.set_xlabel("prediction", **LABEL)
+    axes.set_ylabel("reference", **LABEL)
+    axes.tick_params(colors=TEXT_COLOUR, labelsize=8.5, length=0)
+    axes.spines[:].set_color(LINE_COLOUR)
+    axes.set_title(title, fontsize=12, fontfamily=families, **TITLE)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1, decimals=0))
+    bar.set_label("share of the reference", **LABEL)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=TEXT_COLOUR, labelsize=8.5, length=0)
+    return figure
+
+
+def most_frequent(
+    counts: np.ndarray, labels: list[str], limit: int
+) -> tuple[np.ndarray, list[str]]:
+    """Sorts labels by frequency, merges those beyond a limit and drops those that never occur.
+
+    Returns:
+        The new counts and their labels.
+    """
+    occurrences = counts.sum(axis=0) + counts.sum(axis=1)
+    order = np.argsort(-counts.sum(axis=1) - 1e-9 * occurrences, kind="stable")
+    order = order[occurrences[order] > 0]
+    counts, names = counts[np.ix_(order, order)], [labels[index] for index in order]
+    if len(names) <= limit:
+        return counts, names
+    starts = np.arange(limit)  # the last group goes from `limit - 1` to the end
+    counts = np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
+    return counts, [*names[: limit - 1], OTHERS]
+
+
+def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        is_dark = shares[row, column] ** GAMMA > 0.6
+        axes.text(
+            column, row, _short(int(counts[row, column])), ha="center", va="center", fontsize=7,
+            color="white" if is_dark else TEXT_COLOUR,
+        )  # fmt: skip
+
+
+def _short(count: int) -> str:
+    """Formats a count in at most four characters: 987, 1.2k, 12k, 3.4M."""
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if count >= size:
+            value = count / size
+            return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"
+    return str(count)
+
+
+@literal_text()
+def precision_recall_figure(
+    references: np.ndarray, probabilities: np.ndarray, labels: Sequence[str], title: str = ""
+) -> Figure:
+    """Draws a precision-recall curve for each class.
+
+    The classes of the lowest average precision are named in the legend, others are grey.
+
+    Example:
+        >>> figure = precision_recall_figure(np.eye(2), np.eye(2), ["no", "yes"])
+        >>> save_figure(figure, Path("plots/precision_recall.png"))
+
+    Args:
+        references: 1 where a row has a class, else 0, `(rows, classes)`.
+        probabilities: `(rows, classes)`.
+        labels: The name of each class.
+        title: The title of the figure.
+
+    Raises:
+        ValueError: If no row has a class.
+    """
+    present = np.flatnonzero(references.sum(axis=0)).tolist()
+    if not present:
+        raise ValueError("references: there is nothing to draw, no row has a class")
+    precisions = {
+        number: average_precision_score(references[:, number], probabilities[:, number])
+        for number in present
+    }
+    worst_first = sorted(present, key=lambda number: precisions[number])
+    named = worst_first[:MAX_NAMED]
+    families = fonts_for(*(labels[number] for number in named), title)
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    for number in worst_first[::-1]:
+        precision, recall, _ = precision_recall_curve(
+            references[:, number], probabilities[:, number]
+        )
+        style: dict[str, Any] = {"color": REST_COLOUR, "linewidth": 0.8, "alpha": 0.6}
+        if number in named:
+            [label] = drawable([labels[number]], families)
+            style = {"label": f"{label}  {precisions[number]:.3f}", "linewidth": 1.6}
+        axes.plot(recall, precision, drawstyle="steps-post", **style)
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
+    axes.set_xlabel("recall", **LABEL)
+    axes.set_ylabel("precision", **LABEL)
+    style_axes(axes, "both", ("top", "right"))
+    axes.legend(
+        title="average precision", title_fontsize=8.5, prop={"family": families, "size": 8.5},
+        loc="upper left", bbox_to_anchor=(1, 1), frameon=False, alignment="left",
+    )  # fmt: skip
+    axes.set_title(title, fontsize=12, fontfamily=families, **TITLE)
+    return figure
+
+
+@literal_text()
+def reliability_figure(
+    probabilities: np.ndarray, outcomes: np.ndarray, bins: int = BINS, title: str = ""
+) -> Figure:
+    """Draws a reliability diagram: how often predictions of each probability come true.
+
+    Example:
+        >>> figure = reliability_figure(np.array([0.9, 0.6]), np.array([1, 0]))
+        >>> save_figure(figure, Path("plots/reliability.png"))
+
+    Args:
+        probabilities: `(decisions,)`, from 0 to 1.
+        outcomes: 1 where the decision came true, else 0, `(decisions,)`.
+        bins: The number of bins of equal width.
+        title: The title of the figure.
+
+    Raises:
+        ValueError: If there are no decisions.
+    """
+    if not len(probabilities):
+        raise ValueError("probabilities: there is nothing to draw")
+    shares, means = calibration_curve(outcomes, probabilities, n_bins=bins, pos_label=1)
+    figure = Figure(figsize=(4.6, 5.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    upper.plot([0, 1], [0, 1], color=LINE_COLOUR, linewidth=1.2)
+    upper.plot(means, shares, "o-", color=COLOUR)
+    upper.set_ylabel("share that is right", **LABEL)
+    upper.set_ylim(0, 1.02)
+    upper.set_title(title, fontsize=12, **TITLE)
+    lower.hist(probabilities, bins, (0, 1), color=COLOUR, edgecolor="white")
+    lower.set_ylabel("count", **LABEL)
+    lower.set_xlabel("predicted probability", **LABEL)
+    lower.set_xlim(0, 1)
+    for axes in (upper, lower):
+        style_axes(axes, "both", ("top", "right"))
+    return figure
