@@ -1,4 +1,4 @@
-"""How a sweep chooses its trials."""
+"""The settings of a sweep: how many trials, and how their values are chosen."""
 
 import warnings
 from collections.abc import Callable
@@ -7,19 +7,19 @@ import optuna
 
 
 class Sweep:
-    """What `conf/sweep/` configures.
+    """The settings of a sweep, as configured in `conf/sweep/`.
 
     Args:
-        trials: How many trials to run; null for every combination of a grid.
-        at_once: How many trials are launched together.
-        seed: Of the sampler. What it draws for a trial depends on this, the trial's number and
+        trials: The number of trials; null for every combination of a grid.
+        at_once: The number of trials to launch together.
+        seed: The seed of the sampler. The values of a trial depend on it, the trial's number and
             the trials that have ended before, not on interruptions.
-        sampler: Makes an Optuna sampler from a seed; null for a grid.
-        pruner: Decides which trials are hopeless; null for none.
+        sampler: Creates an Optuna sampler from a seed; null for a grid.
+        pruner: The Optuna pruner; null for none.
         storage: The database of the study; null for `study.db` in the sweep's folder.
 
     Raises:
-        ValueError: If a value is impossible.
+        ValueError: If a value is invalid.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Sweep:
         return self.make_sampler is None
 
     def sampler(self, trial: int) -> optuna.samplers.BaseSampler:
-        """The sampler that chooses the values of a trial."""
+        """Returns the sampler for the values of a trial."""
         if self.make_sampler is None:
-            return optuna.samplers.RandomSampler(self.seed)  # a grid's values are given
+            return optuna.samplers.RandomSampler(self.seed)  # unused: a grid's values are fixed
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return self.make_sampler(seed=self.seed + trial)

@@ -169,13 +169,13 @@ def test_hopeless_trials_are_told_to_stop(tmp_path):
     settings = build(composed(["sweep=optuna", "sweep.pruner.n_startup_trials=1"]), "sweep")
     space = {"x": FloatDistribution(0, 1)}
     study = TrialStudy.create(tmp_path, settings, "minimize", [], space)
-    with study.working():
+    with study.as_worker():
         one, other = study.claim(settings, space, 2)
         for epoch in (1, 2, 3):
-            assert not study.is_hopeless(one.number, epoch, 1.0)
+            assert not study.should_prune(one.number, epoch, 1.0)
         study.tell(one.number, 1.0)
-        assert not study.is_hopeless(other.number, 1, 5.0)
-        assert study.is_hopeless(other.number, 2, 5.0)
+        assert not study.should_prune(other.number, 1, 5.0)
+        assert study.should_prune(other.number, 2, 5.0)
         study.tell(other.number, 5.0)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"]
     assert study.best.number == one.number
