@@ -11,7 +11,7 @@ from typing import Any, cast
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, RunMode, TaskFunction
@@ -123,7 +123,7 @@ def _run_trials(
             values = ", ".join(_values(trial))
             text = f"trial {trial.number} ({trial.number + 1} of {total}): {values}"
             console.print(text, style="bold", markup=False, highlight=False, soft_wrap=True)
-        folder = f"hydra.sweep.dir={_quoted(study.folder)}"
+        folder = f"hydra.sweep.dir={QuotedString(str(study.folder), Quote.single).with_quotes()}"
         jobs = [
             [*fixed, *_values(trial), folder, f"hydra.sweep.subdir='{trial.number}'"]
             for trial in trials
@@ -142,12 +142,6 @@ def _run_trials(
 def _values(trial: FrozenTrial) -> list[str]:
     """Returns the values of a trial as overrides."""
     return [f"{key}={override_value(value)}" for key, value in trial.params.items()]
-
-
-def _quoted(path: Path) -> str:
-    """Quotes a path for Hydra's override syntax."""
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
 
 
 def _validation_score(trial_folder: Path, metric: str) -> float | None:
