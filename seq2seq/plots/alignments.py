@@ -19,15 +19,7 @@ def alignment_heatmap(
     target_tokens: Sequence[str],
     title: str = "",
 ) -> Figure:
-    """Draws the attention weights, with a row for each target token and a column for each source.
-
-    Characters that no installed font can draw are written by their Unicode names, or numbers.
-
-    Args:
-        weights: `(target_length, source_length)`, from 0 to 1.
-        source_tokens: The labels of the columns.
-        target_tokens: The labels of the rows.
-        title: The title of the figure.
+    """Draws attention weights `(target_length, source_length)`, from 0 to 1.
 
     Raises:
         ValueError: If weights and tokens do not fit.

@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from sklearn.calibration import calibration_curve
-from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from seq2seq.plots.figure import LABEL, LINE_COLOUR, TEXT_COLOUR, TITLE, style_axes
 from seq2seq.plots.fonts import drawable, fonts_for, literal_text
@@ -35,21 +32,11 @@ COLOUR = "#5b7fa6"
 def confusion_matrix_figure(
     counts: np.ndarray, labels: Sequence[str], title: str = "", max_labels: int = MAX_LABELS
 ) -> Figure:
-    """Draws how often each label was predicted for each reference.
+    """Draws a confusion matrix `(labels, labels)`: references in rows, predictions in columns.
 
     A cell's colour is its share of the row, so that rare labels are as visible as frequent ones;
     its number is the count. The most frequent labels come first; those beyond `max_labels` are
     merged into `(others)`.
-
-    Example:
-        >>> counts = np.array([[8, 2], [1, 9]])
-        >>> save_figure(confusion_matrix_figure(counts, ["NOUN", "VERB"]), Path("plots/c.png"))
-
-    Args:
-        counts: Integers `(labels, labels)`: references in rows, predictions in columns.
-        labels: The name of each label.
-        title: The title of the figure.
-        max_labels: The maximum number of rows and columns, at least 2.
 
     Raises:
         ValueError: If `counts` is not a square matrix of the labels, or all counts are 0.
@@ -70,7 +57,10 @@ def confusion_matrix_figure(
     axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(GAMMA, vmin=0, vmax=1))
-    _write_counts(axes, counts, shares)
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        colour = "white" if shares[row, column] ** GAMMA > 0.6 else TEXT_COLOUR
+        count = _short(int(counts[row, column]))
+        axes.text(column, row, count, ha="center", va="center", fontsize=7, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=90, fontfamily=families)
     axes.set_yticks(range(len(names)), names, fontfamily=families)
     axes.set_xlabel("prediction", **LABEL)
@@ -104,15 +94,6 @@ def most_frequent(
     return counts, [*names[: limit - 1], OTHERS]
 
 
-def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
-    for row, column in zip(*np.nonzero(counts), strict=True):
-        is_dark = shares[row, column] ** GAMMA > 0.6
-        axes.text(
-            column, row, _short(int(counts[row, column])), ha="center", va="center", fontsize=7,
-            color="white" if is_dark else TEXT_COLOUR,
-        )  # fmt: skip
-
-
 def _short(count: int) -> str:
     """Formats a count in at most four characters: 987, 1.2k, 12k, 3.4M."""
     for size, unit in ((1_000_000, "M"), (1_000, "k")):
@@ -128,21 +109,14 @@ def precision_recall_figure(
 ) -> Figure:
     """Draws a precision-recall curve for each class.
 
-    The classes of the lowest average precision are named in the legend, others are grey.
-
-    Example:
-        >>> figure = precision_recall_figure(np.eye(2), np.eye(2), ["no", "yes"])
-        >>> save_figure(figure, Path("plots/precision_recall.png"))
-
-    Args:
-        references: 1 where a row has a class, else 0, `(rows, classes)`.
-        probabilities: `(rows, classes)`.
-        labels: The name of each class.
-        title: The title of the figure.
+    `references` are 1 where a row has a class, else 0; both they and the probabilities are `(rows,
+    classes)`. The classes of the lowest average precision are named, the others are grey.
 
     Raises:
         ValueError: If no row has a class.
     """
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
     present = np.flatnonzero(references.sum(axis=0)).tolist()
     if not present:
         raise ValueError("references: there is nothing to draw, no row has a class")
@@ -182,19 +156,13 @@ def reliability_figure(
 ) -> Figure:
     """Draws a reliability diagram: how often predictions of each probability come true.
 
-    Example:
-        >>> figure = reliability_figure(np.array([0.9, 0.6]), np.array([1, 0]))
-        >>> save_figure(figure, Path("plots/reliability.png"))
-
-    Args:
-        probabilities: `(decisions,)`, from 0 to 1.
-        outcomes: 1 where the decision came true, else 0, `(decisions,)`.
-        bins: The number of bins of equal width.
-        title: The title of the figure.
+    Probabilities and outcomes, 1 where the decision came true and else 0, are `(decisions,)`.
 
     Raises:
         ValueError: If there are no decisions.
     """
+    from sklearn.calibration import calibration_curve
+
     if not len(probabilities):
         raise ValueError("probabilities: there is nothing to draw")
     shares, means = calibration_curve(outcomes, probabilities, n_bins=bins, pos_label=1)

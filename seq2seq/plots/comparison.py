@@ -29,10 +29,6 @@ def variant_curves(
 ) -> Figure:
     """Draws one metric of several variants over steps, minutes and tokens.
 
-    Example:
-        >>> lstm = [{"step": 1, "seconds": 60.0, "target_tokens": 9, "val_loss": 2.0}]
-        >>> figure = variant_curves({"lstm": [lstm], "gru": [lstm]}, "val_loss")
-
     Args:
         variants: Name to the histories of its runs, one for each seed.
         metric: The metric to draw.
@@ -102,7 +98,7 @@ def scores_by_part(
 
     Args:
         title: What the parts are, such as `source length`.
-        metric: The name of the score.
+        metric: The score.
         parts: The name of each part.
         sizes: The number of items in each part.
         scores: Variant to its score on each part; NaN draws no bar.
@@ -124,14 +120,7 @@ def scores_by_part(
 def difference_intervals(
     title: str, names: Sequence[str], differences: Sequence[float], intervals: np.ndarray
 ) -> Figure:
-    """Draws differences to a baseline with their confidence intervals.
-
-    Args:
-        title: The title of the figure.
-        names: The name of each system.
-        differences: The difference of each system.
-        intervals: Lower and upper bounds, `(systems, 2)`.
-    """
+    """Draws differences of systems to a baseline with their confidence intervals `(systems, 2)`."""
     figure, (axes,) = _figure(1, 7.0, 1.1 + 0.42 * len(names), [])
     rows = np.arange(len(names))[::-1]
     for row, value, (low, high) in zip(rows, differences, intervals, strict=True):

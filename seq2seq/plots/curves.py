@@ -38,10 +38,6 @@ def learning_curves(history: Mapping[str, Curve], title: str = "") -> Figure:
     The best validation value is marked. Values that are not finite are left out, and so are
     metrics without finite values.
 
-    Example:
-        >>> figure = learning_curves({"loss": [(1, 2.0), (2, 1.5)], "val_loss": [(2, 1.7)]})
-        >>> save_figure(figure, Path("plots/learning_curves.png"))
-
     Args:
         history: Metric name to `(step, value)` pairs. The prefix `val_` marks the validation
             curve of a metric.

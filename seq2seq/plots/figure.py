@@ -29,12 +29,6 @@ def style_axes(
 
 
 def save_figure(figure: Figure, path: Path, dots_per_inch: int = 150) -> None:
-    """Writes a figure as a PNG, atomically; several processes may write the same file.
-
-    Args:
-        figure: The figure.
-        path: The file, ending in `.png`. Missing folders are created.
-        dots_per_inch: The resolution.
-    """
+    """Writes a figure as a PNG, atomically; several processes may write the same file."""
     with whole_file(path) as temporary, literal_text():
         figure.savefig(temporary, format="png", dpi=dots_per_inch, facecolor="white")

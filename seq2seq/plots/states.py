@@ -27,11 +27,7 @@ MARKERS = ("o", "^", "s", "D")
 
 
 def variation(states: np.ndarray) -> np.ndarray:
-    """Returns the standard deviation of each unit, `(units,)`, over the steps.
-
-    Args:
-        states: `(steps, units)`.
-    """
+    """Returns the standard deviation of each unit, `(units,)`, over states `(steps, units)`."""
     return np.asarray(states, float).std(axis=0)
 
 
@@ -46,13 +42,12 @@ def state_figure(
 ) -> Figure:
     """Draws a heat map, units x tokens, of each field, above lines of the units that vary most.
 
-    Of many units, the heat maps show those that vary most, ordered by index.
+    Of many units, the heat maps show those whose states vary most, ordered by index.
 
     Args:
         fields: Name to values `(steps, units)`; from 0 to 1 where the name ends in `gate`.
-        tokens: The label of each step, in any script.
-        states: The states `(steps, units)` that are drawn as lines, and whose variation selects
-            the units.
+        tokens: The label of each step.
+        states: `(steps, units)`, drawn as lines.
         title: The title of the figure.
 
     Raises:
@@ -121,42 +116,26 @@ def _draw_lines(axes: Axes, states: np.ndarray) -> None:
 
 
 def plane(states: np.ndarray, method: Method) -> np.ndarray:
-    """Projects states to two dimensions, deterministically.
+    """Projects states `(inputs, units)` of at least 3 inputs to `(inputs, 2)`, deterministically.
 
-    Args:
-        states: `(inputs, units)`, of at least 3 inputs.
-        method: `pca`: the two directions of the largest variance; `tsne`: keeps neighbours
-            together (van der Maaten & Hinton, 2008,
-            https://jmlr.org/papers/v9/vandermaaten08a.html).
-
-    Returns:
-        `(inputs, 2)`.
+    `pca` finds the directions of the largest variance; `tsne` keeps neighbours together (van der
+    Maaten & Hinton, 2008, https://jmlr.org/papers/v9/vandermaaten08a.html).
     """
-    centred = states - states.mean(axis=0)
     if method == "pca":
-        left, values, directions = np.linalg.svd(centred, full_matrices=False)
-        if len(values) < 2:
-            return np.pad(left * values, ((0, 0), (0, 1)))
-        # The sign of a direction is arbitrary: make its largest component positive.
-        largest = np.abs(directions[:2]).argmax(axis=1)
-        signs = np.sign(directions[[0, 1], largest])
-        return left[:, :2] * values[:2] * signs
+        from sklearn.decomposition import PCA
+
+        points = PCA(min(2, states.shape[1]), svd_solver="full").fit_transform(states)
+        return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(states) - 1) / 3)
-    return TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(centred)
+    tsne = TSNE(init="pca", perplexity=perplexity, random_state=0)
+    return tsne.fit_transform(states - states.mean(axis=0))
 
 
 @literal_text()
 def state_map(points: np.ndarray, labels: Sequence[str] | None, title: str) -> Figure:
-    """Draws the states of many inputs as points of a plane, coloured by their labels.
-
-    Args:
-        points: `(inputs, 2)`, see `plane`.
-        labels: The label of each input, in any script; all but the most frequent ones are grey.
-            `None` draws all points in one colour.
-        title: The title of the figure.
-    """
+    """Draws inputs as points `(inputs, 2)`, see `plane`, with a colour for each frequent label."""
     labels = [""] * len(points) if labels is None else list(labels)
     frequent = sorted(label for label, _ in Counter(sorted(labels)).most_common(MAX_LABELS))
     families = fonts_for(*frequent, title)

@@ -103,12 +103,7 @@ def _category_column(values: Sequence[str]) -> tuple[np.ndarray, list[tuple[floa
 
 @literal_text()
 def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
-    """Draws the importance of each parameter: the share of a metric's variance it explains.
-
-    Args:
-        importances: Parameter to share, 0 to 1.
-        metric: The name of the metric.
-    """
+    """Draws the importance of each parameter: the share, 0 to 1, of a metric's variance."""
     items = sorted(importances.items(), key=lambda item: item[1])
     figure = Figure(figsize=(6.4, 1.0 + 0.42 * len(items)), layout="constrained")
     axes = figure.add_subplot()
