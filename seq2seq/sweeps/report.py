@@ -23,12 +23,7 @@ SEED = "seed"
 
 
 def write_report(study: TrialStudy, metric: str) -> None:
-    """Writes `trials.json`, `best.json` and the figures into the sweep's folder.
-
-    Args:
-        study: The sweep's study.
-        metric: The metric that is optimized, such as `val_loss`.
-    """
+    """Writes `trials.json`, `best.json` and the figures into the sweep's folder."""
     _write_json(study.folder / "trials.json", [_row(trial) for trial in study.trials])
     if study.best is not None:
         _write_json(study.folder / "best.json", {"metric": metric, **_row(study.best)})
@@ -96,7 +91,7 @@ def print_trials(study: TrialStudy, metric: str, console: Console) -> None:
     for label, text in (
         ("best", str(study.folder / str(study.best.number)) if study.best else ""),
         ("sweep folder", str(study.folder)),
-        ("go on", f"seq2seq train resume={study.folder}" if unfinished else ""),
+        ("resume by", f"seq2seq train resume={study.folder}" if unfinished else ""),
     ):
         if text:
             console.print(plain(f"{label + ':':<14}{text}"), soft_wrap=True)

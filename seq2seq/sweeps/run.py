@@ -2,11 +2,11 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
@@ -16,6 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
@@ -42,19 +43,11 @@ def run_sweep(
     console: Console,
     own_folder: Path | None = None,
 ) -> int:
-    """Runs trials until none are left.
+    """Runs trials until none are left; returns the highest exit code, or 130 after Ctrl-C.
 
-    Args:
-        arguments: The command line, as typed.
-        overrides: The same, with Hydra's names of the recipes.
-        parsed: `overrides`, parsed.
-        job: Runs one trial and returns its exit code, without raising. Launchers may call it in
-            other processes.
-        console: The terminal to report progress on.
-        own_folder: The folder of a sweep to resume; if null, `hydra.sweep.dir` of a new one.
-
-    Returns:
-        The highest exit code of a trial, or 130 after Ctrl-C.
+    `overrides` are the `arguments` of the command line with Hydra's names of the recipes. `job`
+    runs one trial and returns its exit code, without raising; launchers may call it in other
+    processes. `own_folder` is the folder of a sweep to resume.
 
     Raises:
         UserError: If the sweep cannot be started.
@@ -75,15 +68,9 @@ def run_sweep(
 
 
 def _new_folder(folder: Path, named: bool) -> Path:
-    """Creates the folder of a new sweep.
+    """Creates the folder of a new sweep; unless the user has named it, appends a number if needed.
 
-    Args:
-        folder: The folder.
-        named: Whether the user has named it. Otherwise a number is appended if it exists, because
-            another sweep may have begun in the same second.
-
-    Raises:
-        UserError: If the named folder holds a sweep, or the folder cannot be created.
+    Another sweep may have begun in the same second.
     """
     for number in count(1):
         path = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
@@ -108,7 +95,7 @@ def _new_folder(folder: Path, named: bool) -> Path:
 def _run_trials(
     study: TrialStudy,
     settings: Sweep,
-    space: Any,
+    space: Mapping[str, BaseDistribution],
     fixed: Sequence[str],
     launch: Launch,
     config: DictConfig,

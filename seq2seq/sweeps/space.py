@@ -19,13 +19,7 @@ from seq2seq.errors import UserError
 def distributions(overrides: Sequence[Override], is_grid: bool) -> dict[str, BaseDistribution]:
     """Returns Optuna's distribution of each key that is swept over.
 
-    Args:
-        overrides: The overrides that sweep.
-        is_grid: Whether all values are tried, which intervals do not allow.
-
-    Returns:
-        Key, with its `+` if it has one, to distribution. Choices are texts, as typed on the
-        command line.
+    A key keeps its `+`. Choices are texts, as typed on the command line.
 
     Raises:
         UserError: If a grid has an interval, or an interval is invalid.

@@ -37,39 +37,27 @@ class Tracker:
         """
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Logs metrics of a training step, without waiting for a disk or network.
+        """Logs metrics, which may be infinite or NaN, after a number of training steps.
 
-        Args:
-            metrics: Metric name to value, which may be infinite or NaN.
-            step: The number of training steps so far.
+        Never waits for a disk or network.
         """
 
     def log_dataset(self, name: str, source: str, digest: str, context: str) -> None:
         """Logs a data set that the run uses.
 
-        Args:
-            name: The name of the data set.
-            source: Where it comes from: a folder, an address, a TFDS name.
-            digest: A short hash of its content.
-            context: Its use: `train`, `validation` or `test`.
+        The source is a folder, an address or a TFDS name, the digest a short hash of the content,
+        the context `train`, `validation` or `test`.
         """
 
     def log_folder(self, folder: Path, ignore: Sequence[str] = ()) -> None:
         """Uploads the files of a folder under their relative paths.
 
-        Args:
-            folder: The folder.
-            ignore: Patterns of relative paths to skip, such as `checkpoints/*`. A star also
-                matches `/`.
+        Paths that match a pattern of `ignore`, such as `checkpoints/*`, are skipped. A star also
+        matches `/`.
         """
 
     def log_table(self, columns: Mapping[str, Sequence[Any]], artifact_file: str) -> None:
-        """Logs a table, such as sources, references and predictions side by side.
-
-        Args:
-            columns: Column name to values, all of one length.
-            artifact_file: Path in the tracked run, ending in `.json`.
-        """
+        """Logs a table of columns of one length as `artifact_file`, which ends in `.json`."""
 
     def log_model(
         self,
@@ -79,22 +67,13 @@ class Tracker:
         metrics: Mapping[str, float],
         step: int,
     ) -> None:
-        """Logs the trained model, so that it can be loaded, served and registered.
+        """Logs the run's `model` folder, so that it can be loaded, served and registered.
 
-        Args:
-            folder: The run's `model` folder.
-            example: A source.
-            row: Its prediction.
-            metrics: The run's final metrics.
-            step: Their training step.
+        `example` is a source and `row` its prediction; `metrics` are final and belong to `step`.
         """
 
     def finish(self, status: RunStatus = "FINISHED") -> None:
-        """Sends everything that is still queued and closes the run.
-
-        Args:
-            status: `FINISHED`, `FAILED` by an error, or `KILLED` by the user (Ctrl-C).
-        """
+        """Sends everything that is still queued and closes the run; `KILLED` means by Ctrl-C."""
 
     def page_command(self) -> str:
         """Returns the command that opens a page with the runs, or its address; empty if none."""

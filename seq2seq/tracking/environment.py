@@ -6,11 +6,14 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from seq2seq import __version__
 
 # The variables that affect results or speed; others may hold secrets and are not recorded.
 VARIABLES = (
@@ -22,6 +25,7 @@ VARIABLES = (
     "XLA_FLAGS",
 )
 VARIABLE_PREFIXES = ("KERAS_", "TF_")
+VERSIONS = ("tensorflow", "keras", "numpy", "mlflow")
 
 
 def describe_environment() -> dict[str, Any]:
@@ -46,6 +50,26 @@ def describe_environment() -> dict[str, Any]:
             package.name: package.version
             for package in sorted(metadata.distributions(), key=lambda item: item.name.lower())
         },
+    }
+
+
+def environment_tags(run_folder: Path, environment: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the tags of every run: user, machine, command, commits and versions.
+
+    `mlflow.source.git` is the repository in which the run was started; `seq2seq.git` that of
+    seq2seq's own code. MLflow's page has a column for each tag that begins with `mlflow.`.
+    """
+    versions = {name: environment["packages"].get(name) for name in VERSIONS}
+    return {
+        "mlflow.user": user_name(),
+        "mlflow.source.name": environment["command"],
+        "mlflow.source.type": "LOCAL",
+        **{f"mlflow.source.git.{name}": value for name, value in git_state(Path.cwd()).items()},
+        **{f"seq2seq.git.{name}": value for name, value in own_git_state().items()},
+        "run_folder": str(run_folder.resolve()),
+        "host": environment["machine"]["host"],
+        "version.seq2seq": __version__,
+        **{f"version.{name}": version for name, version in versions.items() if version},
     }
 
 

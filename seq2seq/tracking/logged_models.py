@@ -43,15 +43,7 @@ def log_model(
     """Logs a model folder as the MLflow model of a run, and returns the id of the model.
 
     MLflow's own `log_model` depends on its global state; this one names store and run explicitly.
-
-    Args:
-        client: The client of the store.
-        run_id: The id of the run.
-        model_folder: The run's `model` folder.
-        example: A source, for the signature and as the example of an input.
-        row: Its prediction.
-        metrics: The run's final metrics.
-        step: Their training step.
+    `example` is a source and `row` its prediction; `metrics` are final and belong to `step`.
     """
     run = client.get_run(run_id)
     logged = client.create_logged_model(
@@ -117,15 +109,10 @@ class Registry:
         self.client: MlflowClient = open_store(self.uri)
 
     def register(self, run_id: str, name: str, alias: str | None = None) -> int:
-        """Registers the model of a run as a new version of a registered model.
-
-        Args:
-            run_id: The id of the run.
-            name: The name of the registered model, which is created if it does not exist.
-            alias: An alias for the version, such as `champion`.
+        """Registers the model of a run, by a name and an alias such as `champion`.
 
         Returns:
-            The number of the version; the existing one if the run is already registered.
+            The number of the new version; the existing one if the run is already registered.
 
         Raises:
             UserError: If the run has no model, or the name is invalid.
@@ -160,8 +147,8 @@ class Registry:
     def find(self, address: str) -> tuple[str, str]:
         """Returns the run id and the address of the files of a registered model.
 
-        Args:
-            address: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or `models:/NAME` for the newest.
+        The model's address is `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or `models:/NAME` for
+        the newest version.
 
         Raises:
             UserError: If there is no such model.
@@ -186,10 +173,7 @@ class Registry:
         return str(version.run_id), str(version.source)
 
     def download(self, address: str) -> Path:
-        """Downloads a registered model to a temporary folder, which is removed at exit.
-
-        Returns:
-            A folder laid out like a run folder: `model/`, and `.hydra/` with the config.
+        """Downloads a registered model to a temporary run folder, which is removed at exit.
 
         Raises:
             UserError: If there is no such model, or its files are missing.

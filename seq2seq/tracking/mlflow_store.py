@@ -26,9 +26,8 @@ LATER_CONTACT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_R
 def resolve_uri(tracking_uri: str | None) -> str:
     """Returns the address of a store, with an absolute path if it is a SQLite file.
 
-    Args:
-        tracking_uri: An MLflow tracking URI; if null, that of the variable `MLFLOW_TRACKING_URI`,
-            or else the SQLite file `mlflow.db` in the current folder.
+    The default is that of the variable `MLFLOW_TRACKING_URI`, or else `mlflow.db` in the current
+    folder.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_DATABASE}"
     database = sqlite_file(uri)
@@ -69,10 +68,7 @@ def reason(error: BaseException) -> str:
 
 
 def open_store(uri: str) -> MlflowClient:
-    """Opens a store, creating the tables of a database that has none.
-
-    Args:
-        uri: The address, from `resolve_uri`.
+    """Opens the store of a resolved URI, creating the tables of a database that has none.
 
     Raises:
         UserError: If the store cannot be reached, read or written.

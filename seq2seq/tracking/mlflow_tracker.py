@@ -18,17 +18,11 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from seq2seq import __version__
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.tracking.background import BackgroundSender
 from seq2seq.tracking.base import RUN_ID_FILE, RunStatus, Tracker
-from seq2seq.tracking.environment import (
-    describe_environment,
-    git_state,
-    own_git_state,
-    user_name,
-)
+from seq2seq.tracking.environment import describe_environment, environment_tags
 from seq2seq.tracking.mlflow_store import (
     open_store,
     reason,
@@ -43,7 +37,6 @@ from seq2seq.tracking.parameters import MAX_TAG_LENGTH, flatten, shorten, valid_
 PERMANENT_ERRORS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
 SECONDS_TO_FINISH = 45.0
 SECONDS_TO_STOP_MONITOR = 5.0
-VERSIONS = ("tensorflow", "keras", "numpy", "mlflow")
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +113,7 @@ class MlflowTracker(Tracker):
             self._run = run
             environment = describe_environment()
             self._log_config(config, logged=run.data.params)
-            standard = {**standard_tags(run_folder, environment), "variant": variant_of(config)}
+            standard = {**environment_tags(run_folder, environment), "variant": variant_of(config)}
             self._log_tags({**standard, **self._tags, **tags})
             self._client.log_dict(self.run_id, environment, "environment.json")
         self._sender = BackgroundSender(self._send_metrics, on_failure=self._warn)
@@ -290,27 +283,3 @@ class MlflowTracker(Tracker):
             without_password(self._uri),
             reason(error),
         )
-
-
-def standard_tags(run_folder: Path, environment: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the tags of every run: user, machine, command, commits and versions.
-
-    `mlflow.source.git` is the repository in which the run was started; `seq2seq.git` that of
-    seq2seq's own code. MLflow's page has a column for each tag that begins with `mlflow.`.
-
-    Args:
-        run_folder: The run folder.
-        environment: The result of `describe_environment`.
-    """
-    versions = {name: environment["packages"].get(name) for name in VERSIONS}
-    return {
-        "mlflow.user": user_name(),
-        "mlflow.source.name": environment["command"],
-        "mlflow.source.type": "LOCAL",
-        **{f"mlflow.source.git.{name}": value for name, value in git_state(Path.cwd()).items()},
-        **{f"seq2seq.git.{name}": value for name, value in own_git_state().items()},
-        "run_folder": str(run_folder.resolve()),
-        "host": environment["machine"]["host"],
-        "version.seq2seq": __version__,
-        **{f"version.{name}": version for name, version in versions.items() if version},
-    }

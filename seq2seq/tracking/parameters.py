@@ -25,9 +25,6 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
     Example:
         >>> flatten({"model": {"units": 256, "cell": "lstm"}, "seed": None})
         {'model.units': '256', 'model.cell': 'lstm', 'seed': 'null'}
-
-    Args:
-        config: Nested dicts; lists are values.
     """
     return {
         valid_name(name): shorten(_text(value), MAX_PARAMETER_LENGTH)

@@ -31,9 +31,6 @@ class TrackedRun:
     """Name, status and scores of a run.
 
     Attributes:
-        run_id: The id in MLflow.
-        name: The name.
-        experiment: The name of its experiment.
         status: `FINISHED`, `RUNNING`, `FAILED` or `KILLED`.
         started: The start time in milliseconds since 1970.
         minutes: The duration; None while it is running.
@@ -119,9 +116,8 @@ class RunStore:
     def find(self, query: str) -> list[str]:
         """Returns the ids of the finished runs that match an argument of the command line.
 
-        Args:
-            query: A run id or its beginning (8 characters or more), the name of an experiment, or
-                a filter in MLflow's search syntax.
+        The query is a run id or its beginning (8 characters or more), the name of an experiment,
+        or a filter in MLflow's search syntax.
 
         Raises:
             UserError: If nothing matches.

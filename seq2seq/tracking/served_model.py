@@ -46,9 +46,9 @@ Predict = Callable[..., list[dict[str, Any]]]
 class ServedModel(PythonModel):  # type: ignore[misc]
     """Answers requests with a run's predictions.
 
-    Inputs are a DataFrame with a column `source` (or one unnamed column, as Spark sends), a list
-    of sources, or a list of dicts with a key `source`. The answer is a DataFrame with a row for
-    each.
+    Inputs are a DataFrame with a column `source` (or one unnamed column, as Spark sends), an array
+    or list of sources, or a list of dicts with a key `source`. The answer is a DataFrame with a
+    row for each.
 
     Args:
         load: Loads a model folder as a function.
@@ -72,16 +72,10 @@ class ServedModel(PythonModel):  # type: ignore[misc]
     def predict(  # type: ignore[no-untyped-def]
         self, context, model_input, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Predicts.
+        """Returns the column `prediction` and the other outputs of the task.
 
-        Args:
-            context: Ignored.
-            model_input: A DataFrame, a list of sources or of dicts, or an array of sources.
-            params: `decoding`, `n_best`, `beam_size`, `temperature`, `top_k`, `top_p`, `seed`; the
-                run's config is the default.
-
-        Returns:
-            The column `prediction` and the other outputs of the task.
+        Params are `decoding`, `n_best`, `beam_size`, `temperature`, `top_k`, `top_p` and `seed`;
+        the run's config is the default.
 
         Raises:
             MlflowException: If the request is invalid; a server answers 400.
@@ -195,12 +189,7 @@ def serve(load: Callable[[Path], Predict]) -> None:
 
 
 def signature_of(example: Any, row: Mapping[str, Any]) -> ModelSignature:
-    """Returns the signature of a run's model.
-
-    Args:
-        example: A source: a text, or a list of tokens.
-        row: Its prediction.
-    """
+    """Returns the signature of a run's model, from a source (text or tokens) and its prediction."""
     source_type = DataType.string if isinstance(example, str) else AnyType()
     outputs = [ColSpec(_type(row[name]), name) for name in row if name not in (SOURCE, "reference")]
     return ModelSignature(
