@@ -11,15 +11,8 @@ BINS = 15
 """Of the expected calibration error, as in Guo et al. (2017)."""
 
 CLASS_SCORES = ("accuracy", "f1_macro", "f1_weighted", "mcc", "ece", "roc_auc")
-LABEL_SET_SCORES = (
-    "accuracy",
-    "f1_micro",
-    "f1_macro",
-    "f1_weighted",
-    "hamming_loss",
-    "ece",
-    "roc_auc",
-)
+F1_SCORES = ("f1_micro", "f1_macro", "f1_weighted")
+LABEL_SET_SCORES = ("accuracy", *F1_SCORES, "hamming_loss", "ece", "roc_auc")
 
 
 def score_classes(references: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:

@@ -28,9 +28,6 @@ class PairedResult:
     """The difference between a system and the baseline in one score, on the same sentences.
 
     Attributes:
-        metric: The name of the score.
-        baseline: The score of the baseline.
-        system: The score of the system.
         low: Lower bound of the 95 % confidence interval of the difference: percentiles of the
             paired bootstrap (Efron, 1979; Koehn, 2004).
         high: Its upper bound.
@@ -62,15 +59,7 @@ def paired_text_test(
     """Tests a sacreBLEU metric by sacreBLEU's paired bootstrap and approximate randomisation.
 
     The p-values are those of `sacrebleu REF -i BASELINE SYSTEM --paired-bs` and `--paired-ar`.
-
-    Args:
-        metric_name: The name of the score in the result.
-        metric: A sacreBLEU metric.
-        references: One for each sentence.
-        baseline: The hypotheses of the baseline.
-        system: The hypotheses of the system.
-        resamples: The number of samples of the bootstrap.
-        trials: The number of trials of the randomisation.
+    `baseline` and `system` are hypotheses, with one reference for each.
     """
     systems: list[tuple[str, Sequence[str]]] = [("baseline", baseline), ("system", system)]
     p_values, scores = {}, [0.0, 0.0]
@@ -102,13 +91,7 @@ def paired_test(
 ) -> PairedResult:
     """Tests any score of sums by the paired bootstrap and approximate randomisation.
 
-    Args:
-        metric: The name of the score in the result.
-        baseline: The statistics of the baseline, `(sentences, statistics)`.
-        system: The statistics of the system, `(sentences, statistics)`.
-        from_sums: Computes the score from summed statistics.
-        resamples: The number of samples of the bootstrap.
-        trials: The number of trials of the randomisation.
+    `baseline` and `system` are statistics, `(sentences, statistics)`.
 
     Raises:
         ValueError: If the shapes differ.
@@ -133,11 +116,9 @@ def paired_test(
 
 
 def mcnemar(baseline: np.ndarray, system: np.ndarray) -> float:
-    """Returns the exact p-value of McNemar's test (1947), by the binomial distribution.
+    """Returns the exact (binomial) p-value of McNemar's test (1947).
 
-    Args:
-        baseline: Whether the baseline is correct, `(items,)`.
-        system: Whether the system is correct, `(items,)`.
+    `baseline` and `system` are whether each item is correct, `(items,)`.
     """
     only_baseline = int(np.sum(baseline & ~system))
     only_system = int(np.sum(system & ~baseline))
@@ -149,10 +130,7 @@ def mcnemar(baseline: np.ndarray, system: np.ndarray) -> float:
 def accuracy_test(baseline: np.ndarray, system: np.ndarray, metric: str) -> PairedResult:
     """Tests the share of correct items by McNemar's exact test and by resampling.
 
-    Args:
-        baseline: Whether the baseline is correct, `(items,)`.
-        system: Whether the system is correct, `(items,)`.
-        metric: The name of the score in the result.
+    `baseline` and `system` are whether each item is correct, `(items,)`.
     """
     items = len(baseline)
     columns = [correct.astype(np.float64)[:, None] for correct in (baseline, system)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from seq2seq.plots.curves import TITLES
@@ -141,17 +142,17 @@ def _figure(
     columns: int, width: float, height: float, variants: Sequence[str]
 ) -> tuple[Figure, list[Axes]]:
     """Returns a row of axes below a legend of the variants in their colours."""
-    legend = variants if len(variants) > 1 else []
-    legend_height = 0.2 * len(legend) + 0.1
-    total = height + legend_height
-    figure = Figure(figsize=(columns * width, total), layout="constrained")
-    layout = figure.get_layout_engine()
-    if layout is not None:
-        layout.set(rect=(0, 0, 1, 1 - legend_height / total))  # type: ignore[call-arg]
-    for number, name in enumerate(legend):
-        figure.text(
-            0.012, 1 - (0.08 + 0.2 * number) / total, name, color=COLOURS[number % len(COLOURS)],
-            va="top", fontsize=9.5, fontweight="bold", fontfamily=fonts_for(name),
+    legend_height = 0.2 * len(variants) if len(variants) > 1 else 0
+    figure = Figure(figsize=(columns * width, height + legend_height + 0.1), layout="constrained")
+    if legend_height:
+        lines = [
+            Line2D([], [], color=COLOURS[number % len(COLOURS)], label=name)
+            for number, name in enumerate(variants)
+        ]
+        figure.legend(
+            handles=lines, loc="outside upper left", frameon=False, labelcolor="linecolor",
+            handlelength=0, handletextpad=0, borderpad=0.2, labelspacing=0.3,
+            prop={"size": 9.5, "weight": "bold", "family": fonts_for(*variants)},
         )  # fmt: skip
     subplots = [figure.add_subplot(1, columns, number + 1) for number in range(columns)]
     for axes in subplots:

@@ -25,7 +25,7 @@ from seq2seq.errors import INTERRUPTED, UserError
 from seq2seq.naming import tags_of
 from seq2seq.sweeps.report import print_trials, write_report
 from seq2seq.sweeps.settings import Sweep
-from seq2seq.sweeps.space import distributions, override_value
+from seq2seq.sweeps.space import distributions
 from seq2seq.sweeps.study import SWEEP_FILE, WORKERS, Direction, TrialStudy
 from seq2seq.tracking.base import RunStatus, Tracker
 
@@ -128,7 +128,7 @@ def _run_trials(
 
 def _values(trial: FrozenTrial) -> list[str]:
     """Returns the values of a trial as overrides."""
-    return [f"{key}={override_value(value)}" for key, value in trial.params.items()]
+    return [f"{key}={value}" for key, value in trial.params.items()]
 
 
 def _validation_score(trial_folder: Path, metric: str) -> float | None:

@@ -2,10 +2,12 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import optuna
 
 
+@dataclass(frozen=True)
 class Sweep:
     """The settings of a sweep, as configured in `conf/sweep/`.
 
@@ -22,34 +24,29 @@ class Sweep:
         ValueError: If a value is invalid.
     """
 
-    def __init__(
-        self,
-        trials: int | None = None,
-        at_once: int = 1,
-        seed: int = 1,
-        sampler: Callable[..., optuna.samplers.BaseSampler] | None = None,
-        pruner: optuna.pruners.BasePruner | None = None,
-        storage: str | None = None,
-    ) -> None:
-        for name, value in (("trials", trials), ("at_once", at_once)):
+    trials: int | None = None
+    at_once: int = 1
+    seed: int = 1
+    sampler: Callable[..., optuna.samplers.BaseSampler] | None = None
+    pruner: optuna.pruners.BasePruner | None = None
+    storage: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("trials", self.trials), ("at_once", self.at_once)):
             if value is not None and value < 1:
                 raise ValueError(f"{name}: must be at least 1, got {value!r}")
-        if sampler is not None and trials is None:
+        if self.sampler is not None and self.trials is None:
             raise ValueError("trials: must be a number of trials for a search, got null")
-        self.trials, self.at_once, self.seed = trials, at_once, seed
-        self.make_sampler = sampler
-        self.pruner = pruner or optuna.pruners.NopPruner()
-        self.storage = storage
 
     @property
     def is_grid(self) -> bool:
         """Whether every combination is a trial."""
-        return self.make_sampler is None
+        return self.sampler is None
 
-    def sampler(self, trial: int) -> optuna.samplers.BaseSampler:
+    def sampler_of(self, trial: int) -> optuna.samplers.BaseSampler:
         """Returns the sampler for the values of a trial."""
-        if self.make_sampler is None:
+        if self.sampler is None:
             return optuna.samplers.RandomSampler(self.seed)  # unused: a grid's values are fixed
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return self.make_sampler(seed=self.seed + trial)
+            return self.sampler(seed=self.seed + trial)

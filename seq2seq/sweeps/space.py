@@ -62,8 +62,3 @@ def combinations(space: Mapping[str, BaseDistribution]) -> Iterator[dict[str, An
     choices = [distribution.choices for distribution in space.values()]  # type: ignore[attr-defined]
     for values in itertools.product(*choices):
         yield dict(zip(space, values, strict=True))
-
-
-def override_value(value: Any) -> str:
-    """Formats a value for an override."""
-    return repr(value) if isinstance(value, float) else str(value)

@@ -85,6 +85,7 @@ class TrialStudy:
         """
         content = read_sweep(folder)
         storage = content["storage"] or _default_storage(folder)
+        pruner = pruner or optuna.pruners.NopPruner()
         try:
             study = optuna.load_study(
                 storage=_storage(storage), study_name=content["study"], pruner=pruner
@@ -117,7 +118,7 @@ class TrialStudy:
             limit = len(trials) if settings.is_grid else settings.trials or 0
             limit = min(limit, settings.trials or limit)
             while len(numbers) < count and begun < limit:
-                self.study.sampler = settings.sampler(begun)
+                self.study.sampler = settings.sampler_of(begun)
                 numbers.append(self.study.ask(dict(space)).number)
                 begun += 1
             for number in numbers:

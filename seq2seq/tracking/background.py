@@ -30,7 +30,7 @@ class BackgroundSender(Generic[Item]):
     Args:
         send: Sends one batch; raises if the batch did not arrive.
         on_failure: Called with each error that `send` raises.
-        interval: Seconds between two looks into the queue.
+        interval: Seconds between two batches.
         interval_after_failure: The same after a batch that failed.
         batch_size: The maximum number of items in a batch.
     """

@@ -16,6 +16,7 @@ from seq2seq.files import temporary_folder
 from seq2seq.tracking.base import RUN_ID_FILE
 from seq2seq.tracking.mlflow_store import (
     open_store,
+    reason,
     resolve_uri,
     sqlite_file,
     store_errors,
@@ -107,8 +108,7 @@ class RunStore:
                     break
         except MlflowException as error:
             if error.error_code == "INVALID_PARAMETER_VALUE":
-                message = str(error).splitlines()[0]
-                raise UserError(f"--filter {filter_string}: {message}") from error
+                raise UserError(f"--filter {filter_string}: {reason(error)}") from error
             with store_errors(self.uri):
                 raise
         return [_tracked_run(run, names[run.info.experiment_id]) for run in runs]

@@ -158,10 +158,10 @@ def test_the_choices_of_the_config(name):
     space = {"x": FloatDistribution(0, 1)}
     drawn = []
     for _ in range(2):
-        study = optuna.create_study(sampler=settings.sampler(3))
+        study = optuna.create_study(sampler=settings.sampler_of(3))
         drawn.append(study.ask(space).params["x"])
     assert drawn[0] == drawn[1]
-    study = optuna.create_study(sampler=settings.sampler(4))
+    study = optuna.create_study(sampler=settings.sampler_of(4))
     assert name == "grid" or study.ask(space).params["x"] != drawn[0]
 
 
