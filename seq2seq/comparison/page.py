@@ -15,8 +15,7 @@ from seq2seq.comparison.compare import Comparison
 from seq2seq.comparison.report import as_json, breakdown_title, examples, letter, markdown, tables
 from seq2seq.files import write_text
 from seq2seq.plots.comparison import difference_intervals, scores_by_part, variant_curves
-from seq2seq.plots.figure import save_figure
-from seq2seq.plots.fonts import literal_text
+from seq2seq.plots.figure import figure_style, save_figure
 
 TEXT_TABLES = ("Variants", "What differs in the config")
 
@@ -110,7 +109,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 
 def _picture(name: str, figure: Figure) -> Picture:
     stream = io.BytesIO()
-    with literal_text():
+    with figure_style():
         figure.savefig(stream, format="png", dpi=150, facecolor="white")
     data = base64.b64encode(stream.getvalue()).decode("ascii")
     return Picture(name.replace("_", " "), data, round(82 * figure.get_figwidth()))

@@ -1,18 +1,17 @@
 """Heat maps of alignments: which source tokens each target token attends to."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from seq2seq.plots.figure import LABEL, LINE_COLOUR, TITLE
-from seq2seq.plots.fonts import drawable, fonts_for, literal_text
+from seq2seq.plots.figure import figure_style
+from seq2seq.plots.fonts import drawable, fonts_for
 
 CELL, LETTER, MARGIN = 0.3, 0.105, 0.4  # inches
 
 
-@literal_text()
+@figure_style()
 def alignment_heatmap(
     weights: Sequence[Sequence[float]],
     source_tokens: Sequence[str],
@@ -38,13 +37,10 @@ def alignment_heatmap(
     axes = figure.add_subplot()
     axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.xaxis.tick_top()
-    style: dict[str, Any] = {"fontfamily": families, **LABEL}
-    axes.set_xticks(range(len(columns)), columns, rotation=90, **style)
-    axes.set_yticks(range(len(rows)), rows, **style)
+    axes.set_xticks(range(len(columns)), columns, rotation=90, fontfamily=families, fontsize=9)
+    axes.set_yticks(range(len(rows)), rows, fontfamily=families, fontsize=9)
     axes.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color=LINE_COLOUR, linewidth=0.4)
-    axes.tick_params(which="both", length=0)
-    axes.spines[:].set_color(LINE_COLOUR)
-    axes.set_title(title, fontsize=9, fontfamily=families, **TITLE)
+    axes.grid(which="minor", linewidth=0.4, alpha=1)
+    axes.set_title(title, fontsize=9, fontfamily=families)
     return figure

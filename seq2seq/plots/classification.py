@@ -12,8 +12,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from seq2seq.plots.figure import LABEL, LINE_COLOUR, TEXT_COLOUR, TITLE, style_axes
-from seq2seq.plots.fonts import drawable, fonts_for, literal_text
+from seq2seq.plots.figure import LINE_COLOUR, TEXT_COLOUR, figure_style, style_axes
+from seq2seq.plots.fonts import drawable, fonts_for
 
 MAX_LABELS = 30
 OTHERS = "(others)"
@@ -28,7 +28,7 @@ BINS = 15
 COLOUR = "#5b7fa6"
 
 
-@literal_text()
+@figure_style()
 def confusion_matrix_figure(
     counts: np.ndarray, labels: Sequence[str], title: str = "", max_labels: int = MAX_LABELS
 ) -> Figure:
@@ -63,15 +63,12 @@ def confusion_matrix_figure(
         axes.text(column, row, count, ha="center", va="center", fontsize=7, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=90, fontfamily=families)
     axes.set_yticks(range(len(names)), names, fontfamily=families)
-    axes.set_xlabel("prediction", **LABEL)
-    axes.set_ylabel("reference", **LABEL)
-    axes.tick_params(colors=TEXT_COLOUR, labelsize=8.5, length=0)
-    axes.spines[:].set_color(LINE_COLOUR)
-    axes.set_title(title, fontsize=12, fontfamily=families, **TITLE)
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("reference")
+    axes.set_title(title, fontsize=12, fontfamily=families)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1, decimals=0))
-    bar.set_label("share of the reference", **LABEL)
+    bar.set_label("share of the reference")
     bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=TEXT_COLOUR, labelsize=8.5, length=0)
     return figure
 
 
@@ -103,7 +100,7 @@ def _short(count: int) -> str:
     return str(count)
 
 
-@literal_text()
+@figure_style()
 def precision_recall_figure(
     references: np.ndarray, probabilities: np.ndarray, labels: Sequence[str], title: str = ""
 ) -> Figure:
@@ -139,18 +136,18 @@ def precision_recall_figure(
             style = {"label": f"{label}  {precisions[number]:.3f}", "linewidth": 1.6}
         axes.plot(recall, precision, drawstyle="steps-post", **style)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
-    axes.set_xlabel("recall", **LABEL)
-    axes.set_ylabel("precision", **LABEL)
+    axes.set_xlabel("recall")
+    axes.set_ylabel("precision")
     style_axes(axes, "both", ("top", "right"))
     axes.legend(
         title="average precision", title_fontsize=8.5, prop={"family": families, "size": 8.5},
-        loc="upper left", bbox_to_anchor=(1, 1), frameon=False, alignment="left",
+        loc="upper left", bbox_to_anchor=(1, 1), alignment="left",
     )  # fmt: skip
-    axes.set_title(title, fontsize=12, fontfamily=families, **TITLE)
+    axes.set_title(title, fontsize=12, fontfamily=families)
     return figure
 
 
-@literal_text()
+@figure_style()
 def reliability_figure(
     probabilities: np.ndarray, outcomes: np.ndarray, bins: int = BINS, title: str = ""
 ) -> Figure:
@@ -170,12 +167,12 @@ def reliability_figure(
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     upper.plot([0, 1], [0, 1], color=LINE_COLOUR, linewidth=1.2)
     upper.plot(means, shares, "o-", color=COLOUR)
-    upper.set_ylabel("share that is right", **LABEL)
+    upper.set_ylabel("share that is right")
     upper.set_ylim(0, 1.02)
-    upper.set_title(title, fontsize=12, **TITLE)
+    upper.set_title(title, fontsize=12)
     lower.hist(probabilities, bins, (0, 1), color=COLOUR, edgecolor="white")
-    lower.set_ylabel("count", **LABEL)
-    lower.set_xlabel("predicted probability", **LABEL)
+    lower.set_ylabel("count")
+    lower.set_xlabel("predicted probability")
     lower.set_xlim(0, 1)
     for axes in (upper, lower):
         style_axes(axes, "both", ("top", "right"))

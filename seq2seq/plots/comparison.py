@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from seq2seq.plots.curves import TITLES
-from seq2seq.plots.figure import LABEL, TEXT_COLOUR, TITLE, style_axes
-from seq2seq.plots.fonts import fonts_for, literal_text
+from seq2seq.plots.figure import TEXT_COLOUR, figure_style, style_axes
+from seq2seq.plots.fonts import fonts_for
 
 COLOURS = ("#3b6fb6", "#d1495b", "#3a8f63", "#c98a1b", "#7a5195", "#4aa3b5", "#8c6d5a", "#6b7280")
 """Distinguishable with colour blindness, too: they differ in lightness."""
@@ -24,7 +24,7 @@ History = Sequence[Mapping[str, float]]
 """One entry for each epoch."""
 
 
-@literal_text()
+@figure_style()
 def variant_curves(
     variants: Mapping[str, Sequence[History]], metric: str, axes: Sequence[str] | None = None
 ) -> Figure:
@@ -62,14 +62,14 @@ def variant_curves(
             ]
             curves = [points for points in curves if len(points)]
             _draw_runs(subplot, curves, COLOURS[number % len(COLOURS)])
-        subplot.set_xlabel(label, **LABEL)
+        subplot.set_xlabel(label)
         subplot.set_xlim(left=0)
         subplot.margins(y=0.12)
         if key != "seconds":
             subplot.xaxis.set_major_formatter(EngFormatter(sep=""))
     name = metric.removeprefix("val_")
     title = f"validation {TITLES.get(name, name)}" if metric.startswith("val_") else name
-    subplots[0].set_title(title, fontsize=10.5, **TITLE)
+    subplots[0].set_title(title)
     return figure
 
 
@@ -87,7 +87,7 @@ def _draw_runs(axes: Axes, curves: Sequence[np.ndarray], colour: str) -> None:
         axes.plot(*mean.T, color=colour, linewidth=2.1)
 
 
-@literal_text()
+@figure_style()
 def scores_by_part(
     title: str,
     metric: str,
@@ -112,12 +112,12 @@ def scores_by_part(
         axes.bar(positions, heights, width * 0.92, color=COLOURS[number % len(COLOURS)])
     labels = [f"{part}\n{size:,}" for part, size in zip(parts, sizes, strict=True)]
     axes.set_xticks(range(len(parts)), labels, fontfamily=fonts_for(*parts))
-    axes.set_xlabel(f"{title} (below: items)", **LABEL)
-    axes.set_title(TITLES.get(metric, metric), fontsize=10.5, **TITLE)
+    axes.set_xlabel(f"{title} (below: items)")
+    axes.set_title(TITLES.get(metric, metric))
     return figure
 
 
-@literal_text()
+@figure_style()
 def difference_intervals(
     title: str, names: Sequence[str], differences: Sequence[float], intervals: np.ndarray
 ) -> Figure:
@@ -134,7 +134,7 @@ def difference_intervals(
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.grid(axis="y", visible=False)
     style_axes(axes, "x")
-    axes.set_title(title, fontsize=10.5, fontfamily=fonts_for(title), **TITLE)
+    axes.set_title(title, fontfamily=fonts_for(title))
     return figure
 
 
@@ -150,7 +150,7 @@ def _figure(
             for number, name in enumerate(variants)
         ]
         figure.legend(
-            handles=lines, loc="outside upper left", frameon=False, labelcolor="linecolor",
+            handles=lines, loc="outside upper left", labelcolor="linecolor",
             handlelength=0, handletextpad=0, borderpad=0.2, labelspacing=0.3,
             prop={"size": 9.5, "weight": "bold", "family": fonts_for(*variants)},
         )  # fmt: skip

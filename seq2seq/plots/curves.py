@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-from seq2seq.plots.figure import LABEL, TEXT_COLOUR, TITLE, style_axes
-from seq2seq.plots.fonts import fonts_for, literal_text
+from seq2seq.plots.figure import figure_style, style_axes
+from seq2seq.plots.fonts import fonts_for
 
 Curve = Sequence[tuple[int, float]]
 """Pairs of step and value."""
@@ -31,7 +31,7 @@ MAX_RAW_POINTS = 150
 """A training curve of more points is drawn with its moving average."""
 
 
-@literal_text()
+@figure_style()
 def learning_curves(history: Mapping[str, Curve], title: str = "") -> Figure:
     """Draws one small panel for each metric, with training and validation in the same panel.
 
@@ -127,14 +127,13 @@ def _mark_best(axes: Axes, validation: np.ndarray, metric: str) -> None:
 
 
 def _style_panel(axes: Axes, metric: str, last_step: float, in_last_row: bool) -> None:
-    title = TITLES.get(metric, metric.replace("_", " ").capitalize())
-    axes.set_title(title, fontsize=10.5, **TITLE)
+    axes.set_title(TITLES.get(metric, metric.replace("_", " ").capitalize()))
     axes.margins(y=0.15)
     axes.set_xlim(0, last_step * 1.06)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if in_last_row:
-        axes.set_xlabel("training step", **LABEL)
+        axes.set_xlabel("training step")
     if metric in FROM_ZERO:
         axes.set_ylim(bottom=0)
     is_log = axes.get_yscale() == "log"
@@ -150,7 +149,7 @@ def _draw_head(figure: Figure, title: str, has_validation: bool) -> None:
     top = 1 - 0.14 / figure.get_figheight()
     left = 0.14 / figure.get_figwidth()
     style: dict[str, Any] = {"va": "top", "fontsize": 12, "fontweight": "bold"}
-    figure.text(left, top, title, color=TEXT_COLOUR, fontfamily=fonts_for(title), **style)
+    figure.text(left, top, title, fontfamily=fonts_for(title), **style)
     if has_validation:
         right = 1 - left
         figure.text(right, top, "validation", color=VALIDATION_COLOUR, ha="right", **style)

@@ -1,18 +1,27 @@
-"""The common style of all figures, and writing them to files."""
+"""The style of all figures, and writing them to files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seq2seq.files import whole_file
-from seq2seq.plots.fonts import literal_text
 
 TEXT_COLOUR, LINE_COLOUR = "#3b424a", "#c9ced4"
-LABEL: dict[str, Any] = {"fontsize": 9, "color": TEXT_COLOUR}
-TITLE: dict[str, Any] = {"loc": "left", "fontweight": "bold", "color": TEXT_COLOUR}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Sets the style, for a `with` block or as the decorator `@figure_style()`.
+
+    Figures are drawn and saved with it, because Matplotlib creates some texts only when it saves.
+    """
+    with style.context(Path(__file__).with_name("style.mplstyle")):
+        yield
 
 
 def style_axes(
@@ -20,15 +29,12 @@ def style_axes(
     grid: Literal["x", "y", "both"] = "y",
     hide: Sequence[str] = ("top", "right", "left"),
 ) -> None:
-    """Gives axes a light grid, no tick marks, and only those spines that are not hidden."""
-    axes.grid(axis=grid, color=LINE_COLOUR, linewidth=0.6, alpha=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[:].set_color(LINE_COLOUR)
+    """Adds a grid to axes and hides some of their spines."""
+    axes.grid(axis=grid)
     axes.spines[list(hide)].set_visible(False)
-    axes.tick_params(colors=TEXT_COLOUR, labelsize=8.5, length=0)
 
 
 def save_figure(figure: Figure, path: Path, dots_per_inch: int = 150) -> None:
     """Writes a figure as a PNG, atomically; several processes may write the same file."""
-    with whole_file(path) as temporary, literal_text():
+    with whole_file(path) as temporary, figure_style():
         figure.savefig(temporary, format="png", dpi=dots_per_inch, facecolor="white")

@@ -2,27 +2,16 @@
 
 import logging
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cache
 
-from matplotlib import font_manager, rc_context
+from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
 log = logging.getLogger(__name__)
 
 DEFAULT_FAMILY = "DejaVu Sans"
 MAX_LABEL_LENGTH = 24
-
-
-@contextmanager
-def literal_text() -> Iterator[None]:
-    """Makes Matplotlib draw text literally: `$` starts no formula.
-
-    For a `with` block, or as the decorator `@literal_text()`.
-    """
-    with rc_context({"text.parse_math": False}):
-        yield
 
 
 @cache

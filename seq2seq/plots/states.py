@@ -9,8 +9,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seq2seq.plots.figure import LINE_COLOUR, TEXT_COLOUR, TITLE
-from seq2seq.plots.fonts import drawable, fonts_for, literal_text
+from seq2seq.plots.figure import LINE_COLOUR, figure_style
+from seq2seq.plots.fonts import drawable, fonts_for
 
 MAX_UNITS, MAX_LINES = 32, 6
 """How many units a heat map shows, and how many units are drawn as lines."""
@@ -36,7 +36,7 @@ def most_varying(states: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-variation(states), kind="stable")[:count]
 
 
-@literal_text()
+@figure_style()
 def state_figure(
     fields: Mapping[str, np.ndarray], tokens: Sequence[str], states: np.ndarray, title: str
 ) -> Figure:
@@ -67,11 +67,10 @@ def state_figure(
     for axes, (name, values) in zip(panels, fields.items(), strict=False):
         _draw_heat_map(figure, axes, name, values[:, units].T, units)
     _draw_lines(panels[-1], states)
-    style: dict[str, Any] = {"fontfamily": families, "color": TEXT_COLOUR}
     every = slice(None, None, 1 + (len(labels) - 1) // MAX_TOKENS)
     positions = range(len(labels))[every]
-    panels[-1].set_xticks(positions, labels[every], rotation=90, fontsize=9, **style)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", **style)
+    panels[-1].set_xticks(positions, labels[every], rotation=90, fontsize=9, fontfamily=families)
+    figure.suptitle(title, x=0.01, ha="left", fontfamily=families)
     return figure
 
 
@@ -85,15 +84,13 @@ def _draw_heat_map(
         values, cmap="Blues" if is_gate else "RdBu_r", vmin=0 if is_gate else -limit, vmax=limit,
         aspect="auto", interpolation="nearest",
     )  # fmt: skip
-    axes.set_title(name.replace("_", " "), loc="left", fontsize=9.5, color=TEXT_COLOUR)
+    axes.set_title(name.replace("_", " "), fontsize=9.5, fontweight="normal")
     every = 1 + (len(units) - 1) // 16
-    axes.set_yticks(range(0, len(units), every), units[::every], fontsize=6.5, color=TEXT_COLOUR)
-    axes.set_ylabel("unit", fontsize=8.5, color=TEXT_COLOUR)
-    axes.tick_params(length=0)
-    axes.spines[:].set_color(LINE_COLOUR)
+    axes.set_yticks(range(0, len(units), every), units[::every], fontsize=6.5)
+    axes.set_ylabel("unit", fontsize=8.5)
     bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05, aspect=20)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.ax.tick_params(colors=TEXT_COLOUR, labelsize=7, length=0)
+    bar.ax.tick_params(labelsize=7)
 
 
 def _draw_lines(axes: Axes, states: np.ndarray) -> None:
@@ -103,16 +100,15 @@ def _draw_lines(axes: Axes, states: np.ndarray) -> None:
             states[:, unit], color=colour, linewidth=1.6, label=f"unit {unit}",
             marker="o", markersize=3,
         )  # fmt: skip
-    axes.set_ylabel("state", fontsize=8.5, color=TEXT_COLOUR)
+    axes.set_ylabel("state", fontsize=8.5)
     axes.axhline(0, color=LINE_COLOUR, linewidth=0.8, zorder=0)
     axes.legend(
-        ncols=MAX_LINES // 2, fontsize=7.5, labelcolor=TEXT_COLOUR, frameon=False, loc="lower left",
+        ncols=MAX_LINES // 2, fontsize=7.5, loc="lower left",
         bbox_to_anchor=(0, 1), borderaxespad=0, title="units that vary most", alignment="left",
         title_fontsize=9.5,
     )  # fmt: skip
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[:].set_color(LINE_COLOUR)
-    axes.tick_params(colors=TEXT_COLOUR, labelsize=7.5, length=0)
+    axes.tick_params(labelsize=7.5)
 
 
 def plane(states: np.ndarray, method: Method) -> np.ndarray:
@@ -133,7 +129,7 @@ def plane(states: np.ndarray, method: Method) -> np.ndarray:
     return tsne.fit_transform(states - states.mean(axis=0))
 
 
-@literal_text()
+@figure_style()
 def state_map(points: np.ndarray, labels: Sequence[str] | None, title: str) -> Figure:
     """Draws inputs as points `(inputs, 2)`, see `plane`, with a colour for each frequent label."""
     labels = [""] * len(points) if labels is None else list(labels)
@@ -155,11 +151,10 @@ def state_map(points: np.ndarray, labels: Sequence[str] | None, title: str) -> F
         )  # fmt: skip
     if len(set(labels)) > 1:
         axes.legend(
-            loc="upper left", bbox_to_anchor=(1, 1), frameon=False, borderaxespad=0.2,
-            labelcolor=TEXT_COLOUR, prop={"family": families, "size": 8.5}, markerscale=1.5,
+            loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.2,
+            prop={"family": families, "size": 8.5}, markerscale=1.5,
         )  # fmt: skip
-    axes.set_title(title, fontsize=11, fontfamily=families, **TITLE)
+    axes.set_title(title, fontsize=11, fontfamily=families)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.spines[:].set_color(LINE_COLOUR)
     return figure

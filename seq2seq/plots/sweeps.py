@@ -11,14 +11,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from seq2seq.plots.figure import LINE_COLOUR, TEXT_COLOUR, TITLE
-from seq2seq.plots.fonts import drawable, fonts_for, literal_text
+from seq2seq.plots.figure import LINE_COLOUR, figure_style
+from seq2seq.plots.fonts import drawable, fonts_for
 
 Value = str | float
 MAX_LABEL = 16
 
 
-@literal_text()
+@figure_style()
 def parallel_coordinates(
     trials: Sequence[Mapping[str, Value]],
     values: Sequence[float],
@@ -60,7 +60,7 @@ def parallel_coordinates(
         for height, label in ticks:
             axes.annotate(
                 label, (number, height), xytext=(4, 0), textcoords="offset points", fontsize=7.5,
-                color=TEXT_COLOUR, va="center", bbox=box, zorder=6, fontfamily=fonts_for(label),
+                va="center", bbox=box, zorder=6, fontfamily=fonts_for(label),
             )  # fmt: skip
     labels = [name.rpartition(".")[2] if len(name) > 22 else name for name in names]
     axes.set_xticks(range(len(columns)), [*labels, metric])
@@ -69,7 +69,7 @@ def parallel_coordinates(
     axes.set_ylim(-0.05, 1.05)
     axes.set_xlim(-0.15, len(columns) - 0.6)
     axes.spines[:].set_visible(False)
-    axes.tick_params(colors=TEXT_COLOUR, labelsize=9, length=0)
+    axes.tick_params(labelsize=9)
     figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=metric, pad=0.01, aspect=30)
     return figure
 
@@ -101,7 +101,7 @@ def _category_column(values: Sequence[str]) -> tuple[np.ndarray, list[tuple[floa
     return np.array([heights[value] for value in values]), ticks
 
 
-@literal_text()
+@figure_style()
 def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
     """Draws the importance of each parameter: the share, 0 to 1, of a metric's variance."""
     items = sorted(importances.items(), key=lambda item: item[1])
@@ -110,10 +110,10 @@ def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
     bars = axes.barh(
         [name for name, _ in items], [share for _, share in items], 0.6, color="#3b6fb6"
     )
-    axes.bar_label(bars, fmt="%.2f", padding=5, fontsize=9, color=TEXT_COLOUR)
+    axes.bar_label(bars, fmt="%.2f", padding=5, fontsize=9)
     axes.set_xlim(0, 1.1 * max([share for _, share in items], default=1) or 1)
-    axes.set_title(f"Importance for {metric}", fontsize=10.5, **TITLE)
+    axes.set_title(f"Importance for {metric}")
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
-    axes.tick_params(colors=TEXT_COLOUR, labelsize=9, length=0)
+    axes.tick_params(labelsize=9)
     return figure
