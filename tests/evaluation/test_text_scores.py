@@ -90,7 +90,7 @@ def test_agrees_with_the_sacrebleu_command_on_multi30k(tmp_path, caplog):
     hypotheses = spoil(references, 0.15, seed=2)
     with caplog.at_level(logging.WARNING):
         scores = score_texts(hypotheses, references, ["bleu"], bleu_tokenize="none")
-    assert not caplog.records  # sacreBLEU warns of tokenized text unless it is told not to
+    assert not caplog.records  # sacreBLEU warns of tokenized text by default
     value, signature = sacrebleu_command(
         hypotheses, references, tmp_path, "-m", "bleu", "--tokenize", "none"
     )

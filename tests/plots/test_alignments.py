@@ -1,4 +1,4 @@
-"""Heat maps of alignments: what is drawn, where, and in what letters."""
+"""Heat maps of alignments: values, positions and fonts of the labels."""
 
 import numpy as np
 import pytest

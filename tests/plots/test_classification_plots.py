@@ -1,4 +1,4 @@
-"""Reliability and precision-recall: what is drawn is what was counted."""
+"""Reliability diagrams and precision-recall curves show the right numbers."""
 
 import numpy as np
 import pytest

@@ -44,7 +44,7 @@ def test_bars_and_intervals(tmp_path):
     save_figure(figure, tmp_path / "bars.png", dots_per_inch=30)
     figure = difference_intervals("bleu", ["a", "b"], [1.0, 0.1], np.array([[0.5, 2], [-1, 1]]))
     xs = [np.asarray(line.get_xdata()).tolist() for line in figure.axes[0].lines]
-    ends = [each for each in xs if len(each) > 1]
+    ends = [x for x in xs if len(x) > 1]
     assert ends[:2] == [[0.5, 2.0], [-1.0, 1.0]]
 
 

@@ -29,7 +29,7 @@ def panels(figure):
 
 def best(figure, title):
     """The value written beside the best validation point of a panel."""
-    (axes,) = [each for each in figure.axes if each.get_title(loc="left") == title]
+    (axes,) = [axes for axes in figure.axes if axes.get_title(loc="left") == title]
     return [text.get_text() for text in axes.texts]
 
 

@@ -1,4 +1,4 @@
-"""Pictures are whole, whoever else writes them."""
+"""Figures are written atomically."""
 
 import multiprocessing
 import os

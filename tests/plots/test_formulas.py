@@ -1,4 +1,4 @@
-"""Labels of data are drawn as they are: `$` begins no formula, and no picture fails over one."""
+"""Labels of data are drawn literally: `$` starts no formula."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ LABELS = [r"$\frac{", "$x$", r"\$5 and $6"]
 def texts(figure):
     import matplotlib.text
 
-    return [each.get_text() for each in figure.findobj(matplotlib.text.Text)]
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
 
 
 @pytest.mark.parametrize(

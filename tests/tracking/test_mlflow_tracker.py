@@ -28,7 +28,7 @@ def artifacts(client, run_id, folder=None):
 
 
 def history(client, run_id, name):
-    return [(each.step, each.value) for each in client.get_metric_history(run_id, name)]
+    return [(metric.step, metric.value) for metric in client.get_metric_history(run_id, name)]
 
 
 def test_a_run_from_start_to_finish(store, run_folder, tmp_path):
