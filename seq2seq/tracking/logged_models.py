@@ -39,8 +39,8 @@ def log_model(
     row: Mapping[str, Any],
     metrics: Mapping[str, float],
     step: int,
-) -> str:
-    """Logs a model folder as the MLflow model of a run, and returns the id of the model.
+) -> None:
+    """Logs a model folder as the MLflow model of a run.
 
     MLflow's own `log_model` depends on its global state; this one names store and run explicitly.
     `example` is a source and `row` its prediction; `metrics` are final and belong to `step`.
@@ -79,7 +79,6 @@ def log_model(
         for name, value in metrics.items()
     ]
     client.log_batch(run_id, metrics=values)
-    return str(logged.model_id)
 
 
 def _artifacts(model_folder: Path) -> dict[str, str]:
@@ -184,7 +183,7 @@ class Registry:
             mlflow.artifacts.download_artifacts(
                 artifact_uri=source, dst_path=str(folder), tracking_uri=self.uri
             )
-        format_file = next(iter(sorted(folder.rglob("format.json"))), None)
+        format_file = min(folder.rglob("format.json"), default=None)
         if format_file is None:
             raise UserError(f"{address}: holds no model of seq2seq")
         return format_file.parents[1]

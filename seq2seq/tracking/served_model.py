@@ -1,4 +1,7 @@
-"""A run as an MLflow model: a pyfunc that runs seq2seq's own code, so that nothing is pickled."""
+"""A run as an MLflow model: a pyfunc that runs seq2seq's own code, so that nothing is pickled.
+
+Logged models import `serve` from here, so this module keeps its path.
+"""
 
 import math
 import threading
