@@ -42,7 +42,7 @@ PARAMS = {"decoding": DataType.string, "n_best": DataType.long, **SEARCH_PARAMS}
 HYPOTHESIS_COUNTS = ("beam_size", "n_best")
 
 
-Predict = Callable[..., list[dict[str, Any]]]
+Predict = Callable[..., list[Any]]
 """Sources and options to one row for each source: `Predictor`."""
 
 
