@@ -16,7 +16,6 @@ def alignment_heatmap(
     weights: Sequence[Sequence[float]],
     source_tokens: Sequence[str],
     target_tokens: Sequence[str],
-    title: str = "",
 ) -> Figure:
     """Draws attention weights `(target_length, source_length)`, from 0 to 1.
 
@@ -29,7 +28,7 @@ def alignment_heatmap(
             f"weights: {len(target_tokens)} target and {len(source_tokens)} source tokens need one "
             f"for each pair, got {values.shape}"
         )
-    families = fonts_for(*source_tokens, *target_tokens, title)
+    families = fonts_for(*source_tokens, *target_tokens)
     columns, rows = drawable(source_tokens, families), drawable(target_tokens, families)
     width = CELL * len(columns) + LETTER * max(map(len, rows)) + MARGIN
     height = CELL * len(rows) + LETTER * max(map(len, columns)) + MARGIN
@@ -42,5 +41,4 @@ def alignment_heatmap(
     axes.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
     axes.grid(which="minor", linewidth=0.4, alpha=1)
-    axes.set_title(title, fontsize=9, fontfamily=families)
     return figure

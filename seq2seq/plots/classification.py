@@ -29,13 +29,11 @@ COLOUR = "#5b7fa6"
 
 
 @figure_style()
-def confusion_matrix_figure(
-    counts: np.ndarray, labels: Sequence[str], title: str = "", max_labels: int = MAX_LABELS
-) -> Figure:
+def confusion_matrix_figure(counts: np.ndarray, labels: Sequence[str]) -> Figure:
     """Draws a confusion matrix `(labels, labels)`: references in rows, predictions in columns.
 
     A cell's colour is its share of the row, so that rare labels are as visible as frequent ones;
-    its number is the count. The most frequent labels come first; those beyond `max_labels` are
+    its number is the count. The most frequent labels come first; those beyond `MAX_LABELS` are
     merged into `(others)`.
 
     Raises:
@@ -49,8 +47,8 @@ def confusion_matrix_figure(
         )
     if counts.sum() == 0:
         raise ValueError("counts: there is nothing to draw, all of them are 0")
-    counts, names = most_frequent(counts, list(labels), max_labels)
-    families = fonts_for(*names, title)
+    counts, names = most_frequent(counts, list(labels), MAX_LABELS)
+    families = fonts_for(*names)
     names = drawable(names, families)
     size = len(names) * CELL + max(map(len, names)) * LETTER + MARGIN
     figure = Figure(figsize=(size + 1, size), layout="constrained")
@@ -65,7 +63,6 @@ def confusion_matrix_figure(
     axes.set_yticks(range(len(names)), names, fontfamily=families)
     axes.set_xlabel("prediction")
     axes.set_ylabel("reference")
-    axes.set_title(title, fontsize=12, fontfamily=families)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1, decimals=0))
     bar.set_label("share of the reference")
     bar.outline.set_visible(False)
@@ -102,7 +99,7 @@ def _short(count: int) -> str:
 
 @figure_style()
 def precision_recall_figure(
-    references: np.ndarray, probabilities: np.ndarray, labels: Sequence[str], title: str = ""
+    references: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
 ) -> Figure:
     """Draws a precision-recall curve for each class.
 
@@ -123,7 +120,7 @@ def precision_recall_figure(
     }
     worst_first = sorted(present, key=lambda number: precisions[number])
     named = worst_first[:MAX_NAMED]
-    families = fonts_for(*(labels[number] for number in named), title)
+    families = fonts_for(*(labels[number] for number in named))
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.add_subplot()
     for number in worst_first[::-1]:
@@ -143,14 +140,11 @@ def precision_recall_figure(
         title="average precision", title_fontsize=8.5, prop={"family": families, "size": 8.5},
         loc="upper left", bbox_to_anchor=(1, 1), alignment="left",
     )  # fmt: skip
-    axes.set_title(title, fontsize=12, fontfamily=families)
     return figure
 
 
 @figure_style()
-def reliability_figure(
-    probabilities: np.ndarray, outcomes: np.ndarray, bins: int = BINS, title: str = ""
-) -> Figure:
+def reliability_figure(probabilities: np.ndarray, outcomes: np.ndarray, bins: int = BINS) -> Figure:
     """Draws a reliability diagram: how often predictions of each probability come true.
 
     Probabilities and outcomes, 1 where the decision came true and else 0, are `(decisions,)`.
@@ -169,7 +163,6 @@ def reliability_figure(
     upper.plot(means, shares, "o-", color=COLOUR)
     upper.set_ylabel("share that is right")
     upper.set_ylim(0, 1.02)
-    upper.set_title(title, fontsize=12)
     lower.hist(probabilities, bins, (0, 1), color=COLOUR, edgecolor="white")
     lower.set_ylabel("count")
     lower.set_xlabel("predicted probability")

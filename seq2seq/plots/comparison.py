@@ -25,19 +25,10 @@ History = Sequence[Mapping[str, float]]
 
 
 @figure_style()
-def variant_curves(
-    variants: Mapping[str, Sequence[History]], metric: str, axes: Sequence[str] | None = None
-) -> Figure:
+def variant_curves(variants: Mapping[str, Sequence[History]], metric: str) -> Figure:
     """Draws one metric of several variants over steps, minutes and tokens.
 
-    Args:
-        variants: Name to the histories of its runs, one for each seed.
-        metric: The metric to draw.
-        axes: Which of `step`, `seconds` and `target_tokens` to draw it over; if null, all that
-            occur in the histories.
-
-    Returns:
-        A figure with a thin line for each run, and a thick one for the mean of a variant's runs.
+    A thin line is a run, of which a variant has one for each seed, a thick one their mean.
 
     Raises:
         ValueError: If no history has the metric.
@@ -49,10 +40,7 @@ def variant_curves(
     entries = [entry for runs in histories.values() for run in runs for entry in run]
     if not entries:
         raise ValueError(f"metric: no history has {metric!r}")
-    panels = [
-        panel for panel in AXES
-        if (axes is None or panel[0] in axes) and any(panel[0] in entry for entry in entries)
-    ]  # fmt: skip
+    panels = [panel for panel in AXES if any(panel[0] in entry for entry in entries)]
     figure, subplots = _figure(len(panels), 4.4, 3.3, list(histories))
     for subplot, (key, label, scale) in zip(subplots, panels, strict=True):
         for number, runs in enumerate(histories.values()):

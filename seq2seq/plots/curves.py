@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from seq2seq.plots.figure import figure_style, style_axes
-from seq2seq.plots.fonts import fonts_for
 
 Curve = Sequence[tuple[int, float]]
 """Pairs of step and value."""
@@ -25,23 +25,21 @@ FROM_ZERO = ("learning_rate", "target_tokens_per_second")
 LOWER_IS_BETTER = ("loss", "perplexity", "ter", "mae", "rmse")
 
 TRAINING_COLOUR, VALIDATION_COLOUR = "#5b7fa6", "#d1495b"
-PANEL_WIDTH, PANEL_HEIGHT, HEAD_HEIGHT = 4.4, 2.7, 0.6  # inches
+PANEL_WIDTH, PANEL_HEIGHT, LEGEND_HEIGHT = 4.4, 2.7, 0.4  # inches
 MAX_COLUMNS = 3
 MAX_RAW_POINTS = 150
 """A training curve of more points is drawn with its moving average."""
 
 
 @figure_style()
-def learning_curves(history: Mapping[str, Curve], title: str = "") -> Figure:
+def learning_curves(history: Mapping[str, Curve]) -> Figure:
     """Draws one small panel for each metric, with training and validation in the same panel.
 
     The best validation value is marked. Values that are not finite are left out, and so are
     metrics without finite values.
 
-    Args:
-        history: Metric name to `(step, value)` pairs. The prefix `val_` marks the validation
-            curve of a metric.
-        title: The title of the figure, such as the name of the recipe.
+    `history` is metric name to `(step, value)` pairs; the prefix `val_` marks the validation curve
+    of a metric.
 
     Raises:
         ValueError: If no metric has a finite value.
@@ -52,17 +50,20 @@ def learning_curves(history: Mapping[str, Curve], title: str = "") -> Figure:
         raise ValueError("The history holds no finite value to draw.")
     rows = math.ceil(len(metrics) / MAX_COLUMNS)
     columns = math.ceil(len(metrics) / rows)
-    height = rows * PANEL_HEIGHT + HEAD_HEIGHT
-    layout = ConstrainedLayoutEngine(
-        rect=(0, 0, 1, 1 - HEAD_HEIGHT / height), w_pad=0.12, h_pad=0.1
-    )
-    figure = Figure(figsize=(columns * PANEL_WIDTH, height), layout=layout)
+    size = columns * PANEL_WIDTH, rows * PANEL_HEIGHT + LEGEND_HEIGHT
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
     last_step = max(1, *(points[-1, 0] for points in curves.values()))
     for position, metric in enumerate(metrics, start=1):
         axes = figure.add_subplot(rows, columns, position)
         _draw_panel(axes, metric, curves.get(metric), curves.get(VALIDATION_PREFIX + metric))
         _style_panel(axes, metric, last_step, in_last_row=position > len(metrics) - columns)
-    _draw_head(figure, title, has_validation=any(VALIDATION_PREFIX + m in curves for m in metrics))
+    if any(VALIDATION_PREFIX + metric in curves for metric in metrics):
+        colours = {"training": TRAINING_COLOUR, "validation": VALIDATION_COLOUR}
+        figure.legend(
+            handles=[Line2D([], [], color=colour, label=name) for name, colour in colours.items()],
+            loc="outside upper right", ncols=2, labelcolor="linecolor", handlelength=0,
+            columnspacing=1, prop={"size": 12, "weight": "bold"},
+        )  # fmt: skip
     return figure
 
 
@@ -142,16 +143,3 @@ def _style_panel(axes: Axes, metric: str, last_step: float, in_last_row: bool) -
     is_large = axes.get_ylim()[1] >= 1000
     axes.yaxis.set_major_formatter(EngFormatter(sep="") if is_large else "{x:g}")
     style_axes(axes)
-
-
-def _draw_head(figure: Figure, title: str, has_validation: bool) -> None:
-    """Writes the title and, as a legend, the two words in the colours of their curves."""
-    top = 1 - 0.14 / figure.get_figheight()
-    left = 0.14 / figure.get_figwidth()
-    style: dict[str, Any] = {"va": "top", "fontsize": 12, "fontweight": "bold"}
-    figure.text(left, top, title, fontfamily=fonts_for(title), **style)
-    if has_validation:
-        right = 1 - left
-        figure.text(right, top, "validation", color=VALIDATION_COLOUR, ha="right", **style)
-        gap = 1.08 / figure.get_figwidth()
-        figure.text(right - gap, top, "training", color=TRAINING_COLOUR, ha="right", **style)

@@ -29,7 +29,7 @@ def test_rows_are_target_tokens_and_columns_source_tokens():
 
 
 def test_nothing_is_cut_off():
-    figure = alignment_heatmap(WEIGHTS, ["w" * 60, "b", "c"], ["m" * 60, "</s>"], title="t")
+    figure = alignment_heatmap(WEIGHTS, ["w" * 60, "b", "c"], ["m" * 60, "</s>"])
     FigureCanvasAgg(figure).draw()
     for label in (*figure.axes[0].get_xticklabels(), *figure.axes[0].get_yticklabels()):
         box = label.get_window_extent()

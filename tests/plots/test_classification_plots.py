@@ -10,7 +10,7 @@ from seq2seq.plots.figure import save_figure
 def test_reliability_draws_the_share_that_is_right(tmp_path):
     probabilities = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
     outcomes = np.array([1, 1, 1, 0, 1, 0])
-    figure = reliability_figure(probabilities, outcomes, bins=10, title="t")
+    figure = reliability_figure(probabilities, outcomes, bins=10)
     upper, lower = figure.axes
     x, y = upper.lines[1].get_data()
     np.testing.assert_allclose(x, [0.55, 0.95])

@@ -34,14 +34,15 @@ def best(figure, title):
 
 
 def test_a_panel_for_each_metric_in_the_order_of_interest():
-    figure = learning_curves(HISTORY, title="my recipe")
+    figure = learning_curves(HISTORY)
     assert list(panels(figure)) == [
         "Loss",
         "BLEU",
         "Coverage",
         "Target tokens per second",
     ]
-    assert "my recipe" in [text.get_text() for text in figure.texts]
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
 
 
 def test_training_and_validation_share_a_panel():
