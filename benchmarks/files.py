@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from seq2seq.plots.files import save_figure
+from seq2seq.plots.figure import save_figure
 from seq2seq.tracking.environment import describe_environment, own_git_state
 
 # What decides how fast matrices are multiplied.

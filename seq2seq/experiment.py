@@ -19,7 +19,7 @@ from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.kernels.library import leave_threads_to_kernels
 from seq2seq.plots.curves import learning_curves
-from seq2seq.plots.files import save_figure
+from seq2seq.plots.figure import save_figure
 from seq2seq.report import print_report
 from seq2seq.run_folder import LOCK
 from seq2seq.tasks.base import Evaluation, Row

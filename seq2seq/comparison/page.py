@@ -14,9 +14,8 @@ from seq2seq import __version__
 from seq2seq.comparison.compare import Comparison
 from seq2seq.comparison.report import as_json, breakdown_title, examples, letter, markdown, tables
 from seq2seq.files import write_text
-from seq2seq.plots.comparison import curves_together, difference_intervals, score_parts
-from seq2seq.plots.files import save_figure
-from seq2seq.plots.fonts import plain_texts
+from seq2seq.plots.comparison import difference_intervals, scores_by_part, variant_curves
+from seq2seq.plots.figure import figure_style, save_figure
 
 TEXT_TABLES = ("Variants", "What differs in the config")
 
@@ -40,7 +39,7 @@ def figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
     }
     for metric in dict.fromkeys([comparison.baseline.runs[0].monitor, "val_loss"]):
         if all(any(metric in e for h in runs for e in h) for runs in histories.values()):
-            pictures[f"curves_{metric}"] = ("Test scores", curves_together(histories, metric))
+            pictures[f"curves_{metric}"] = ("Test scores", variant_curves(histories, metric))
     for metric in dict.fromkeys(test.result.metric for test in comparison.tests):
         tests = [test for test in comparison.tests if test.result.metric == metric]
         pictures[f"difference_{metric}"] = (
@@ -55,7 +54,7 @@ def figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
     for breakdown in comparison.breakdowns:
         pictures[f"by_{breakdown.title.replace(' ', '_')}"] = (
             breakdown_title(breakdown),
-            score_parts(
+            scores_by_part(
                 breakdown.title,
                 breakdown.metric,
                 breakdown.parts,
@@ -99,7 +98,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 
 def _picture(name: str, figure: Figure) -> Picture:
     stream = io.BytesIO()
-    with plain_texts():
+    with figure_style():
         figure.savefig(stream, format="png", dpi=150, facecolor="white")
     data = base64.b64encode(stream.getvalue()).decode("ascii")
     return Picture(name.replace("_", " "), data, round(82 * figure.get_figwidth()))

@@ -14,9 +14,9 @@ from seq2seq.errors import UserError
 from seq2seq.files import whole_file, write_text
 from seq2seq.inference.input_files import input_path, read_inputs
 from seq2seq.inference.predictor import Predictor
-from seq2seq.plots.files import save_figure
-from seq2seq.plots.state_map import Method, plane, state_map
-from seq2seq.plots.states import most_reacting, reaction
+from seq2seq.plots.figure import save_figure
+
+from seq2seq.plots.states import Method, most_varying, plane, state_map, variation
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.state_figures import remembered, state_figures
 from seq2seq.tasks.states import InputStates, input_states
@@ -32,7 +32,7 @@ TITLES = {"pca": "PCA", "tsne": "t-SNE"}
 def inspect(
     run_folder: Path, source: str, output: Path, target: str | None = None, trust: Trust = ()
 ) -> None:
-    """Writes states and pictures of each input, and prints the units that react most.
+    """Writes states and pictures of each input, and prints the units that vary most.
 
     Args:
         run_folder: The run folder.
@@ -114,11 +114,9 @@ def _write(states: InputStates, folder: Path) -> None:
 
 
 def _named_units(states: np.ndarray) -> str:
-    amounts = reaction(states)
-    units = ", ".join(
-        f"{unit} ({amounts[unit]:.2f})" for unit in most_reacting(states, NAMED_UNITS)
-    )
-    return f"units that react most: {units}"
+    amounts = variation(states)
+    units = ", ".join(f"{unit} ({amounts[unit]:.2f})" for unit in most_varying(states, NAMED_UNITS))
+    return f"units that vary most: {units}"
 
 
 def _last_layer(features: Mapping[str, np.ndarray]) -> np.ndarray:

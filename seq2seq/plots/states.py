@@ -1,80 +1,76 @@
-"""States and gates over the tokens of one input."""
+"""Figures of states: heat maps over the tokens of one input, and maps of many inputs."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seq2seq.plots.curves import LINE_COLOUR, TEXT_COLOUR
-from seq2seq.plots.fonts import FIRST_CHOICE, fonts_for, plain_text, readable
+from seq2seq.plots.figure import LINE_COLOUR, figure_style
+from seq2seq.plots.fonts import drawable, fonts_for
 
-UNITS, LINES = 32, 6
-"""How many units a heat map shows at most, and how many have a line of their own."""
+MAX_UNITS, MAX_LINES = 32, 6
+"""How many units a heat map shows, and how many units are drawn as lines."""
 
-SIGNED, SHARES = "RdBu_r", "Blues"
 LINE_COLOURS = ("#d1495b", "#2e6f9e", "#3f8f5b", "#d98b2b", "#7b5ea7", "#5f6b76")
-# Inches.
-TOKEN, UNIT, LINES_HEIGHT, LETTER = 0.26, 0.075, 1.8, 0.09
-MARGIN, LEAST_WIDTH, LARGEST_WIDTH = 1.4, 5.0, 40.0
-MOST_TOKENS = 300
-"""How many tokens are named at most; of more, every second, third, ... is."""
+TOKEN, UNIT, LINES_HEIGHT, LETTER = 0.26, 0.075, 1.8, 0.09  # inches
+MARGIN, MIN_WIDTH, MAX_WIDTH = 1.4, 5.0, 40.0
+MAX_TOKENS = 300
+"""How many tokens are labelled; of more, every second, third, ... is."""
+
+Method = Literal["pca", "tsne"]
+MAX_LABELS = 20
+MARKERS = ("o", "^", "s", "D")
 
 
-def reaction(states: np.ndarray) -> np.ndarray:
-    """Returns how much each unit reacts to its input: its standard deviation over the steps.
-
-    Args:
-        states: `(steps, units)`.
-
-    Returns:
-        `(units,)`.
-    """
+def variation(states: np.ndarray) -> np.ndarray:
+    """Returns the standard deviation of each unit, `(units,)`, over states `(steps, units)`."""
     return np.asarray(states, float).std(axis=0)
 
 
-def most_reacting(states: np.ndarray, count: int) -> np.ndarray:
-    """Returns the numbers of the units that react most, the first one most."""
-    return np.argsort(-reaction(states), kind="stable")[:count]
+def most_varying(states: np.ndarray, count: int) -> np.ndarray:
+    """Returns the indices of the units that vary most, in descending order."""
+    return np.argsort(-variation(states), kind="stable")[:count]
 
 
-@plain_text
+@figure_style()
 def state_figure(
-    fields: Mapping[str, np.ndarray], tokens: Sequence[str], reacting: np.ndarray, title: str
+    fields: Mapping[str, np.ndarray], tokens: Sequence[str], states: np.ndarray, title: str
 ) -> Figure:
-    """Draws a heat map, units x tokens, of each field, above lines of the units that react most.
+    """Draws a heat map, units x tokens, of each field, above lines of the units that vary most.
 
-    Of many units those are shown that react most, in the order of their numbers.
+    Of many units, the heat maps show those whose states vary most, ordered by index.
 
     Args:
-        fields: Name to values `(steps, units)`; from 0 to 1 for what is named a gate.
-        tokens: What stands below the steps, in any script.
-        reacting: The states `(steps, units)` that the lines show, and that say which units react
-            most, see `reaction`.
-        title: What stands above all.
+        fields: Name to values `(steps, units)`; from 0 to 1 where the name ends in `gate`.
+        tokens: The label of each step.
+        states: `(steps, units)`, drawn as lines.
+        title: The title of the figure.
 
     Raises:
         ValueError: If fields and tokens do not fit.
     """
     for name, values in fields.items():
-        if values.shape != (len(tokens), reacting.shape[1]):
+        if values.shape != (len(tokens), states.shape[1]):
             raise ValueError(f"{name}: {values.shape} does not fit {len(tokens)} tokens")
-    units = np.sort(most_reacting(reacting, UNITS))
-    families = [FIRST_CHOICE, *fonts_for("".join(tokens))]
-    labels = [readable(token, families) for token in tokens]
+    units = np.sort(most_varying(states, MAX_UNITS))
+    families = fonts_for(*tokens, title)
+    labels = drawable(tokens, families)
     heights = [max(UNIT * len(units), 1.5)] * len(fields) + [LINES_HEIGHT]
     height = sum(heights) + LETTER * max(map(len, labels)) + MARGIN
-    width = np.clip(TOKEN * len(tokens) + MARGIN, LEAST_WIDTH, LARGEST_WIDTH)
+    width = np.clip(TOKEN * len(tokens) + MARGIN, MIN_WIDTH, MAX_WIDTH)
     figure = Figure(figsize=(width, height), layout="constrained")
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     for axes, (name, values) in zip(panels, fields.items(), strict=False):
         _draw_heat_map(figure, axes, name, values[:, units].T, units)
-    _draw_lines(panels[-1], reacting)
-    style = {"fontfamily": families, "color": TEXT_COLOUR, "parse_math": False}
-    named = slice(None, None, 1 + (len(labels) - 1) // MOST_TOKENS)
-    places = range(len(labels))[named]
-    panels[-1].set_xticks(places, labels[named], rotation=90, fontsize=9, **style)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", **style)
+    _draw_lines(panels[-1], states)
+    every = slice(None, None, 1 + (len(labels) - 1) // MAX_TOKENS)
+    positions = range(len(labels))[every]
+    panels[-1].set_xticks(positions, labels[every], rotation=90, fontsize=9, fontfamily=families)
+    figure.suptitle(title, x=0.01, ha="left", fontfamily=families)
     return figure
 
 
@@ -82,41 +78,83 @@ def _draw_heat_map(
     figure: Figure, axes: Axes, name: str, values: np.ndarray, units: np.ndarray
 ) -> None:
     """Draws values `(units, steps)`."""
-    is_share = name.endswith("gate")
-    largest = 1.0 if is_share else max(1.0, float(np.abs(values).max()))
+    is_gate = name.endswith("gate")
+    limit = 1.0 if is_gate else max(1.0, float(np.abs(values).max()))
     image = axes.imshow(
-        values,
-        cmap=SHARES if is_share else SIGNED,
-        vmin=0 if is_share else -largest,
-        vmax=largest,
-        aspect="auto",
-        interpolation="nearest",
-    )
-    axes.set_title(name.replace("_", " "), loc="left", fontsize=9.5, color=TEXT_COLOUR)
+        values, cmap="Blues" if is_gate else "RdBu_r", vmin=0 if is_gate else -limit, vmax=limit,
+        aspect="auto", interpolation="nearest",
+    )  # fmt: skip
+    axes.set_title(name.replace("_", " "), fontsize=9.5, fontweight="normal")
     every = 1 + (len(units) - 1) // 16
-    axes.set_yticks(range(0, len(units), every), units[::every], fontsize=6.5, color=TEXT_COLOUR)
-    axes.set_ylabel("unit", fontsize=8.5, color=TEXT_COLOUR)
-    axes.tick_params(length=0)
-    axes.spines[:].set_color(LINE_COLOUR)
+    axes.set_yticks(range(0, len(units), every), units[::every], fontsize=6.5)
+    axes.set_ylabel("unit", fontsize=8.5)
     bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05, aspect=20)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.ax.tick_params(colors=TEXT_COLOUR, labelsize=7, length=0)
+    bar.ax.tick_params(labelsize=7)
 
 
-def _draw_lines(axes: Axes, values: np.ndarray) -> None:
-    """Draws the units that react most, of values `(steps, units)`."""
-    for unit, colour in zip(most_reacting(values, LINES), LINE_COLOURS, strict=False):
+def _draw_lines(axes: Axes, states: np.ndarray) -> None:
+    """Draws the units that vary most, of states `(steps, units)`."""
+    for unit, colour in zip(most_varying(states, MAX_LINES), LINE_COLOURS, strict=False):
         axes.plot(
-            values[:, unit], color=colour, linewidth=1.6, label=f"unit {unit}",
+            states[:, unit], color=colour, linewidth=1.6, label=f"unit {unit}",
             marker="o", markersize=3,
         )  # fmt: skip
-    axes.set_ylabel("state", fontsize=8.5, color=TEXT_COLOUR)
+    axes.set_ylabel("state", fontsize=8.5)
     axes.axhline(0, color=LINE_COLOUR, linewidth=0.8, zorder=0)
     axes.legend(
-        ncols=LINES // 2, fontsize=7.5, labelcolor=TEXT_COLOUR, frameon=False, loc="lower left",
-        bbox_to_anchor=(0, 1), borderaxespad=0, title="units that react most", alignment="left",
+        ncols=MAX_LINES // 2, fontsize=7.5, loc="lower left",
+        bbox_to_anchor=(0, 1), borderaxespad=0, title="units that vary most", alignment="left",
         title_fontsize=9.5,
     )  # fmt: skip
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[:].set_color(LINE_COLOUR)
-    axes.tick_params(colors=TEXT_COLOUR, labelsize=7.5, length=0)
+    axes.tick_params(labelsize=7.5)
+
+
+def plane(states: np.ndarray, method: Method) -> np.ndarray:
+    """Projects states `(inputs, units)` of at least 3 inputs to `(inputs, 2)`, deterministically.
+
+    `pca` finds the directions of the largest variance; `tsne` keeps neighbours together (van der
+    Maaten & Hinton, 2008, https://jmlr.org/papers/v9/vandermaaten08a.html).
+    """
+    if method == "pca":
+        from sklearn.decomposition import PCA
+
+        points = PCA(min(2, states.shape[1]), svd_solver="full").fit_transform(states)
+        return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(states) - 1) / 3)
+    tsne = TSNE(init="pca", perplexity=perplexity, random_state=0)
+    return tsne.fit_transform(states - states.mean(axis=0))
+
+
+@figure_style()
+def state_map(points: np.ndarray, labels: Sequence[str] | None, title: str) -> Figure:
+    """Draws inputs as points `(inputs, 2)`, see `plane`, with a colour for each frequent label."""
+    labels = [""] * len(points) if labels is None else list(labels)
+    frequent = sorted(label for label, _ in Counter(sorted(labels)).most_common(MAX_LABELS))
+    families = fonts_for(*frequent, title)
+    names = drawable(frequent, families)
+    figure = Figure(figsize=(7.5, 6), layout="constrained")
+    axes = figure.add_subplot()
+    others = np.array([label not in frequent for label in labels])
+    if others.any():
+        x, y = points[others].T
+        axes.scatter(x, y, s=9, color=LINE_COLOUR, label="(others)", linewidths=0)
+    colours: Any = colormaps["tab10"].colors  # type: ignore[attr-defined]
+    for number, (label, name) in enumerate(zip(frequent, names, strict=True)):
+        x, y = points[[other == label for other in labels]].T
+        axes.scatter(
+            x, y, s=14, alpha=0.8, linewidths=0, label=name,
+            color=colours[number % len(colours)], marker=MARKERS[number // len(colours)],
+        )  # fmt: skip
+    if len(set(labels)) > 1:
+        axes.legend(
+            loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.2,
+            prop={"family": families, "size": 8.5}, markerscale=1.5,
+        )  # fmt: skip
+    axes.set_title(title, fontsize=11, fontfamily=families)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return figure

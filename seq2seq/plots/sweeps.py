@@ -1,4 +1,7 @@
-"""What the values of a sweep have led to."""
+"""Figures of sweeps: the values of the trials, and the importance of each parameter.
+
+`optuna.visualization.matplotlib` draws into pyplot's global state only, and shortens no label.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,14 +11,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from seq2seq.plots.curves import LINE_COLOUR, TEXT_COLOUR
-from seq2seq.plots.fonts import plain_text
+from seq2seq.plots.figure import LINE_COLOUR, figure_style
+from seq2seq.plots.fonts import drawable, fonts_for
 
 Value = str | float
 MAX_LABEL = 16
 
 
-@plain_text
+@figure_style()
 def parallel_coordinates(
     trials: Sequence[Mapping[str, Value]],
     values: Sequence[float],
@@ -23,14 +26,14 @@ def parallel_coordinates(
     lower_is_better: bool,
     log_scale: Sequence[str] = (),
 ) -> Figure:
-    """Draws each trial as a line from one parameter's value to the next, and to what it reached.
+    """Draws each trial as a line through its parameters to its metric; better ones are darker.
 
     Args:
-        trials: The parameters of each trial, of the same names.
-        values: What each reached.
-        metric: What that is.
-        lower_is_better: Whether less is better. The better, the darker the line.
-        log_scale: Parameters that are drawn on a logarithmic scale.
+        trials: The parameters of each trial, with the same names.
+        values: The metric of each trial.
+        metric: The name of the metric.
+        lower_is_better: Whether lower values of the metric are better.
+        log_scale: The parameters to draw on a logarithmic scale.
 
     Raises:
         ValueError: If there is no trial.
@@ -38,26 +41,27 @@ def parallel_coordinates(
     if not trials:
         raise ValueError("trials: there is none to draw")
     names = list(trials[0])
-    columns = [_column([t[name] for t in trials], name in log_scale) for name in names]
+    columns = [_column([trial[name] for trial in trials], name in log_scale) for name in names]
     columns.append(_column(list(values), False))
     figure = Figure(figsize=(2.2 + 1.7 * len(columns), 4.0), layout="constrained")
     axes = figure.add_subplot()
-    heights = np.stack([column[0] for column in columns], axis=1)
-    order = np.argsort(values if not lower_is_better else np.negative(values), kind="stable")
+    heights = np.stack([column for column, _ in columns], axis=1)
     norm = Normalize(min(values), max(values) + (min(values) == max(values)))
-    colours = matplotlib.colormaps["viridis_r" if not lower_is_better else "viridis"]
+    colours = matplotlib.colormaps["viridis" if lower_is_better else "viridis_r"]
+    order = np.argsort(np.negative(values) if lower_is_better else values, kind="stable")
     for trial in order:  # the best on top
         colour = colours(norm(values[trial]))
         axes.plot(heights[trial], color=colour, linewidth=1.8, alpha=0.85)
     best = order[-1]
     axes.plot(heights[best], "o", color=colours(norm(values[best])), markersize=6, zorder=5)
+    box = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.6}
     for number, (_, ticks) in enumerate(columns):
         axes.axvline(number, color=LINE_COLOUR, linewidth=1.2, zorder=0)
-        box = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.6}
         for height, label in ticks:
-            axes.annotate(label, (number, height), xytext=(4, 0), textcoords="offset points",
-                          fontsize=7.5, color=TEXT_COLOUR, va="center", bbox=box,
-                          zorder=6)  # fmt: skip
+            axes.annotate(
+                label, (number, height), xytext=(4, 0), textcoords="offset points", fontsize=7.5,
+                va="center", bbox=box, zorder=6, fontfamily=fonts_for(label),
+            )  # fmt: skip
     labels = [name.rpartition(".")[2] if len(name) > 22 else name for name in names]
     axes.set_xticks(range(len(columns)), [*labels, metric])
     axes.get_xticklabels()[-1].set_fontweight("bold")
@@ -65,61 +69,51 @@ def parallel_coordinates(
     axes.set_ylim(-0.05, 1.05)
     axes.set_xlim(-0.15, len(columns) - 0.6)
     axes.spines[:].set_visible(False)
-    axes.tick_params(colors=TEXT_COLOUR, labelsize=9, length=0)
+    axes.tick_params(labelsize=9)
     figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=metric, pad=0.01, aspect=30)
     return figure
 
 
 def _column(values: Sequence[Value], log: bool) -> tuple[np.ndarray, list[tuple[float, str]]]:
-    """Heights from 0 to 1, and labelled ticks."""
-    numbers = _numbers(values)
-    if numbers is None:
-        known = sorted(set(map(str, values)))
-        places = np.linspace(0, 1, len(known)) if len(known) > 1 else np.array([0.5])
-        height = dict(zip(known, places, strict=True))
-        heights = np.array([height[str(value)] for value in values])
-        ticks = [(float(place), _short(name)) for name, place in height.items()]
-        return heights, ticks
+    """Returns heights from 0 to 1, and ticks as pairs of height and label."""
+    try:
+        numbers = np.array([float(value) for value in values])
+    except ValueError:
+        return _category_column([str(value) for value in values])
     low, high = float(numbers.min()), float(numbers.max())
     if low == high:
         return np.full(len(numbers), 0.5), [(0.5, f"{low:.4g}")]
     norm = LogNorm(low, high) if log and low > 0 else Normalize(low, high)
     distinct = np.unique(numbers)
-    ticks_at = distinct if len(distinct) <= 6 else np.asarray(norm.inverse(np.linspace(0, 1, 6)))
-    ticks = [(float(norm(tick)), f"{tick:.3g}") for tick in ticks_at]
-    return np.asarray(norm(numbers)), ticks
+    ticks = distinct if len(distinct) <= 6 else np.asarray(norm.inverse(np.linspace(0, 1, 6)))
+    return np.asarray(norm(numbers)), [(float(norm(tick)), f"{tick:.3g}") for tick in ticks]
 
 
-def _numbers(values: Sequence[Value]) -> np.ndarray | None:
-    try:
-        return np.array([float(value) for value in values])
-    except ValueError:
-        return None
+def _category_column(values: Sequence[str]) -> tuple[np.ndarray, list[tuple[float, str]]]:
+    categories = sorted(set(values))
+    spread = np.linspace(0, 1, len(categories)) if len(categories) > 1 else [0.5]
+    heights = dict(zip(categories, map(float, spread), strict=True))
+    labels = [
+        name if len(name) <= MAX_LABEL else f"{name[: MAX_LABEL - 1]}…"
+        for name in drawable(categories, fonts_for(*categories))
+    ]
+    ticks = list(zip(heights.values(), labels, strict=True))
+    return np.array([heights[value] for value in values]), ticks
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…"
-
-
-@plain_text
+@figure_style()
 def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
-    """Draws how much of a metric's spread each parameter explains.
-
-    Args:
-        importances: Parameter to share, 0 to 1.
-        metric: The metric.
-    """
+    """Draws the importance of each parameter: the share, 0 to 1, of a metric's variance."""
     items = sorted(importances.items(), key=lambda item: item[1])
     figure = Figure(figsize=(6.4, 1.0 + 0.42 * len(items)), layout="constrained")
     axes = figure.add_subplot()
-    axes.barh([name for name, _ in items], [share for _, share in items], 0.6, color="#3b6fb6")
-    for row, (_, share) in enumerate(items):
-        axes.annotate(f"{share:.2f}", (share, row), xytext=(5, 0), textcoords="offset points",
-                      va="center", fontsize=9, color=TEXT_COLOUR)  # fmt: skip
+    bars = axes.barh(
+        [name for name, _ in items], [share for _, share in items], 0.6, color="#3b6fb6"
+    )
+    axes.bar_label(bars, fmt="%.2f", padding=5, fontsize=9)
     axes.set_xlim(0, 1.1 * max([share for _, share in items], default=1) or 1)
-    axes.set_title(f"Importance for {metric}", loc="left", fontsize=10.5, fontweight="bold",
-                   color=TEXT_COLOUR)  # fmt: skip
+    axes.set_title(f"Importance for {metric}")
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
-    axes.tick_params(colors=TEXT_COLOUR, labelsize=9, length=0)
+    axes.tick_params(labelsize=9)
     return figure

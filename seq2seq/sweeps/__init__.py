@@ -1,1 +1,1 @@
-"""Many runs as one experiment: grids, and searches by Optuna."""
+"""Sweeps: many runs as one experiment, as grids or as searches by Optuna."""

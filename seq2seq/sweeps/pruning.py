@@ -1,4 +1,4 @@
-"""Hopeless trials end early."""
+"""A callback that ends trials without prospects early."""
 
 import warnings
 from pathlib import Path
@@ -11,15 +11,15 @@ from seq2seq.sweeps.study import TrialStudy
 
 
 class StopHopeless(keras.callbacks.Callback):
-    """Reports each epoch to a sweep's study, and ends the training where that asks for it.
+    """Reports each epoch to a sweep's study, and stops the training where the pruner says so.
 
-    The run of a hopeless trial ends as by early stopping: its best epoch is scored and kept.
+    The run of a pruned trial ends as by early stopping: its best epoch is evaluated and saved.
 
     Args:
         folder: The sweep's folder.
         trial: The trial's number.
         monitor: The metric to report.
-        pruner: Decides.
+        pruner: The Optuna pruner.
     """
 
     def __init__(
@@ -30,9 +30,9 @@ class StopHopeless(keras.callbacks.Callback):
         self.number, self.monitor = trial, monitor
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Reports, and asks whether to go on."""
+        """Reports the epoch."""
         value = float((logs or {})[self.monitor])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a resumed epoch may have been reported before
-            if self.study.is_hopeless(self.number, epoch + 1, value):
+            if self.study.should_prune(self.number, epoch + 1, value):
                 self.model.stop_training = True

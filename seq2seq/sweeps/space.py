@@ -1,4 +1,4 @@
-"""What a sweep varies, from Hydra's override syntax."""
+"""The search space of a sweep, from Hydra's override syntax."""
 
 import itertools
 import math
@@ -17,20 +17,14 @@ from seq2seq.errors import UserError
 
 
 def distributions(overrides: Sequence[Override], is_grid: bool) -> dict[str, BaseDistribution]:
-    """What each swept key may be.
+    """Returns Optuna's distribution of each key that is swept over.
 
-    Args:
-        overrides: Those that sweep.
-        is_grid: Whether all values are tried, so that they have to be named.
-
-    Returns:
-        Key, with its `+` if it has one, to Optuna's distribution. Choices are texts, as they stand
-        on the command line.
+    A key keeps its `+`. Choices are texts, as typed on the command line.
 
     Raises:
-        UserError: If a grid is asked to try all numbers of an interval.
+        UserError: If a grid has an interval, or an interval is invalid.
     """
-    return {each.get_key_element(): _distribution(each, is_grid) for each in overrides}
+    return {override.get_key_element(): _distribution(override, is_grid) for override in overrides}
 
 
 def _distribution(override: Override, is_grid: bool) -> BaseDistribution:
@@ -47,8 +41,7 @@ def _distribution(override: Override, is_grid: bool) -> BaseDistribution:
 
 
 def _interval(key: str, interval: IntervalSweep) -> BaseDistribution:
-    low, high = interval.start, interval.end
-    log = "log" in interval.tags
+    low, high, log = interval.start, interval.end, "log" in interval.tags
     try:
         if isinstance(low, int) and isinstance(high, int):
             return IntDistribution(low, high, log=log)
@@ -58,23 +51,14 @@ def _interval(key: str, interval: IntervalSweep) -> BaseDistribution:
 
 
 def _range(values: RangeSweep) -> BaseDistribution:
-    start, step = values.start or 0, values.step
-    numbers = list(values.range())
-    if all(isinstance(each, int) for each in (start, step, *numbers)):
+    start, step, numbers = values.start or 0, values.step, list(values.range())
+    if all(isinstance(number, int) for number in (start, step, *numbers)):
         return IntDistribution(int(min(numbers)), int(max(numbers)), step=abs(int(step)))
     return FloatDistribution(float(min(numbers)), float(max(numbers)), step=math.fabs(float(step)))
 
 
 def combinations(space: Mapping[str, BaseDistribution]) -> Iterator[dict[str, Any]]:
     """Yields every combination of a grid; the last key changes fastest."""
-    choices = [
-        space[key].choices  # type: ignore[attr-defined]
-        for key in space
-    ]
+    choices = [distribution.choices for distribution in space.values()]  # type: ignore[attr-defined]
     for values in itertools.product(*choices):
         yield dict(zip(space, values, strict=True))
-
-
-def text_of(value: Any) -> str:
-    """A value as it is typed in an override."""
-    return repr(value) if isinstance(value, float) else str(value)

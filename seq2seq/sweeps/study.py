@@ -1,4 +1,4 @@
-"""The trials of a sweep, in a study that outlives every process that works on it."""
+"""The trials of a sweep, in an Optuna study that several processes share."""
 
 import fcntl
 import json
@@ -29,10 +29,10 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class TrialStudy:
-    """An Optuna study and the folder of its sweep; several processes may work on one.
+    """An Optuna study and the folder of its sweep, shared by several workers (processes).
 
-    A trial belongs to the worker that has begun it, as long as that lives: every worker holds a
-    lock that the system takes from it when it dies.
+    A trial belongs to the worker that began it while that worker is alive: each worker holds a
+    file lock, which the system releases when the process dies.
 
     Args:
         folder: The sweep's folder.
@@ -52,7 +52,7 @@ class TrialStudy:
         arguments: Sequence[str],
         space: Mapping[str, BaseDistribution],
     ) -> "TrialStudy":
-        """Makes a study, with all trials if it is a grid, or opens it where it is there.
+        """Creates a study, with all trials if it is a grid, or opens the existing one.
 
         Raises:
             UserError: If the storage cannot be used.
@@ -61,17 +61,19 @@ class TrialStudy:
         with _locked(folder / ".lock"):
             sweep_file = folder / SWEEP_FILE
             if not sweep_file.exists():
-                storage = settings.storage or f"sqlite:///{(folder / 'study.db').resolve()}"
+                storage = settings.storage or _default_storage(folder)
                 name = f"{folder.name} {uuid.uuid4().hex[:8]}"
                 study = optuna.create_study(
                     storage=_storage(storage), study_name=name, direction=direction
                 )
                 for values in combinations(space) if settings.is_grid else ():
                     study.enqueue_trial(values)
-                own = settings.storage is None  # a sweep's folder may be moved
-                content = {"study": name, "storage": None if own else storage}
-                text = json.dumps({**content, "arguments": list(arguments)}, indent=2)
-                write_text(sweep_file, text)
+                content = {
+                    "study": name,
+                    "storage": settings.storage,  # null by default: the folder may be moved
+                    "arguments": list(arguments),
+                }
+                write_text(sweep_file, json.dumps(content, indent=2))
         return cls.read(folder, settings.pruner)
 
     @classmethod
@@ -82,7 +84,8 @@ class TrialStudy:
             UserError: If there is none, or it cannot be read.
         """
         content = read_sweep(folder)
-        storage = content["storage"] or f"sqlite:///{(folder / 'study.db').resolve()}"
+        storage = content["storage"] or _default_storage(folder)
+        pruner = pruner or optuna.pruners.NopPruner()
         try:
             study = optuna.load_study(
                 storage=_storage(storage), study_name=content["study"], pruner=pruner
@@ -92,8 +95,8 @@ class TrialStudy:
         return cls(folder, study)
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """Makes this process a worker: what it begins is its own until the block ends."""
+    def as_worker(self) -> Iterator[None]:
+        """Makes this process a worker, which owns the trials it begins until the block ends."""
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         (self.folder / WORKERS).mkdir(exist_ok=True)
         path = self.folder / WORKERS / self.worker
@@ -104,23 +107,18 @@ class TrialStudy:
     def claim(
         self, settings: Sweep, space: Mapping[str, BaseDistribution], count: int
     ) -> list[FrozenTrial]:
-        """Takes trials to run: first those that a dead worker has left, then new ones.
-
-        Args:
-            settings: How many trials there may be, and how their values are chosen.
-            space: What is varied.
-            count: The most trials to take.
-        """
+        """Returns up to `count` trials to run: first those of dead workers, then new ones."""
         with _locked(self.folder / ".lock"):
             trials = self.study.get_trials(deepcopy=False)
-            left = [t for t in trials if t.state == TrialState.RUNNING and not self._is_alive(t)]
-            numbers = [trial.number for trial in left[:count]]
+            running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+            orphaned = [trial.number for trial in running if not self._has_live_worker(trial)]
+            numbers = orphaned[:count]
             waiting = sum(trial.state == TrialState.WAITING for trial in trials)
             begun = len(trials) - waiting
             limit = len(trials) if settings.is_grid else settings.trials or 0
             limit = min(limit, settings.trials or limit)
             while len(numbers) < count and begun < limit:
-                self.study.sampler = settings.sampler(begun)
+                self.study.sampler = settings.sampler_of(begun)
                 numbers.append(self.study.ask(dict(space)).number)
                 begun += 1
             for number in numbers:
@@ -128,7 +126,7 @@ class TrialStudy:
             trials = self.study.get_trials(deepcopy=False)
         return [trials[number] for number in numbers]
 
-    def _is_alive(self, trial: FrozenTrial) -> bool:
+    def _has_live_worker(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get(WORKER, "")
         path = self.folder / WORKERS / worker
         if worker == self.worker:
@@ -144,23 +142,23 @@ class TrialStudy:
         return False
 
     def tell(self, number: int, value: float | None) -> None:
-        """Ends a trial; one without a value has failed."""
+        """Ends a trial with its value; without a value, it has failed."""
         if value is None:
             self.study.tell(number, state=TrialState.FAIL)
         elif self._trial(number).user_attrs.get(PRUNED):
-            # Optuna takes the last value that was reported for a pruned trial.
+            # Optuna takes the last reported value of a pruned trial.
             self.study.tell(number, state=TrialState.PRUNED)
         else:
             self.study.tell(number, value)
 
-    def is_hopeless(self, number: int, epoch: int, value: float) -> bool:
-        """Reports a trial's value after an epoch, and asks whether it should end."""
+    def should_prune(self, number: int, epoch: int, value: float) -> bool:
+        """Reports a trial's value after an epoch; returns whether the trial should end."""
         trial = self._trial(number)
         trial.report(value, epoch)
-        hopeless = bool(trial.should_prune())
-        if hopeless:
+        prune = bool(trial.should_prune())
+        if prune:
             trial.set_user_attr(PRUNED, epoch)
-        return hopeless
+        return prune
 
     def _trial(self, number: int) -> Trial:
         trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
@@ -173,14 +171,19 @@ class TrialStudy:
 
     @property
     def best(self) -> FrozenTrial | None:
-        """The finished trial with the best value; None before there is one."""
-        done = [t for t in self.trials if t.state == TrialState.COMPLETE and t.value is not None]
-        sign = 1 if self.study.direction == optuna.study.StudyDirection.MINIMIZE else -1
-        return min(done, key=lambda trial: sign * (trial.value or 0.0), default=None)
+        """The first complete trial with the best value; None before there is one."""
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        sign = 1 if self.lower_is_better else -1
+        return min(complete, key=lambda trial: sign * (trial.value or 0.0), default=None)
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the sweep minimizes its metric."""
+        return self.study.direction == optuna.study.StudyDirection.MINIMIZE
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
-    """What a sweep's folder says of it: `study`, `storage`, `arguments`.
+    """Reads `study`, `storage` and `arguments` from a sweep's folder.
 
     Raises:
         UserError: If it is not the folder of a sweep.
@@ -193,21 +196,22 @@ def read_sweep(folder: Path) -> dict[str, Any]:
     return content
 
 
+def _default_storage(folder: Path) -> str:
+    return f"sqlite:///{(folder / 'study.db').resolve()}"
+
+
 def _storage(url: str) -> RDBStorage:
+    # SQLite lets one process write at a time: many workers may have to wait for long.
+    timeout = {"timeout": 60} if url.startswith("sqlite") else {}
     try:
-        return RDBStorage(url, engine_kwargs={"connect_args": _patience(url)})
-    except Exception as error:  # each database has its own
+        return RDBStorage(url, engine_kwargs={"connect_args": timeout})
+    except Exception as error:  # each database raises its own
         raise UserError(f"sweep.storage: cannot be used ({error})") from error
-
-
-def _patience(url: str) -> dict[str, Any]:
-    """SQLite makes others wait while one writes: long enough for many workers."""
-    return {"timeout": 60} if url.startswith("sqlite") else {}
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Holds a lock on a file; the system takes it away if this process dies."""
+    """Holds a lock on a file, which the system releases if this process dies."""
     with path.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

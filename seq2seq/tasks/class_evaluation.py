@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 
 from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.evaluation.classification import confidences, score_classes, score_label_sets
-from seq2seq.plots.calibration import reliability_figure
-from seq2seq.plots.confusion import confusion_matrix_figure
-from seq2seq.plots.precision_recall import precision_recall_figure
+from seq2seq.plots.classification import (
+    confusion_matrix_figure,
+    precision_recall_figure,
+    reliability_figure,
+)
 from seq2seq.tasks.base import Evaluation, Row
 
 SHOWN = 50

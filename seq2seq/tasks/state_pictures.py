@@ -9,7 +9,7 @@ from typing import Any
 
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.records import Record
-from seq2seq.plots.files import save_figure
+from seq2seq.plots.figure import save_figure
 from seq2seq.tasks.base import Task
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.run_callback import RunCallback

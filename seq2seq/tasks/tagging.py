@@ -35,7 +35,7 @@ from seq2seq.evaluation.tagging import (
     signature,
 )
 from seq2seq.models.tagger import Tagger
-from seq2seq.plots.confusion import confusion_matrix_figure
+from seq2seq.plots.classification import confusion_matrix_figure
 from seq2seq.tasks.base import Evaluation, Row
 from seq2seq.tasks.features import collected_features
 from seq2seq.tasks.inputs import check_record

@@ -1,4 +1,8 @@
-"""Sends items from a thread of its own, so that who produces them never waits."""
+"""Sends items from a background thread, so that their producer never waits.
+
+MLflow's asynchronous logging drops a batch that fails instead of sending it again, sends from ten
+threads in no order, and at the end waits for a server that hangs without a limit.
+"""
 
 import threading
 from collections import deque
@@ -11,8 +15,8 @@ Item = TypeVar("Item")
 class BackgroundSender(Generic[Item]):
     """A queue of items and a thread that sends them in batches.
 
-    A batch that fails stays at the head of the queue and is tried again, so a receiver that comes
-    back gets everything, in order.
+    A batch that fails stays at the head of the queue and is sent again later, so that a receiver
+    that recovers gets every item, in order.
 
     Example:
         >>> received = []
@@ -24,11 +28,11 @@ class BackgroundSender(Generic[Item]):
         [1, 2, 3]
 
     Args:
-        send: Sends one batch. It raises if the batch did not arrive.
-        on_failure: Told of each error that `send` raises.
-        interval: Seconds between two looks into the queue.
+        send: Sends one batch; raises if the batch did not arrive.
+        on_failure: Called with each error that `send` raises.
+        interval: Seconds between two batches.
         interval_after_failure: The same after a batch that failed.
-        batch_size: The most items in one batch.
+        batch_size: The maximum number of items in a batch.
     """
 
     def __init__(
@@ -55,13 +59,10 @@ class BackgroundSender(Generic[Item]):
         self._queue.extend(items)
 
     def close(self, timeout: float) -> int:
-        """Sends what is left and ends the thread.
-
-        Args:
-            timeout: The most seconds to wait for it.
+        """Sends the remaining items and ends the thread, within `timeout` seconds.
 
         Returns:
-            How many items could not be sent.
+            The number of items that could not be sent.
         """
         self._closing.set()
         self._thread.join(timeout)
@@ -75,7 +76,7 @@ class BackgroundSender(Generic[Item]):
 
     def _send_queue(self) -> bool:
         """Sends until the queue is empty (true) or a batch fails (false)."""
-        # Only this thread takes items away, so the length seen here is there to be taken.
+        # Only this thread removes items, so at least `size` of them stay available.
         while size := min(len(self._queue), self._batch_size):
             batch = [self._queue[position] for position in range(size)]
             try:

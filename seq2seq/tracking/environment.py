@@ -1,4 +1,4 @@
-"""What a run ran on: machine, Python, packages, and the commit of the code."""
+"""Describes the environment of a run: machine, Python, packages, and the commit of the code."""
 
 import getpass
 import os
@@ -6,11 +6,16 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-# The variables that change results or speed. Others may hold secrets and are nobody's business.
+import psutil
+
+from seq2seq import __version__
+
+# The variables that affect results or speed; others may hold secrets and are not recorded.
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "MKL_NUM_THREADS",
@@ -20,10 +25,11 @@ VARIABLES = (
     "XLA_FLAGS",
 )
 VARIABLE_PREFIXES = ("KERAS_", "TF_")
+VERSIONS = ("tensorflow", "keras", "numpy", "mlflow")
 
 
 def describe_environment() -> dict[str, Any]:
-    """Machine, Python and packages of this process, as plain values for a JSON file."""
+    """Describes machine, Python and packages of this process, as plain values for a JSON file."""
     return {
         "command": command_line(),
         "python": sys.version,
@@ -32,7 +38,7 @@ def describe_environment() -> dict[str, Any]:
             "host": platform.node(),
             "cpu": _cpu_model(),
             "cpus": os.cpu_count(),
-            "memory_gib": _memory_gib(),
+            "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
             "gpus": _gpus(),
         },
         "variables": {
@@ -41,19 +47,39 @@ def describe_environment() -> dict[str, Any]:
             if name in VARIABLES or name.startswith(VARIABLE_PREFIXES)
         },
         "packages": {
-            distribution.name: distribution.version
-            for distribution in sorted(metadata.distributions(), key=lambda each: each.name.lower())
+            package.name: package.version
+            for package in sorted(metadata.distributions(), key=lambda item: item.name.lower())
         },
     }
 
 
+def environment_tags(run_folder: Path, environment: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the tags of every run: user, machine, command, commits and versions.
+
+    `mlflow.source.git` is the repository in which the run was started; `seq2seq.git` that of
+    seq2seq's own code. MLflow's page has a column for each tag that begins with `mlflow.`.
+    """
+    versions = {name: environment["packages"].get(name) for name in VERSIONS}
+    return {
+        "mlflow.user": user_name(),
+        "mlflow.source.name": environment["command"],
+        "mlflow.source.type": "LOCAL",
+        **{f"mlflow.source.git.{name}": value for name, value in git_state(Path.cwd()).items()},
+        **{f"seq2seq.git.{name}": value for name, value in own_git_state().items()},
+        "run_folder": str(run_folder.resolve()),
+        "host": environment["machine"]["host"],
+        "version.seq2seq": __version__,
+        **{f"version.{name}": version for name, version in versions.items() if version},
+    }
+
+
 def command_line() -> str:
-    """The command that started this process, as it could be typed again."""
+    """Returns the command that started this process, quoted for a shell."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def user_name() -> str:
-    """Who runs this process; `unknown` where the system has no name for them."""
+    """Returns the user of this process; `unknown` where the system has no name for them."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -61,14 +87,11 @@ def user_name() -> str:
 
 
 def git_state(folder: Path) -> dict[str, str]:
-    """The commit that a folder is at.
-
-    Args:
-        folder: Any folder.
+    """Returns the state of the Git repository that a folder is in.
 
     Returns:
         `commit`, `branch` and `dirty` (`true` if tracked files differ from the commit), or an
-        empty dict where there is no repository with a commit, or no git.
+        empty dict without Git, or a repository with a commit.
     """
     commit = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
     if not commit:
@@ -79,22 +102,22 @@ def git_state(folder: Path) -> dict[str, str]:
 
 
 def own_git_state() -> dict[str, str]:
-    """The commit of seq2seq's own code, as `git_state`; empty where it is an installed copy."""
+    """Returns `git_state` of seq2seq's own code; empty if it is an installed copy."""
     folder = Path(__file__).parent
-    # A copy may be installed below some other repository, which does not track it.
+    # An installed copy may lie below another repository, which does not track it.
     tracked = _output(["git", "-C", str(folder), "ls-files", Path(__file__).name])
     return git_state(folder) if tracked else {}
 
 
 def _output(command: list[str]) -> str:
-    """What a command prints; empty if it fails, hangs or does not exist."""
+    """Returns what a command prints; empty if it fails, hangs or does not exist."""
     try:
-        finished = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return finished.stdout.strip()
+    return process.stdout.strip()
 
 
 def _cpu_model() -> str:
@@ -104,14 +127,6 @@ def _cpu_model() -> str:
         return platform.processor()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor()
-
-
-def _memory_gib() -> float | None:
-    try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-    return round(size / 2**30, 1)
 
 
 def _gpus() -> list[str]:

@@ -1,4 +1,4 @@
-"""Putting a run's model into MLflow, finding it by its registered name, and registering it."""
+"""Logs the models of runs to MLflow, registers them, and finds registered models."""
 
 import re
 import tempfile
@@ -27,7 +27,7 @@ from seq2seq.tracking.parameters import valid_name
 from seq2seq.tracking.served_model import MODEL, signature_of
 
 CODE = Path(__file__).parents[1] / "inference" / "served_code.py"
-NAME = re.compile(r"models:/(?P<name>[^@/]+)(@(?P<alias>[^/]+)|/(?P<version>\d+))?")
+ADDRESS = re.compile(r"models:/(?P<name>[^@/]+)(@(?P<alias>[^/]+)|/(?P<version>\d+))?")
 PINNED = ("tensorflow", "keras", "mlflow", "tokenizers", "numpy")
 
 
@@ -39,22 +39,11 @@ def log_model(
     row: Mapping[str, Any],
     metrics: Mapping[str, float],
     step: int,
-) -> str:
+) -> None:
     """Logs a model folder as the MLflow model of a run.
 
-    MLflow's own `log_model` goes by its global state; this addresses store and run by hand.
-
-    Args:
-        client: The store.
-        run_id: The run.
-        model_folder: The run's `model` folder.
-        example: A source, for the signature and as an example of the input.
-        row: Its prediction.
-        metrics: The run's final metrics.
-        step: The training step they belong to.
-
-    Returns:
-        The id of the model.
+    MLflow's own `log_model` depends on its global state; this one names store and run explicitly.
+    `example` is a source and `row` its prediction; `metrics` are final and belong to `step`.
     """
     run = client.get_run(run_id)
     logged = client.create_logged_model(
@@ -65,7 +54,7 @@ def log_model(
         params=run.data.params,
         model_type=run.data.tags.get("task"),
     )
-    described = Model(
+    model = Model(
         artifact_path=logged.artifact_location,
         model_uuid=logged.model_id,
         run_id=run_id,
@@ -74,7 +63,7 @@ def log_model(
     with tempfile.TemporaryDirectory() as folder:
         pyfunc.save_model(
             path=f"{folder}/saved",
-            mlflow_model=described,
+            mlflow_model=model,
             python_model=str(CODE),
             artifacts=_artifacts(model_folder),
             signature=signature_of(example, row),
@@ -84,24 +73,22 @@ def log_model(
         client.log_model_artifacts(logged.model_id, f"{folder}/saved")
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step)])
-    now = int(run.info.start_time)
+    started = int(run.info.start_time)
     values = [
-        Metric(valid_name(name), value, now, step, model_id=logged.model_id)
+        Metric(valid_name(name), value, started, step, model_id=logged.model_id)
         for name, value in metrics.items()
     ]
     client.log_batch(run_id, metrics=values)
-    return str(logged.model_id)
 
 
 def _artifacts(model_folder: Path) -> dict[str, str]:
-    """The model folder and, beside it as in a run folder, the run's whole config."""
+    """Returns the model folder and, if it exists, the folder of the run's config."""
     config = model_folder.with_name(".hydra")
-    beside = {"config": str(config)} if config.is_dir() else {}
-    return {MODEL: str(model_folder), **beside}
+    return {MODEL: str(model_folder), **({"config": str(config)} if config.is_dir() else {})}
 
 
 def requirements() -> list[str]:
-    """What an environment needs to load a model: this package, and what its numbers depend on."""
+    """Returns the packages needed to load a model, in the versions that its numbers depend on."""
     pinned = [f"{name}=={metadata.version(name)}" for name in PINNED]
     return [f"seq2seq=={__version__}", *pinned]
 
@@ -121,18 +108,13 @@ class Registry:
         self.client: MlflowClient = open_store(self.uri)
 
     def register(self, run_id: str, name: str, alias: str | None = None) -> int:
-        """Registers the model of a run as a new version of a name.
-
-        Args:
-            run_id: The run.
-            name: The name; it is made if need be.
-            alias: What the version is called from now on, such as `champion`.
+        """Registers the model of a run, by a name and an alias such as `champion`.
 
         Returns:
-            The number of the version; that of before if the run is registered by the name already.
+            The number of the new version; the existing one if the run is already registered.
 
         Raises:
-            UserError: If the run has no model, or the name is impossible.
+            UserError: If the run has no model, or the name is invalid.
         """
         with store_errors(self.uri):
             run = self.client.get_run(run_id)
@@ -148,8 +130,8 @@ class Registry:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            known = self.client.search_model_versions(f"name = '{name}'")
-            version = next((v for v in known if v.run_id == run_id), None)
+            versions = self.client.search_model_versions(f"name = '{name}'")
+            version = next((version for version in versions if version.run_id == run_id), None)
             if version is None:
                 source = self.client.get_logged_model(model_id).artifact_location
                 version = self.client.create_model_version(
@@ -162,46 +144,38 @@ class Registry:
         return int(version.version)
 
     def find(self, address: str) -> tuple[str, str]:
-        """What an address such as `models:/dates@champion` stands for.
+        """Returns the run id and the address of the files of a registered model.
 
-        Args:
-            address: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or `models:/NAME` for the newest.
-
-        Returns:
-            The run's id, and the address of the files.
+        The model's address is `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or `models:/NAME` for
+        the newest version.
 
         Raises:
             UserError: If there is no such model.
         """
-        match = NAME.fullmatch(address)
+        match = ADDRESS.fullmatch(address)
         if match is None:
             raise UserError(f"{address}: must be models:/NAME@ALIAS or models:/NAME/VERSION")
         name, alias, number = match["name"], match["alias"], match["version"]
+        missing = f"{address}: not in the registry of {without_password(self.uri)}"
         try:
             if alias is not None:
                 version = self.client.get_model_version_by_alias(name, alias)
             elif number is not None:
                 version = self.client.get_model_version(name, number)
             else:
-                found = self.client.search_model_versions(f"name = '{name}'")
-                version = max(found, key=lambda each: int(each.version), default=None)
+                versions = self.client.search_model_versions(f"name = '{name}'")
+                version = max(versions, key=lambda item: int(item.version), default=None)
         except MlflowException as error:
-            place = without_password(self.uri)
-            raise UserError(
-                f"{address}: not in the registry of {place}: {reason(error)}"
-            ) from error
+            raise UserError(f"{missing}: {reason(error)}") from error
         if version is None:
-            raise UserError(f"{address}: not in the registry of {without_password(self.uri)}")
+            raise UserError(missing)
         return str(version.run_id), str(version.source)
 
     def download(self, address: str) -> Path:
-        """Copies a registered model to a temporary folder, which is removed as the process ends.
-
-        Returns:
-            What is like its run folder: `model/`, and `.hydra/` with the config.
+        """Downloads a registered model to a temporary run folder, which is removed at exit.
 
         Raises:
-            UserError: If there is no such model, or its files cannot be had.
+            UserError: If there is no such model, or its files are missing.
         """
         _, source = self.find(address)
         folder = temporary_folder("seq2seq-model-")
@@ -209,7 +183,7 @@ class Registry:
             mlflow.artifacts.download_artifacts(
                 artifact_uri=source, dst_path=str(folder), tracking_uri=self.uri
             )
-        found = sorted(folder.rglob("format.json"))
-        if not found:
+        format_file = min(folder.rglob("format.json"), default=None)
+        if format_file is None:
             raise UserError(f"{address}: holds no model of seq2seq")
-        return found[0].parents[1]
+        return format_file.parents[1]

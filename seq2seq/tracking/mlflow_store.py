@@ -1,4 +1,4 @@
-"""Opening an MLflow store: which one, whether it answers, and without its noise."""
+"""Opens MLflow stores: resolves their address, checks that they answer, turns off MLflow's log."""
 
 import logging
 import os
@@ -18,20 +18,16 @@ DEFAULT_DATABASE = "mlflow.db"
 DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 
 # Seconds and retries of one request to a tracking server. MLflow's own (120 s, 7 retries) would
-# hold up a training for minutes. Variables that the user has set win over all of these.
+# hold up a training for minutes. Variables that the user has set take precedence.
 FIRST_CONTACT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 LATER_CONTACT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
 
 def resolve_uri(tracking_uri: str | None) -> str:
-    """The address of the store that is meant.
+    """Returns the address of a store, with an absolute path if it is a SQLite file.
 
-    Args:
-        tracking_uri: An MLflow tracking URI; if null, that of the variable `MLFLOW_TRACKING_URI`,
-            or else the SQLite file `mlflow.db` in the current folder.
-
-    Returns:
-        The URI, its path absolute if it names a SQLite file.
+    The default is that of the variable `MLFLOW_TRACKING_URI`, or else `mlflow.db` in the current
+    folder.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_DATABASE}"
     database = sqlite_file(uri)
@@ -39,14 +35,14 @@ def resolve_uri(tracking_uri: str | None) -> str:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The absolute path of the database that a URI names, or None if it is no plain SQLite file."""
+    """Returns the absolute path of a URI's database, or None if it is no plain SQLite file."""
     path = uri.removeprefix("sqlite:///")
     is_file = path not in (uri, "", ":memory:") and "?" not in path
     return Path(path).absolute() if is_file else None
 
 
 def without_password(uri: str) -> str:
-    """The URI as it may be printed."""
+    """Masks the password of a URI, for printing."""
     try:
         return sqlalchemy.make_url(uri).render_as_string() if "@" in uri else uri
     except SQLAlchemyError:
@@ -54,10 +50,10 @@ def without_password(uri: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Why something failed, in one sentence.
+    """Summarizes an error in one sentence.
 
-    Where the system refused something (a connection, a file), its own few words are what matters;
-    else the first line, as MLflow's messages go on with stack traces.
+    If the operating system refused something (a connection, a file), its own message matters; else
+    the first line, because MLflow's messages continue with stack traces.
     """
     innermost = error
     while cause := innermost.__cause__ or innermost.__context__:
@@ -72,23 +68,17 @@ def reason(error: BaseException) -> str:
 
 
 def open_store(uri: str) -> MlflowClient:
-    """Opens a store, creating it if it is a database without tables.
-
-    Args:
-        uri: What `resolve_uri` returned.
-
-    Returns:
-        A client of a store that has answered.
+    """Opens the store of a resolved URI, creating the tables of a database that has none.
 
     Raises:
-        UserError: The store cannot be reached, read or written.
+        UserError: If the store cannot be reached, read or written.
     """
     _silence()
     with store_errors(uri), _environment(FIRST_CONTACT):
         database = sqlite_file(uri)
         if database is not None:
             _check_writable(database)
-            with _one_process_at_a_time(database):
+            with _database_lock(database):
                 client = _first_contact(uri)
         else:
             if uri.startswith(DATABASE_SCHEMES):
@@ -102,17 +92,17 @@ def open_store(uri: str) -> MlflowClient:
 
 @contextmanager
 def store_errors(uri: str) -> Iterator[None]:
-    """Turns what MLflow, its database or its server raise into one clear message.
+    """Turns the errors of MLflow, its database or its server into one clear message.
 
     Raises:
-        UserError: Something in the block failed.
+        UserError: If an operation of the block failed.
     """
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         raise UserError(
             f"tracking.tracking_uri: the MLflow store {without_password(uri)} cannot be used: "
-            f"{reason(error)} Start the server or mend the address, or train without "
+            f"{reason(error)} Start the server or correct the address, or train without "
             "tracking: tracking=none."
         ) from error
 
@@ -130,9 +120,9 @@ def _check_writable(database: Path) -> None:
 
 
 @contextmanager
-def _one_process_at_a_time(database: Path) -> Iterator[None]:
-    """Keeps processes that create the same store apart: MLflow's migrations race each other."""
-    # An exclusive transaction on a file beside it is a lock that every system has, and that is
+def _database_lock(database: Path) -> Iterator[None]:
+    """Lets one process at a time create a store: MLflow's migrations would race each other."""
+    # An exclusive transaction on a separate file is a lock that every system has, and that is
     # released when a process dies.
     lock = database.with_name(f".{database.name}.lock")
     with closing(sqlite3.connect(lock, timeout=120, isolation_level=None)) as connection:
@@ -142,7 +132,7 @@ def _one_process_at_a_time(database: Path) -> Iterator[None]:
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Sets those variables that are not set, for as long as the block runs."""
+    """Sets the variables that are not set yet, within a block."""
     added = {name: value for name, value in variables.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -153,7 +143,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _silence() -> None:
-    """Turns off MLflow's own lines: what fails is raised as well, and told by us."""
+    """Turns off MLflow's own log: its errors are also raised, and reported by us."""
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic", "urllib3.connectionpool"):

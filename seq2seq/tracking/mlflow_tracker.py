@@ -1,4 +1,4 @@
-"""Runs in MLflow."""
+"""Records runs in MLflow."""
 
 import json
 import logging
@@ -18,17 +18,11 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from seq2seq import __version__
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.tracking.background import BackgroundSender
 from seq2seq.tracking.base import RUN_ID_FILE, RunStatus, Tracker
-from seq2seq.tracking.environment import (
-    describe_environment,
-    git_state,
-    own_git_state,
-    user_name,
-)
+from seq2seq.tracking.environment import describe_environment, environment_tags
 from seq2seq.tracking.mlflow_store import (
     open_store,
     reason,
@@ -39,24 +33,21 @@ from seq2seq.tracking.mlflow_store import (
 )
 from seq2seq.tracking.parameters import MAX_TAG_LENGTH, flatten, shorten, valid_name, variant_of
 
-MAX_PER_BATCH = 100
-# What a store answers to metrics that it will never take, however often they are sent.
-REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
+# The errors of metrics that a store will never accept, however often they are sent.
+PERMANENT_ERRORS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
 SECONDS_TO_FINISH = 45.0
 SECONDS_TO_STOP_MONITOR = 5.0
-
-VERSIONS = ("tensorflow", "keras", "numpy", "mlflow")
 
 logger = logging.getLogger(__name__)
 
 
 class MlflowTracker(Tracker):
-    """Keeps a run in MLflow: a SQLite file by default, or any tracking server or database.
+    """Records a run in MLflow: a SQLite file by default, or any tracking server or database.
 
-    The run is always addressed by its id; MLflow's global state (the active run, `MLFLOW_RUN_ID`,
-    `MLFLOW_EXPERIMENT_NAME`) plays no part. The id is written to `mlflow_run_id` in the run folder.
-    Metrics are sent by a thread of their own. If the store is lost while a model trains, one
-    warning says so, the metrics wait until it is back, and the training goes on.
+    The run is always addressed by its id, which is written to `mlflow_run_id` in the run folder;
+    MLflow's global state (the active run, `MLFLOW_RUN_ID`, `MLFLOW_EXPERIMENT_NAME`) is ignored.
+    A background thread sends the metrics. If the store is lost during training, one warning is
+    logged, the metrics stay queued until it is back, and the training continues.
 
     Example:
         >>> tracker = MlflowTracker(experiment="dates")
@@ -65,16 +56,16 @@ class MlflowTracker(Tracker):
         >>> tracker.finish("FINISHED")
 
     Args:
-        tracking_uri: Where MLflow keeps its runs; if null, what the variable `MLFLOW_TRACKING_URI`
-            says, or else `mlflow.db` in the folder that the command is run from. A password
-            belongs in the variables `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.
-        experiment: The MLflow experiment that the run belongs to. It is created if need be.
-        run_name: What the run is called; if null, as its folder.
-        artifact_location: Where a new experiment keeps its files; if null, `mlartifacts` beside a
-            SQLite store, and what the server decides for all others.
+        tracking_uri: The address of the MLflow store; if null, that of the variable
+            `MLFLOW_TRACKING_URI`, or else `mlflow.db` in the current folder. Passwords belong in
+            the variables `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.
+        experiment: The MLflow experiment of the run; created if it does not exist.
+        run_name: The name of the run; if null, that of its folder.
+        artifact_location: Where a new experiment stores its files; if null, `mlartifacts` beside a
+            SQLite store, and the server's default for all others.
         tags: Further tags of the run.
-        models: Whether the trained model is logged as an MLflow model, to load, serve or register.
-        system_metrics: Whether CPU, memory, disk and GPU are logged every ten seconds.
+        models: Whether to log the trained model as an MLflow model, to load, serve or register.
+        system_metrics: Whether to log CPU, memory, disk and GPU every ten seconds.
     """
 
     def __init__(
@@ -105,15 +96,8 @@ class MlflowTracker(Tracker):
     ) -> None:
         """Opens the run and logs config, tags and environment.
 
-        Args:
-            run_folder: Where the run's own files lie; gets the file `mlflow_run_id`.
-            config: The whole config. Logged as `config.yaml` and, flattened, as parameters.
-            tags: What else to find the run by.
-            resume: Whether to go on with the run that `mlflow_run_id` names. Where it names none
-                that this store has, a new run is opened.
-
-        Raises:
-            UserError: The store cannot be reached, read or written within a few seconds.
+        The config is logged as `config.yaml` and, flattened, as parameters. With `resume`, the run
+        in `mlflow_run_id` is continued, or a new one is opened if this store does not have it.
         """
         self._client = open_store(self._uri)
         with store_errors(self._uri):
@@ -122,14 +106,14 @@ class MlflowTracker(Tracker):
                 run = self._client.create_run(
                     self._experiment_id(), run_name=self._run_name or run_folder.resolve().name
                 )
-                # At once: a process that is killed here leaves no run that nobody finds again.
+                # At once, so that a process that is killed here leaves a run that can be found.
                 write_text(run_folder / RUN_ID_FILE, f"{run.info.run_id}\n")
             else:
                 self._client.update_run(run.info.run_id, status="RUNNING")
             self._run = run
             environment = describe_environment()
-            self._log_config(config, already=run.data.params)
-            standard = {**standard_tags(run_folder, environment), "variant": variant_of(config)}
+            self._log_config(config, logged=run.data.params)
+            standard = {**environment_tags(run_folder, environment), "variant": variant_of(config)}
             self._log_tags({**standard, **self._tags, **tags})
             self._client.log_dict(self.run_id, environment, "environment.json")
         self._sender = BackgroundSender(self._send_metrics, on_failure=self._warn)
@@ -141,32 +125,20 @@ class MlflowTracker(Tracker):
 
     @property
     def run_id(self) -> str:
-        """MLflow's id of the run that was started."""
+        """The id of the run in MLflow."""
         return str(self._run.info.run_id)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Queues values for the thread that sends them.
-
-        Args:
-            metrics: Metric name to value. An infinite value is logged as not a number, because
-                MLflow would put 1.8e308 in its place and flatten the chart.
-            step: The number of training steps done so far.
-        """
+        """Queues metrics for the background thread."""
         now = int(time.time() * 1000)
+        # MLflow would replace infinity by 1.8e308, which flattens the chart.
         self._sender.put(
             Metric(valid_name(name), value if math.isfinite(value) else math.nan, now, step)
             for name, value in metrics.items()
         )
 
     def log_dataset(self, name: str, source: str, digest: str, context: str) -> None:
-        """Logs a data set as an input of the run.
-
-        Args:
-            name: What the data set is called.
-            source: Where it comes from: a folder, an address, a TFDS name.
-            digest: A short hash of its content; MLflow keeps 36 characters.
-            context: What it is used for: `train`, `validation`, `test`.
-        """
+        """Logs a data set as an input of the run; MLflow keeps 36 characters of the digest."""
         dataset = Dataset(
             name, digest[:36], source_type="local", source=json.dumps({"uri": source})
         )
@@ -175,30 +147,16 @@ class MlflowTracker(Tracker):
             self._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
 
     def log_folder(self, folder: Path, ignore: Sequence[str] = ()) -> None:
-        """Copies a folder's files to the run's artifacts, with their paths inside it.
-
-        Args:
-            folder: The folder.
-            ignore: Patterns of relative paths that are left out, such as `checkpoints/*`. A star
-                also stands for folders in between.
-        """
+        """Uploads the files of a folder to the run's artifacts."""
         with self._never_fatal():
             for path in sorted(folder.rglob("*")):
-                relative = path.relative_to(folder)
-                if path.is_file() and not any(
-                    fnmatch(relative.as_posix(), each) for each in ignore
-                ):
-                    parent = relative.parent.as_posix()
-                    parent_or_root = None if parent == "." else parent
-                    self._client.log_artifact(self.run_id, str(path), parent_or_root)
+                name = path.relative_to(folder).as_posix()
+                if path.is_file() and not any(fnmatch(name, pattern) for pattern in ignore):
+                    parent = name.rpartition("/")[0] or None
+                    self._client.log_artifact(self.run_id, str(path), parent)
 
     def log_table(self, columns: Mapping[str, Sequence[Any]], artifact_file: str) -> None:
-        """Logs a table that MLflow's page shows. Rows are added if the table is there already.
-
-        Args:
-            columns: Column name to the column's values, all of one length.
-            artifact_file: Path among the artifacts, ending in `.json`.
-        """
+        """Logs a table that MLflow's page shows, or appends rows to an existing one."""
         with self._never_fatal():
             table = {name: list(values) for name, values in columns.items()}
             self._client.log_table(self.run_id, table, artifact_file)
@@ -211,15 +169,7 @@ class MlflowTracker(Tracker):
         metrics: Mapping[str, float],
         step: int,
     ) -> None:
-        """Logs the trained model as a pyfunc whose code is seq2seq's: nothing is pickled.
-
-        Args:
-            folder: The run's `model` folder.
-            example: A source, for the signature and as an example of the input.
-            row: Its prediction.
-            metrics: The run's final metrics.
-            step: The training step they belong to.
-        """
+        """Logs the trained model as a pyfunc that runs seq2seq's code: nothing is pickled."""
         if self._models:
             with self._never_fatal():
                 from seq2seq.tracking.logged_models import log_model  # takes seconds to import
@@ -227,13 +177,9 @@ class MlflowTracker(Tracker):
                 log_model(self._client, self.run_id, folder, example, row, metrics, step)
 
     def finish(self, status: RunStatus = "FINISHED") -> None:
-        """Sends what is left and closes the run.
-
-        Args:
-            status: `FINISHED`, `FAILED` by an error, or `KILLED` by the user (Ctrl-C).
-        """
+        """Sends the queued metrics and closes the run, within a bounded time."""
         if self._system_metrics:
-            # It may be waiting for a server that hangs: then it is left behind.
+            # The monitor may be waiting for a server that hangs: do not wait for it forever.
             stop = threading.Thread(target=self._monitor.finish, daemon=True)
             stop.start()
             stop.join(SECONDS_TO_STOP_MONITOR)
@@ -248,17 +194,17 @@ class MlflowTracker(Tracker):
             self._client.set_terminated(self.run_id, status)
 
     def page_command(self) -> str:
-        """The command that opens MLflow's page; for a tracking server, the address of the run."""
+        """Returns the command that opens MLflow's page, or the run's address on a server."""
         if self._uri.startswith(("http://", "https://")):
             experiment_id = self._run.info.experiment_id
             return f"{self._uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{self.run_id}"
         beside_python = Path(sys.executable).with_name("mlflow")
-        found = shutil.which("mlflow")
-        program = ["mlflow"] if found == str(beside_python) else [sys.executable, "-m", "mlflow"]
+        is_on_path = shutil.which("mlflow") == str(beside_python)
+        program = ["mlflow"] if is_on_path else [sys.executable, "-m", "mlflow"]
         return shlex.join([*program, "ui", "--backend-store-uri", without_password(self._uri)])
 
     def _run_to_resume(self, run_folder: Path) -> Run | None:
-        """The run that the run folder's file names, or None if this store has no such run."""
+        """Returns the tracked run of the run folder, or None if this store does not have it."""
         path = run_folder / RUN_ID_FILE
         if not path.exists():
             return None
@@ -270,16 +216,23 @@ class MlflowTracker(Tracker):
                 raise
             run = None
         if run is None or run.info.lifecycle_stage != "active":
-            logger.warning(
-                "%s has no run %s to go on with: a new one is opened.", self._uri, run_id
-            )
+            logger.warning("%s has no run %s to resume: a new one is opened.", self._uri, run_id)
             return None
         return run
 
     def _experiment_id(self) -> str:
         experiment = self._client.get_experiment_by_name(self._experiment)
         if experiment is None:
-            return self._create_experiment()
+            location, database = self._artifact_location, sqlite_file(self._uri)
+            if location is None and database is not None:
+                location = str(database.with_name("mlartifacts"))
+            try:
+                return str(self._client.create_experiment(self._experiment, location))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            # Another process has created it in the meantime.
+            experiment = self._client.get_experiment_by_name(self._experiment)
         if experiment.lifecycle_stage != "active":
             raise UserError(
                 f"tracking.experiment: the MLflow experiment {self._experiment!r} is deleted. "
@@ -288,60 +241,39 @@ class MlflowTracker(Tracker):
             )
         return str(experiment.experiment_id)
 
-    def _create_experiment(self) -> str:
-        location = self._artifact_location
-        database = sqlite_file(self._uri)
-        if location is None and database is not None:
-            location = str(database.with_name("mlartifacts"))
-        try:
-            return str(self._client.create_experiment(self._experiment, location))
-        except MlflowException as error:
-            # Another process was faster.
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        return str(self._client.get_experiment_by_name(self._experiment).experiment_id)
-
-    def _log_config(self, config: Mapping[str, Any], already: Mapping[str, str]) -> None:
-        """Logs the config; what a resumed run has changed goes to tags, as MLflow keeps params."""
+    def _log_config(self, config: Mapping[str, Any], logged: Mapping[str, str]) -> None:
+        """Logs the config; changes of a resumed run become tags, because params are immutable."""
         values = flatten(config)
-        new = [Param(name, value) for name, value in values.items() if name not in already]
-        for first in range(0, len(new), MAX_PER_BATCH):
-            self._client.log_batch(self.run_id, params=new[first : first + MAX_PER_BATCH])
-        self._log_tags(
-            {
-                f"resumed_with.{name}": value
-                for name, value in values.items()
-                if already.get(name, value) != value
-            }
-        )
+        new = [Param(name, value) for name, value in values.items() if name not in logged]
+        changed = {
+            name: value for name, value in values.items() if logged.get(name, value) != value
+        }
+        self._client.log_batch(self.run_id, params=new)
+        self._log_tags({f"resumed_with.{name}": value for name, value in changed.items()})
         self._client.log_dict(self.run_id, dict(config), "config.yaml")
 
     def _log_tags(self, tags: Mapping[str, str]) -> None:
-        all_tags = [
-            RunTag(valid_name(name), shorten(str(value), MAX_TAG_LENGTH))
-            for name, value in tags.items()
-        ]
-        for first in range(0, len(all_tags), MAX_PER_BATCH):
-            self._client.log_batch(self.run_id, tags=all_tags[first : first + MAX_PER_BATCH])
+        texts = {valid_name(k): shorten(str(v), MAX_TAG_LENGTH) for k, v in tags.items()}
+        self._client.log_batch(self.run_id, tags=[RunTag(*item) for item in texts.items()])
 
     def _send_metrics(self, batch: list[Metric]) -> None:
         try:
             self._client.log_batch(self.run_id, metrics=batch)
         except MlflowException as error:
-            if error.error_code not in REFUSALS:
+            if error.error_code not in PERMANENT_ERRORS:
                 raise
             self._warn(error)
 
     @contextmanager
     def _never_fatal(self) -> Iterator[None]:
-        """Lets the training go on whatever happens to the store."""
+        """Turns errors of the store into a warning: the training must go on."""
         try:
             yield
         except Exception as error:
             self._warn(error)
 
     def _warn(self, error: Exception) -> None:
-        """Says once that the store fails; what follows from it is not worth another line."""
+        """Warns once that the store fails; later errors are logged at debug level."""
         level = logging.DEBUG if self._warned else logging.WARNING
         self._warned = True
         logger.log(
@@ -351,30 +283,3 @@ class MlflowTracker(Tracker):
             without_password(self._uri),
             reason(error),
         )
-
-
-def standard_tags(run_folder: Path, environment: Mapping[str, Any]) -> dict[str, str]:
-    """The tags of every run: who, where, from which code, with which versions.
-
-    `mlflow.source.git` is the repository that the run was started in; `seq2seq.git` that of
-    seq2seq's own code.
-
-    Args:
-        run_folder: Where the run's own files lie.
-        environment: What `describe_environment` returned.
-
-    Returns:
-        Tag name to value. Names that begin with `mlflow.` have columns of their own on the page.
-    """
-    versions = {name: environment["packages"].get(name) for name in VERSIONS}
-    return {
-        "mlflow.user": user_name(),
-        "mlflow.source.name": environment["command"],
-        "mlflow.source.type": "LOCAL",
-        **{f"mlflow.source.git.{name}": value for name, value in git_state(Path.cwd()).items()},
-        **{f"seq2seq.git.{name}": value for name, value in own_git_state().items()},
-        "run_folder": str(run_folder.resolve()),
-        "host": environment["machine"]["host"],
-        "version.seq2seq": __version__,
-        **{f"version.{name}": version for name, version in versions.items() if version},
-    }

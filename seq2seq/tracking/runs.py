@@ -1,10 +1,10 @@
-"""Runs that MLflow has: listing them, finding them, and getting at their files."""
+"""Lists and finds the runs of an MLflow store, and downloads their files."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlflow.artifacts
 from mlflow import MlflowClient
@@ -13,33 +13,31 @@ from mlflow.exceptions import MlflowException
 
 from seq2seq.errors import UserError
 from seq2seq.files import temporary_folder
+from seq2seq.tracking.base import RUN_ID_FILE
 from seq2seq.tracking.mlflow_store import (
     open_store,
+    reason,
     resolve_uri,
     sqlite_file,
     store_errors,
     without_password,
 )
 
-RUN_ID = re.compile(r"[0-9a-f]{32}")
 FILTER = re.compile(r"(<|>|=|\bLIKE\b|\bIN\b)", re.IGNORECASE)
-EVALUATED = ("test_", "validation_", "training_")
+SCORE_PREFIXES = ("test_", "validation_", "training_")
 
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a run is called, how it ended and what it scored.
+    """Name, status and scores of a run.
 
     Attributes:
-        run_id: MLflow's id.
-        name: What it is called.
-        experiment: The name of its experiment.
         status: `FINISHED`, `RUNNING`, `FAILED` or `KILLED`.
-        started: When, in milliseconds since 1970.
-        minutes: How long it took; None while it runs.
-        tags: Its tags, without those that MLflow keeps for itself.
-        parent: The run of the sweep it belongs to, if any.
-        scores: Final metrics, such as `test_bleu`.
+        started: The start time in milliseconds since 1970.
+        minutes: The duration; None while it is running.
+        tags: The tags, without MLflow's own.
+        parent: The id of the sweep's run it belongs to, if any.
+        scores: The final metrics, such as `test_bleu`.
     """
 
     run_id: str
@@ -54,13 +52,13 @@ class TrackedRun:
 
 
 class RunStore:
-    """An MLflow store, to read.
+    """Reads the runs of an MLflow store.
 
     Args:
         tracking_uri: As `tracking.tracking_uri` of a config; if null, the same default.
 
     Raises:
-        UserError: If there is no such store, or it does not answer.
+        UserError: If the store does not exist or does not answer.
     """
 
     def __init__(self, tracking_uri: str | None = None) -> None:
@@ -79,79 +77,79 @@ class RunStore:
         """Lists runs, the newest first.
 
         Args:
-            experiment: The name of an experiment; if null, those of all experiments.
+            experiment: The name of an experiment; if null, the runs of all experiments.
             filter_string: MLflow's search syntax: `metrics.test_bleu > 30 and tags.task = 'x'`.
-            limit: The most runs to return.
+            limit: The maximum number of runs.
 
         Raises:
-            UserError: If there is no such experiment, or the filter is wrong.
+            UserError: If the experiment does not exist, or the filter is invalid.
         """
         with store_errors(self.uri):
-            names = {e.experiment_id: e.name for e in self.client.search_experiments()}
-        if experiment is not None:
-            names = {number: name for number, name in names.items() if name == experiment}
-            if not names:
-                raise UserError(f"the store has no experiment {experiment!r}")
-        found: list[Run] = []
+            names = {
+                item.experiment_id: item.name
+                for item in self.client.search_experiments()
+                if experiment in (None, item.name)
+            }
+        if experiment is not None and not names:
+            raise UserError(f"the store has no experiment {experiment!r}")
+        runs: list[Run] = []
         token: str | None = None
         try:
-            while len(found) < limit and names:
+            while names and len(runs) < limit:
                 page = self.client.search_runs(
                     list(names),
                     filter_string,
-                    max_results=min(1000, limit - len(found)),
+                    max_results=min(1000, limit - len(runs)),
                     order_by=["attributes.start_time DESC"],
                     page_token=token,
                 )
-                found, token = [*found, *page], page.token
+                runs, token = [*runs, *page], page.token
                 if not token:
                     break
         except MlflowException as error:
             if error.error_code == "INVALID_PARAMETER_VALUE":
-                message = str(error).splitlines()[0]
-                raise UserError(f"--filter {filter_string}: {message}") from error
+                raise UserError(f"--filter {filter_string}: {reason(error)}") from error
             with store_errors(self.uri):
                 raise
-        return [_tracked(run, names) for run in found]
+        return [_tracked_run(run, names[run.info.experiment_id]) for run in runs]
 
-    def find(self, wanted: str) -> list[str]:
-        """The ids of finished runs that a word on the command line means.
+    def find(self, query: str) -> list[str]:
+        """Returns the ids of the finished runs that match an argument of the command line.
 
-        Args:
-            wanted: A run id or its beginning (8 characters or more), an experiment's name, or a
-                filter in MLflow's search syntax.
+        The query is a run id or its beginning (8 characters or more), the name of an experiment,
+        or a filter in MLflow's search syntax.
 
         Raises:
-            UserError: If nothing fits.
+            UserError: If nothing matches.
         """
-        if FILTER.search(wanted):
-            runs = self.runs(filter_string=wanted)
-        elif re.fullmatch(r"[0-9a-f]{8,32}", wanted):
-            runs = [run for run in self.runs() if run.run_id.startswith(wanted)]
+        if FILTER.search(query):
+            runs = self.runs(filter_string=query)
+        elif re.fullmatch(r"[0-9a-f]{8,32}", query):
+            runs = [run for run in self.runs() if run.run_id.startswith(query)]
             if len(runs) == 1:
                 return [runs[0].run_id]
         else:
-            runs = self.runs(wanted)
+            runs = self.runs(query)
         finished = [r.run_id for r in reversed(runs) if r.status == "FINISHED" and r.scores]
         if not finished:
             raise UserError(
-                f"{wanted}: neither a run folder nor a run id, an experiment or a filter with "
+                f"{query}: neither a run folder nor a run id, an experiment or a filter with "
                 f"finished runs in {without_password(self.uri)}"
             )
         return finished
 
     def folder(self, run_id: str) -> Path:
-        """A folder with the files of a run: its own, where it still is, or a downloaded copy.
+        """Returns the folder of a run: its run folder if it still exists, or a downloaded copy.
 
         Raises:
-            UserError: If the store does not have the run, or cannot give its files.
+            UserError: If the store does not have the run or its files.
         """
         with store_errors(self.uri):
             run = self.client.get_run(run_id)
-            own = Path(run.data.tags.get("run_folder", "/nowhere"))
-            written = own / "mlflow_run_id"
-            if written.is_file() and written.read_text("utf-8").strip() == run_id:
-                return own
+            run_folder = Path(run.data.tags.get("run_folder", "/nowhere"))
+            id_file = run_folder / RUN_ID_FILE
+            if id_file.is_file() and id_file.read_text("utf-8").strip() == run_id:
+                return run_folder
             copy = temporary_folder("seq2seq-run-")
             mlflow.artifacts.download_artifacts(
                 run_id=run_id, dst_path=str(copy), tracking_uri=self.uri
@@ -159,27 +157,28 @@ class RunStore:
         return copy
 
 
-def _tracked(run: Run, experiments: dict[str, str]) -> TrackedRun:
-    tags: dict[str, Any] = run.data.tags
+def _tracked_run(run: Run, experiment: str) -> TrackedRun:
+    tags: dict[str, str] = run.data.tags
     ended = run.info.end_time
     return TrackedRun(
         run_id=str(run.info.run_id),
         name=str(run.info.run_name),
-        experiment=experiments[run.info.experiment_id],
+        experiment=experiment,
         status=str(run.info.status),
         started=int(run.info.start_time),
         minutes=(ended - run.info.start_time) / 60_000 if ended else None,
         tags={key: value for key, value in tags.items() if not key.startswith("mlflow.")},
         parent=tags.get("mlflow.parentRunId"),
-        scores={n: v for n, v in sorted(run.data.metrics.items()) if n.startswith(EVALUATED)},
+        scores={n: v for n, v in sorted(run.data.metrics.items()) if n.startswith(SCORE_PREFIXES)},
     )
 
 
 def score_columns(runs: Sequence[TrackedRun], limit: int = 4) -> list[str]:
-    """The test scores that most of some runs have, without the loss."""
-    counts: dict[str, int] = {}
-    for run in runs:
-        for name in run.scores:
-            if name.startswith("test_") and name not in ("test_loss", "test_perplexity"):
-                counts[name] = counts.get(name, 0) + 1
-    return sorted(counts, key=lambda name: -counts[name])[:limit]
+    """Returns the most frequent test scores of runs, without the loss."""
+    counts = Counter(
+        name
+        for run in runs
+        for name in run.scores
+        if name.startswith("test_") and name not in ("test_loss", "test_perplexity")
+    )
+    return [name for name, _ in counts.most_common(limit)]

@@ -16,14 +16,14 @@ from seq2seq.evaluation.classification import (
 CASES = settings(derandomize=True, deadline=None, max_examples=25)
 
 
-def drawn(seed, rows=200, classes=4):
+def sample(seed, rows=200, classes=4):
     random = np.random.default_rng(seed)
     logits = random.normal(size=(rows, classes)) * 2
     p = class_probabilities(logits)
     return logits, np.array([random.choice(classes, p=row) for row in p])
 
 
-def counted(references, predictions, number):
+def f1_of(references, predictions, number):
     hits = np.sum((references == number) & (predictions == number))
     missed = np.sum((references == number) & (predictions != number))
     wrong = np.sum((references != number) & (predictions == number))
@@ -33,11 +33,11 @@ def counted(references, predictions, number):
 @CASES
 @given(st.integers(0, 10**6))
 def test_scores_of_one_class_a_row(seed):
-    logits, references = drawn(seed)
+    logits, references = sample(seed)
     probabilities = class_probabilities(logits)
     predictions = logits.argmax(axis=1)
     scores = score_classes(references, probabilities)
-    f1 = np.array([counted(references, predictions, n) for n in range(4)])
+    f1 = np.array([f1_of(references, predictions, n) for n in range(4)])
     share = np.bincount(references, minlength=4) / len(references)
     assert scores["accuracy"] == pytest.approx(np.mean(references == predictions))
     assert scores["f1_macro"] == pytest.approx(f1.mean())
@@ -75,7 +75,7 @@ def test_calibration_error_by_its_definition(decisions):
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_a_known_temperature_is_found(temperature):
-    logits, labels = drawn(3, rows=20_000)
+    logits, labels = sample(3, rows=20_000)
     assert fit_temperature(logits * temperature, labels) == pytest.approx(temperature, rel=0.05)
     sharpened = class_probabilities(logits * temperature, temperature)
     np.testing.assert_allclose(sharpened, class_probabilities(logits), atol=1e-12)

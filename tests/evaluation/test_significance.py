@@ -66,12 +66,12 @@ def test_text_has_the_digits_of_sacrebleu(corpus, tmp_path, kind, flag):
         [*command, *options], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout
     row = next(line for line in printed.splitlines() if re.search(r"[│|]\s+b\s+[│|]", line))
-    theirs = [float(number) for number in re.findall(r"p = ([\d.]+)", printed)]
+    expected = [float(number) for number in re.findall(r"p = ([\d.]+)", printed)]
     for number, (name, metric) in enumerate(
         {"bleu": BLEU(tokenize="none", force=True), "chrf": CHRF()}.items()
     ):
         result = paired_text_test(name, metric, *corpus, resamples=300, trials=300)
-        assert f"{result.p_values[kind]:.4f}" == f"{theirs[number]:.4f}"
+        assert f"{result.p_values[kind]:.4f}" == f"{expected[number]:.4f}"
         assert f"{result.system:.1f}" in row or f"{result.system:.1f}" in printed
         assert result.low < result.difference < result.high
 

@@ -90,7 +90,7 @@ def test_agrees_with_the_sacrebleu_command_on_multi30k(tmp_path, caplog):
     hypotheses = spoil(references, 0.15, seed=2)
     with caplog.at_level(logging.WARNING):
         scores = score_texts(hypotheses, references, ["bleu"], bleu_tokenize="none")
-    assert not caplog.records  # sacreBLEU warns of tokenized text unless it is told not to
+    assert not caplog.records  # sacreBLEU warns of tokenized text by default
     value, signature = sacrebleu_command(
         hypotheses, references, tmp_path, "-m", "bleu", "--tokenize", "none"
     )
@@ -137,9 +137,9 @@ def test_scores_stay_in_their_range_and_a_copy_is_perfect(lines):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: score_texts(["a"], ["a"], ["blue"]), "Did you mean 'bleu'"),
-        (lambda: score_texts(["a"], ["a"], ["BLEU"]), "Did you mean 'bleu'"),
-        (lambda: score_texts(["a"], ["a"], ["bleu"], bleu_tokenize="13b"), "Did you mean '13a'"),
+        (lambda: score_texts(["a"], ["a"], ["blue"]), "the nearest is 'bleu'"),
+        (lambda: score_texts(["a"], ["a"], ["BLEU"]), "the nearest is 'bleu'"),
+        (lambda: score_texts(["a"], ["a"], ["bleu"], bleu_tokenize="13b"), "the nearest is '13a'"),
         (lambda: score_texts(["a"], ["a", "b"]), "1 hypotheses but references for 2 sources"),
         (lambda: score_texts([], []), "nothing to score"),
         (lambda: score_texts(["a", "b"], [["a"], []]), "Source 2 has no reference"),

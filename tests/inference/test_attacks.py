@@ -64,7 +64,7 @@ def payloads(place):
         "partial": {"_target_": "os.system", "_partial_": True, "command": f"touch {canary}"},
         "alias": {"_target_": "seq2seq.experiment.logging.FileHandler", "filename": canary},
         "own but unlisted": {"_target_": "seq2seq.tracking.logged_models.Registry"},
-        "own function": {"_target_": "seq2seq.plots.files.save_figure", "path": canary},
+        "own function": {"_target_": "seq2seq.plots.figure.save_figure", "path": canary},
         "keras loader": {"_target_": "keras.models.load_model", "filepath": canary},
         "keras layer": {"_target_": "keras.layers.Lambda", "function": "x"},
         "hydra": {

@@ -26,7 +26,7 @@ def test_a_text_becomes_arrays_and_pictures(run_folder, dates, tmp_path, capsys)
     code, out, _ = inspect(capsys, run_folder, text, "-o", tmp_path, "--target", target)
     assert code == 0
     assert f"{text} -> {target}" in out
-    assert "encoder/layer_0/backward: units that react most:" in out
+    assert "encoder/layer_0/backward: units that vary most:" in out
     with np.load(tmp_path / "1" / "states.npz", allow_pickle=False) as arrays:
         steps = {part: len(arrays[f"{part}/tokens"]) for part in ("encoder", "decoder")}
         assert steps == {"encoder": len(text), "decoder": 1 + len(target)}
@@ -69,7 +69,7 @@ def test_a_language_model_is_looked_into(tmp_path, capsys, monkeypatch):
     run, out = saved_run(tmp_path), tmp_path / "out"
     code, printed, _ = inspect(capsys, run, "To be", "-o", out)
     assert code == 0
-    assert "stack/layer_0/forward: units that react most:" in printed
+    assert "stack/layer_0/forward: units that vary most:" in printed
     with np.load(out / "1" / "states.npz", allow_pickle=False) as arrays:
         assert arrays["stack/tokens"].tolist() == ["<s>", "T", "o", "▁", "b", "e"]
         assert arrays["stack/layer_0/forward/cell"].shape == (6, 8)

@@ -24,7 +24,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.predictor import Predictor
 from seq2seq.tracking.logged_models import Registry
 from seq2seq.tracking.mlflow_tracker import MlflowTracker
-from seq2seq.tracking.served_model import MOST_INPUTS, sources_of
+from seq2seq.tracking.served_model import MAX_INPUTS, sources_of
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_params_change_the_search(tracked, loaded):
         ([{"text": "x"}], "'source' is missing"),
         (pd.DataFrame({"text": ["x"]}), "'source' is missing"),
         (["x" * 100_001], "longer than"),
-        (["x"] * (MOST_INPUTS + 1), "send several"),
+        (["x"] * (MAX_INPUTS + 1), "send several"),
         (["\ud800"], "surrogate"),
         ([["a", float("nan")]], "not finite"),
     ],

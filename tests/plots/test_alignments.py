@@ -1,4 +1,4 @@
-"""Heat maps of alignments: what is drawn, where, and in what letters."""
+"""Heat maps of alignments: values, positions and fonts of the labels."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ft2font import FT2Font
 
 from seq2seq.plots.alignments import alignment_heatmap
-from seq2seq.plots.files import save_figure
-from seq2seq.plots.fonts import FIRST_CHOICE, fonts_for
+from seq2seq.plots.figure import save_figure
+from seq2seq.plots.fonts import DEFAULT_FAMILY, fonts_for
 
 WEIGHTS = [[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]]
 
@@ -29,7 +29,7 @@ def test_rows_are_target_tokens_and_columns_source_tokens():
 
 
 def test_nothing_is_cut_off():
-    figure = alignment_heatmap(WEIGHTS, ["w" * 60, "b", "c"], ["m" * 60, "</s>"], title="t")
+    figure = alignment_heatmap(WEIGHTS, ["w" * 60, "b", "c"], ["m" * 60, "</s>"])
     FigureCanvasAgg(figure).draw()
     for label in (*figure.axes[0].get_xticklabels(), *figure.axes[0].get_yticklabels()):
         box = label.get_window_extent()
@@ -51,13 +51,13 @@ def test_characters_without_a_font_are_named(monkeypatch, recwarn, tmp_path):
 def only_first_choice():
     from seq2seq.plots.fonts import _families
 
-    entry = {FIRST_CHOICE: _families()[FIRST_CHOICE]}
+    entry = {DEFAULT_FAMILY: _families()[DEFAULT_FAMILY]}
     return lambda: entry
 
 
 def test_a_font_is_found_for_what_the_first_choice_lacks():
-    assert fonts_for("abc") == []
-    [family] = fonts_for("\u2340")
+    assert fonts_for("abc") == [DEFAULT_FAMILY]
+    [_, family] = fonts_for("\u2340")
     characters = FT2Font(font_manager.findfont(family)).get_charmap()
     assert 0x2340 in characters
 

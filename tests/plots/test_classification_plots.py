@@ -1,17 +1,16 @@
-"""Reliability and precision-recall: what is drawn is what was counted."""
+"""Reliability diagrams and precision-recall curves show the right numbers."""
 
 import numpy as np
 import pytest
 
-from seq2seq.plots.calibration import reliability_figure
-from seq2seq.plots.files import save_figure
-from seq2seq.plots.precision_recall import MAX_NAMED, precision_recall_figure
+from seq2seq.plots.classification import MAX_NAMED, precision_recall_figure, reliability_figure
+from seq2seq.plots.figure import save_figure
 
 
 def test_reliability_draws_the_share_that_is_right(tmp_path):
     probabilities = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
     outcomes = np.array([1, 1, 1, 0, 1, 0])
-    figure = reliability_figure(probabilities, outcomes, bins=10, title="t")
+    figure = reliability_figure(probabilities, outcomes, bins=10)
     upper, lower = figure.axes
     x, y = upper.lines[1].get_data()
     np.testing.assert_allclose(x, [0.55, 0.95])

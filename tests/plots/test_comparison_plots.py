@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from seq2seq.plots.comparison import curves_together, difference_intervals, score_parts
-from seq2seq.plots.files import save_figure
+from seq2seq.plots.comparison import difference_intervals, scores_by_part, variant_curves
+from seq2seq.plots.figure import save_figure
 from seq2seq.plots.sweeps import importance_bars, parallel_coordinates
 
 
@@ -18,7 +18,7 @@ def history(offset, *, seconds=True):
 
 
 def test_seeds_are_thin_lines_around_their_mean():
-    figure = curves_together({"a": [history(2.0), history(4.0)], "b": [history(9.0)]}, "val_loss")
+    figure = variant_curves({"a": [history(2.0), history(4.0)], "b": [history(9.0)]}, "val_loss")
     steps, minutes = figure.axes
     assert steps.get_xlabel() == "training steps"
     assert minutes.get_xlabel() == "minutes"
@@ -29,14 +29,14 @@ def test_seeds_are_thin_lines_around_their_mean():
 
 
 def test_an_axis_that_no_run_knows_is_left_out():
-    figure = curves_together({"a": [history(1.0, seconds=False)]}, "val_loss")
+    figure = variant_curves({"a": [history(1.0, seconds=False)]}, "val_loss")
     assert len(figure.axes) == 1
     with pytest.raises(ValueError, match="val_bleu"):
-        curves_together({"a": [history(1.0)]}, "val_bleu")
+        variant_curves({"a": [history(1.0)]}, "val_bleu")
 
 
 def test_bars_and_intervals(tmp_path):
-    figure = score_parts(
+    figure = scores_by_part(
         "length", "bleu", ["1-5", "6-9"], [3, 4], {"a": [1.0, 2.0], "b": [3.0, math.nan]}
     )
     heights = [bar.get_height() for bar in figure.axes[0].patches]
@@ -44,7 +44,7 @@ def test_bars_and_intervals(tmp_path):
     save_figure(figure, tmp_path / "bars.png", dots_per_inch=30)
     figure = difference_intervals("bleu", ["a", "b"], [1.0, 0.1], np.array([[0.5, 2], [-1, 1]]))
     xs = [np.asarray(line.get_xdata()).tolist() for line in figure.axes[0].lines]
-    ends = [each for each in xs if len(each) > 1]
+    ends = [x for x in xs if len(x) > 1]
     assert ends[:2] == [[0.5, 2.0], [-1.0, 1.0]]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.plots.curves import learning_curves
-from seq2seq.plots.files import save_figure
+from seq2seq.plots.figure import save_figure
 
 HISTORY = {
     "target_tokens_per_second": [(10, 18_000.0), (20, 18_500.0)],
@@ -29,19 +29,20 @@ def panels(figure):
 
 def best(figure, title):
     """The value written beside the best validation point of a panel."""
-    (axes,) = [each for each in figure.axes if each.get_title(loc="left") == title]
+    (axes,) = [axes for axes in figure.axes if axes.get_title(loc="left") == title]
     return [text.get_text() for text in axes.texts]
 
 
 def test_a_panel_for_each_metric_in_the_order_of_interest():
-    figure = learning_curves(HISTORY, title="my recipe")
+    figure = learning_curves(HISTORY)
     assert list(panels(figure)) == [
         "Loss",
         "BLEU",
         "Coverage",
         "Target tokens per second",
     ]
-    assert "my recipe" in [text.get_text() for text in figure.texts]
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
 
 
 def test_training_and_validation_share_a_panel():

@@ -1,11 +1,11 @@
-"""Pictures are whole, whoever else writes them."""
+"""Figures are written atomically."""
 
 import multiprocessing
 import os
 
 from matplotlib.figure import Figure
 
-from seq2seq.plots.files import save_figure
+from seq2seq.plots.figure import save_figure
 
 
 def write_often(path, started):

@@ -1,11 +1,11 @@
-"""Labels of data are drawn as they are: `$` begins no formula, and no picture fails over one."""
+"""Labels of data are drawn literally: `$` starts no formula."""
 
 import numpy as np
 import pytest
 
-from seq2seq.plots.confusion import confusion_matrix_figure
-from seq2seq.plots.files import save_figure
-from seq2seq.plots.state_map import state_map
+from seq2seq.plots.classification import confusion_matrix_figure
+from seq2seq.plots.figure import save_figure
+from seq2seq.plots.states import state_map
 from seq2seq.plots.sweeps import importance_bars
 
 LABELS = [r"$\frac{", "$x$", r"\$5 and $6"]
@@ -14,7 +14,7 @@ LABELS = [r"$\frac{", "$x$", r"\$5 and $6"]
 def texts(figure):
     import matplotlib.text
 
-    return [each.get_text() for each in figure.findobj(matplotlib.text.Text)]
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
 
 
 @pytest.mark.parametrize(

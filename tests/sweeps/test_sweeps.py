@@ -1,4 +1,4 @@
-"""Sweeps are finished by whoever goes on with them, and repeat nothing."""
+"""Sweeps can be resumed and shared, and repeat no trial."""
 
 import json
 import subprocess
@@ -106,7 +106,7 @@ def test_launchers_run_trials_in_other_processes(launcher, option, tmp_path):
     assert done.returncode == 2, done.stderr  # one trial fails, the others do not mind
     assert sorted(seed for *_, seed in begun(tmp_path)) == ["1", "13", "2"]
     metrics = [json.loads((tmp_path / n / "metrics.json").read_text()) for n in ("0", "1")]
-    assert [each["launched"] for each in metrics] == [True, True]
+    assert [metric["launched"] for metric in metrics] == [True, True]
     states = [trial["state"] for trial in json.loads((tmp_path / "trials.json").read_text())]
     assert states == ["complete", "complete", "fail"]
 
@@ -132,8 +132,8 @@ def test_hydras_syntax_becomes_optunas_space():
 
 def test_a_grid_is_every_combination_and_no_interval():
     space = space_of("a=1,2", "b=range(3)", is_grid=True)
-    found = [(each["a"], each["b"]) for each in combinations(space)]
-    assert found == [(a, b) for a in "12" for b in "012"]
+    pairs = [(values["a"], values["b"]) for values in combinations(space)]
+    assert pairs == [(a, b) for a in "12" for b in "012"]
     with pytest.raises(UserError, match="sweep=optuna"):
         space_of("a=interval(0,1)", is_grid=True)
     with pytest.raises(UserError, match="a: "):
@@ -154,28 +154,28 @@ def test_impossible_settings(arguments, message):
 def test_the_choices_of_the_config(name):
     settings = build(composed([f"sweep={name}"]), "sweep")
     assert settings.is_grid == (name == "grid")
-    # What is drawn for a trial follows from its number, not from how often a process began anew.
+    # What is sampled for a trial follows from its number, not from how often a process began anew.
     space = {"x": FloatDistribution(0, 1)}
-    drawn = []
+    samples = []
     for _ in range(2):
-        study = optuna.create_study(sampler=settings.sampler(3))
-        drawn.append(study.ask(space).params["x"])
-    assert drawn[0] == drawn[1]
-    study = optuna.create_study(sampler=settings.sampler(4))
-    assert name == "grid" or study.ask(space).params["x"] != drawn[0]
+        study = optuna.create_study(sampler=settings.sampler_of(3))
+        samples.append(study.ask(space).params["x"])
+    assert samples[0] == samples[1]
+    study = optuna.create_study(sampler=settings.sampler_of(4))
+    assert name == "grid" or study.ask(space).params["x"] != samples[0]
 
 
-def test_hopeless_trials_are_told_to_stop(tmp_path):
+def test_unpromising_trials_are_pruned(tmp_path):
     settings = build(composed(["sweep=optuna", "sweep.pruner.n_startup_trials=1"]), "sweep")
     space = {"x": FloatDistribution(0, 1)}
     study = TrialStudy.create(tmp_path, settings, "minimize", [], space)
-    with study.working():
+    with study.as_worker():
         one, other = study.claim(settings, space, 2)
         for epoch in (1, 2, 3):
-            assert not study.is_hopeless(one.number, epoch, 1.0)
+            assert not study.should_prune(one.number, epoch, 1.0)
         study.tell(one.number, 1.0)
-        assert not study.is_hopeless(other.number, 1, 5.0)
-        assert study.is_hopeless(other.number, 2, 5.0)
+        assert not study.should_prune(other.number, 1, 5.0)
+        assert study.should_prune(other.number, 2, 5.0)
         study.tell(other.number, 5.0)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"]
     assert study.best.number == one.number

@@ -1,4 +1,4 @@
-"""Against real tracking servers on this machine that are reached, lost and found again."""
+"""MlflowTracker with real tracking servers that hang, die and recover."""
 
 import math
 import os
@@ -65,7 +65,7 @@ class Server:
 def wait_until(condition, seconds=20):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.05)
 
 
@@ -126,16 +126,16 @@ def survives_a_server_that_hangs(server, run_folder, caplog):
     tracker.log_table({"source": ["a"]}, "samples/test.json")
     tracker.finish("KILLED")
 
-    (warning,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert f"MLflow at {server.url} fails, the training goes on" in warning
     run = client.get_run(tracker.run_id)
     assert run.info.status == "KILLED"
     assert run.data.tags["recipe"] == "cldr_dates"
     assert math.isnan(run.data.metrics["perplexity"])
     losses = client.get_metric_history(tracker.run_id, "loss")
-    assert [each.value for each in losses] == [3.0, 2.0, 1.0]
-    (kept,) = client.list_artifacts(tracker.run_id, "samples")
-    assert kept.path == "samples/test.json"
+    assert [metric.value for metric in losses] == [3.0, 2.0, 1.0]
+    (artifact,) = client.list_artifacts(tracker.run_id, "samples")
+    assert artifact.path == "samples/test.json"
     page = f"{server.url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     assert tracker.page_command() == page
 
@@ -150,7 +150,7 @@ def survives_a_server_that_dies(server, run_folder, caplog):
     tracker.log_folder(run_folder)
     tracker.finish("FINISHED")
     assert time.perf_counter() - began < 10
-    messages = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(messages) == 2
     assert "did not get the last 1000 metric values" in messages[1]
 

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from seq2seq import __version__
 from seq2seq.errors import UserError
-from seq2seq.tracking import mlflow_tracker
+from seq2seq.tracking import environment, mlflow_tracker
 from seq2seq.tracking.mlflow_tracker import MlflowTracker
 
 CONFIG = {"seed": 1, "model": {"cell": "lstm", "units": [256, 128]}, "data": {"directory": None}}
@@ -28,7 +28,7 @@ def artifacts(client, run_id, folder=None):
 
 
 def history(client, run_id, name):
-    return [(each.step, each.value) for each in client.get_metric_history(run_id, name)]
+    return [(metric.step, metric.value) for metric in client.get_metric_history(run_id, name)]
 
 
 def test_a_run_from_start_to_finish(store, run_folder, tmp_path):
@@ -94,8 +94,8 @@ def test_the_commits_of_the_users_repository_and_of_our_own(store, run_folder, m
         folders.append(folder)
         return states[0]
 
-    monkeypatch.setattr(mlflow_tracker, "git_state", state_of_users)
-    monkeypatch.setattr(mlflow_tracker, "own_git_state", lambda: states[1])
+    monkeypatch.setattr(environment, "git_state", state_of_users)
+    monkeypatch.setattr(environment, "own_git_state", lambda: states[1])
     tracker = MlflowTracker(store)
     tracker.start(run_folder, {}, {})
     tracker.finish()

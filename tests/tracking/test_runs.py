@@ -34,10 +34,10 @@ def runs(store, tmp_path):
 def test_runs_are_listed_newest_first_with_their_scores(runs, capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["runs", "--format", "json"])
-    found = json.loads(capsys.readouterr().out)
-    assert [run["run_id"] for run in found] == runs[::-1]
-    assert found[1]["scores"] == {"test_bleu": 30.0, "test_loss": 1.0}
-    assert [run["status"] for run in found] == ["FAILED", "FINISHED", "FINISHED"]
+    listed = json.loads(capsys.readouterr().out)
+    assert [run["run_id"] for run in listed] == runs[::-1]
+    assert listed[1]["scores"] == {"test_bleu": 30.0, "test_loss": 1.0}
+    assert [run["status"] for run in listed] == ["FAILED", "FINISHED", "FINISHED"]
     with pytest.raises(SystemExit, match="0"):
         main(["runs", "--experiment", "other"])
     table = capsys.readouterr().out
@@ -49,7 +49,7 @@ def test_runs_are_listed_newest_first_with_their_scores(runs, capsys):
 
 
 def test_runs_are_found_by_what_a_person_types(runs, store, tmp_path):
-    found = RunStore()
+    store_runs = RunStore()
     for word, expected in (
         (runs[0], [runs[0]]),
         (runs[1][:8], [runs[1]]),
@@ -57,13 +57,13 @@ def test_runs_are_found_by_what_a_person_types(runs, store, tmp_path):
         ("seq2seq", [runs[0]]),
         ("tags.recipe LIKE 'translation/%'", runs[:2]),
     ):
-        assert found.find(word) == expected
-    assert found.folder(runs[0]) == tmp_path / "a"
+        assert store_runs.find(word) == expected
+    assert store_runs.folder(runs[0]) == tmp_path / "a"
     for word in ("nothing", "0" * 32, runs[2]):
         with pytest.raises(UserError):
-            found.find(word) if word != runs[2] else found.find("metrics.test_bleu < 0")
+            store_runs.find(word) if word != runs[2] else store_runs.find("metrics.test_bleu < 0")
     with pytest.raises(UserError, match="--filter"):
-        found.runs(filter_string="loss ~ 3")
+        store_runs.runs(filter_string="loss ~ 3")
 
 
 def test_a_run_whose_folder_is_gone_is_downloaded(runs, store, tmp_path):

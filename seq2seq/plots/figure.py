@@ -1,0 +1,40 @@
+"""The style of all figures, and writing them to files."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from seq2seq.files import whole_file
+
+TEXT_COLOUR, LINE_COLOUR = "#3b424a", "#c9ced4"
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Sets the style, for a `with` block or as the decorator `@figure_style()`.
+
+    Figures are drawn and saved with it, because Matplotlib creates some texts only when it saves.
+    """
+    with style.context(Path(__file__).with_name("style.mplstyle")):
+        yield
+
+
+def style_axes(
+    axes: Axes,
+    grid: Literal["x", "y", "both"] = "y",
+    hide: Sequence[str] = ("top", "right", "left"),
+) -> None:
+    """Adds a grid to axes and hides some of their spines."""
+    axes.grid(axis=grid)
+    axes.spines[list(hide)].set_visible(False)
+
+
+def save_figure(figure: Figure, path: Path, dots_per_inch: int = 150) -> None:
+    """Writes a figure as a PNG, atomically; several processes may write the same file."""
+    with whole_file(path) as temporary, figure_style():
+        figure.savefig(temporary, format="png", dpi=dots_per_inch, facecolor="white")
