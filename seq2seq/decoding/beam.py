@@ -9,8 +9,8 @@ from seq2seq.decoding.penalties import CoveragePenalty, DiversityPenalty, Length
 from seq2seq.decoding.rules import NEVER, Rules
 from seq2seq.decoding.selection import FIRST, Candidates, give_places, with_missing_words
 from seq2seq.decoding.strategy import Strategy
-from seq2seq.decoding.top import top_k
 from seq2seq.decoding.view import Sources, View
+from seq2seq.ops.top_k import top_k
 
 
 class BeamSearch(Strategy):

@@ -7,8 +7,8 @@ from seq2seq.decoding.lengths import LengthLimits
 from seq2seq.decoding.partial import Choice, Partial
 from seq2seq.decoding.rules import Rules
 from seq2seq.decoding.strategy import Strategy
-from seq2seq.decoding.top import largest
 from seq2seq.decoding.view import Sources, View
+from seq2seq.ops.top_k import argmax
 
 __all__ = ["Greedy", "Hypotheses", "Step"]
 
@@ -52,7 +52,7 @@ class Greedy(Strategy):
 
     def choose(self, view: View) -> Choice:
         """Chooses the most probable token."""
-        best = largest(view.values, view.peaks)
+        best = argmax(view.values, view.peaks)
         tokens = tf.where(view.forced < 0, best, view.forced)
         gains = view.log_probabilities(tokens)
         return Choice(tokens, gains, gains)

@@ -4,8 +4,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
-from seq2seq.kernels.library import usable
-from seq2seq.kernels.rows import rows_of
+from seq2seq.ops.gather import gather
 
 Maybe: TypeAlias = tf.Tensor | tuple[()]
 """A tensor, or `()` where nobody asked for it: an empty nest costs nothing in a loop."""
@@ -93,13 +92,7 @@ def follow(nest: Any, parents: tf.Tensor) -> Any:
     old_width = tf.nest.flatten(nest)[0].shape[1]
     rows = tf.range(tf.shape(parents)[0])[:, tf.newaxis] * old_width + parents
 
-    def move(tensor: tf.Tensor) -> tf.Tensor:
-        table = flat(tensor)
-        if table.shape.rank == 2 and usable(table.dtype, training=False):
-            return rows_of(table, rows, table.dtype)
-        return tf.gather(table, rows)
-
-    return tf.nest.map_structure(move, nest)
+    return tf.nest.map_structure(lambda tensor: gather(flat(tensor), rows), nest)
 
 
 def grown(partial: Partial, choice: Choice, attention: tf.Tensor | None, end: int) -> Partial:

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from seq2seq.decoding.constraints import END, Constraints
 from seq2seq.decoding.partial import Maybe
-from seq2seq.decoding.rules import NEVER, log_sum_exp
+from seq2seq.decoding.rules import NEVER
+from seq2seq.ops.top_k import log_sum_exp
 
 
 class Outlook(NamedTuple):

@@ -2,9 +2,6 @@
 
 import tensorflow as tf
 
-from seq2seq.kernels import search
-from seq2seq.kernels.library import usable
-
 NEVER = -float("inf")
 
 
@@ -76,18 +73,6 @@ class Rules:
 def nothing_left(values: tf.Tensor) -> tf.Tensor:
     """Returns where no token is allowed: `(batch, width, vocabulary_size)` -> `(batch, width)`."""
     return tf.equal(tf.reduce_max(values, axis=-1), NEVER)
-
-
-def log_sum_exp(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Returns what logits are above log-probabilities; faster than `tf.reduce_logsumexp` on CPU.
-
-    Returns:
-        It, without the last axis; and, from a kernel, peaks that make `top_k` faster.
-    """
-    if usable(logits.dtype, training=False):
-        return search.log_sum_exp(logits)
-    peak = tf.reduce_max(logits, axis=-1, keepdims=True)
-    return tf.math.log(tf.reduce_sum(tf.exp(logits - peak), axis=-1)) + peak[..., 0], None
 
 
 def penalize_repetition(

@@ -7,7 +7,8 @@ import tensorflow as tf
 from seq2seq.decoding.constraints import Constraints
 from seq2seq.decoding.partial import Maybe, Partial
 from seq2seq.decoding.progress import Outlook, by_token, look_ahead, missing_instead_of_end
-from seq2seq.decoding.rules import Rules, log_sum_exp, nothing_left
+from seq2seq.decoding.rules import Rules, nothing_left
+from seq2seq.ops.top_k import log_sum_exp
 
 
 class Sources(NamedTuple):

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from seq2seq.layers.attention import Memory, row_by_row, side_by_side
 from seq2seq.layers.configured import ConfiguredLayer
-from seq2seq.layers.recurrent_steps import state_dtype
+from seq2seq.ops.dispatch import state_dtype
 
 
 class CopyShares(NamedTuple):

@@ -10,12 +10,12 @@ from seq2seq.layers.attention import (
     AttentionState,
     Memory,
     PrepareMemory,
-    masked_softmax,
     row_by_row,
     side_by_side,
 )
 from seq2seq.layers.checks import positive
 from seq2seq.layers.configured import default_policy
+from seq2seq.ops.attention import masked_softmax
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")

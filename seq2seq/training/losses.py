@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 
-from seq2seq.kernels.logits import LogitStatistics, logit_statistics
+from seq2seq.ops.cross_entropy import LogitStatistics, logit_statistics
 
 Logits: TypeAlias = tf.Tensor | Mapping[str, tf.Tensor]
 """Logits, `(..., classes)`; or what `LogitFactors` returns: the factors they are a product of.

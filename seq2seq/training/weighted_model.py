@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.kernels.library import graphs_stay_here
+from seq2seq.ops.dispatch import inference_kernels
 from seq2seq.training.losses import ElementLoss, TokenCrossEntropy
 
 Loss = Callable[..., ElementLoss]
@@ -75,7 +75,7 @@ class WeightedModel(keras.Model):
     def test_step(self, data: tuple[Any, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Measures one batch."""
         inputs, labels, weights = data
-        with graphs_stay_here():
+        with inference_kernels():
             outputs = self(inputs, training=False)
             losses = self.element_loss(labels, outputs, weights)
         return self._record(losses.reported, weights)
