@@ -1,8 +1,9 @@
 """All uses of private names of TensorFlow and Keras, each with the reason for it.
 
 Checked on TensorFlow 2.21 and Keras 3.15. `tests/test_private_api.py` has a test for each, which
-fails when a name moves or changes its meaning. The functions import what they need themselves, so
-that importing this module costs nothing.
+fails when a name moves or changes its meaning; and one for the private methods of Keras' Adam that
+`training.optimizers` overrides, which it can do nowhere else. The functions import what they need
+themselves, so that importing this module costs nothing.
 """
 
 import sys

@@ -5,6 +5,7 @@ its state between steps is a value that the caller holds, any nest of tensors wi
 so that a search can carry, reorder and tile it.
 """
 
+from abc import abstractmethod
 from typing import Any
 
 import keras
@@ -34,12 +35,7 @@ AttentionState = dict[str, tf.Tensor]
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class PrepareMemory(ConfiguredLayer):
-    """Projects encoder outputs, once a source.
-
-    Args:
-        keys: Maps encoder outputs to keys.
-        values: Maps encoder outputs to values.
-    """
+    """Projects encoder outputs to keys and values, once a source."""
 
     def __init__(self, keys: keras.layers.Layer, values: keras.layers.Layer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -63,7 +59,7 @@ class Attention(ConfiguredLayer):
     Args:
         keys: Maps encoder outputs to keys.
         values: Maps encoder outputs to values; by default they are the values.
-        memory: Both, where they are there already, as in a model that is loaded.
+        memory: Both projections, where they exist already, as in a model that is loaded.
     """
 
     def __init__(
@@ -83,22 +79,12 @@ class Attention(ConfiguredLayer):
         return {**super().arguments(), "memory": self.memory}
 
     def prepare(self, outputs: tf.Tensor, lengths: tf.Tensor) -> Memory:
-        """Makes the memory of a batch, once a source.
+        """Makes the memory of encoder outputs, `(batch, source_length, units)`, once a source.
 
-        Args:
-            outputs: Encoder outputs, `(batch, source_length, units)`.
-            lengths: Real tokens of each source, int `(batch,)`. A row may have none: its weights
-                and its context are then zeros.
-
-        Returns:
-            The memory.
+        Lengths are the real tokens of each source, int `(batch,)`. A row may have none: its weights
+        and its context are then zeros.
         """
         return self.memory(outputs, lengths)
-
-    def in_compute_dtype(self, query: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, Memory]:
-        """Casts what is multiplied, as Keras' autocast would; the state stays as it is."""
-        cast = {name: tf.cast(memory[name], self.compute_dtype) for name in ("keys", "values")}
-        return tf.cast(query, self.compute_dtype), {**memory, **cast}
 
     def initial_state(self, memory: Memory) -> AttentionState:
         """Returns the state before the first step."""
@@ -130,7 +116,25 @@ class Attention(ConfiguredLayer):
             The context `(batch, steps, units)`, the weights, float32 `(batch, steps,
             source_length)`, which are 0 at padding, and the state after the last step.
         """
-        raise NotImplementedError
+        # As Keras' autocast would, but the state stays as it is.
+        cast = {name: tf.cast(memory[name], self.compute_dtype) for name in ("keys", "values")}
+        query, memory = tf.cast(query, self.compute_dtype), {**memory, **cast}
+        if query.shape[1] != 1:
+            return self.attend(query, memory, state, bool(training), one_step=False)
+        query = side_by_side(query, memory)
+        context, weights, state = self.attend(query, memory, state, bool(training), one_step=True)
+        return row_by_row(context), row_by_row(weights), state
+
+    @abstractmethod
+    def attend(
+        self,
+        query: tf.Tensor,
+        memory: Memory,
+        state: AttentionState,
+        training: bool,
+        one_step: bool,
+    ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
+        """Does `call` in the compute dtype; in `one_step` steps are the hypotheses of a source."""
 
 
 def side_by_side(rows: tf.Tensor, memory: Memory) -> tf.Tensor:
@@ -147,12 +151,7 @@ def row_by_row(hypotheses: tf.Tensor) -> tf.Tensor:
 class ScoredAttention(Attention):
     """Attention by any score, in a window or not, with a history or without.
 
-    Without a history all steps are one product.
-
-    Args:
-        score: The score of queries and keys.
-        window: The source positions that a step attends to.
-        history: The state between steps; the score must take features.
+    Without a history all steps are one product; with one the score must take features.
     """
 
     def __init__(
@@ -175,39 +174,27 @@ class ScoredAttention(Attention):
         """See `Attention.initial_state`."""
         return {} if self.history is None else self.history.initial_state(memory["mask"])
 
-    def call(
+    def attend(
         self,
         query: tf.Tensor,
         memory: Memory,
         state: AttentionState,
-        training: bool | None = None,
+        training: bool,
+        one_step: bool,
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
-        """See `Attention.call`."""
-        query, memory = self.in_compute_dtype(query, memory)
-        one_step = query.shape[1] == 1
-        if one_step:
-            query = side_by_side(query, memory)
+        """See `Attention.attend`."""
+        keys, values = memory["keys"], memory["values"]
         if self._is_dot:
-            keys, values = memory["keys"], memory["values"]
             query = self.score.scaled(query, keys)
-            context, weights = dot_attention(query, keys, values, memory["mask"], bool(training))
-        else:
-            weights, state = self._weigh_all(query, memory, state, one_step)
-            context = tf.matmul(tf.cast(weights, query.dtype), memory["values"])
-        if one_step:
-            context, weights = row_by_row(context), row_by_row(weights)
-        return context, weights, state
-
-    def _weigh_all(
-        self, query: tf.Tensor, memory: Memory, state: AttentionState, one_step: bool
-    ) -> tuple[tf.Tensor, AttentionState]:
-        """Returns the weights of all steps or hypotheses, and the state after the last step."""
+            return *dot_attention(query, keys, values, memory["mask"], training), state
         steps = {"query": self.score.query_projection(query)}
         if self.window is not None:
             steps["distance"] = self.window(query, memory["mask"])
         if one_step or self.history is None:
-            return self._weigh(steps, memory, state)
-        return scan(lambda step, state: self._weigh(step, memory, state), steps, state)
+            weights, state = self._weigh(steps, memory, state)
+        else:
+            weights, state = scan(lambda *now: self._weigh(now[0], memory, now[1]), steps, state)
+        return tf.matmul(tf.cast(weights, query.dtype), values), weights, state
 
     def _weigh(
         self, steps: dict[str, tf.Tensor], memory: Memory, state: AttentionState
@@ -252,9 +239,6 @@ class LuongAttention(ScoredAttention):
             that it predicts. By default it attends to the whole source.
         memory: See `Attention`.
 
-    Raises:
-        ValueError: If an argument has an impossible value.
-
     Example:
         >>> attention = LuongAttention(query_units=64)
         >>> memory = attention.prepare(encoder_outputs, lengths)
@@ -296,9 +280,6 @@ class BahdanauAttention(ScoredAttention):
             (See et al., 2017, https://arxiv.org/abs/1704.04368).
         window: As in `LuongAttention`.
         memory: See `Attention`.
-
-    Raises:
-        ValueError: If an argument has an impossible value.
     """
 
     def __init__(
@@ -333,9 +314,6 @@ class LocationAwareAttention(ScoredAttention):
         filters: Number of filters over the weights of the step before.
         width: Source positions that a filter covers.
         memory: See `Attention`.
-
-    Raises:
-        ValueError: If an argument has an impossible value.
     """
 
     def __init__(

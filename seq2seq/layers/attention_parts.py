@@ -10,45 +10,12 @@ from seq2seq.layers.dense import Dense
 from seq2seq.ops.dispatch import state_dtype
 
 
-class Score(ConfiguredLayer):
-    """A score of queries and keys.
-
-    Attributes:
-        query_projection: Maps decoder outputs, `(batch, steps, query_units)`, to queries.
-        key_projection: Maps encoder outputs, `(batch, source_length, units)`, to keys.
-    """
-
-    query_projection: keras.layers.Layer
-    key_projection: keras.layers.Layer
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(autocast=False, **kwargs)
-
-    def call(
-        self, query: tf.Tensor, keys: tf.Tensor, features: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Scores all pairs of queries and keys.
-
-        Args:
-            query: From `query_projection`, `(batch, steps, units)`.
-            keys: From `key_projection`, `(batch, source_length, units)`.
-            features: From the history of each query's hypothesis, `(batch, steps, source_length,
-                units)`.
-
-        Returns:
-            `(batch, steps, source_length)`.
-        """
-        raise NotImplementedError
-
-
 @keras.saving.register_keras_serializable(package="seq2seq")
-class DotScore(Score):
-    """Dot products of queries and keys; it takes no features.
+class DotScore(ConfiguredLayer):
+    """Dot products of queries and keys, `general`, `dot` or `scaled_dot`.
 
-    Args:
-        query_units: Units of the decoder.
-        kind: `general`, `dot` or `scaled_dot`, see `LuongAttention`.
-        keys: The key projection; by default it is made here.
+    A score has two layers: `query_projection` of decoder outputs, `(batch, steps, query_units)`,
+    and `key_projection` of encoder outputs, `(batch, source_length, units)`, by default made here.
     """
 
     def __init__(
@@ -58,7 +25,7 @@ class DotScore(Score):
         keys: keras.layers.Layer | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.kind = kind
         with default_policy(self.dtype_policy):
             self.query_projection = keras.layers.Identity(name="query")
@@ -71,15 +38,11 @@ class DotScore(Score):
     def call(
         self, query: tf.Tensor, keys: tf.Tensor, features: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """See `Score.call`."""
+        """Returns the scores of all pairs, `(batch, steps, source_length)`; takes no features."""
         return tf.matmul(self.scaled(query, keys), keys, transpose_b=True)
 
     def scaled(self, query: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-        """Returns queries whose dot products with keys are the scores.
-
-        Raises:
-            ValueError: If they differ in width.
-        """
+        """Returns queries whose dot products with keys, which must be as wide, are the scores."""
         units, width = query.shape[-1], keys.shape[-1]
         if units != width:
             raise ValueError(
@@ -90,15 +53,10 @@ class DotScore(Score):
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class AdditiveScore(Score):
+class AdditiveScore(ConfiguredLayer):
     """`v . tanh(query + keys + features)`, see `BahdanauAttention`.
 
     It needs `batch * steps * source_length * units` numbers at once.
-
-    Args:
-        units: Width of queries and keys.
-        normalize: Whether `v` is a direction and a learnt length.
-        keys: The key projection; by default it is made here.
     """
 
     def __init__(
@@ -108,7 +66,7 @@ class AdditiveScore(Score):
         keys: keras.layers.Layer | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.units, self.normalize = units, normalize
         with default_policy(self.dtype_policy):
             self.query_projection = Dense(units, use_bias=False, name="query")
@@ -128,7 +86,7 @@ class AdditiveScore(Score):
     def call(
         self, query: tf.Tensor, keys: tf.Tensor, features: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """See `Score.call`."""
+        """Returns scores as `DotScore`; features are `(batch, steps, source_length, units)`."""
         v = tf.convert_to_tensor(self.v)
         if self.normalize:
             v *= self.length * tf.math.rsqrt(tf.reduce_sum(v**2))
@@ -137,6 +95,9 @@ class AdditiveScore(Score):
             keys += tf.cast(features, keys.dtype)
         hidden = tf.tanh(query[:, :, tf.newaxis] + keys)
         return tf.tensordot(hidden, tf.cast(v, hidden.dtype), axes=1)
+
+
+Score = DotScore | AdditiveScore
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -166,14 +127,10 @@ class PredictedWindow(ConfiguredLayer):
         )
 
     def call(self, query: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Predicts a position for each query.
+        """Returns the distance of each source position from the one that a query predicts.
 
-        Args:
-            query: Decoder outputs, `(batch, steps, query_units)`.
-            mask: Booleans, `(batch, source_length)`.
-
-        Returns:
-            The distance of each source position from it, float32 `(batch, steps, source_length)`.
+        Maps `(batch, steps, query_units)` and a mask `(batch, source_length)` to float32 `(batch,
+        steps, source_length)`.
         """
         # Positions beyond 256 do not fit into bfloat16.
         dtype = state_dtype(tf.as_dtype(self.compute_dtype))
@@ -195,8 +152,7 @@ class PredictedWindow(ConfiguredLayer):
 class History(ConfiguredLayer):
     """Carries one number a source position from step to step, and makes features of it.
 
-    Attributes:
-        field: The name of that state, float32 `(batch, source_length)`, zeros at first.
+    This state, float32 `(batch, source_length)`, is zeros at first; its name is `field`.
     """
 
     field: str
@@ -220,11 +176,7 @@ class History(ConfiguredLayer):
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class Coverage(History):
-    """The sum of all weights so far (See et al., 2017, https://arxiv.org/abs/1704.04368).
-
-    Args:
-        units: Width of the features.
-    """
+    """The sum of all weights so far (See et al., 2017, https://arxiv.org/abs/1704.04368)."""
 
     field = "coverage"
 
@@ -244,13 +196,7 @@ class Coverage(History):
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class Location(History):
-    """Filters over the weights of the step before, see `LocationAwareAttention`.
-
-    Args:
-        units: Width of the features.
-        filters: Number of filters.
-        width: Source positions that a filter covers.
-    """
+    """Filters over the weights of the step before, see `LocationAwareAttention`."""
 
     field = "previous_weights"
 
@@ -274,12 +220,9 @@ class Location(History):
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class CoverageLoss(ConfiguredLayer):
-    """The loss of attending again: the sum over the source of `min(weight, coverage)`.
+    """The loss of attending again: `weight` times the sum of `min(attention, coverage)`.
 
     See et al., 2017, https://arxiv.org/abs/1704.04368.
-
-    Args:
-        weight: The factor of this loss.
     """
 
     def __init__(self, weight: float, **kwargs: Any) -> None:

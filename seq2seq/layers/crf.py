@@ -24,9 +24,6 @@ class CRF(ConfiguredLayer):
             row says what may stand first, and the last column what may stand last. `None` allows
             all.
 
-    Raises:
-        ValueError: If an argument has an impossible value.
-
     Example:
         >>> crf = CRF(labels=5)
         >>> scores = crf(np.zeros((2, 7, 5), np.float32))

@@ -50,11 +50,10 @@ class LogitFactors(ConfiguredLayer):
             self.output_layer.build(input_shape)
 
     def call(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns features `(..., dim)` beside the weights they are to be multiplied with.
+        """Returns `features`, `(..., dim)`, and the weights as they are stored.
 
-        Returns:
-            `features`; and `kernel`, `(dim, classes)`, and `bias`, `(classes,)`, of a `Dense`
-            layer, or the `embeddings`, `(classes, dim)`; these as they are stored.
+        Those are `kernel`, `(dim, classes)`, and `bias`, `(classes,)`, of a `Dense` layer, or the
+        `embeddings`, `(classes, dim)`.
         """
         layer = self.output_layer
         factors = {"features": features}

@@ -33,10 +33,7 @@ class EmbeddingDropout(ConfiguredLayer):
 
     Args:
         vocabulary_size: The number of word ids.
-        rate: The share of the vocabulary; the other embeddings are scaled up.
-
-    Raises:
-        ValueError: If `rate` is outside [0, 1).
+        rate: The share of the vocabulary, below 1; the other embeddings are scaled up.
     """
 
     def __init__(self, vocabulary_size: int, rate: float, **kwargs: Any) -> None:
@@ -62,12 +59,9 @@ class WordDropout(ConfiguredLayer):
     https://aclanthology.org/P15-1162, drop them instead).
 
     Args:
-        rate: Share of tokens replaced.
+        rate: Share of tokens replaced, below 1.
         unknown: The id they are replaced by.
         seed: Of the random numbers; null draws one.
-
-    Raises:
-        ValueError: If `rate` is outside [0, 1).
     """
 
     def __init__(

@@ -1,8 +1,7 @@
 """LSTM and GRU: Keras' own layers, faster; and both directions at once.
 
-`LSTM` and `GRU` are `keras.layers.LSTM` and `keras.layers.GRU` in everything but speed: arguments,
-weights, configuration, states (`[h, c]`, `[h]`), masks and results are Keras'. Weights files can be
-exchanged in both directions. There is one additional argument: `weight_dropout`.
+Arguments, weights, configuration, states (`[h, c]`, `[h]`), masks and results are Keras'. Weights
+files can be exchanged in both directions. There is one additional argument: `weight_dropout`.
 """
 
 from collections.abc import Sequence
@@ -76,13 +75,7 @@ class _Recurrent(keras.layers.Layer):
         mask: Any,
         training: bool | None = False,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Runs the layer over time; Keras calls this from `call`.
-
-        Args:
-            sequences: `(batch, time, features)`.
-            initial_state: The states to start from, `(batch, units)` each.
-            mask: Booleans, `(batch, time)` or `(batch, time, 1)`, or `None`, or a list of one.
-            training: Whether to apply dropout and to save what the gradient needs.
+        """Runs the layer over time; Keras calls this from `call`, with a mask or a list of one.
 
         Returns:
             The last output, `(batch, units)`; all outputs, `(batch, time, units)`, or the last
@@ -162,7 +155,9 @@ class _Recurrent(keras.layers.Layer):
     @property
     def equations(self) -> Cell:
         """The name of the layer's equations."""
-        raise NotImplementedError
+        if isinstance(self, keras.layers.LSTM):
+            return "lstm"
+        return "gru" if self.cell.reset_after else "gru_reset_before"
 
     def op_weights(self, training: bool = False) -> Weights:
         """Returns the weights for `ops.recurrent`; in training some recurrent ones are dropped."""
@@ -267,11 +262,6 @@ class LSTM(_Recurrent, keras.layers.LSTM):
         >>> outputs, state_h, state_c = lstm(np.zeros((64, 20, 256)))
     """
 
-    @property
-    def equations(self) -> Cell:
-        """The name of the layer's equations."""
-        return "lstm"
-
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class GRU(_Recurrent, keras.layers.GRU):
@@ -284,11 +274,6 @@ class GRU(_Recurrent, keras.layers.GRU):
         >>> gru = GRU(512, return_sequences=True, return_state=True)
         >>> outputs, state_h = gru(np.zeros((64, 20, 256)))
     """
-
-    @property
-    def equations(self) -> Cell:
-        """The name of the layer's equations."""
-        return "gru" if self.cell.reset_after else "gru_reset_before"
 
 
 def both_directions(

@@ -10,10 +10,20 @@ from seq2seq.ops.dispatch import available
 
 
 class Moments(NamedTuple):
-    """A variable's running means, float32 as itself: of its gradients, and of their squares."""
+    """A variable's running means: of its gradients, and of their squares."""
 
     m: tf.Variable
     v: tf.Variable
+
+
+class Settings(NamedTuple):
+    """The numbers of an update; `step` counts from 1."""
+
+    learning_rate: Any
+    step: tf.Tensor
+    beta_1: float
+    beta_2: float
+    epsilon: float
 
 
 def fused_adam_available() -> bool:
@@ -25,68 +35,43 @@ def fused_adam(
     gradients: Sequence[tf.Tensor | tf.IndexedSlices],
     variables: Sequence[tf.Variable],
     moments: Sequence[Moments],
-    *,
-    learning_rate: Any,
-    step: tf.Tensor,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
+    settings: Settings,
     global_clipnorm: float,
 ) -> None:
-    """Clips gradients by their global norm and updates float32 variables and their moments.
+    """Clips gradients by their global norm and updates float32 variables, by kernels.
 
     Each is read once and written once, and gradients of embeddings are never made dense. Only where
-    `fused_adam_available`.
-
-    Args:
-        gradients: One at least.
-        variables: As many.
-        moments: As many.
-        learning_rate: A scalar.
-        step: The number of this update, counted from 1.
-        beta_1: Decay of the mean of the gradients.
-        beta_2: Decay of the mean of their squares.
-        epsilon: Added to the root of that mean.
-        global_clipnorm: The largest norm of all gradients together; 0 for no limit.
+    `fused_adam_available`; there is no limit of the norm if `global_clipnorm` is 0.
 
     Raises:
         tf.errors.InvalidArgumentError: If a slice is of a row that the table does not have.
     """
+    _, step, beta_1, beta_2, epsilon = settings
     merged = [merge(gradient) for gradient in gradients]
     scale = clipping_scale(merged, global_clipnorm) if global_clipnorm > 0 else 1.0
     step = tf.cast(step, tf.float32)
     correction = tf.sqrt(1 - tf.pow(beta_2, step)) / (1 - tf.pow(beta_1, step))
-    step_size = tf.cast(learning_rate, tf.float32) * correction
+    step_size = tf.cast(settings.learning_rate, tf.float32) * correction
     numbers = tf.stack([step_size, beta_1, beta_2, epsilon, scale])
     for gradient, variable, (m, v) in zip(merged, variables, moments, strict=True):
         update(variable, m, v, gradient, numbers)
 
 
-def adam(
-    gradient: tf.Tensor,
-    variable: tf.Variable,
-    moments: Moments,
-    *,
-    learning_rate: Any,
-    step: tf.Tensor,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-) -> None:
-    """Updates one variable and its moments by TensorFlow's operation; see `fused_adam`."""
+def adam(gradient: tf.Tensor, variable: tf.Variable, moments: Moments, settings: Settings) -> None:
+    """Updates one variable and its moments by TensorFlow's operation."""
     dtype = variable.dtype
-    step = tf.cast(step, dtype)
-    beta_1, beta_2 = (tf.cast(beta, dtype) for beta in (beta_1, beta_2))
+    step = tf.cast(settings.step, dtype)
+    beta_1, beta_2 = (tf.cast(beta, dtype) for beta in (settings.beta_1, settings.beta_2))
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=moments.m.handle,
         v=moments.v.handle,
         beta1_power=tf.pow(beta_1, step),
         beta2_power=tf.pow(beta_2, step),
-        lr=tf.cast(learning_rate, dtype),
+        lr=tf.cast(settings.learning_rate, dtype),
         beta1=beta_1,
         beta2=beta_2,
-        epsilon=tf.cast(epsilon, dtype),
+        epsilon=tf.cast(settings.epsilon, dtype),
         grad=tf.cast(gradient, dtype),
         use_locking=True,
     )
@@ -133,12 +118,7 @@ def update(
 ) -> None:
     """Updates a variable and its moments, by a kernel.
 
-    Args:
-        variable: The variable.
-        m: The mean of its gradients.
-        v: The mean of their squares.
-        gradient: Its gradient.
-        numbers: Float32 `(5,)`: step size, beta_1, beta_2, epsilon, and the gradient's factor.
+    The numbers, float32 `(5,)`, are step size, beta_1, beta_2, epsilon, and the gradient's factor.
     """
     values = library().seq2seq_adam(
         numbers=numbers,

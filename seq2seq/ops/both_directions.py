@@ -14,7 +14,7 @@ from seq2seq.ops.recurrent import (
     layer_reference,
     recurrent,
 )
-from seq2seq.ops.recurrent_kernels import like, unless_zeros
+from seq2seq.ops.recurrent_kernels import like, named, unless_zeros
 
 
 def both_directions(
@@ -25,23 +25,18 @@ def both_directions(
     mask: tf.Tensor,
     training: bool,
 ) -> tuple[tf.Tensor, Tensors, Tensors]:
-    """Runs two layers from states of zeros; in the kernel each has half of the threads to itself.
+    """Runs two equally wide layers from states of zeros, the second from right to left.
 
-    Args:
-        cell: See `recurrent`.
-        sequences: See there.
-        weights: Of the layer from left to right.
-        back_weights: Of the layer from right to left, as wide as the other.
-        mask: Booleans, `(batch, time)`, see there.
-        training: See there.
+    Arguments are as in `recurrent`, but there must be a mask. In the kernel each layer has half of
+    the threads to itself.
 
     Returns:
         `h` of both after every step, in the order of the input, `(batch, time, 2 * units)`; and the
         last states of each.
     """
-    units, pair = weights.recurrent_kernel.shape[0], (weights, back_weights)
+    units = weights.recurrent_kernel.shape[0]
     if cell != "gru_reset_before" and usable(sequences.dtype, training):
-        own, back = (kernel_weights(cell, each) for each in pair)
+        own, back = kernel_weights(cell, weights), kernel_weights(cell, back_weights)
         count = len(own)
 
         def run(sequences: tf.Tensor, *operands: tf.Tensor) -> tuple[Tensors, Gradient]:
@@ -53,20 +48,12 @@ def both_directions(
         h, *ends = differentiable(run, reference, (mask,))(sequences, *own, *back)
         return h, tuple(ends[: len(ends) // 2]), tuple(ends[len(ends) // 2 :])
     states = _zero_states(cell, sequences, units)
-    (h, last_states), (back_h, back_ends) = (
-        recurrent(
-            cell,
-            sequences,
-            each,
-            states,
-            mask,
-            return_sequences=True,
-            go_backwards=each is back_weights,
-            training=training,
-        )
-        for each in pair
+    options: Any = {"return_sequences": True, "training": training}
+    h, last = recurrent(cell, sequences, weights, states, mask, go_backwards=False, **options)
+    back_h, back_last = recurrent(
+        cell, sequences, back_weights, states, mask, go_backwards=True, **options
     )
-    return tf.concat([h, tf.reverse(back_h, [1])], axis=-1), last_states, back_ends
+    return tf.concat([h, tf.reverse(back_h, [1])], axis=-1), last, back_last
 
 
 def _zero_states(cell: Cell, sequences: tf.Tensor, units: int) -> Tensors:
@@ -91,21 +78,10 @@ def _run(
     cell: Cell, sequences: tf.Tensor, weights: Tensors, back_weights: Tensors, mask: tf.Tensor
 ) -> tuple[Tensors, Gradient]:
     """Returns the kernel's results, `h` and the last states of both, and their gradient."""
-    operands: dict[str, Any] = {
-        "x": sequences,
-        "mask": mask,
-        "kernel": weights[0],
-        "recurrent": weights[1],
-        "back_kernel": back_weights[0],
-        "back_recurrent": back_weights[1],
-    }
-    outputs = getattr(library(), f"seq2seq_{cell}_both_forward")(
-        **operands,
-        bias=weights[2],
-        recurrent_bias=weights[3] if len(weights) > 3 else tf.zeros(0),
-        back_bias=back_weights[2],
-        back_recurrent_bias=back_weights[3] if len(back_weights) > 3 else tf.zeros(0),
-    )
+    (own, biases), (back, back_biases) = named(weights), named(back_weights, "back_")
+    operands = {"x": sequences, "mask": mask, **own, **back}
+    forward = getattr(library(), f"seq2seq_{cell}_both_forward")
+    outputs = forward(**operands, **biases, **back_biases)
     count, units = (2 if cell == "lstm" else 1), weights[1].shape[0]
     h = outputs.h if sequences.dtype == tf.float32 else outputs.rounded_h
     h.set_shape((*sequences.shape[:2], 2 * units))
@@ -114,7 +90,7 @@ def _run(
     for end in ends:
         end.set_shape((sequences.shape[0], units))
 
-    def gradient(d_h: tf.Tensor, *d_ends: tf.Tensor) -> list[tf.Tensor]:
+    def gradient(d_h: tf.Tensor, *d_ends: tf.Tensor) -> Tensors:
         d = getattr(library(), f"seq2seq_{cell}_both_backward")(
             **operands,
             h=outputs.h,
@@ -131,7 +107,6 @@ def _run(
         d_weights = (d.d_kernel, d.d_recurrent, d.d_bias, d.d_recurrent_bias)[: len(weights)]
         d_back = (d.back_d_kernel, d.back_d_recurrent, d.back_d_bias, d.back_d_recurrent_bias)
         gradients = (d.d_x, *d_weights, *d_back[: len(back_weights)])
-        pairs = zip(gradients, (sequences, *weights, *back_weights), strict=True)
-        return [like(d_operand, operand) for d_operand, operand in pairs]
+        return like(gradients, (sequences, *weights, *back_weights))
 
     return (h, *ends), gradient

@@ -90,10 +90,7 @@ def compiler_flags() -> tuple[str, ...]:
     AMD's processors multiply two pairs of bfloat16 in the time of two float32; Intel's take twice
     as long and are faster with bfloat16 widened to float32. All with VNNI gain by 8-bit products.
     """
-    try:
-        cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        cpu = ""
+    cpu = _cpuinfo()
     pairs = "AuthenticAMD" in cpu and " avx512_bf16" in cpu and " avx512bw" in cpu
     quads = " avx512_vnni" in cpu and " avx512bw" in cpu
     extra = shlex.split(os.environ.get("SEQ2SEQ_KERNEL_FLAGS", ""))
@@ -119,11 +116,16 @@ def _fingerprint(compiler: str) -> str:
 
 def _processor() -> str:
     """Returns this processor's features: several machines may share a home folder."""
+    lines = _cpuinfo().splitlines()
+    features = [line for line in lines if line.startswith(("flags", "Features"))]
+    return features[0] if features else platform.processor() + platform.machine()
+
+
+def _cpuinfo() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line for line in lines if line.startswith(("flags", "Features")))
-    except (OSError, StopIteration):
-        return platform.processor() + platform.machine()
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _compile_into(folder: Path, compiler: str) -> None:

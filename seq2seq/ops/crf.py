@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from seq2seq.ops.compile import library
 from seq2seq.ops.dispatch import usable
+from seq2seq.ops.scan import tensor_array
 
 FORBIDDEN = -1e4
 """The score of a transition that is not allowed: of probability 0, yet finite in a sum."""
@@ -27,33 +28,29 @@ _TINY = 1e-300
 class _Chain(NamedTuple):
     """The results of a forward-backward pass; `(steps, batch, labels)`, float64.
 
-    Attributes:
-        potentials: The exponentials of the logits, up to a factor of each step.
-        before: The forward message to each label of a step, up to a factor.
-        after: The backward message to each label of a step, up to a factor.
-        marginals: The probability of each label at each step; 0 at padding.
-        weights: The factor of `before * potentials * after` that gives the marginals, `(steps,
-            batch, 1)`; 0 at padding.
-        log_normalizer: Of all label sequences, `(batch,)`; 0 for a row of length 0.
+    Potentials and messages are known up to a factor of each step.
     """
 
     potentials: tf.Tensor
+    """The exponentials of the logits."""
     before: tf.Tensor
+    """The forward message to each label."""
     after: tf.Tensor
+    """The backward message to each label."""
     marginals: tf.Tensor
+    """The probability of each label; 0 at padding."""
     weights: tf.Tensor
+    """Factors of `before * potentials * after` that give the marginals, `(steps, batch, 1)`."""
     log_normalizer: tf.Tensor
+    """Of all label sequences, `(batch,)`; 0 for a row of length 0."""
 
 
 def negative_log_likelihood(
     logits: tf.Tensor, transitions: tf.Tensor, labels: tf.Tensor, lengths: tf.Tensor
 ) -> tf.Tensor:
-    """Returns minus the log-probability of labels, integers `(batch, steps)`, of each row.
+    """Returns minus the log-probability of the labels of each row, float32 `(batch,)`.
 
-    The gradient is the expected less the observed counts: it needs no second pass.
-
-    Returns:
-        Float32 `(batch,)`; 0 for a row of length 0.
+    It is 0 for a row of length 0. The gradient is the expected less the observed counts.
     """
 
     @tf.custom_gradient
@@ -96,9 +93,8 @@ def marginals(
 def _chain(logits: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor) -> _Chain:
     """Runs the forward and the backward recursion at once (Rabiner, 1989).
 
-    Each row of a step is scaled to a sum of 1, in float64: labels a factor of 1e300 less probable
-    than others keep their weight, and a step is one product of matrices rather than a sum of
-    exponentials for every pair of labels.
+    Each row of a step is scaled to a sum of 1, in float64: so a step is one product of matrices,
+    and labels that are less probable by a factor of 1e300 keep their weight.
     """
     logits = tf.cast(logits, tf.float64)
     logits = tf.pad(
@@ -142,19 +138,17 @@ def _messages(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Runs the recursion of both directions as one compiled loop.
 
-    Args:
-        potentials: `(steps, 2, batch, labels)`, at least one step.
-        between: `(2, labels, labels)`, the factors from the labels of a step to those of the next.
-        edges: `(2, 1, labels)`, the factors to the labels of the first step.
-
-    Returns:
-        The messages to each step, `(steps, 2, batch, labels)`, and the sum that each step was
-        divided by before it was passed on, `(steps, 2, batch, 1)`.
+    Maps potentials `(steps, 2, batch, labels)`, the factors of transitions `(2, labels, labels)`
+    and those to the first step `(2, 1, labels)` to the messages to each step, and the sums that
+    each step was divided by before it was passed on, `(steps, 2, batch, 1)`.
     """
     steps = tf.shape(potentials)[0]
     shape = potentials.shape[1:]
-    inputs = _array(steps, tf.float64, shape).unstack(potentials)
-    arrays = _array(steps, tf.float64, shape), _array(steps, tf.float64, [*shape[:-1], 1])
+    inputs = tensor_array(steps, tf.float64, shape).unstack(potentials)
+    arrays = (
+        tensor_array(steps, tf.float64, shape),
+        tensor_array(steps, tf.float64, [*shape[:-1], 1]),
+    )
 
     def body(t: tf.Tensor, message: tf.Tensor, messages: Any, scales: Any) -> tuple[Any, ...]:
         state = message * inputs.read(t)
@@ -243,34 +237,8 @@ def viterbi(
         The labels, int32 `(batch, steps)`, 0 at padding; and their scores, float32 `(batch,)`, 0
         for a row of length 0.
     """
-    steps, by_step, between, first, last = _prepared(logits, transitions)
-    real = tf.transpose(tf.sequence_mask(lengths, steps))
-    inputs = _array(steps, by_step.dtype, by_step.shape[1:]).unstack(by_step)
-
-    def forward(t: tf.Tensor, scores: tf.Tensor, all_scores: Any) -> tuple[Any, ...]:
-        # The backward loop finds the labels from the scores: there only one label a row counts.
-        best = tf.reduce_max(scores[:, :, tf.newaxis] + between, axis=1) + inputs.read(t)
-        scores = tf.where(real[t][:, tf.newaxis], best, scores)
-        return t + 1, scores, all_scores.write(t, scores)
-
-    start = first + by_step[0]
-    history = _array(steps, by_step.dtype, by_step.shape[1:]).write(0, start)
-    _, scores, history = tf.while_loop(lambda t, *_: t < steps, forward, (1, start, history))
-    arriving = tf.transpose(between)
-
-    def backward(t: tf.Tensor, label: tf.Tensor, labels: Any) -> tuple[Any, ...]:
-        before = tf.argmax(
-            history.read(t - 1) + tf.gather(arriving, label), axis=1, output_type=tf.int32
-        )
-        label = tf.where(real[t], before, label)
-        return t - 1, label, labels.write(t - 1, label)
-
-    best_label = tf.argmax(scores + last, axis=1, output_type=tf.int32)
-    labels = _array(steps, tf.int32, best_label.shape).write(steps - 1, best_label)
-    *_, labels = tf.while_loop(lambda t, *_: t > 0, backward, (steps - 1, best_label, labels))
-    labels = tf.transpose(tf.where(real, labels.stack(), 0))
-    best_score = tf.where(lengths > 0, tf.reduce_max(scores + last, axis=1), 0.0)
-    return labels[:, : tf.shape(logits)[1]], best_score
+    labels, scores = n_best(logits, transitions, lengths, 1)
+    return labels[:, 0], scores[:, 0]
 
 
 def n_best(
@@ -286,7 +254,7 @@ def n_best(
     steps, by_step, between, first, last = _prepared(logits, transitions)
     batch, count = tf.shape(logits)[0], logits.shape[-1]
     real = tf.transpose(tf.sequence_mask(lengths, steps))
-    inputs = _array(steps, by_step.dtype, by_step.shape[1:]).unstack(by_step)
+    inputs = tensor_array(steps, by_step.dtype, by_step.shape[1:]).unstack(by_step)
 
     def forward(t: tf.Tensor, scores: tf.Tensor, pointers: Any) -> tuple[Any, ...]:
         # (batch, next label, label * n): every hypothesis of every label, for each next label.
@@ -301,7 +269,7 @@ def n_best(
     start = (first + by_step[0])[..., tf.newaxis]
     start = tf.pad(start, [[0, 0], [0, 0], [0, n - 1]], constant_values=-float("inf"))
     shape = [None, count, n]
-    pointers = _array(steps, tf.int32, shape).write(0, tf.zeros(tf.shape(start), tf.int32))
+    pointers = tensor_array(steps, tf.int32, shape).write(0, tf.zeros(tf.shape(start), tf.int32))
     _, scores, pointers = tf.while_loop(lambda t, *_: t < steps, forward, (1, start, pointers))
 
     ends = tf.reshape(scores + last[:, tf.newaxis], [batch, count * n])
@@ -313,7 +281,7 @@ def n_best(
         place = tf.where(real[t][:, tf.newaxis], before, place)
         return t - 1, place, places.write(t - 1, place)
 
-    places = _array(steps, tf.int32, [None, n]).write(steps - 1, place)
+    places = tensor_array(steps, tf.int32, [None, n]).write(steps - 1, place)
     *_, places = tf.while_loop(lambda t, *_: t > 0, backward, (steps - 1, place, places))
     labels = tf.where(real[..., tf.newaxis], places.stack() // n, 0)
     empty_scores = tf.concat([tf.zeros(1), tf.fill([n - 1], -float("inf"))], axis=0)
@@ -328,7 +296,3 @@ def _prepared(logits: tf.Tensor, transitions: tf.Tensor) -> tuple[Any, ...]:
     by_step = tf.transpose(tf.pad(logits, [[0, 0], [0, no_step], [0, 0]]), [1, 0, 2])
     hard = tf.where(transitions > FORBIDDEN / 2, transitions, -float("inf"))
     return tf.shape(by_step)[0], by_step, hard[:-1, :-1], hard[-1, :-1], hard[:-1, -1]
-
-
-def _array(steps: tf.Tensor, dtype: tf.DType, shape: Any) -> tf.TensorArray:
-    return tf.TensorArray(dtype, steps, element_shape=shape, clear_after_read=False)

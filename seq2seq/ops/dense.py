@@ -19,17 +19,10 @@ def dense(
     *,
     training: bool = False,
 ) -> tf.Tensor:
-    """Computes `activation(x @ kernel + bias)`.
+    """Computes `activation(x @ kernel + bias)`; weights are variables.
 
-    Args:
-        x: `(..., inputs)`.
-        kernel: `(inputs, outputs)`, a variable.
-        bias: `(outputs,)`, a variable, or `None`.
-        activation: By default there is none.
-        training: Whether gradients are wanted.
-
-    Returns:
-        `(..., outputs)`, of the type of `x`; in a search's step without activation float32.
+    Maps `(..., inputs)` to `(..., outputs)` of the same type; in a search's step the result is
+    float32, unless the activation is `tanh`. In training, gradients are wanted.
     """
     by_step = steps_usable(x.dtype)
     if not by_step and not usable(x.dtype, training):
@@ -48,11 +41,7 @@ def dense(
 
 
 def tied_logits(x: tf.Tensor, embeddings: Any) -> tf.Tensor:
-    """Multiplies features with the embeddings of all tokens, a variable `(classes, dim)`.
-
-    Args:
-        x: `(..., dim)`.
-        embeddings: The variable.
+    """Multiplies features `(..., dim)` with embeddings, a variable `(classes, dim)`.
 
     Returns:
         `(..., classes)`, of the type of `x`; in a search's step float32.
@@ -66,14 +55,8 @@ def tied_logits(x: tf.Tensor, embeddings: Any) -> tf.Tensor:
 def product(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, *, tanh: bool) -> tf.Tensor:
     """Computes `x @ kernel + bias`, or the tanh of it, by a kernel with a gradient.
 
-    Args:
-        x: `(rows, inputs)`, float32 or bfloat16.
-        kernel: `(inputs, outputs)`, float32.
-        bias: `(outputs,)`, float32.
-        tanh: Whether the result is the tanh of the sum.
-
-    Returns:
-        `(rows, outputs)`, of the type of `x`.
+    Maps `(rows, inputs)`, float32 or bfloat16, to `(rows, outputs)` of that type; weights are
+    float32.
     """
     operations = library()
 
@@ -108,15 +91,8 @@ def packed_product(
 ) -> tf.Tensor:
     """Computes `x @ kernel + bias`, or the tanh of it, with packed weights.
 
-    Args:
-        x: `(rows, inputs)`, float32 or bfloat16.
-        kernel: A variable, `(inputs, outputs)`, or `(outputs, inputs)` if `transposed`.
-        bias: `(outputs,)`, or `None`.
-        transposed: Whether the kernel is an embedding, that is, has a row for each output.
-        tanh: Whether the result is the tanh of the sum; not of a transposed product.
-
-    Returns:
-        `(rows, outputs)`, float32; with `tanh` of the type of `x`.
+    Maps `(rows, inputs)`, float32 or bfloat16, to `(rows, outputs)`, float32; with `tanh` of the
+    type of `x`. A `transposed` kernel is `(outputs, inputs)`, and has no `tanh`.
     """
     matrix, packed = packed_weights().pack(kernel, x, transposed=transposed)
     bias = tf.zeros(0) if bias is None else in_float32(bias)

@@ -23,14 +23,11 @@ def differentiable(
     and higher derivatives, products with Hessians and forward mode go through `reference`.
 
     Args:
-        run: Maps the inputs to the results and to their gradient. Nothing that it does is
-            recorded.
+        run: Maps the inputs, one tensor or more, to the results and to their gradient. Nothing that
+            it does is recorded.
         reference: Maps inputs and constants to the same results by operations that TensorFlow
             differentiates any number of times. It uses no other tensors.
         constants: Tensors without a gradient, such as a mask.
-
-    Returns:
-        `run` without the gradient, for one tensor or more.
     """
 
     @tf.custom_gradient

@@ -41,9 +41,8 @@ def inference_kernels(enabled: bool = True) -> Iterator[None]:
 def single_threaded_executor() -> Iterator[None]:
     """Runs the operations of graphs called within one after the other, on this thread.
 
-    Use it around predictions of many small operations, such as searches: kernels share their work
-    among threads themselves, and TensorFlow's executor only gets in their way. On a GPU it changes
-    nothing.
+    Use it around calls of graphs of many small operations, such as searches: TensorFlow's executor
+    only gets in the way of kernels, which have threads of their own. It does nothing on a GPU.
     """
     if tf.config.list_logical_devices("GPU"):
         yield
@@ -53,10 +52,9 @@ def single_threaded_executor() -> Iterator[None]:
 
 
 def disable_inter_op_parallelism() -> None:
-    """Makes TensorFlow run one operation of a training step at a time, if there are kernels.
+    """Makes TensorFlow run one operation at a time, if there are kernels, each on all processors.
 
-    A kernel uses all processors; two of them at once only wait for each other. Call it before
-    TensorFlow runs its first operation; later it changes nothing.
+    Call it before TensorFlow runs its first operation; later it changes nothing.
     """
     if load() is not None and not tf.config.list_physical_devices("GPU"):
         with suppress(RuntimeError):  # TensorFlow has started
@@ -110,9 +108,8 @@ def in_float32(weight: Any) -> tf.Tensor:
 class PackedWeights:
     """The weights of a model's step, packed once for all steps of a search.
 
-    A weight is packed where it is first needed, which must be outside of the search's loop; the
-    steps in the loop then reuse it. So a search makes its first step before the loop, and keeps
-    this object for as long as it is being traced.
+    A weight is packed where it is first needed, which must be before the search's loop; the steps
+    in the loop then reuse it. A search keeps this object for as long as it is being traced.
 
     Args:
         eight_bits: Whether products are made in 8 bits where the processor has AVX-512 VNNI and
@@ -141,15 +138,15 @@ class PackedWeights:
     def pack(
         self, variable: Any, x: tf.Tensor, gates: int = 1, transposed: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns a weight in float32, and its packed form.
+        """Returns a Keras variable, `(inputs, outputs)`, in float32, and its packed form.
 
         For few rows the packed form is empty or half as large as the weight, if not in 8 bits.
 
         Args:
-            variable: A Keras variable, `(inputs, outputs)`.
-            x: `(rows, ...)`, what it is multiplied with at the first step. With bfloat16 the packed
+            variable: The weight.
+            x: `(rows, ...)`, what it is multiplied with at the first step; if bfloat16, the packed
                 form is rounded, where this processor gains by it.
-            gates: Into how many parts its columns fall.
+            gates: The number of gates whose columns lie side by side.
             transposed: Whether the variable is `(outputs, inputs)`.
         """
         matrix = in_float32(variable)
@@ -175,11 +172,7 @@ def steps_usable(dtype: tf.DType) -> bool:
 
 
 def packed_weights() -> PackedWeights:
-    """Returns the packed weights in use, where `steps_usable`.
-
-    Raises:
-        RuntimeError: If none are in use.
-    """
+    """Returns the packed weights in use, where `steps_usable`."""
     weights = _weights_in_use.get()
     if weights is None:
         raise RuntimeError("no packed weights are in use")

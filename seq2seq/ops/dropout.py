@@ -11,17 +11,9 @@ from seq2seq.private_api import stop_recording
 
 
 def dropout(x: tf.Tensor, rate: float, seed: keras.random.SeedGenerator) -> tf.Tensor:
-    """Zeros a share of the elements and scales the others up, in training.
+    """Zeros a share of the elements, above 0 and below 1, and scales the others up.
 
     The kernel keeps no random numbers: its gradient draws the same ones again.
-
-    Args:
-        x: Any shape.
-        rate: The share that is dropped, above 0 and below 1.
-        seed: Draws anew at each call.
-
-    Returns:
-        As `x`.
     """
     if usable(x.dtype, training=True):
         return _drop(x, seed.next(), rate)

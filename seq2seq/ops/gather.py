@@ -13,16 +13,9 @@ from seq2seq.private_api import stored_value
 def gather(
     table: tf.Tensor, indices: tf.Tensor, dtype: tf.DType | None = None, training: bool = False
 ) -> tf.Tensor:
-    """Returns what `tf.cast(tf.gather(table, indices), dtype)` does, in one operation if possible.
+    """Returns `tf.cast(tf.gather(table, indices), dtype)`, in one operation if possible.
 
-    Args:
-        table: `(count, ...)`.
-        indices: int32 `(...)`.
-        dtype: Of the result; by default the table's.
-        training: Whether a gradient is wanted; it is of slices, in the table's type.
-
-    Returns:
-        `(..., ...)`.
+    Its gradient is of slices, in the table's type.
 
     Raises:
         tf.errors.InvalidArgumentError: If there is no such row.
@@ -37,16 +30,10 @@ def gather(
 def embedding_lookup(
     embeddings: Any, ids: tf.Tensor, dtype: str | tf.DType, training: bool
 ) -> tf.Tensor:
-    """Returns the vectors of ids `(...)`, `(..., dim)`.
+    """Maps ids `(...)` to vectors `(..., dim)` of the variable `embeddings`, `(ids, dim)`.
 
     As in Keras, negative ids count from the table's end; not in a search's step, whose ids are
     tokens.
-
-    Args:
-        embeddings: The table, a variable `(ids, dim)`.
-        ids: Numbers.
-        dtype: Of the result.
-        training: Whether a gradient is wanted.
     """
     table, dtype = stored_value(embeddings), tf.as_dtype(dtype)
     if ids.dtype not in (tf.int32, tf.int64):

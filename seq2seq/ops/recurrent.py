@@ -15,10 +15,13 @@ from seq2seq.ops.dispatch import state_dtype, steps_usable, usable
 from seq2seq.ops.recurrent_kernels import packed_step, whole_layer
 from seq2seq.ops.recurrent_loop import (
     LoopWeights,
+    Results,
     Step,
     TensorArrays,
+    forward_loop,
     layer_loop,
-    states_loop,
+    project,
+    time_first,
 )
 from seq2seq.private_api import stored_value
 
@@ -28,17 +31,14 @@ before it (Cho et al., 2014): gates z, r and the candidate."""
 
 
 class Weights(NamedTuple):
-    """The weights of a layer in Keras' layout: variables, or tensors.
-
-    Attributes:
-        kernel: `(features, gates * units)`.
-        recurrent_kernel: `(units, gates * units)`.
-        bias: `(gates * units,)`, for a `gru` `(2, gates * units)`; or `None`.
-    """
+    """The weights of a layer in Keras' layout: variables, or tensors."""
 
     kernel: Any
+    """`(features, gates * units)`."""
     recurrent_kernel: Any
+    """`(units, gates * units)`."""
     bias: Any | None
+    """`(gates * units,)`, of a `gru` `(2, gates * units)`; or `None`."""
 
 
 def recurrent(
@@ -104,8 +104,20 @@ def recurrent_states(
         `hidden`, `cell` if there is one, and the gates by the names in `Step.gates`: `(batch, time,
         units)` each, at the places of the inputs.
     """
+    loop = _cast(cell, weights, sequences.dtype)
     states = tuple(tf.cast(state, state_dtype(sequences.dtype)) for state in states)
-    return states_loop(_cast(cell, weights, sequences.dtype), sequences, states, mask, go_backwards)
+    mask = None if mask is None else time_first(mask, go_backwards)
+    projected = project(loop, time_first(sequences, go_backwards))
+    arrays, _ = forward_loop(
+        loop.step, projected, states, loop.recurrent, mask, histories=len(states), save=True
+    )
+    histories, saved = arrays[: len(states)], arrays[len(states) :]
+    results = {name: h.stack()[1:] for name, h in zip(("hidden", "cell"), histories, strict=False)}
+    results |= {name: saved[i].stack() for name, i in loop.step.gates.items()}
+    return {
+        name: tf.transpose(tf.reverse(values, [0]) if go_backwards else values, (1, 0, 2))
+        for name, values in results.items()
+    }
 
 
 def layer_reference(
@@ -114,20 +126,12 @@ def layer_reference(
     weights: Tensors,
     states: Tensors,
     mask: tf.Tensor | None,
-    *,
-    return_sequences: bool,
-    go_backwards: bool,
+    **options: bool,
 ) -> Tensors:
     """Computes what the kernel does by TensorFlow's operations, in one tuple without `None`."""
-    hidden, states = layer_loop(
-        _loop_weights(cell, weights[:2], weights[2:]),
-        tf.cast(sequences, tf.float32),
-        states,
-        mask,
-        return_sequences=return_sequences,
-        go_backwards=go_backwards,
-        training=False,
-    )
+    loop_weights = _loop_weights(cell, weights[:2], weights[2:])
+    inputs = tf.cast(sequences, tf.float32)
+    hidden, states = layer_loop(loop_weights, inputs, states, mask, training=False, **options)
     return states if hidden is None else (tf.cast(hidden, sequences.dtype), *states)
 
 
@@ -184,9 +188,7 @@ class LSTMStep(Step):
     preactivation_count = 1
     gates: ClassVar = {"input_gate": 0, "forget_gate": 1, "candidate": 2, "output_gate": 3}
 
-    def forward(
-        self, projected: tf.Tensor, states: Tensors, weights: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    def forward(self, projected: tf.Tensor, states: Tensors, weights: Tensors) -> Results:
         """See `Step.forward`."""
         h, c = states
         i, f, g, o = tf.split(projected + _product(h, weights[0]), 4, axis=-1)
@@ -197,7 +199,7 @@ class LSTMStep(Step):
 
     def backward(
         self, d_states: Tensors, previous: Tensors, saved: Tensors, transposed: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    ) -> Results:
         """See `Step.backward`."""
         d_h, d_c = d_states
         i, f, g, o, tanh_c = saved
@@ -227,9 +229,7 @@ class GRUStep(Step):
     preactivation_count = 2
     gates: ClassVar = {"update_gate": 0, "reset_gate": 1, "candidate": 2}
 
-    def forward(
-        self, projected: tf.Tensor, states: Tensors, weights: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    def forward(self, projected: tf.Tensor, states: Tensors, weights: Tensors) -> Results:
         """See `Step.forward`."""
         (h,) = states
         recurrent_kernel, bias = weights
@@ -243,7 +243,7 @@ class GRUStep(Step):
 
     def backward(
         self, d_states: Tensors, previous: Tensors, saved: Tensors, transposed: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    ) -> Results:
         """See `Step.backward`."""
         (d_h,), (h,) = d_states, previous
         z, r, candidate, inner_h = saved
@@ -274,9 +274,7 @@ class GRUResetBeforeStep(Step):
     preactivation_count = 1
     gates: ClassVar = {"update_gate": 1, "reset_gate": 2, "candidate": 3}
 
-    def forward(
-        self, projected: tf.Tensor, states: Tensors, weights: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    def forward(self, projected: tf.Tensor, states: Tensors, weights: Tensors) -> Results:
         """See `Step.forward`."""
         (h,) = states
         x_z, x_r, x_h = tf.split(projected, 3, axis=-1)
@@ -289,7 +287,7 @@ class GRUResetBeforeStep(Step):
 
     def backward(
         self, d_states: Tensors, previous: Tensors, saved: Tensors, transposed: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    ) -> Results:
         """See `Step.backward`."""
         (d_h,), (h,) = d_states, previous
         _, z, r, candidate = saved
@@ -330,9 +328,7 @@ def _product(rows: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
 def _product_over_steps(operand: tf.Tensor, d_product: tf.Tensor) -> tf.Tensor:
     """Returns the gradient of a weight, `(inputs, outputs)`, summed over all steps and rows.
 
-    Args:
-        operand: What the weight was multiplied with, `(time, batch, inputs)`.
-        d_product: The gradient of the product, `(time, batch, outputs)`.
+    The weight was multiplied with `operand`, `(time, batch, inputs)`.
     """
     rows = tf.reshape(operand, (-1, operand.shape[-1]))
     d_rows = tf.reshape(d_product, (-1, d_product.shape[-1]))

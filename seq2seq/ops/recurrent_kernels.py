@@ -21,19 +21,10 @@ def whole_layer(
     return_sequences: bool,
     go_backwards: bool,
 ) -> tuple[tf.Tensor | None, Tensors]:
-    """Runs a layer over time; arguments and results, where not named here, as in `recurrent`.
+    """Runs a layer, `lstm` or `gru`, over time; arguments and results as in `recurrent`.
 
-    Args:
-        cell: `lstm` or `gru`.
-        sequences: Float32 or bfloat16.
-        weights: Kernel, recurrent kernel, bias and, for a `gru`, recurrent bias, `(gates * units,)`
-            each; float32.
-        states: Float32.
-        mask: See `recurrent`.
-        reference: Computes the results of this function, in one tuple without `None`, from
-            sequences, weights, states and mask, by TensorFlow's operations.
-        return_sequences: See `recurrent`.
-        go_backwards: See `recurrent`.
+    Weights, in float32, are kernel, recurrent kernel, bias and, of a `gru`, recurrent bias. The
+    `reference` computes the results, in one tuple without `None`, by TensorFlow's operations.
     """
     count, end = len(weights), len(weights) + len(states)
 
@@ -60,27 +51,24 @@ def _layer(
     go_backwards: bool,
 ) -> tuple[Tensors, Gradient]:
     """Returns the results of a layer and their gradient, see `whole_layer`."""
-    kernel, recurrent_kernel, *biases = weights
+    matrices, biases = named(weights)
     operands = {
+        **matrices,
         "x": sequences,
-        "kernel": kernel,
-        "recurrent": recurrent_kernel,
         "h_before": states[0],
         "second_before": states[-1],
         "mask": tf.zeros((0, 0), tf.bool) if mask is None else mask,
         "go_backwards": go_backwards,
     }
-    outputs = getattr(library(), f"seq2seq_{cell}_forward")(
-        **operands, bias=biases[0], recurrent_bias=biases[1] if len(biases) > 1 else tf.zeros(0)
-    )
-    units = recurrent_kernel.shape[0]
+    outputs = getattr(library(), f"seq2seq_{cell}_forward")(**operands, **biases)
+    units = weights[1].shape[0]
     h = outputs.h if sequences.dtype == tf.float32 else outputs.rounded_h
     h.set_shape((*sequences.shape[:2], units))
     last_states = (outputs.last_h, outputs.last_second)[: len(states)]
     for state in last_states:
         state.set_shape((sequences.shape[0], units))
 
-    def gradient(*d_results: tf.Tensor) -> list[tf.Tensor]:
+    def gradient(*d_results: tf.Tensor) -> Tensors:
         d_last = d_results[-len(states) :]
         d_x, d_kernel, d_recurrent, *d_biases, d_h, d_second, _, _ = getattr(
             library(), f"seq2seq_{cell}_backward"
@@ -95,8 +83,7 @@ def _layer(
         )
         d_weights = [d_kernel, d_recurrent, *d_biases][: len(weights)]
         d_states = [d_h, d_second][: len(states)]
-        pairs = zip([d_x, *d_weights, *d_states], (sequences, *weights, *states), strict=True)
-        return [like(d, operand) for d, operand in pairs]
+        return like((d_x, *d_weights, *d_states), (sequences, *weights, *states))
 
     return ((h, *last_states) if return_sequences else tuple(last_states)), gradient
 
@@ -106,15 +93,8 @@ def packed_step(
 ) -> Tensors:
     """Advances a layer by one step with packed weights, where `steps_usable`.
 
-    Args:
-        cell: `lstm` or `gru`.
-        x: `(rows, features)`, float32 or bfloat16.
-        kernels: The kernel and the recurrent kernel, variables.
-        biases: The bias and, for a `gru`, the recurrent bias, float32 `(gates * units,)` each.
-        states: `(h, c)` or `(h,)`, `(rows, units)` each.
-
-    Returns:
-        The next states, of the type of `x`.
+    Maps `(rows, features)` and states `(rows, units)` to the next states, all of the type of `x`.
+    Kernel and recurrent kernel are variables; biases are float32 `(gates * units,)`.
     """
     states = tuple(tf.cast(state, x.dtype) for state in states)
     gates = kernels[0].shape[-1] // kernels[1].shape[0]
@@ -147,6 +127,15 @@ def _empty(dtype: tf.DType) -> tf.Tensor:
     return tf.zeros((0, 0, 0), dtype)
 
 
-def like(gradient: tf.Tensor, operand: tf.Tensor) -> tf.Tensor:
-    """Returns a gradient with the type and the static shape of its operand."""
-    return tf.ensure_shape(tf.cast(gradient, operand.dtype), operand.shape)
+def like(gradients: Tensors, operands: Tensors) -> Tensors:
+    """Returns gradients with the types and the static shapes of their operands."""
+    pairs = zip(gradients, operands, strict=True)
+    return tuple(tf.ensure_shape(tf.cast(d, x.dtype), x.shape) for d, x in pairs)
+
+
+def named(weights: Tensors, prefix: str = "") -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """Returns matrices and biases by the names of a kernel's inputs."""
+    kernel, recurrent, bias, *recurrent_bias = weights
+    second = recurrent_bias[0] if recurrent_bias else tf.zeros(0)
+    matrices = {f"{prefix}kernel": kernel, f"{prefix}recurrent": recurrent}
+    return matrices, {f"{prefix}bias": bias, f"{prefix}recurrent_bias": second}

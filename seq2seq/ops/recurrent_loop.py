@@ -7,7 +7,8 @@ Three things make it faster than a cell called at every step and differentiated 
 - the backward loop carries no gradient of a weight: it collects the gradients of the
   pre-activations, and one product over all steps makes the gradient of the weights from them.
 
-Inside the loops time comes first: `(time, batch, ...)`. The equations are in `recurrent`.
+Inside the loops time comes first: sequences are `(time, batch, ...)`, masks `(time, batch)`. The
+equations of a step are in `recurrent`.
 """
 
 from abc import ABC, abstractmethod
@@ -19,15 +20,17 @@ import tensorflow as tf
 
 from seq2seq.ops.differentiable import Gradient, Tensors, differentiable
 from seq2seq.ops.dispatch import gradients_recorded
+from seq2seq.ops.scan import tensor_array
 
 TensorArrays = tuple[tf.TensorArray, ...]
+Results = tuple[Tensors, Tensors]
 
 
 class Step(ABC):
     """One step of a recurrent layer, and its gradient.
 
-    The tensors of a step are `(batch, units)`, pre-activations `(batch, gates * units)` with 4
-    gates in an LSTM and 3 in a GRU.
+    States and gates are `(batch, units)`; pre-activations, among them the input times its kernel
+    plus bias (`projected`), are `(batch, gates * units)` with 4 gates in an LSTM and 3 in a GRU.
 
     Attributes:
         saved_count: How many tensors `forward` saves.
@@ -40,28 +43,17 @@ class Step(ABC):
     gates: ClassVar[dict[str, int]]
 
     @abstractmethod
-    def forward(
-        self, projected: tf.Tensor, states: Tensors, weights: Tensors
-    ) -> tuple[Tensors, Tensors]:
-        """Returns the states after a step, `h` first, and what `backward` needs besides.
-
-        Args:
-            projected: The input times its kernel plus bias, `(batch, gates * units)`.
-            states: The states before the step.
-            weights: The recurrent weights.
-        """
+    def forward(self, projected: tf.Tensor, states: Tensors, weights: Tensors) -> Results:
+        """Returns the states after a step, `h` first, and the tensors saved for `backward`."""
 
     @abstractmethod
     def backward(
         self, d_states: Tensors, previous: Tensors, saved: Tensors, transposed: Tensors
-    ) -> tuple[Tensors, Tensors]:
-        """Returns gradients of the states before a step and of pre-activations, `projected` first.
+    ) -> Results:
+        """Returns the gradients of the states before a step, and those of pre-activations.
 
-        Args:
-            d_states: The gradients of the states after the step.
-            previous: The states before the step.
-            saved: What `forward` saved.
-            transposed: The recurrent weights, transposed.
+        It takes those of the states after the step, the previous states, the tensors that `forward`
+        saved, and the transposed recurrent weights.
         """
 
     @abstractmethod
@@ -70,10 +62,8 @@ class Step(ABC):
     ) -> Tensors:
         """Returns the gradients of the recurrent weights, from all steps at once.
 
-        Args:
-            previous_h: `h` before every step, `(time, batch, units)`.
-            saved: What `forward` saved at every step.
-            d_preactivations: What `backward` returned, `(time, batch, gates * units)`.
+        It takes `h` before every step, `(time, batch, units)`, and what `forward` saved and
+        `backward` returned at every step.
         """
 
 
@@ -81,10 +71,10 @@ class LoopWeights(NamedTuple):
     """The equations of a layer and its weights, in the dtype of the products.
 
     Attributes:
-        step: One step.
+        step: The equations.
         kernel: `(features, gates * units)`.
         bias: `(gates * units,)` or `None`.
-        recurrent: What the step takes.
+        recurrent: The weights that the step takes.
     """
 
     step: Step
@@ -103,97 +93,59 @@ def layer_loop(
     go_backwards: bool,
     training: bool,
 ) -> tuple[tf.Tensor | None, Tensors]:
-    """Runs a layer over time; arguments, in `state_dtype`, and results as in `recurrent`."""
-    units = weights.recurrent[0].shape[0]
-    hidden, states = _loop(
-        weights.step,
-        _projected(weights, _time_first(sequences, go_backwards)),
-        tuple(_for_each_row(state, sequences, units) for state in states),
-        weights.recurrent,
-        None if mask is None else _time_first(mask, go_backwards),
-        return_sequences=return_sequences,
-        training=training,
-    )
+    """Runs a layer over time; arguments and results as in `recurrent`, states in `state_dtype`."""
+    step, recurrent, time = weights.step, weights.recurrent, sequences.shape[1]
+    projected = project(weights, time_first(sequences, go_backwards))
+    states = tuple(_for_each_row(state, sequences, recurrent[0].shape[0]) for state in states)
+    mask = None if mask is None else time_first(mask, go_backwards)
+    if projected.shape[0] == 1:  # a decoder's step needs no loop
+        step_mask = None if mask is None else mask[0]
+        states, _ = _masked_forward(step, projected[0], states, recurrent, step_mask)
+        hidden = states[0][tf.newaxis] if return_sequences else None
+    else:
+        if training and gradients_recorded():
+            run = _differentiable_loop(step, mask, len(states), return_sequences)
+            results = run(projected, *states, *recurrent)
+        else:
+            results = _plain_loop(step, projected, states, recurrent, mask, return_sequences)
+        hidden = results[0] if return_sequences else None
+        states = results[-len(states) :]
     if hidden is not None:
         hidden = tf.transpose(hidden, (1, 0, 2))
-        hidden.set_shape((None, sequences.shape[1], None))  # tensor arrays lose the static size
+        hidden.set_shape((None, time, None))  # tensor arrays lose the static size
     return hidden, states
 
 
-def states_loop(
-    weights: LoopWeights,
-    sequences: tf.Tensor,
-    states: Tensors,
-    mask: tf.Tensor | None,
-    go_backwards: bool,
-) -> dict[str, tf.Tensor]:
-    """Runs a layer over time for the states and gates of every step, see `recurrent_states`."""
-    step, count = weights.step, len(states)
-    mask = None if mask is None else _time_first(mask, go_backwards)
-    projected = _projected(weights, _time_first(sequences, go_backwards))
-    arrays, _ = _forward_loop(
-        step, projected, states, weights.recurrent, mask, histories=count, save=True
-    )
-    results = {name: arrays[i].stack()[1:] for i, name in enumerate(("hidden", "cell")[:count])}
-    results |= {name: arrays[count + i].stack() for name, i in step.gates.items()}
-    return {
-        name: tf.transpose(tf.reverse(values, [0]) if go_backwards else values, (1, 0, 2))
-        for name, values in results.items()
-    }
-
-
-def _loop(
+def _plain_loop(
     step: Step,
     projected: tf.Tensor,
     states: Tensors,
     weights: Tensors,
     mask: tf.Tensor | None,
-    *,
     return_sequences: bool,
-    training: bool,
-) -> tuple[tf.Tensor | None, Tensors]:
-    """Runs a step over time.
+) -> Tensors:
+    """Returns `h` after every step if `return_sequences`, followed by the last states.
 
-    Args:
-        step: The equations of one step.
-        projected: The input times its kernel plus bias, `(time, batch, gates * units)`.
-        states: The initial states, `(batch, units)` each, in `state_dtype(projected.dtype)`.
-        weights: The recurrent weights, in the dtype of `projected`.
-        mask: Booleans, `(time, batch)`, or `None`.
-        return_sequences: Whether `h` after every step is wanted.
-        training: Whether to save what the gradient needs, if one is recorded. Without it the
-            gradient is the same, but derived by TensorFlow at its own speed.
-
-    Returns:
-        `h` after every step, `(time, batch, units)`, or `None` if not wanted; and the last states.
+    Its gradient is TensorFlow's, and slower than that of `_differentiable_loop`.
     """
-    if projected.shape[0] == 1:  # a decoder's step needs no loop
-        step_mask = None if mask is None else mask[0]
-        states, _ = _masked_forward(step, projected[0], states, weights, step_mask)
-        return states[0][tf.newaxis] if return_sequences else None, states
-    if training and gradients_recorded():
-        run = _differentiable_loop(step, mask, len(states), return_sequences)
-        results = run(projected, *states, *weights)
-        return (results[0] if return_sequences else None), results[-len(states) :]
-    arrays, states = _forward_loop(
+    arrays, states = forward_loop(
         step, projected, states, weights, mask, histories=int(return_sequences), save=False
     )
-    return (arrays[0].stack()[1:] if return_sequences else None), states
+    return (arrays[0].stack()[1:], *states) if return_sequences else states
 
 
 def _differentiable_loop(
     step: Step, mask: tf.Tensor | None, count: int, return_sequences: bool
 ) -> Callable[..., Tensors]:
-    """Returns the forward loop as a function whose gradient is the backward loop.
+    """Returns `_plain_loop` as a function whose gradient is the backward loop.
 
-    It takes the projected input, the initial states (`count` of them) and the weights, see `_loop`,
-    and returns `h` after every step if `return_sequences`, followed by the last states.
+    It takes the projected input, the initial states, `count` of them, and the weights.
     """
     constants = () if mask is None else (mask,)
 
     def run(projected: tf.Tensor, *operands: tf.Tensor) -> tuple[Tensors, Gradient]:
         states, weights = operands[:count], operands[count:]
-        arrays, last_states = _forward_loop(
+        arrays, last_states = forward_loop(
             step, projected, states, weights, mask, histories=count, save=True
         )
         h = arrays[0].stack()
@@ -212,16 +164,12 @@ def _differentiable_loop(
     def reference(projected: tf.Tensor, *operands: tf.Tensor) -> Tensors:
         states, weights = operands[:count], operands[count : len(operands) - len(constants)]
         own_mask = None if mask is None else operands[-1]
-        histories = int(return_sequences)
-        arrays, last_states = _forward_loop(
-            step, projected, states, weights, own_mask, histories=histories, save=False
-        )
-        return (arrays[0].stack()[1:], *last_states) if return_sequences else last_states
+        return _plain_loop(step, projected, states, weights, own_mask, return_sequences)
 
     return differentiable(run, reference, constants)
 
 
-def _forward_loop(
+def forward_loop(
     step: Step,
     projected: tf.Tensor,
     states: Tensors,
@@ -231,21 +179,19 @@ def _forward_loop(
     histories: int,
     save: bool,
 ) -> tuple[TensorArrays, Tensors]:
-    """Runs a step over time, see `_loop`.
+    """Runs a step over time.
 
     Returns:
         Arrays of the first so many states (`histories`) before the first step and after every
         step, followed, to `save`, by arrays of what every step saved; and the last states.
     """
     time = tf.shape(projected)[0]
-    inputs = _arrays(1, time, projected.shape[1:], projected.dtype)[0].unstack(projected)
+    inputs = tensor_array(time, projected.dtype, projected.shape[1:]).unstack(projected)
     shape, dtype = states[0].shape, states[0].dtype
     history = _write(_arrays(histories, time + 1, shape, dtype), 0, states)
     saved = _arrays(step.saved_count if save else 0, time, shape, dtype)
 
-    def body(
-        t: tf.Tensor, states: Tensors, history: TensorArrays, saved: TensorArrays
-    ) -> tuple[Tensors, TensorArrays, TensorArrays]:
+    def body(t: tf.Tensor, states: Tensors, history: TensorArrays, saved: TensorArrays) -> tuple:
         step_mask = None if mask is None else mask[t]
         states, values = _masked_forward(step, inputs.read(t), states, weights, step_mask)
         return states, _write(history, t + 1, states), _write(saved, t, values)
@@ -262,29 +208,18 @@ def _backward_loop(
     projected: tf.Tensor,
     weights: Tensors,
     mask: tf.Tensor | None,
-) -> tuple[Tensors, Tensors]:
+) -> Results:
     """Runs the gradient of a step back over time.
 
-    Args:
-        step: The equations of one step.
-        d_sequence: The gradient of `h` after every step, `(time, batch, units)`, if it has one.
-        d_states: The gradients of the last states, `(batch, units)` each.
-        arrays: The states and saved tensors of every step, from `_forward_loop`.
-        projected: See `_loop`.
-        weights: See `_loop`.
-        mask: See `_loop`.
-
-    Returns:
-        The gradients of the initial states, and those of the pre-activations at every step,
-        `(time, batch, gates * units)`, in the dtype of `projected`.
+    Maps the gradients of `h` after every step, if there are any, and of the last states to those of
+    the initial states, and of the pre-activations, `(time, batch, gates * units)`, in the dtype of
+    `projected`. The arrays, from `forward_loop`, hold the states and what every step saved.
     """
     time = tf.shape(projected)[0]
     transposed = tuple(tf.transpose(weight) for weight in weights)  # once: it halves the products
     collected = _arrays(step.preactivation_count, time, projected.shape[1:], projected.dtype)
 
-    def body(
-        n: tf.Tensor, d_states: Tensors, collected: TensorArrays
-    ) -> tuple[Tensors, TensorArrays]:
+    def body(n: tf.Tensor, d_states: Tensors, collected: TensorArrays) -> tuple:
         t = time - 1 - n
         if d_sequence is not None:
             d_states = (d_states[0] + d_sequence[t], *d_states[1:])
@@ -323,7 +258,7 @@ def _repeat(body: Callable[..., tuple], times: tf.Tensor, variables: tuple) -> t
 
 def _masked_forward(
     step: Step, projected: tf.Tensor, states: Tensors, weights: Tensors, mask: tf.Tensor | None
-) -> tuple[Tensors, Tensors]:
+) -> Results:
     """Runs `Step.forward` in the rows whose `mask`, `(batch,)`, is true."""
     projected = tf.cast(projected, states[0].dtype)
     new_states, saved = step.forward(projected, states, weights)
@@ -339,11 +274,7 @@ def _select(mask: tf.Tensor | None, values: Tensors, others: Tensors) -> Tensors
 
 
 def _arrays(count: int, time: tf.Tensor, shape: tf.TensorShape, dtype: tf.DType) -> TensorArrays:
-    """Returns `count` empty arrays of `time` elements."""
-    return tuple(
-        tf.TensorArray(dtype, time, element_shape=shape, clear_after_read=False)
-        for _ in range(count)
-    )
+    return tuple(tensor_array(time, dtype, shape) for _ in range(count))
 
 
 def _write(arrays: TensorArrays, t: tf.Tensor, values: Sequence[tf.Tensor]) -> TensorArrays:
@@ -351,7 +282,7 @@ def _write(arrays: TensorArrays, t: tf.Tensor, values: Sequence[tf.Tensor]) -> T
     return tuple(array.write(t, value) for array, value in zip(arrays, values, strict=False))
 
 
-def _projected(weights: LoopWeights, sequences: tf.Tensor) -> tf.Tensor:
+def project(weights: LoopWeights, sequences: tf.Tensor) -> tf.Tensor:
     """Multiplies all steps, `(time, batch, features)`, by the kernel at once and adds the bias."""
     time, batch, features = keras.ops.shape(sequences)
     projected = tf.matmul(tf.reshape(sequences, (-1, features)), weights.kernel)
@@ -361,7 +292,7 @@ def _projected(weights: LoopWeights, sequences: tf.Tensor) -> tf.Tensor:
     return tf.reshape(projected, (time, batch, weights.kernel.shape[-1]))
 
 
-def _time_first(sequences: tf.Tensor, go_backwards: bool) -> tf.Tensor:
+def time_first(sequences: tf.Tensor, go_backwards: bool) -> tf.Tensor:
     """Returns `(batch, time, ...)` as `(time, batch, ...)` in the order of the loop."""
     sequences = tf.transpose(sequences, [1, 0, *range(2, len(sequences.shape))])
     return tf.reverse(sequences, [0]) if go_backwards else sequences

@@ -24,7 +24,7 @@ def scan(
     steps = tf.shape(tf.nest.flatten(time_first)[0])[0]
     # From arrays, as the gradient of a slice is as long as what it is a slice of.
     inputs = tf.nest.map_structure(
-        lambda sequence: _array(sequence.dtype, steps, sequence.shape[1:]).unstack(sequence),
+        lambda sequence: tensor_array(steps, sequence.dtype, sequence.shape[1:]).unstack(sequence),
         time_first,
     )
 
@@ -43,7 +43,7 @@ def scan(
     # The first step, before the loop, gives the shapes of outputs and states.
     outputs, state = one_step(0, state)
     arrays = tf.nest.map_structure(
-        lambda output: _array(output.dtype, steps, output.shape).write(0, output), outputs
+        lambda output: tensor_array(steps, output.dtype, output.shape).write(0, output), outputs
     )
     _, arrays, state = tf.while_loop(
         lambda t, *_: t < steps, body, (1, arrays, state), maximum_iterations=steps - 1
@@ -51,7 +51,8 @@ def scan(
     return tf.nest.map_structure(lambda array: _swap(array.stack()), arrays), state
 
 
-def _array(dtype: tf.DType, steps: tf.Tensor, shape: tf.TensorShape) -> tf.TensorArray:
+def tensor_array(steps: tf.Tensor, dtype: tf.DType, shape: Any) -> tf.TensorArray:
+    """Returns an empty array whose elements can be read more than once."""
     return tf.TensorArray(dtype, steps, element_shape=shape, clear_after_read=False)
 
 

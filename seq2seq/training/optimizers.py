@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.ops.adam import Moments, adam, fused_adam, fused_adam_available
+from seq2seq.ops.adam import Moments, Settings, adam, fused_adam, fused_adam_available
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -46,17 +46,17 @@ class Adam(keras.optimizers.Adam):
             grads,
             [v.value if isinstance(v, keras.Variable) else v for v in trainable_variables],
             [self._moments(variable) for variable in trainable_variables],
-            learning_rate=learning_rate,
-            step=self.iterations + 1,
-            beta_1=float(self.beta_1),
-            beta_2=float(self.beta_2),
-            epsilon=float(self.epsilon),
-            global_clipnorm=self.global_clipnorm or 0.0,
+            self._settings(learning_rate),
+            self.global_clipnorm or 0.0,
         )
 
     def _moments(self, variable: Any) -> Moments:
         index = self._get_variable_index(variable)
         return Moments(self._momentums[index].value, self._velocities[index].value)
+
+    def _settings(self, learning_rate: Any) -> Settings:
+        betas = float(self.beta_1), float(self.beta_2)
+        return Settings(learning_rate, self.iterations + 1, *betas, float(self.epsilon))
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
@@ -65,16 +65,7 @@ class Adam(keras.optimizers.Adam):
         if self.amsgrad or tf.distribute.has_strategy():
             super().update_step(gradient, variable, learning_rate)
             return
-        adam(
-            gradient,
-            variable,
-            self._moments(variable),
-            learning_rate=learning_rate,
-            step=self.iterations + 1,
-            beta_1=self.beta_1,
-            beta_2=self.beta_2,
-            epsilon=self.epsilon,
-        )
+        adam(gradient, variable, self._moments(variable), self._settings(learning_rate))
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
