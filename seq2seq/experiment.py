@@ -17,7 +17,7 @@ from seq2seq.config import build, build_as
 from seq2seq.data.dataset import Dataset
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
-from seq2seq.kernels.library import leave_threads_to_kernels
+from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.figure import save_figure
 from seq2seq.report import print_report
@@ -60,7 +60,7 @@ def run(
         UserError: If something the user can mend is wrong.
         TrainingInterrupted: After Ctrl-C; what was learned is saved.
     """
-    leave_threads_to_kernels()
+    disable_inter_op_parallelism()
     seed_everything(config.seed)
     keras.utils.clear_session()  # a sweep runs many in one process
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))

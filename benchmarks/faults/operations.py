@@ -218,7 +218,7 @@ def _calls(seed: int, first: int, inputs: int) -> Iterator[str]:
     """Makes calls; yields a line before each, and one about its outcome."""
     import tensorflow as tf
 
-    from seq2seq.kernels.library import library
+    from seq2seq.ops.compile import library
 
     operations = library()
     names = list(SHAPES)
@@ -266,7 +266,7 @@ def _arguments(rng: np.random.Generator, name: str) -> tuple[dict[str, Any], boo
 
 def _complete(rng: np.random.Generator, name: str, arguments: dict[str, Any], wild: bool) -> None:
     """Adds attributes, and what other operations make of arguments."""
-    from seq2seq.kernels.library import library
+    from seq2seq.ops.compile import library
 
     if name == "clipping_scale":
         arguments["gradients"] = [arguments["gradients"]] * int(rng.integers(1, 4))

@@ -13,17 +13,16 @@ import numpy as np
 from benchmarks.batches import PAD, Batch
 from benchmarks.programs.tensorflow_fit import begin, train
 from benchmarks.works import Work
-from seq2seq.kernels.library import leave_threads_to_kernels
 from seq2seq.layers.attention import LuongAttention
 from seq2seq.layers.bridge import ConcatenateBridge, StateSpec
-from seq2seq.layers.dense import Dense
+from seq2seq.layers.dense import Dense, LogitFactors
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.embedding import Embedding
-from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.recurrent import LSTM
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.models.stack import RecurrentStack
+from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.training.losses import TokenCrossEntropy
 from seq2seq.training.masked_loss_model import compile_model
 from seq2seq.training.optimizers import Adam
@@ -32,7 +31,7 @@ from seq2seq.training.trainer import existing_objects_frozen
 
 def main() -> None:
     """Trains and reports."""
-    leave_threads_to_kernels()
+    disable_inter_op_parallelism()
     job = begin()
     example = to_stream_example if job.work.task == "generation" else to_example
     model = trained_model(job.work)

@@ -14,7 +14,7 @@ import numpy as np
 from seq2seq.data.embedded.cldr_dates import LANGUAGES, date_examples
 from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.layers.recurrent import LSTM
-from seq2seq.layers.step_loop import scan
+from seq2seq.ops.scan import scan
 
 UNITS = 32
 

@@ -26,12 +26,12 @@ def run(options: argparse.Namespace) -> int:
     """Copies the run, and prints the sizes."""
     start_tensorflow()
     from seq2seq.inference.compression import compress, weights_size
-    from seq2seq.kernels.library import multiplies_8_bits
+    from seq2seq.ops.dispatch import supports_int8
 
     model = local_run(options.model)
     compress(model, options.output, options.precision, tuple(options.trust))
     before, after = (weights_size(folder) / 2**20 for folder in (model, options.output))
     print(f"{options.output}: {after:.1f} MiB of weights, from {before:.1f}")
-    if options.precision == "int8" and not multiplies_8_bits():
+    if options.precision == "int8" and not supports_int8():
         print("this machine has no instructions for int8 and will not use it")
     return 0

@@ -16,7 +16,7 @@ from seq2seq.decoding.logits_processors import NEG_INF
 from seq2seq.decoding.next_token_logits import NextTokenLogits, Sources
 from seq2seq.decoding.penalties import CoveragePenalty, DiversityPenalty, LengthPenalty
 from seq2seq.decoding.strategy import Strategy
-from seq2seq.decoding.top import top_k
+from seq2seq.ops.top_k import top_k
 
 
 @dataclass(eq=False)

@@ -4,8 +4,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
-from seq2seq.kernels.library import usable
-from seq2seq.kernels.rows import rows_of
+from seq2seq.ops.gather import gather
 
 OptionalTensor: TypeAlias = tf.Tensor | tuple[()]
 """A tensor, or `()` where it is not needed: an empty nest costs nothing in a loop."""
@@ -72,13 +71,7 @@ def gather_beams(nest: Any, parents: tf.Tensor) -> Any:
     old_width = tf.nest.flatten(nest)[0].shape[1]
     rows = tf.range(tf.shape(parents)[0])[:, tf.newaxis] * old_width + parents  # (batch, width)
 
-    def gather(tensor: tf.Tensor) -> tf.Tensor:
-        table = merge_beams(tensor)  # (batch * old_width, ...)
-        if table.shape.rank == 2 and usable(table.dtype, training=False):
-            return rows_of(table, rows, table.dtype)
-        return tf.gather(table, rows)
-
-    return tf.nest.map_structure(gather, nest)
+    return tf.nest.map_structure(lambda tensor: gather(merge_beams(tensor), rows), nest)
 
 
 def append_tokens(

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from seq2seq.decoding.beam_state import OptionalTensor
 from seq2seq.decoding.constraints import END, Constraints
-from seq2seq.decoding.logits_processors import NEG_INF, log_sum_exp
+from seq2seq.decoding.logits_processors import NEG_INF
+from seq2seq.ops.top_k import log_sum_exp
 
 
 class Lookahead(NamedTuple):

@@ -5,7 +5,7 @@ import tensorflow as tf
 from seq2seq.decoding.beam_state import Continuations
 from seq2seq.decoding.next_token_logits import NextTokenLogits
 from seq2seq.decoding.strategy import Strategy
-from seq2seq.decoding.top import largest
+from seq2seq.ops.top_k import argmax
 
 
 class Greedy(Strategy):
@@ -22,7 +22,7 @@ class Greedy(Strategy):
 
     def select(self, next_token: NextTokenLogits) -> Continuations:
         """Selects the most probable token."""
-        best = largest(next_token.processed, next_token.peaks)  # (batch, width)
+        best = argmax(next_token.processed, next_token.peaks)  # (batch, width)
         tokens = tf.where(next_token.forced < 0, best, next_token.forced)
         log_probabilities = next_token.log_probabilities(tokens)
         return Continuations(tokens, log_probabilities, log_probabilities)

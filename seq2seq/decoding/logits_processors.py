@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from seq2seq.kernels import search
-from seq2seq.kernels.library import usable
-
 NEG_INF = -float("inf")
 
 
@@ -75,17 +72,6 @@ class LogitsProcessor:
 def all_forbidden(logits: tf.Tensor) -> tf.Tensor:
     """Returns where no token is possible: `(batch, width, vocabulary_size)` -> `(batch, width)`."""
     return tf.equal(tf.reduce_max(logits, axis=-1), NEG_INF)
-
-
-def log_sum_exp(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Computes log-sum-exp over the last axis; faster than `tf.reduce_logsumexp` on CPU.
-
-    Returns also peaks that make `top_k` faster, if a kernel computed them.
-    """
-    if usable(logits.dtype, training=False):
-        return search.log_sum_exp(logits)
-    peak = tf.reduce_max(logits, axis=-1, keepdims=True)
-    return tf.math.log(tf.reduce_sum(tf.exp(logits - peak), axis=-1)) + peak[..., 0], None
 
 
 def penalize_repetition(

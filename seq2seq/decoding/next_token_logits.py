@@ -12,7 +12,8 @@ from seq2seq.decoding.constraint_state import (
     replace_end_with_required,
 )
 from seq2seq.decoding.constraints import Constraints
-from seq2seq.decoding.logits_processors import LogitsProcessor, all_forbidden, log_sum_exp
+from seq2seq.decoding.logits_processors import LogitsProcessor, all_forbidden
+from seq2seq.ops.top_k import log_sum_exp
 
 
 class Sources(NamedTuple):

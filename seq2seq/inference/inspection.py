@@ -15,7 +15,6 @@ from seq2seq.files import whole_file, write_text
 from seq2seq.inference.input_files import input_path, read_inputs
 from seq2seq.inference.predictor import Predictor
 from seq2seq.plots.figure import save_figure
-
 from seq2seq.plots.states import Method, most_varying, plane, state_map, variation
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.state_figures import remembered, state_figures

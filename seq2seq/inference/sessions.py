@@ -13,8 +13,8 @@ import tensorflow as tf
 from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.errors import UserError
 from seq2seq.inference.state_store import StateStore
-from seq2seq.kernels.library import graphs_stay_here
 from seq2seq.models.steps import step_model
+from seq2seq.ops.dispatch import inference_kernels
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.model_folder import load_model_folder
 from seq2seq.trust import Trust
@@ -166,7 +166,7 @@ class Session:
         self, values: tf.Tensor, lengths: tf.Tensor, states: list[tf.Tensor]
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         nest = tf.nest.pack_sequence_as(self._nest, states)
-        with graphs_stay_here():
+        with inference_kernels():
             outputs = self.step_model({self._read_name: values, "length": lengths, "states": nest})
         after = tf.nest.flatten(outputs["states"])
         after = [tf.cast(new, old.dtype) for new, old in zip(after, states, strict=True)]

@@ -1,42 +1,41 @@
-"""Attention: what a decoder reads from the encoder's outputs at each of its steps.
+"""Attention: a decoder's weighted averages of the encoder's outputs.
 
 An attention keeps nothing between calls. `prepare` projects the encoder's outputs once a source;
-what has to go on from step to step is a state that the caller holds, any nest of tensors with one
-row a source, so that a search can carry, reorder and tile it.
+its state between steps is a value that the caller holds, any nest of tensors with one row a source,
+so that a search can carry, reorder and tile it.
 """
 
+from abc import abstractmethod
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from seq2seq.kernels.attention import dot_attention
-from seq2seq.kernels.library import usable
-from seq2seq.kernels.steps import steps_usable
-from seq2seq.layers.attention_scores import AdditiveScore, DotScore, Score
-from seq2seq.layers.attention_window import PredictedWindow
+from seq2seq.layers.attention_parts import (
+    AdditiveScore,
+    Coverage,
+    DotScore,
+    History,
+    Location,
+    PredictedWindow,
+    Score,
+)
 from seq2seq.layers.checks import positive
 from seq2seq.layers.configured import ConfiguredLayer, default_policy
-from seq2seq.layers.coverage import Coverage, History, Location
-from seq2seq.layers.recurrent_steps import state_dtype
-from seq2seq.layers.step_loop import scan
+from seq2seq.ops.attention import dot_attention, masked_softmax
+from seq2seq.ops.scan import scan
 
 Memory = dict[str, tf.Tensor]
 """What is attended to: `keys` and `values`, `(batch, source_length, units)`, each of its own width,
 and `mask`, booleans `(batch, source_length)`, true where a source token is real."""
 
 AttentionState = dict[str, tf.Tensor]
-"""What an attention carries from step to step, by name; empty if it carries nothing."""
+"""The state of an attention between steps, by name; empty if it has none."""
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class PrepareMemory(ConfiguredLayer):
-    """Projects encoder outputs, once a source.
-
-    Args:
-        keys: Maps encoder outputs to keys.
-        values: Maps encoder outputs to values.
-    """
+    """Projects encoder outputs to keys and values, once a source."""
 
     def __init__(self, keys: keras.layers.Layer, values: keras.layers.Layer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -60,7 +59,7 @@ class Attention(ConfiguredLayer):
     Args:
         keys: Maps encoder outputs to keys.
         values: Maps encoder outputs to values; by default they are the values.
-        memory: Both, where they are there already, as in a model that is loaded.
+        memory: Both projections, where they exist already, as in a model that is loaded.
     """
 
     def __init__(
@@ -70,39 +69,29 @@ class Attention(ConfiguredLayer):
         memory: PrepareMemory | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(autocast=False, **kwargs)  # what is carried stays float32
+        super().__init__(autocast=False, **kwargs)  # the state stays float32
         with default_policy(self.dtype_policy):
             values = values or keras.layers.Identity()
             self.memory = memory or PrepareMemory(keys, values, name="memory")
 
     def arguments(self) -> dict[str, Any]:
-        """See `ConfiguredLayer.arguments`; a decoder's model has the memory as a layer, too."""
+        """Adds the memory, which a decoder's model has as a layer, too."""
         return {**super().arguments(), "memory": self.memory}
 
     def prepare(self, outputs: tf.Tensor, lengths: tf.Tensor) -> Memory:
-        """Makes the memory of a batch, once a source.
+        """Makes the memory of encoder outputs, `(batch, source_length, units)`, once a source.
 
-        Args:
-            outputs: Encoder outputs, `(batch, source_length, units)`.
-            lengths: Real tokens of each source, int `(batch,)`. A row may have none: its weights
-                and its context are then zeros.
-
-        Returns:
-            The memory.
+        Lengths are the real tokens of each source, int `(batch,)`. A row may have none: its weights
+        and its context are then zeros.
         """
         return self.memory(outputs, lengths)
-
-    def in_compute_dtype(self, query: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, Memory]:
-        """Casts what is multiplied, as Keras' autocast would; what is carried stays as it is."""
-        cast = {name: tf.cast(memory[name], self.compute_dtype) for name in ("keys", "values")}
-        return tf.cast(query, self.compute_dtype), {**memory, **cast}
 
     def initial_state(self, memory: Memory) -> AttentionState:
         """Returns the state before the first step."""
         return {}
 
     def initial_context(self, memory: Memory) -> tf.Tensor:
-        """Returns zeros in place of the context before the first step, `(batch, units)`."""
+        """Returns the context before the first step: zeros `(batch, units)`."""
         return keras.ops.zeros_like(memory["values"][:, 0])
 
     def call(
@@ -114,8 +103,8 @@ class Attention(ConfiguredLayer):
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
         """Attends to the memory from any number of steps.
 
-        In a single step, several hypotheses may ask of each source: `rows = batch * width`, those
-        of one source beside each other. The memory need not be copied for them.
+        In a single step there may be several hypotheses a source: `rows = batch * width`, those of
+        one source beside each other. The memory need not be copied for them.
 
         Args:
             query: Decoder outputs, `(batch, steps, query_units)` or `(rows, 1, query_units)`.
@@ -127,7 +116,25 @@ class Attention(ConfiguredLayer):
             The context `(batch, steps, units)`, the weights, float32 `(batch, steps,
             source_length)`, which are 0 at padding, and the state after the last step.
         """
-        raise NotImplementedError
+        # As Keras' autocast would, but the state stays as it is.
+        cast = {name: tf.cast(memory[name], self.compute_dtype) for name in ("keys", "values")}
+        query, memory = tf.cast(query, self.compute_dtype), {**memory, **cast}
+        if query.shape[1] != 1:
+            return self.attend(query, memory, state, bool(training), one_step=False)
+        query = side_by_side(query, memory)
+        context, weights, state = self.attend(query, memory, state, bool(training), one_step=True)
+        return row_by_row(context), row_by_row(weights), state
+
+    @abstractmethod
+    def attend(
+        self,
+        query: tf.Tensor,
+        memory: Memory,
+        state: AttentionState,
+        training: bool,
+        one_step: bool,
+    ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
+        """Does `call` in the compute dtype; in `one_step` steps are the hypotheses of a source."""
 
 
 def side_by_side(rows: tf.Tensor, memory: Memory) -> tf.Tensor:
@@ -141,32 +148,10 @@ def row_by_row(hypotheses: tf.Tensor) -> tf.Tensor:
     return tf.reshape(hypotheses, (-1, 1, *keras.ops.shape(hypotheses)[2:]))
 
 
-def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Normalises scores over the source in float32.
-
-    Args:
-        scores: `(..., source_length)`.
-        mask: Booleans that fit the scores.
-
-    Returns:
-        Weights as `scores`. They are exactly 0 where the mask is false, and add up to 1 where any
-        of it is true.
-    """
-    dtype = state_dtype(scores.dtype)
-    # Far below any score, but finite: a row that is all padding must not give NaN.
-    masked = tf.where(mask, tf.cast(scores, dtype), tf.constant(-1e9, dtype))
-    return tf.nn.softmax(masked) * tf.cast(mask, dtype)
-
-
 class ScoredAttention(Attention):
     """Attention by any score, in a window or not, with a history or without.
 
-    Without a history all steps are attended in one product.
-
-    Args:
-        score: The score of queries and keys.
-        window: Where a step looks.
-        history: What is carried from step to step; the score must take features.
+    Without a history all steps are one product; with one the score must take features.
     """
 
     def __init__(
@@ -189,52 +174,42 @@ class ScoredAttention(Attention):
         """See `Attention.initial_state`."""
         return {} if self.history is None else self.history.initial_state(memory["mask"])
 
-    def call(
+    def attend(
         self,
         query: tf.Tensor,
         memory: Memory,
         state: AttentionState,
-        training: bool | None = None,
+        training: bool,
+        one_step: bool,
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
-        """See `Attention.call`."""
-        query, memory = self.in_compute_dtype(query, memory)
-        one_step = query.shape[1] == 1
-        if one_step:
-            query = side_by_side(query, memory)
-        dtype = query.dtype
-        if self._is_dot and (steps_usable(dtype) or usable(dtype, bool(training))):
-            keys, values = memory["keys"], memory["values"]
-            found = dot_attention(self.score.scaled(query, keys), keys, values, memory["mask"])
-            context, weights = map(row_by_row, found) if one_step else found
-            return context, weights, state
-        asked = {"query": self.score.query_projection(query)}
+        """See `Attention.attend`."""
+        keys, values = memory["keys"], memory["values"]
+        if self._is_dot:
+            query = self.score.scaled(query, keys)
+            return *dot_attention(query, keys, values, memory["mask"], training), state
+        steps = {"query": self.score.query_projection(query)}
         if self.window is not None:
-            asked["distance"] = self.window(query, memory["mask"])
-
-        def weigh(asked: Any, state: AttentionState) -> tuple[tf.Tensor, AttentionState]:
-            return self._weigh(asked, memory, state)
-
-        one_product = one_step or self.history is None
-        weights, state = weigh(asked, state) if one_product else scan(weigh, asked, state)
-        context = tf.matmul(tf.cast(weights, query.dtype), memory["values"])
-        if one_step:
-            context, weights = row_by_row(context), row_by_row(weights)
-        return context, weights, state
+            steps["distance"] = self.window(query, memory["mask"])
+        if one_step or self.history is None:
+            weights, state = self._weigh(steps, memory, state)
+        else:
+            weights, state = scan(lambda *now: self._weigh(now[0], memory, now[1]), steps, state)
+        return tf.matmul(tf.cast(weights, query.dtype), values), weights, state
 
     def _weigh(
-        self, asked: dict[str, tf.Tensor], memory: Memory, state: AttentionState
+        self, steps: dict[str, tf.Tensor], memory: Memory, state: AttentionState
     ) -> tuple[tf.Tensor, AttentionState]:
         """Returns the weights of steps or, where there is a history, of one step's hypotheses."""
         history, window = self.history, self.window
         features = None
         if history is not None:
             features = side_by_side(history(state[history.field])[:, tf.newaxis], memory)
-        scores = self.score(asked["query"], memory["keys"], features)
+        scores = self.score(steps["query"], memory["keys"], features)
         mask = memory["mask"][:, tf.newaxis]
         if window is None:
             weights = masked_softmax(scores, mask)
         else:
-            distance = asked["distance"]
+            distance = steps["distance"]
             weights = masked_softmax(scores, tf.logical_and(mask, window.inside(distance)))
             weights *= window.gaussian(distance)
         if history is None:
@@ -260,12 +235,9 @@ class LuongAttention(ScoredAttention):
         score: `general` (the keys are a linear map of the encoder outputs), `dot` (they are the
             outputs, which must be as wide as the decoder), `scaled_dot` (the same, divided by the
             root of the width) or `concat` (Bahdanau's, but as wide as the decoder).
-        window: For local attention (local-p): how far a step looks to each side of the position
-            that it predicts. By default it looks at the whole source.
+        window: For local attention (local-p): how far a step attends to each side of the position
+            that it predicts. By default it attends to the whole source.
         memory: See `Attention`.
-
-    Raises:
-        ValueError: If an argument has an impossible value.
 
     Example:
         >>> attention = LuongAttention(query_units=64)
@@ -286,13 +258,13 @@ class LuongAttention(ScoredAttention):
             raise ValueError(f"score: must be general, dot, scaled_dot or concat, got {score!r}")
         keys = None if memory is None else memory.keys
         with default_policy(kwargs.get("dtype")):
-            made = (
+            score_layer = (
                 AdditiveScore(query_units, keys=keys)
                 if score == "concat"
                 else DotScore(query_units, score, keys)
             )
-            seen = make_window(query_units, window)
-        super().__init__(made, seen, memory=memory, **kwargs)
+            window_layer = make_window(query_units, window)
+        super().__init__(score_layer, window_layer, memory=memory, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -304,13 +276,10 @@ class BahdanauAttention(ScoredAttention):
         units: Width of queries and keys; by default that of the decoder.
         normalize: Whether `v` in `v . tanh(query + key)` is a direction and a learnt length
             (weight normalisation, https://arxiv.org/abs/1602.07868), as in tensorflow/nmt.
-        coverage: Whether the score also sees how much each position has been attended to
+        coverage: Whether the score depends on how much each position has been attended to
             (See et al., 2017, https://arxiv.org/abs/1704.04368).
         window: As in `LuongAttention`.
         memory: See `Attention`.
-
-    Raises:
-        ValueError: If an argument has an impossible value.
     """
 
     def __init__(
@@ -328,14 +297,14 @@ class BahdanauAttention(ScoredAttention):
         keys = None if memory is None else memory.keys
         with default_policy(kwargs.get("dtype")):
             score = AdditiveScore(units, normalize, keys)
-            seen = make_window(query_units, window)
+            window_layer = make_window(query_units, window)
             history = Coverage(units, name="coverage") if coverage else None
-        super().__init__(score, seen, history, memory=memory, **kwargs)
+        super().__init__(score, window_layer, history, memory=memory, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class LocationAwareAttention(ScoredAttention):
-    """Additive attention that sees where the step before looked.
+    """Additive attention that depends on the weights of the step before.
 
     Chorowski et al., 2015, https://arxiv.org/abs/1506.07503.
 
@@ -343,11 +312,8 @@ class LocationAwareAttention(ScoredAttention):
         query_units: Units of the decoder.
         units: Width of queries and keys; by default that of the decoder.
         filters: Number of filters over the weights of the step before.
-        width: Source positions that a filter sees.
+        width: Source positions that a filter covers.
         memory: See `Attention`.
-
-    Raises:
-        ValueError: If an argument has an impossible value.
     """
 
     def __init__(

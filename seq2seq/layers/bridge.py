@@ -33,7 +33,7 @@ class StateSpec:
     units: int
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the attributes, for the configuration of a layer."""
+        """Returns the attributes."""
         return {"layers": self.layers, "fields": list(self.fields), "units": self.units}
 
     @classmethod
@@ -42,17 +42,13 @@ class StateSpec:
         return cls(**{**config, "fields": tuple(config["fields"])})
 
     def check(self, states: DecoderStates) -> None:
-        """Checks that states are of as many layers, and of these fields and units.
-
-        Raises:
-            ValueError: If they are not.
-        """
-        given = [
-            {name: each.shape[-1] or self.units for name, each in layer.items()}  # or not known
+        """Raises a ValueError if states differ in layers, fields or units."""
+        widths = [
+            {name: state.shape[-1] or self.units for name, state in layer.items()}  # or unknown
             for layer in states
         ]
-        if given[: self.layers] != [dict.fromkeys(self.fields, self.units)] * self.layers:
-            raise ValueError(f"states: must be of {self}, a list of dicts by field; got {given}")
+        if widths[: self.layers] != [dict.fromkeys(self.fields, self.units)] * self.layers:
+            raise ValueError(f"states: must be of {self}, a list of dicts by field; got {widths}")
 
     def __str__(self) -> str:
         return f"{self.layers} layer(s), states {'/'.join(self.fields)} of {self.units} units"
@@ -63,7 +59,7 @@ EncoderShapes = Sequence[dict[str, dict[str, tuple[int | None, int]]]]
 
 
 def describe_states(shapes: EncoderShapes) -> str:
-    """Says in words what an encoder hands over, for error messages."""
+    """Describes an encoder's final states, for error messages."""
     first = shapes[0]
     fields = next(iter(first.values()))
     units = next(iter(fields.values()))[-1]
@@ -73,44 +69,42 @@ def describe_states(shapes: EncoderShapes) -> str:
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class Bridge(ConfiguredLayer):
-    """Base class: takes encoder states, returns states that fit `spec`.
-
-    Args:
-        spec: The states the decoder expects.
-    """
+    """Base class: maps encoder states to those that the decoder expects, `spec`."""
 
     def __init__(self, spec: StateSpec, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spec = spec
 
-    def refuse(self, shapes: EncoderShapes, need: str) -> None:
-        """Raises the error that names both sides; from `build`, whose errors Keras leaves alone."""
-        raise ValueError(
-            f"model.bridge: {type(self).__name__} needs {need}; the encoder gives "
-            f"{describe_states(shapes)}, the decoder takes {self.spec}. "
-            "DenseBridge fits any encoder to any decoder."
-        )
+    def require(self, shapes: EncoderShapes, directions: int, sizes: str) -> None:
+        """Raises a ValueError unless the encoder's states, side by side, are the decoder's.
+
+        It is called by `build`, whose errors Keras leaves alone. The error names both sides.
+        """
+        spec, number = self.spec, "one direction" if directions == 1 else "two directions"
+        need = ""
+        if len(shapes) != spec.layers or any(len(layer) != directions for layer in shapes):
+            need = f"{number} and equal numbers of layers"
+        elif any(
+            {field: directions * shape[-1] for field, shape in layer["forward"].items()}
+            != dict.fromkeys(spec.fields, spec.units)
+            for layer in shapes
+        ):
+            need = sizes
+        if need:
+            raise ValueError(
+                f"model.bridge: {type(self).__name__} needs {need}; the encoder gives "
+                f"{describe_states(shapes)}, the decoder takes {spec}. "
+                "DenseBridge fits any encoder to any decoder."
+            )
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class CopyBridge(Bridge):
-    """Hands each layer's states on unchanged.
-
-    Raises:
-        ValueError: If the encoder is bidirectional, or layers, units or cell differ.
-    """
+    """Hands each layer's states on unchanged, from one direction and the same cell and units."""
 
     def build(self, states_shape: EncoderShapes) -> None:
         """Refuses an encoder that does not fit."""
-        spec = self.spec
-        if len(states_shape) != spec.layers or any(
-            set(each) != {"forward"} for each in states_shape
-        ):
-            self.refuse(states_shape, "one direction and equal numbers of layers")
-        for layer in states_shape:
-            found = {field: shape[-1] for field, shape in layer["forward"].items()}
-            if found != dict.fromkeys(spec.fields, spec.units):
-                self.refuse(states_shape, "the same cell and units on both sides")
+        self.require(states_shape, 1, "the same cell and units on both sides")
 
     def call(self, states: EncoderStates) -> DecoderStates:
         """Maps `(batch, units)` states to the same states, without the direction level."""
@@ -121,21 +115,13 @@ class CopyBridge(Bridge):
 class ConcatenateBridge(Bridge):
     """Joins both directions of a layer: `h = [h_forward; h_backward]`, the same for `c`.
 
-    Raises:
-        ValueError: If the encoder is unidirectional, layers or cell differ, or the decoder is not
-            twice as wide as one direction.
+    So the decoder has as many layers of the same cell, twice as wide as one direction.
     """
 
     def build(self, states_shape: EncoderShapes) -> None:
         """Refuses an encoder that does not fit."""
-        spec = self.spec
-        if len(states_shape) != spec.layers or any(len(layer) != 2 for layer in states_shape):
-            self.refuse(states_shape, "two directions and equal numbers of layers")
-        for layer in states_shape:
-            found = {field: 2 * shape[-1] for field, shape in layer["forward"].items()}
-            if found != dict.fromkeys(spec.fields, spec.units):
-                need = "the same cell and a decoder twice as wide as one direction"
-                self.refuse(states_shape, need)
+        need = "the same cell and a decoder twice as wide as one direction"
+        self.require(states_shape, 2, need)
 
     def call(self, states: EncoderStates) -> DecoderStates:
         """Maps pairs of `(batch, units)` states to `(batch, 2 * units)` states."""
@@ -152,11 +138,8 @@ class ConcatenateBridge(Bridge):
 class DenseBridge(Bridge):
     """One dense projection for every decoder state, from all encoder states together.
 
-    Fits any cell, depth, width and number of directions to any other.
-
-    Args:
-        spec: The states the decoder expects.
-        activation: Activation of the projections; `tanh` keeps states in an LSTM's usual range.
+    Fits any cell, depth, width and number of directions to any other. The activation `tanh` keeps
+    states in an LSTM's usual range.
     """
 
     def __init__(self, spec: StateSpec, activation: str | None = "tanh", **kwargs: Any) -> None:
@@ -187,7 +170,7 @@ class DenseBridge(Bridge):
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class ZeroBridge(Bridge):
-    """Starts the decoder from zeros: what the source says must then come through attention."""
+    """Starts the decoder from zeros: it knows the source by attention alone."""
 
     def call(self, states: EncoderStates) -> DecoderStates:
         """Maps any states to zeros of shape `(batch, spec.units)`."""

@@ -14,15 +14,12 @@ from seq2seq.layers.recurrent import LSTM
 
 
 class CharacterFeatures(ConfiguredLayer):
-    """Embeds the characters of words; what is made of them is its subclasses' business.
+    """Base class: embeds the characters of words, ids below `vocabulary_size`, 0 for padding.
 
     Args:
-        vocabulary_size: Number of character ids; 0 is padding.
+        vocabulary_size: Number of character ids.
         embedding_dim: Width of the character embeddings.
         dropout: Share of the embeddings' elements dropped.
-
-    Raises:
-        ValueError: If an argument has an impossible value.
     """
 
     def __init__(
@@ -37,16 +34,7 @@ class CharacterFeatures(ConfiguredLayer):
     def call(
         self, characters: tf.Tensor, lengths: tf.Tensor, training: bool | None = None
     ) -> tf.Tensor:
-        """Reads words.
-
-        Args:
-            characters: Integers `(words, characters)`.
-            lengths: Integers `(words,)`, the real characters of each word.
-            training: Whether dropout is active.
-
-        Returns:
-            `(words, features)`.
-        """
+        """Maps integers `(words, characters)`, and lengths `(words,)`, to `(words, features)`."""
         mask = tf.sequence_mask(lengths, tf.shape(characters)[1])
         vectors = self.dropout(self.embedding(characters), training=training)
         return self.features(vectors, mask, training)
@@ -64,16 +52,7 @@ class CharacterFeatures(ConfiguredLayer):
 class CharacterLSTM(CharacterFeatures):
     """The last states of an LSTM in each direction, `2 * units` features.
 
-    See Lample et al. (2016), https://arxiv.org/abs/1603.01360.
-
-    Args:
-        vocabulary_size: See `CharacterFeatures`.
-        embedding_dim: See there.
-        units: Units of each direction.
-        dropout: See there.
-
-    Raises:
-        ValueError: If an argument has an impossible value.
+    See Lample et al. (2016), https://arxiv.org/abs/1603.01360. Arguments as in `CharacterFeatures`.
     """
 
     def __init__(
@@ -103,17 +82,8 @@ class CharacterLSTM(CharacterFeatures):
 class CharacterCNN(CharacterFeatures):
     """The largest value of each filter over the word.
 
-    See Ma & Hovy (2016), https://arxiv.org/abs/1603.01354.
-
-    Args:
-        vocabulary_size: See `CharacterFeatures`.
-        embedding_dim: See there.
-        filters: Number of filters, and of features.
-        width: How many characters a filter sees.
-        dropout: See there.
-
-    Raises:
-        ValueError: If an argument has an impossible value.
+    See Ma & Hovy (2016), https://arxiv.org/abs/1603.01354. A filter covers `width` characters;
+    arguments are as in `CharacterFeatures`.
     """
 
     def __init__(
@@ -133,18 +103,14 @@ class CharacterCNN(CharacterFeatures):
         )
 
     def features(self, vectors: tf.Tensor, mask: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """Returns each filter's largest value, as if nothing stood behind the word."""
+        """Returns each filter's largest value, without padding."""
         real = mask[..., tf.newaxis]
-        seen = self.convolution(vectors * tf.cast(real, vectors.dtype))
-        return tf.reduce_max(tf.where(real, seen, seen.dtype.min), axis=1)
+        filtered = self.convolution(vectors * tf.cast(real, vectors.dtype))
+        return tf.reduce_max(tf.where(real, filtered, filtered.dtype.min), axis=1)
 
 
 def character_embedding(vocabulary_size: int, dim: int) -> Embedding:
-    """Makes embeddings of unit variance, from which an LSTM learns fast.
-
-    Raises:
-        ValueError: If a size is impossible.
-    """
+    """Makes embeddings of unit variance, from which an LSTM learns fast."""
     positive("vocabulary_size", vocabulary_size)
     positive("embedding_dim", dim)
     initializer = keras.initializers.RandomNormal(stddev=1.0)

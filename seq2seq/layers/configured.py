@@ -1,4 +1,4 @@
-"""Layers whose configuration is what they were made with."""
+"""Layers whose configuration is the arguments of their constructor."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -18,14 +18,14 @@ class ConfiguredLayer(keras.layers.Layer):
     _arguments: Mapping[str, Any] = MappingProxyType({})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Remembers the arguments, out of sight of Keras, which would track layers among them."""
+        """Stores the arguments where Keras does not track the layers among them."""
         layer = super().__new__(cls, *args, **kwargs)
         signature = inspect.signature(cls.__init__)
-        with suppress(TypeError):  # the constructor says better what is wrong
+        with suppress(TypeError):  # the constructor's own message is better
             bound = signature.bind(layer, *args, **kwargs)
             bound.apply_defaults()
-            given = {name: bound.arguments[name] for name in _own_arguments(cls.__init__)}
-            object.__setattr__(layer, "_arguments", MappingProxyType(given))
+            arguments = {name: bound.arguments[name] for name in _own_arguments(cls.__init__)}
+            object.__setattr__(layer, "_arguments", MappingProxyType(arguments))
         return layer
 
     def arguments(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _own_arguments(constructor: Callable[..., None]) -> list[str]:
 
 @contextmanager
 def default_policy(policy: keras.DTypePolicy | str | None) -> Iterator[None]:
-    """Gives layers that are made within, and say nothing of it, this dtype policy."""
+    """Sets the dtype policy of layers made within that are given none."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(keras.dtype_policies.get(policy))
     try:

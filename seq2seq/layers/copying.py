@@ -1,7 +1,7 @@
-"""Copying: the output mixes the decoder's vocabulary with the attention over the source's tokens.
+"""Copying: mixes the decoder's distribution with the attention over the source's tokens.
 
 The pointer-generator of See et al., 2017 (https://arxiv.org/abs/1704.04368), for one vocabulary of
-source and target: what is copied has an id already, so the vocabulary need not be extended.
+source and target, so that copied tokens have ids already.
 """
 
 from typing import Any, NamedTuple
@@ -11,15 +11,13 @@ import tensorflow as tf
 
 from seq2seq.layers.attention import Memory, row_by_row, side_by_side
 from seq2seq.layers.configured import ConfiguredLayer
-from seq2seq.layers.recurrent_steps import state_dtype
+from seq2seq.ops.dispatch import state_dtype
 
 
 class CopyShares(NamedTuple):
-    """How much of the probability is generated and how much copied, as logarithms.
+    """The logarithms of the shares of probability that are generated and copied, `(batch, steps)`.
 
-    Attributes:
-        generated: `(batch, steps)`.
-        copied: `(batch, steps)`, to be multiplied with the attention's weights.
+    What is copied is to be multiplied with the attention's weights.
     """
 
     generated: tf.Tensor
@@ -35,16 +33,10 @@ class CopyGate(ConfiguredLayer):
         self.dense = keras.layers.Dense(1, dtype=self.dtype_policy, name="dense")
 
     def call(self, outputs: tf.Tensor, inputs: tf.Tensor, alignments: tf.Tensor) -> CopyShares:
-        """Reads the decoder's outputs, which know state and context, and what it read itself.
+        """Returns the shares, float32, from the decoder's `(batch, steps, ...)` outputs and inputs.
 
-        Args:
-            outputs: `(batch, steps, units)`.
-            inputs: `(batch, steps, features)`.
-            alignments: The attention's weights, `(batch, steps, source_length)`. What they lack
-                to 1, in a window or where the source is empty, is generated.
-
-        Returns:
-            The shares, float32.
+        What the attention's weights, `(batch, steps, source_length)`, lack to 1, in a window or
+        where the source is empty, is generated.
         """
         gate = self.dense(tf.concat([outputs, inputs], axis=-1))[..., 0]
         gate = tf.cast(gate, state_dtype(gate.dtype))
@@ -56,7 +48,7 @@ class CopyGate(ConfiguredLayer):
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class CopyMixture(ConfiguredLayer):
-    """Mixes what is generated and what is copied into one distribution."""
+    """Mixes the generated and the copied distribution."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
@@ -64,7 +56,7 @@ class CopyMixture(ConfiguredLayer):
     def call(
         self, logits: tf.Tensor, shares: CopyShares, alignments: tf.Tensor, memory: Memory
     ) -> tf.Tensor:
-        """Returns log-probabilities, which are logits, too.
+        """Returns log-probabilities, float32, in the shape of the logits.
 
         Args:
             logits: `(batch, steps, vocabulary_size)` or, in a single step of several hypotheses
@@ -73,15 +65,12 @@ class CopyMixture(ConfiguredLayer):
             alignments: The attention's weights, `(batch, steps, source_length)`.
             memory: The attention's, and `tokens`, int `(batch, source_length)`, the ids of the
                 source.
-
-        Returns:
-            Float32, in the shape of the logits.
         """
         one_step = logits.shape[1] == 1
-        given = (logits, *shares, alignments)
+        operands = (logits, *shares, alignments)
         if one_step:
-            given = tuple(side_by_side(tensor, memory) for tensor in given)
-        logits, generated, copied, alignments = given
+            operands = tuple(side_by_side(tensor, memory) for tensor in operands)
+        logits, generated, copied, alignments = operands
         logits = tf.cast(logits, generated.dtype)
         mixed = tf.nn.log_softmax(logits) + generated[..., tf.newaxis]
         mixed = _add_copied(mixed, copied, alignments, memory["tokens"])
@@ -91,19 +80,15 @@ class CopyMixture(ConfiguredLayer):
 def _add_copied(
     generated: tf.Tensor, share: tf.Tensor, alignments: tf.Tensor, tokens: tf.Tensor
 ) -> tf.Tensor:
-    """Adds to the tokens of the source what is copied; it changes no others.
+    """Adds the copied share, a logarithm `(batch, steps)`, to the tokens of the source alone.
 
-    Args:
-        generated: Log-probabilities, `(batch, steps, vocabulary_size)`.
-        share: The logarithm of the share that is copied, `(batch, steps)`.
-        alignments: `(batch, steps, source_length)`.
-        tokens: `(batch, source_length)`.
+    Maps log-probabilities `(batch, steps, vocabulary_size)` to the same shape.
     """
     tokens = tf.cast(tokens, tf.int32)
     same = tf.equal(tokens[:, :, tf.newaxis], tokens[:, tf.newaxis])
-    together = tf.matmul(alignments, tf.cast(same, alignments.dtype))
+    weights = tf.matmul(alignments, tf.cast(same, alignments.dtype))
     before = tf.gather(generated, tokens, axis=2, batch_dims=1)
-    after = log_add(before, share[..., tf.newaxis] + log_or_least(together))
+    after = log_add(before, share[..., tf.newaxis] + log_or_least(weights))
     # A token that comes more than once is changed once, with the weights of all its places.
     first = tf.equal(tf.argmax(same, axis=2, output_type=tf.int32), tf.range(tf.shape(tokens)[1]))
     change = tf.where(first[:, tf.newaxis], after - before, 0)
@@ -119,5 +104,5 @@ def log_add(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
 
 
 def log_or_least(share: tf.Tensor) -> tf.Tensor:
-    """Returns the logarithm of a share, of one so small as to count for nothing where it is 0."""
+    """Returns the logarithm of a share, or of a negligible one where it is 0."""
     return tf.math.log(tf.maximum(share, 1e-30))

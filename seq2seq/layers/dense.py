@@ -1,13 +1,13 @@
-"""Dense layers and tied embeddings: Keras' own, faster in training and in searches."""
+"""Dense layers: Keras' own, faster; and the output layer whose logits are left to the loss."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from seq2seq.kernels.dense import dense
-from seq2seq.kernels.library import usable
-from seq2seq.kernels.steps import packed_dense, steps_usable
-from seq2seq.kernels.stored_weights import widened
-from seq2seq.layers.embedding import looked_up
+from seq2seq.layers.configured import ConfiguredLayer
+from seq2seq.ops.dense import dense
+from seq2seq.private_api import stored_value
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -20,39 +20,47 @@ class Dense(keras.layers.Dense):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Maps `(..., inputs)` to `(..., units)`."""
-        plain = not self.lora_enabled and self.quantization_mode is None
-        goes_on = steps_usable(inputs.dtype)
-        if not plain or not (goes_on or usable(inputs.dtype, bool(training))):
+        if self.lora_enabled or self.quantization_mode is not None:
             return super().call(inputs, training=training)
-        rows = tf.reshape(inputs, (-1, self.kernel.shape[0]))
-        tanh = self.activation is keras.activations.tanh
-        if goes_on:  # logits stay float32
-            outputs = packed_dense(rows, self.kernel, self.bias, tanh=tanh)
-        else:
-            bias = widened(self.bias) if self.use_bias else tf.zeros(self.units)
-            outputs = dense(rows, widened(self.kernel), bias, tanh=tanh)
-        outputs = _in_place_of(inputs, outputs)
-        return outputs if tanh else self.activation(outputs)
+        return dense(inputs, self.kernel, self.bias, self.activation, training=bool(training))
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class ReversibleEmbedding(keras.layers.ReversibleEmbedding):
-    """`keras.layers.ReversibleEmbedding`, faster: same arguments, weights and results."""
+class LogitFactors(ConfiguredLayer):
+    """Returns the factors of an output layer's logits: the loss multiplies them itself.
 
-    def call(
-        self, inputs: tf.Tensor, reverse: bool = False, training: bool | None = None
-    ) -> tf.Tensor:
-        """Maps ids `(...)` to vectors `(..., dim)`, or vectors to logits `(..., ids)`."""
-        plain = not self.lora_enabled and self.quantization_mode is None
-        if plain and not reverse and not self.mask_zero and isinstance(inputs, tf.Tensor):
-            return looked_up(self, inputs, training)
-        plain &= self.tie_weights and self.logit_soft_cap is None
-        if not reverse or not plain or not steps_usable(inputs.dtype):
-            return super().call(inputs, reverse=reverse)
-        rows = tf.reshape(inputs, (-1, self.output_dim))
-        return _in_place_of(inputs, packed_dense(rows, self.embeddings, transposed=True))
+    So the logits of a large vocabulary are never kept in full.
 
+    Args:
+        output_layer: A `Dense` layer without activation, or a `ReversibleEmbedding`, whose weights
+            this layer shares.
 
-def _in_place_of(inputs: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Returns outputs `(rows, units)` with the axes of inputs `(..., inputs)`."""
-    return tf.reshape(outputs, (*keras.ops.shape(inputs)[:-1], outputs.shape[-1]))
+    Example:
+        >>> factors = LogitFactors(keras.layers.Dense(8000))(np.zeros((64, 20, 512)))
+        >>> losses = TokenCrossEntropy()(labels, factors, weights)
+    """
+
+    def __init__(self, output_layer: keras.layers.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.output_layer = output_layer
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Builds the output layer, where it is not built yet."""
+        if not self.output_layer.built:
+            self.output_layer.build(input_shape)
+
+    def call(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns `features`, `(..., dim)`, and the weights as they are stored.
+
+        Those are `kernel`, `(dim, classes)`, and `bias`, `(classes,)`, of a `Dense` layer, or the
+        `embeddings`, `(classes, dim)`.
+        """
+        layer = self.output_layer
+        factors = {"features": features}
+        if isinstance(layer, keras.layers.Dense):
+            factors["kernel"] = stored_value(layer.kernel)
+            if layer.use_bias:
+                factors["bias"] = stored_value(layer.bias)
+        else:
+            factors["embeddings"] = stored_value(layer.embeddings)
+        return factors

@@ -5,17 +5,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.layers.attention import (
-    Attention,
-    AttentionState,
-    Memory,
-    PrepareMemory,
-    masked_softmax,
-    row_by_row,
-    side_by_side,
-)
+from seq2seq.layers.attention import Attention, AttentionState, Memory, PrepareMemory
 from seq2seq.layers.checks import positive
 from seq2seq.layers.configured import default_policy
+from seq2seq.ops.attention import masked_softmax
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -27,12 +20,9 @@ class MultiHeadAttention(Attention):
 
     Args:
         query_units: Units of the decoder.
-        heads: Number of heads.
+        heads: Number of heads, which must divide the units.
         units: Width of all heads together; by default that of the decoder.
         memory: See `Attention`.
-
-    Raises:
-        ValueError: If the heads do not divide the units.
     """
 
     def __init__(
@@ -65,25 +55,19 @@ class MultiHeadAttention(Attention):
             keras.ops.reshape(memory["values"][:, :, 0], (-1, self.heads * self.width))
         )
 
-    def call(
+    def attend(
         self,
         query: tf.Tensor,
         memory: Memory,
         state: AttentionState,
-        training: bool | None = None,
+        training: bool,
+        one_step: bool,
     ) -> tuple[tf.Tensor, tf.Tensor, AttentionState]:
-        """See `Attention.call`; keys and values are `(batch, heads, source_length, units)`."""
-        query, memory = self.in_compute_dtype(query, memory)
-        one_step = query.shape[1] == 1
-        if one_step:
-            query = side_by_side(query, memory)
+        """See `Attention.attend`; keys and values are `(batch, heads, source_length, units)`."""
         queries = self.query_projection(query) * self.width**-0.5
         scores = tf.matmul(queries, memory["keys"], transpose_b=True)
         weights = masked_softmax(scores, memory["mask"][:, tf.newaxis, tf.newaxis])
         contexts = tf.matmul(tf.cast(weights, query.dtype), memory["values"])
         contexts = tf.transpose(contexts, (0, 2, 1, 3))
         shape = tf.concat([tf.shape(query)[:2], [self.heads * self.width]], axis=0)
-        context, weights = tf.reshape(contexts, shape), tf.reduce_mean(weights, axis=1)
-        if one_step:
-            context, weights = row_by_row(context), row_by_row(weights)
-        return context, weights, state
+        return tf.reshape(contexts, shape), tf.reduce_mean(weights, axis=1), state

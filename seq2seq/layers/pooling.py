@@ -1,4 +1,8 @@
-"""Pooling: one vector for a sequence of any length, padding left out."""
+"""Pooling: one vector for a sequence of any length, without its padding.
+
+Poolings map outputs `(batch, steps, units)` and lengths `(batch,)` to `(batch, units)`; a row of
+length 0 gives zeros.
+"""
 
 from typing import Any
 
@@ -16,10 +20,7 @@ def step_mask(outputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
 
 
 class Pooling(ConfiguredLayer):
-    """Maps outputs and lengths to one vector a row.
-
-    Lengths are passed explicitly: no mask travels with the tensors.
-    """
+    """Base class; lengths are passed explicitly, and no Keras mask is used."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -32,7 +33,7 @@ class Pooling(ConfiguredLayer):
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class LastPooling(Pooling):
-    """The last output of each direction: what it knows after all real steps.
+    """The last output of each direction.
 
     Args:
         bidirectional: Whether the second half of the outputs reads from right to left, so that its
@@ -44,10 +45,7 @@ class LastPooling(Pooling):
         self.bidirectional = bidirectional
 
     def call(self, outputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Maps outputs `(batch, steps, units)` and lengths `(batch,)` to `(batch, units)`.
-
-        A row of length 0 gives zeros.
-        """
+        """Pools a batch."""
         real = tf.cast(step_mask(outputs, lengths), outputs.dtype)
         outputs *= real
         last = tf.gather(outputs, tf.maximum(lengths - 1, 0), batch_dims=1)
@@ -62,10 +60,7 @@ class MeanPooling(Pooling):
     """The mean of the outputs of all real steps."""
 
     def call(self, outputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Maps outputs `(batch, steps, units)` and lengths `(batch,)` to `(batch, units)`.
-
-        A row of length 0 gives zeros.
-        """
+        """Pools a batch."""
         real = tf.where(step_mask(outputs, lengths), tf.cast(outputs, tf.float32), 0.0)
         count = tf.cast(tf.maximum(lengths, 1), tf.float32)[:, tf.newaxis]
         return tf.cast(tf.reduce_sum(real, axis=1) / count, outputs.dtype)
@@ -76,10 +71,7 @@ class MaxPooling(Pooling):
     """The largest output of all real steps, unit by unit."""
 
     def call(self, outputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Maps outputs `(batch, steps, units)` and lengths `(batch,)` to `(batch, units)`.
-
-        A row of length 0 gives zeros.
-        """
+        """Pools a batch."""
         real = tf.where(step_mask(outputs, lengths), outputs, outputs.dtype.min)
         largest = tf.reduce_max(real, axis=1)
         return tf.where(lengths[:, tf.newaxis] > 0, largest, tf.zeros_like(largest))
@@ -90,13 +82,7 @@ class AttentionPooling(Pooling):
     """A mean of the real steps' outputs, weighted by how well each fits a learnt query.
 
     The weights are `softmax(u . tanh(W outputs + b))` (Yang et al., 2016,
-    https://aclanthology.org/N16-1174).
-
-    Args:
-        units: Width of the query `u`.
-
-    Raises:
-        ValueError: If `units` is no size.
+    https://aclanthology.org/N16-1174). `units` is the width of the query `u`.
     """
 
     def __init__(self, units: int = 128, **kwargs: Any) -> None:
@@ -110,17 +96,7 @@ class AttentionPooling(Pooling):
     def call(
         self, outputs: tf.Tensor, lengths: tf.Tensor, return_weights: bool = False
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        """Pools a batch.
-
-        Args:
-            outputs: `(batch, steps, units)`.
-            lengths: Integers `(batch,)`; a row of length 0 gives zeros.
-            return_weights: Whether to return the weights, too.
-
-        Returns:
-            The mean, `(batch, units)`; with `return_weights` also the weights of the steps,
-            float32 `(batch, steps)`, 0 for padding.
-        """
+        """Pools a batch; with `return_weights` it returns float32 `(batch, steps)`, too."""
         real = step_mask(outputs, lengths)[..., 0]
         scores = tf.cast(self.query(self.hidden(outputs))[..., 0], tf.float32)
         weights = tf.nn.softmax(tf.where(real, scores, scores.dtype.min), axis=-1)

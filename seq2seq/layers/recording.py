@@ -1,4 +1,4 @@
-"""Recording what recurrent layers are called with, to look inside a model while it runs."""
+"""Records the calls of recurrent layers, to look inside a model while it runs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,19 +9,15 @@ import tensorflow as tf
 
 
 class Call(NamedTuple):
-    """One call of a recurrent layer.
-
-    Attributes:
-        layer: The layer.
-        sequences: `(batch, time, features)`.
-        initial_state: The states before the first step, `(batch, units)` each.
-        mask: Booleans `(batch, time)`, or `None`.
-    """
+    """One call of a recurrent layer."""
 
     layer: Any
     sequences: tf.Tensor
+    """`(batch, time, features)`."""
     initial_state: Sequence[tf.Tensor]
+    """The states before the first step, `(batch, units)` each."""
     mask: tf.Tensor | None
+    """Booleans `(batch, time)`, or `None`."""
 
 
 _calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
@@ -45,12 +41,12 @@ def recorded_calls() -> Iterator[list[Call]]:
 
 
 def recording() -> bool:
-    """Returns whether somebody asks for the calls; a graph has nothing to show yet."""
+    """Returns whether calls are being recorded; a graph being traced has no values to record."""
     return _calls.get() is not None and tf.executing_eagerly()
 
 
 def record(call: Call) -> None:
-    """Keeps a call, if anybody asks for it."""
+    """Records a call, within `recorded_calls`."""
     calls = _calls.get()
     if calls is not None and recording():
         calls.append(call)

@@ -1,39 +1,25 @@
-"""LSTM and GRU: Keras' own layers, faster.
+"""LSTM and GRU: Keras' own layers, faster; and both directions at once.
 
-`LSTM` and `GRU` are `keras.layers.LSTM` and `keras.layers.GRU` in everything but speed: arguments,
-weights, configuration, states (`[h, c]`, `[h]`), masks and results are Keras'. Weights files can be
-exchanged in both directions. One argument is more: `weight_dropout`.
+Arguments, weights, configuration, states (`[h, c]`, `[h]`), masks and results are Keras'. Weights
+files can be exchanged in both directions. There is one additional argument: `weight_dropout`.
 """
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from seq2seq.kernels.library import usable
-from seq2seq.kernels.recurrent import recurrent_layer
-from seq2seq.kernels.steps import recurrent_step, steps_usable
-from seq2seq.kernels.stored_weights import widened
 from seq2seq.layers.checks import fraction
 from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.recording import Call, record
-from seq2seq.layers.recurrent_base import RecurrentBase
-from seq2seq.layers.recurrent_kernels import traced_scan
-from seq2seq.layers.recurrent_loop import (
-    LoopWeights,
-    gru_loop_weights,
-    in_order,
-    layer_reference,
-    project,
-    run_loop,
-)
-from seq2seq.layers.recurrent_steps import GRUResetBeforeStep, LSTMStep, Tensors, state_dtype
+from seq2seq.layers.recording import Call, record, recording
+from seq2seq.ops.both_directions import both_directions as run_both_directions
+from seq2seq.ops.recurrent import Cell, Weights, recurrent, recurrent_states
+from seq2seq.private_api import stored_value
 
 
-class _CompiledLoop(RecurrentBase):
-    """Replaces the loop over time of a Keras recurrent layer, where it can."""
+class _Recurrent(keras.layers.Layer):
+    """A Keras recurrent layer whose loop over time is `ops.recurrent` where it can be."""
 
     def __init__(self, *args: Any, weight_dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -49,9 +35,38 @@ class _CompiledLoop(RecurrentBase):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Returns Keras' configuration, and `weight_dropout` where it is more than Keras knows."""
-        more = {} if self.weight_dropout is None else {"weight_dropout": self.weight_dropout.rate}
-        return {**super().get_config(), **more}
+        """Returns Keras' configuration, and `weight_dropout` where it is used."""
+        extra = {} if self.weight_dropout is None else {"weight_dropout": self.weight_dropout.rate}
+        return {**super().get_config(), **extra}
+
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        """Makes the weights; an orthogonal matrix is made in float32, as none can in bfloat16."""
+        initializer = self.cell.recurrent_initializer
+        if self.variable_dtype == "bfloat16":
+            self.cell.recurrent_initializer = lambda shape, dtype: tf.cast(
+                initializer(shape, dtype="float32"), dtype
+            )
+        super().build(sequences_shape, initial_state_shape)
+        self.cell.recurrent_initializer = initializer
+
+    def call(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Any = None,
+        mask: tf.Tensor | None = None,
+        training: bool | None = False,
+        return_gates: bool = False,
+    ) -> Any:
+        """Calls Keras' layer or, for `return_gates`, `state_sequences`."""
+        if return_gates:
+            return self.state_sequences(sequences, initial_state, mask)
+        return super().call(sequences, initial_state, mask, training=training)
+
+    def compute_output_spec(self, *args: Any, return_gates: bool = False, **kwargs: Any) -> Any:
+        """Returns the symbolic tensors that a call returns."""
+        if return_gates:
+            return keras.Operation.compute_output_spec(self, *args, return_gates=True, **kwargs)
+        return super().compute_output_spec(*args, **kwargs)
 
     def inner_loop(
         self,
@@ -60,38 +75,31 @@ class _CompiledLoop(RecurrentBase):
         mask: Any,
         training: bool | None = False,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Runs the layer over time; Keras calls this from `call`.
-
-        Args:
-            sequences: `(batch, time, features)`.
-            initial_state: The states to start from, `(batch, units)` each.
-            mask: Booleans, `(batch, time)` or `(batch, time, 1)`, or `None`, or a list of one.
-            training: Whether to apply dropout and to save what the gradient needs.
+        """Runs the layer over time; Keras calls this from `call`, with a mask or a list of one.
 
         Returns:
             The last output, `(batch, units)`; all outputs, `(batch, time, units)`, or the last
             alone, `(batch, 1, units)`, without `return_sequences`; and the last states.
         """
-        one_mask = mask[0] if isinstance(mask, list | tuple) else mask
-        record(Call(self, sequences, initial_state, one_mask))
-        if not self.uses_own_loop(bool(training)) or not self._fits(
-            sequences, initial_state, one_mask
-        ):
+        single_mask = mask[0] if isinstance(mask, list | tuple) else mask
+        record(Call(self, sequences, initial_state, single_mask))
+        own = self.uses_own_loop(bool(training))
+        if not own or not self._fits(sequences, initial_state, single_mask):
             return super().inner_loop(sequences, initial_state, mask, training=training)
         sequences = tf.cast(sequences, self.compute_dtype)  # Keras casts no integers
-        initial_state, mask = initial_state[: len(self.state_size)], _of_two_axes(one_mask)
+        states, mask = tuple(initial_state[: len(self.state_size)]), _two_axes(single_mask)
         if training and 0 < self.cell.dropout < 1:
             sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, tf.newaxis]
-        kernel_cell = self.kernel_cell
-        one_step = sequences.shape[1] == 1 and mask is None
-        if kernel_cell is not None and one_step and steps_usable(sequences.dtype):
-            return self._step(kernel_cell, sequences, initial_state)
-        dtype = state_dtype(sequences.dtype)
-        states = tuple(tf.cast(state, dtype) for state in initial_state)
-        if kernel_cell is not None and usable(sequences.dtype, bool(training)):
-            hidden, states = self._run_kernel(kernel_cell, sequences, states, mask, bool(training))
-        else:
-            hidden, states = self._run_loop(sequences, states, mask, bool(training))
+        hidden, states = recurrent(
+            self.equations,
+            sequences,
+            self.op_weights(bool(training)),
+            states,
+            mask,
+            return_sequences=self.return_sequences,
+            go_backwards=self.go_backwards,
+            training=bool(training),
+        )
         return self._outputs(hidden, states, mask)
 
     def state_sequences(
@@ -102,12 +110,8 @@ class _CompiledLoop(RecurrentBase):
     ) -> dict[str, tf.Tensor]:
         """Returns states and gates of every step, of which Keras returns `h` alone.
 
-        A masked step keeps the states; its gates are those of its input all the same.
-
-        Args:
-            sequences: `(batch, time, features)`.
-            initial_state: The states to start from, `(batch, units)` each; `None` for zeros.
-            mask: Booleans, `(batch, time)`, or `None`.
+        Arguments are as in a call. A masked step keeps the states; its gates are those of its input
+        all the same.
 
         Returns:
             By name, float32 `(batch, time, units)` each, at the places of the inputs, also with
@@ -125,10 +129,9 @@ class _CompiledLoop(RecurrentBase):
         if not self.built:
             self.build(sequences.shape)
         sequences = tf.cast(sequences, self.compute_dtype)
-        dtype = state_dtype(sequences.dtype)
         if initial_state is None:
             initial_state = self.get_initial_state(tf.shape(sequences)[0])
-        states = tuple(tf.cast(state, dtype) for state in initial_state)
+        states = tuple(tf.convert_to_tensor(state) for state in initial_state)
         if not self._fits(sequences, states, mask):
             raise ValueError(
                 f"{self.name}: sequences {sequences.shape}, states "
@@ -136,80 +139,33 @@ class _CompiledLoop(RecurrentBase):
                 f"{None if mask is None else mask.shape} do not fit each other or the layer, which "
                 f"takes {self.cell.kernel.shape[0]} features and has {self.units} units"
             )
-        mask = _of_two_axes(mask)
-        if mask is not None:
-            mask = in_order(mask, self.go_backwards)
-        weights = self._loop_weights()
-        projected = project(in_order(sequences, self.go_backwards), weights.kernel, weights.bias)
-        found = traced_scan(weights.step, projected, states, weights.recurrent, mask)
-        return {
-            name: tf.transpose(tf.reverse(values, [0]) if self.go_backwards else values, (1, 0, 2))
-            for name, values in found.items()
-        }
+        return recurrent_states(
+            self.equations,
+            sequences,
+            self.op_weights(),
+            states,
+            _two_axes(mask),
+            self.go_backwards,
+        )
 
     @property
-    def kernel_cell(self) -> Literal["lstm", "gru"] | None:
-        """The compiled kernel that does the same, if there is one."""
-        raise NotImplementedError
+    def equations(self) -> Cell:
+        """The name of the layer's equations."""
+        if isinstance(self, keras.layers.LSTM):
+            return "lstm"
+        return "gru" if self.cell.reset_after else "gru_reset_before"
 
-    def _run_kernel(
-        self,
-        kernel_cell: Literal["lstm", "gru"],
-        sequences: tf.Tensor,
-        states: Tensors,
-        mask: tf.Tensor | None,
-        training: bool,
-    ) -> tuple[tf.Tensor | None, Tensors]:
-        """Runs the layer as one operation."""
-        way = {"return_sequences": self.return_sequences, "go_backwards": self.go_backwards}
-        weights = self.kernel_weights(kernel_cell, training)
-        reference = partial(layer_reference, kernel_cell, **way)
-        return recurrent_layer(
-            kernel_cell, sequences, weights, states, mask, reference=reference, **way
-        )
-
-    def _step(
-        self, kernel_cell: Literal["lstm", "gru"], sequences: tf.Tensor, before: list[tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Goes one step on, with weights that are packed once for all; returns as `inner_loop`."""
-        kernels = self.cell.kernel, self.cell.recurrent_kernel
-        states = tuple(tf.cast(state, sequences.dtype) for state in before)
-        states = recurrent_step(
-            kernel_cell, sequences[:, 0], kernels, self._biases(kernel_cell), states
-        )
-        return states[0], states[0][:, tf.newaxis], list(states)
-
-    def kernel_weights(
-        self, kernel_cell: Literal["lstm", "gru"], training: bool | None = False
-    ) -> Tensors:
-        """Returns the weights as kernels want them, see `kernels.recurrent.recurrent_layer`."""
-        recurrent_kernel = self._thinned(widened(self.cell.recurrent_kernel), training)
-        return widened(self.cell.kernel), recurrent_kernel, *self._biases(kernel_cell)
-
-    def _biases(self, kernel_cell: Literal["lstm", "gru"]) -> Tensors:
-        """Returns the biases as kernels want them."""
+    def op_weights(self, training: bool = False) -> Weights:
+        """Returns the weights for `ops.recurrent`; in training some recurrent ones are dropped."""
         cell = self.cell
-        if not cell.use_bias:
-            return (tf.zeros(cell.kernel.shape[-1]),)
-        bias = widened(cell.bias)
-        return tuple(tf.unstack(bias)) if kernel_cell == "gru" else (bias,)
-
-    def _run_loop(
-        self, sequences: tf.Tensor, states: Tensors, mask: tf.Tensor | None, training: bool
-    ) -> tuple[tf.Tensor | None, Tensors]:
-        """Runs the layer as a compiled loop of TensorFlow's operations."""
-        return run_loop(
-            self._loop_weights(training),
-            sequences,
-            states,
-            mask,
-            return_sequences=self.return_sequences,
-            go_backwards=self.go_backwards,
-            training=training,
-        )
+        recurrent_kernel = cell.recurrent_kernel
+        if self.weight_dropout is not None and training:
+            stored = stored_value(recurrent_kernel)
+            recurrent_kernel = tf.cast(self.weight_dropout(stored, training=True), stored.dtype)
+        return Weights(cell.kernel, recurrent_kernel, cell.bias if cell.use_bias else None)
 
     def uses_own_loop(self, training: bool) -> bool:
-        """Returns whether Keras' own loop is neither the faster one nor the only one."""
+        """Returns whether Keras' loop is neither the faster one nor the only one."""
         if self.weight_dropout is not None and training:
             return True
         cell = self.cell
@@ -224,10 +180,9 @@ class _CompiledLoop(RecurrentBase):
     def _fits(
         self, sequences: tf.Tensor, states: Sequence[tf.Tensor], mask: tf.Tensor | None
     ) -> bool:
-        """Returns whether shapes are what our loops take, as far as they are known.
+        """Returns whether shapes are what `ops.recurrent` takes, as far as they are known.
 
-        All else is left to Keras, which broadcasts or raises. What is not known before a graph
-        runs is checked there.
+        All else is left to Keras, which broadcasts or raises.
         """
         batch, time = sequences.shape[:2]
         rows = (batch,) if batch is None else (batch, 1)
@@ -248,14 +203,14 @@ class _CompiledLoop(RecurrentBase):
 
     @property
     def _is_standard(self) -> bool:
-        """Whether the activations are those that our steps have."""
+        """Whether the activations are those of `ops.recurrent`."""
         return (
             self.cell.activation is keras.activations.tanh
             and self.cell.recurrent_activation is keras.activations.sigmoid
         )
 
     def _outputs(
-        self, hidden: tf.Tensor | None, states: Tensors, mask: tf.Tensor | None
+        self, hidden: tf.Tensor | None, states: tuple[tf.Tensor, ...], mask: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Returns what `inner_loop` returns.
 
@@ -265,32 +220,31 @@ class _CompiledLoop(RecurrentBase):
         last = states[0]
         if mask is not None:
             mask = tf.reverse(mask, [1]) if self.go_backwards else mask
-            visible = mask if self.zero_output_for_mask else _any_so_far(mask)
-            last = tf.where(visible[:, -1:], last, tf.zeros_like(last))
+            if not self.zero_output_for_mask:
+                mask = tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0  # true from the first step on
+            last = tf.where(mask[:, -1:], last, tf.zeros_like(last))
             if hidden is not None:
-                hidden = tf.where(visible[:, :, tf.newaxis], hidden, tf.zeros_like(hidden))
+                hidden = tf.where(mask[:, :, tf.newaxis], hidden, tf.zeros_like(hidden))
         return last, (last[:, tf.newaxis] if hidden is None else hidden), list(states)
 
-    def _thinned(self, weights: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """Returns recurrent weights, some of them zero in training: the same at each step."""
-        if self.weight_dropout is None:
-            return weights
-        return tf.cast(self.weight_dropout(weights, training=training), weights.dtype)
 
-    def _loop_weights(self, training: bool = False) -> LoopWeights:
-        """Returns the maths of a step and its weights, in the compute dtype."""
-        raise NotImplementedError
+def _two_axes(mask: tf.Tensor | None) -> tf.Tensor | None:
+    """Returns a mask, `(batch, time)` or `(batch, time, 1)`, as booleans `(batch, time)`."""
+    if mask is None:
+        return None
+    mask = tf.cast(mask, tf.bool)
+    return mask[..., 0] if mask.shape.rank == 3 else mask
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class LSTM(_CompiledLoop, keras.layers.LSTM):
+class LSTM(_Recurrent, keras.layers.LSTM):
     """Long short-term memory: `keras.layers.LSTM`, faster.
 
     It takes the arguments of `keras.layers.LSTM`, has its weights and returns its results. On a
-    CPU the loop over time is our own if the activations are tanh and sigmoid, it is not unrolled,
-    and no recurrent dropout is applied. With cuDNN, and in all other cases, the loop is Keras'.
-    cuDNN refuses masks other than right padding and rows that are all padding; `use_cudnn=False`
-    takes our loop on a GPU too, and that takes any mask.
+    CPU the loop over time is `ops.recurrent` if the activations are tanh and sigmoid, it is not
+    unrolled, and no recurrent dropout is applied. With cuDNN, and in all other cases, the loop is
+    Keras'. cuDNN refuses masks other than right padding and rows that are all padding;
+    `use_cudnn=False` takes our loop on a GPU too, and that takes any mask.
 
     Args:
         weight_dropout: Share of the recurrent weights that are zero for a training batch, the same
@@ -303,56 +257,56 @@ class LSTM(_CompiledLoop, keras.layers.LSTM):
         >>> outputs, state_h, state_c = lstm(np.zeros((64, 20, 256)))
     """
 
-    @property
-    def kernel_cell(self) -> Literal["lstm", "gru"] | None:
-        """The compiled kernel that does the same."""
-        return "lstm"
-
-    def _loop_weights(self, training: bool = False) -> LoopWeights:
-        cell = self.cell
-        bias = tf.convert_to_tensor(cell.bias) if cell.use_bias else None
-        recurrent = self._thinned(tf.convert_to_tensor(cell.recurrent_kernel), training)
-        return LoopWeights(LSTMStep(), tf.convert_to_tensor(cell.kernel), bias, (recurrent,))
-
 
 @keras.saving.register_keras_serializable(package="seq2seq")
-class GRU(_CompiledLoop, keras.layers.GRU):
+class GRU(_Recurrent, keras.layers.GRU):
     """Gated recurrent unit: `keras.layers.GRU`, faster.
 
     It takes the arguments of `keras.layers.GRU`, has its weights and returns its results, for both
-    values of `reset_after`. `LSTM` tells when the loop is our own, and of `weight_dropout`.
+    values of `reset_after`. See `LSTM` for the loop over time, and for `weight_dropout`.
 
     Example:
         >>> gru = GRU(512, return_sequences=True, return_state=True)
         >>> outputs, state_h = gru(np.zeros((64, 20, 256)))
     """
 
-    @property
-    def kernel_cell(self) -> Literal["lstm", "gru"] | None:
-        """The compiled kernel that does the same, if there is one."""
-        return "gru" if self.cell.reset_after else None
 
-    def _loop_weights(self, training: bool = False) -> LoopWeights:
-        cell, units = self.cell, self.units
-        kernel = tf.convert_to_tensor(cell.kernel)
-        recurrent = self._thinned(tf.convert_to_tensor(cell.recurrent_kernel), training)
-        bias = tf.convert_to_tensor(cell.bias) if cell.use_bias else None
-        if not cell.reset_after:
-            weights = tuple(tf.split(recurrent, [2 * units, units], axis=1))
-            return LoopWeights(GRUResetBeforeStep(), kernel, bias, weights)
-        if bias is None:
-            return gru_loop_weights(kernel, recurrent, None, None)
-        return gru_loop_weights(kernel, recurrent, bias[0], bias[1])
+def both_directions(
+    forward: LSTM | GRU,
+    backward: LSTM | GRU,
+    sequences: tf.Tensor,
+    mask: tf.Tensor,
+    training: bool | None = False,
+) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+    """Runs two layers of one cell over the same input, the second of them from its end.
 
+    Args:
+        forward: Returns its sequence and its states.
+        backward: The same, with `go_backwards`.
+        sequences: `(batch, time, features)`.
+        mask: Booleans, `(batch, time)`; real steps stand before padding.
+        training: Whether dropout is active.
 
-def _any_so_far(mask: tf.Tensor) -> tf.Tensor:
-    """Returns whether a row of the mask, `(batch, time)`, has been true up to each step."""
-    return tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
-
-
-def _of_two_axes(mask: tf.Tensor | None) -> tf.Tensor | None:
-    """Returns a mask, `(batch, time)` or `(batch, time, 1)`, as booleans `(batch, time)`."""
-    if mask is None:
-        return None
-    mask = tf.cast(mask, tf.bool)
-    return mask[..., 0] if mask.shape.rank == 3 else mask
+    Returns:
+        The outputs of both, in the order of the input, `(batch, time, 2 * units)`; and the last
+        states of each, `(batch, units)`.
+    """
+    layers = (forward, backward)
+    as_one = (
+        all(layer.built and layer.uses_own_loop(bool(training)) for layer in layers)
+        and not any(layer.cell.dropout for layer in layers)
+        and forward.equations == backward.equations
+        and forward.units == backward.units
+        and not recording()
+    )
+    if not as_one:
+        sequence, *states = forward(sequences, mask=mask, training=training)
+        reverse, *back_states = backward(sequences, mask=mask, training=training)
+        return tf.concat([sequence, tf.reverse(reverse, axis=[1])], -1), states, back_states
+    dtype = forward.compute_dtype
+    weights, back_weights = (layer.op_weights(bool(training)) for layer in layers)
+    results = run_both_directions(
+        forward.equations, tf.cast(sequences, dtype), weights, back_weights, mask, bool(training)
+    )
+    sequence, states, back_states = tf.nest.map_structure(lambda x: tf.cast(x, dtype), results)
+    return sequence, list(states), list(back_states)

@@ -9,10 +9,9 @@ import tensorflow as tf
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
-from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.dropout import Dropout, WordDropout
 from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
-from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.encoder import Encoder, named_states
 
 PoolingName = Literal["last", "mean", "max", "attention"]

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.layers.both_directions import both_directions
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.recurrent import both_directions
 from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
 
 States = list[dict[str, dict[str, tf.Tensor]]]

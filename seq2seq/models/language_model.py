@@ -8,10 +8,9 @@ import tensorflow as tf
 
 from seq2seq.layers.bridge import DecoderStates
 from seq2seq.layers.checks import fraction, positive
-from seq2seq.layers.dense import Dense, ReversibleEmbedding
+from seq2seq.layers.dense import Dense, LogitFactors
 from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.embedding import Embedding
-from seq2seq.layers.logit_factors import LogitFactors
+from seq2seq.layers.embedding import Embedding, ReversibleEmbedding
 from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.stack import CarriedStack, RecurrentStack
 

@@ -6,13 +6,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.kernels.stored_weights import stored
 from seq2seq.layers.bridge import DecoderStates, StateSpec
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
 from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
+from seq2seq.private_api import stored_value
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -183,7 +183,7 @@ class CarriedStack(ConfiguredLayer):
         batch = tf.shape(inputs)[0]
         fields = self.stack.spec.fields
         values = [
-            tf.where(reset[:, tf.newaxis], 0.0, stored(variable)[:batch])
+            tf.where(reset[:, tf.newaxis], 0.0, stored_value(variable)[:batch])
             for variable in self.carried
         ]
         states = [
@@ -193,6 +193,6 @@ class CarriedStack(ConfiguredLayer):
         outputs, finals = self.stack(inputs, states, training=training)
         after = [final[field] for final in finals for field in fields]
         for variable, value in zip(self.carried, after, strict=True):
-            others = stored(variable)[batch:]
+            others = stored_value(variable)[batch:]
             variable.assign(tf.concat([tf.cast(value, tf.float32), others], axis=0))
         return outputs

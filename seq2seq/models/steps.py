@@ -7,13 +7,13 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.configured import ConfiguredLayer
-from seq2seq.layers.step_loop import scan
 from seq2seq.models.cells import STATE_FIELDS
 from seq2seq.models.classifier import Classifier
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.tagger import Tagger
+from seq2seq.ops.scan import scan
 
 RUNNING_POOLINGS = ("last", "mean", "max")
 

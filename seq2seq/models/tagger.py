@@ -11,9 +11,8 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.crf import CRF, constrained
 from seq2seq.layers.dense import Dense
+from seq2seq.layers.dropout import EmbeddingDropout, WordDropout
 from seq2seq.layers.embedding import Embedding
-from seq2seq.layers.embedding_dropout import EmbeddingDropout
-from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.encoder import Encoder, named_states
 
 Output = Literal["softmax", "constrained_softmax", "crf"]

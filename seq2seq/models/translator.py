@@ -7,16 +7,14 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from seq2seq.layers.attention_parts import CoverageLoss
 from seq2seq.layers.bridge import Bridge, StateSpec
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.copying import CopyGate, CopyMixture
-from seq2seq.layers.coverage import CoverageLoss
-from seq2seq.layers.dense import Dense, ReversibleEmbedding
-from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.embedding import Embedding
-from seq2seq.layers.logit_factors import LogitFactors
-from seq2seq.layers.word_dropout import WordDropout
+from seq2seq.layers.dense import Dense, LogitFactors
+from seq2seq.layers.dropout import Dropout, WordDropout
+from seq2seq.layers.embedding import Embedding, ReversibleEmbedding
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder, named_states
 from seq2seq.models.nested_model import NestedModel
@@ -60,7 +58,7 @@ class Translator:
             `CoverageLoss`.
         int8_search: Whether searches, also those that validate a training, make the products of
             the decoder's recurrent and dense layers in 8 bits, where the processor has instructions
-            for that, see `seq2seq.kernels.steps.PackedWeights`.
+            for that, see `seq2seq.ops.dispatch.PackedWeights`.
 
     Attributes:
         drops: Whether there is any dropout.

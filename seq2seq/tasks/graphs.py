@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.kernels.library import graphs_stay_here
+from seq2seq.ops.dispatch import inference_kernels
 
 
 def prediction_graph(
@@ -20,7 +20,7 @@ def prediction_graph(
     """
 
     def run(inputs: dict[str, tf.Tensor]) -> Any:
-        with graphs_stay_here():
+        with inference_kernels():
             return model(inputs, training=False) if function is None else function(inputs)
 
     read = {name: tf.TensorSpec(part.shape, part.dtype) for name, part in model.input.items()}

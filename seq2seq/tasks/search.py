@@ -11,9 +11,8 @@ from seq2seq.decoding.ensemble import Ensemble, average_logits
 from seq2seq.decoding.hypotheses import Hypotheses
 from seq2seq.decoding.log_probabilities import token_log_probabilities
 from seq2seq.decoding.strategy import Strategy
-from seq2seq.kernels.library import graphs_stay_here, one_operation_at_a_time
-from seq2seq.kernels.steps import PackedWeights
 from seq2seq.models.translator import Translator
+from seq2seq.ops.dispatch import PackedWeights, inference_kernels, single_threaded_executor
 
 SOURCES = (
     tf.TensorSpec((None, None), tf.int32, name="source"),
@@ -73,7 +72,7 @@ class Search:
             keys: int32 `(batch,)`, numbers that tell sampling the rows apart.
             constraints: What the words of each row must obey.
         """
-        with one_operation_at_a_time():
+        with single_threaded_executor():
             if constraints is None:
                 return self.free(source, source_length, keys)
             return self.constrained(source, source_length, keys, constraints)
@@ -91,7 +90,7 @@ class Search:
         keys: tf.Tensor,
         constraints: Constraints | None = None,
     ) -> Hypotheses:
-        with graphs_stay_here():
+        with inference_kernels():
             read = {"source": source, "source_length": source_length}
             starts = [model.encoder_model(read) for model in self.models]
             steps = [_Step(model) for model in self.models]
@@ -124,7 +123,7 @@ class _Step:
         if memory:
             inputs["memory"] = memory[0]
         # Kernels of whole sequences would pack their weights at every step.
-        with graphs_stay_here(kernels=False), self.weights.in_use():
+        with inference_kernels(False), self.weights.in_use():
             outputs = self.model(inputs)
         if not memory:
             return outputs["logits"][:, 0], outputs["states"]
@@ -178,7 +177,7 @@ class Scorer:
         self, source: tf.Tensor, source_length: tf.Tensor, target: tf.Tensor, labels: tf.Tensor
     ) -> Scored:
         outputs = []
-        with graphs_stay_here():
+        with inference_kernels():
             for model in self.models:
                 start = model.encoder_model({"source": source, "source_length": source_length})
                 del start["outputs"]

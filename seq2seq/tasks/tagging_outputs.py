@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.kernels.library import one_operation_at_a_time
-from seq2seq.layers.crf import marginals, negative_log_likelihood
-from seq2seq.layers.crf_search import most_probable, n_best
 from seq2seq.models.tagger import Tagger
+from seq2seq.ops.crf import marginals, most_probable, n_best, negative_log_likelihood
+from seq2seq.ops.dispatch import single_threaded_executor
 from seq2seq.tasks.graphs import prediction_graph
 from seq2seq.tasks.padding import by_length, padded
 from seq2seq.training.losses import ElementLoss, TokenCrossEntropy
@@ -66,7 +65,7 @@ class TaggerSearch:
     def __call__(self, batch: Mapping[str, tf.Tensor | np.ndarray]) -> dict[str, np.ndarray]:
         """Returns what `best_labels` does for what the tagger's `prediction_model` reads."""
         tensors = {name: tf.convert_to_tensor(value) for name, value in batch.items()}
-        with one_operation_at_a_time():
+        with single_threaded_executor():
             return {name: value.numpy() for name, value in self._search(tensors).items()}
 
     def spell(self, words: Sequence[np.ndarray]) -> tf.Tensor:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.kernels.logits import LogitStatistics, logit_statistics
+from seq2seq.ops.cross_entropy import LogitStatistics, logit_statistics
 
 Logits: TypeAlias = tf.Tensor | Mapping[str, tf.Tensor]
 """Logits, `(..., classes)`; or the factors of their product, as `LogitFactors` returns them.

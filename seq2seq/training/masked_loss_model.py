@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.kernels.library import graphs_stay_here
+from seq2seq.ops.dispatch import inference_kernels
 from seq2seq.training.losses import ElementLoss, TokenCrossEntropy
 from seq2seq.training.profiler_trace import WAITING
 
@@ -78,7 +78,7 @@ class MaskedLossModel(keras.Model):
     def test_step(self, data: Batch) -> dict[str, tf.Tensor]:
         """Evaluates one batch."""
         inputs, labels, weights = data
-        with graphs_stay_here():
+        with inference_kernels():
             outputs = self(inputs, training=False)
             losses = self.element_loss(labels, outputs, weights)
         return self._update_metrics(losses.reported, weights)

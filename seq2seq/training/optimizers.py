@@ -6,8 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.kernels.library import available
-from seq2seq.kernels.updates import adam_step, clipping_scale, merged
+from seq2seq.ops.adam import Moments, Settings, adam, fused_adam, fused_adam_available
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -28,7 +27,7 @@ class Adam(keras.optimizers.Adam):
         return (
             not (unsupported or self.gradient_accumulation_steps or tf.distribute.has_strategy())
             and all(variable.dtype == "float32" for variable in self._trainable_variables)
-            and available(tf.float32)
+            and fused_adam_available()
         )
 
     def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
@@ -42,19 +41,21 @@ class Adam(keras.optimizers.Adam):
         if not self._fused():
             super()._backend_update_step(grads, trainable_variables, learning_rate)
             return
-        gradients = [merged(grad) for grad in grads]
-        limit = self.global_clipnorm or 0.0
-        scale = clipping_scale(gradients, limit) if limit > 0 else 1.0
-        step = tf.cast(self.iterations + 1, tf.float32)
-        beta_1, beta_2 = float(self.beta_1), float(self.beta_2)
-        correction = tf.sqrt(1 - tf.pow(beta_2, step)) / (1 - tf.pow(beta_1, step))
-        step_size = tf.cast(learning_rate, tf.float32) * correction
-        numbers = tf.stack([step_size, beta_1, beta_2, float(self.epsilon), scale])
-        for gradient, variable in zip(gradients, trainable_variables, strict=True):
-            index = self._get_variable_index(variable)
-            moments = self._momentums[index].value, self._velocities[index].value
-            value = variable.value if isinstance(variable, keras.Variable) else variable
-            adam_step(value, *moments, gradient, numbers)
+        fused_adam(
+            grads,
+            [v.value if isinstance(v, keras.Variable) else v for v in trainable_variables],
+            [self._moments(variable) for variable in trainable_variables],
+            self._settings(learning_rate),
+            self.global_clipnorm or 0.0,
+        )
+
+    def _moments(self, variable: Any) -> Moments:
+        index = self._get_variable_index(variable)
+        return Moments(self._momentums[index].value, self._velocities[index].value)
+
+    def _settings(self, learning_rate: Any) -> Settings:
+        betas = float(self.beta_1), float(self.beta_2)
+        return Settings(learning_rate, self.iterations + 1, *betas, float(self.epsilon))
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
@@ -63,23 +64,7 @@ class Adam(keras.optimizers.Adam):
         if self.amsgrad or tf.distribute.has_strategy():
             super().update_step(gradient, variable, learning_rate)
             return
-        index = self._get_variable_index(variable)
-        dtype = variable.dtype
-        step = tf.cast(self.iterations + 1, dtype)
-        beta_1, beta_2 = (tf.cast(beta, dtype) for beta in (self.beta_1, self.beta_2))
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            beta1_power=tf.pow(beta_1, step),
-            beta2_power=tf.pow(beta_2, step),
-            lr=tf.cast(learning_rate, dtype),
-            beta1=beta_1,
-            beta2=beta_2,
-            epsilon=tf.cast(self.epsilon, dtype),
-            grad=tf.cast(gradient, dtype),
-            use_locking=True,
-        )
+        adam(gradient, variable, self._moments(variable), self._settings(learning_rate))
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from benchmarks.faults import operations
-from seq2seq.kernels.library import library
+from seq2seq.ops.compile import library
 
 SANITIZED = "-fsanitize" in os.environ.get("SEQ2SEQ_KERNEL_FLAGS", "")
 

@@ -9,7 +9,7 @@ from seq2seq.cli import main
 from seq2seq.errors import UserError
 from seq2seq.inference.compression import compress, weights_size
 from seq2seq.inference.predictor import Predictor
-from seq2seq.kernels.library import multiplies_8_bits
+from seq2seq.ops.dispatch import supports_int8
 from seq2seq.tasks.model_folder import load_model_folder, set_precision
 
 
@@ -90,7 +90,7 @@ def test_searches_of_the_copy_may_be_in_8_bits(run_folder, dates, tmp_path, caps
     texts = [source for source, _ in dates]
     scores, before = ([row["score"] for row in each(texts)] for each in (found, exact))
     np.testing.assert_allclose(scores, before, rtol=0.1, atol=0.1)
-    assert (scores != np.float32(before)).any() or not multiplies_8_bits()
+    assert (scores != np.float32(before)).any() or not supports_int8()
     _, model = load_model_folder(tmp_path / "copy")
     assert model.encoder_model.output["outputs"].dtype == "float32"
 
@@ -114,7 +114,7 @@ def test_no_code_of_others_is_imported(tmp_path):
 
 
 def test_a_machine_that_cannot_says_so(run_folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("seq2seq.kernels.library.multiplies_8_bits", lambda: False)
+    monkeypatch.setattr("seq2seq.ops.dispatch.supports_int8", lambda: False)
     with pytest.raises(SystemExit, match="0"):
         main(["compress", str(run_folder), str(tmp_path / "copy"), "--precision", "int8"])
     assert "no instructions for int8" in capsys.readouterr().out

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from seq2seq.layers.character_features import CharacterCNN, CharacterLSTM
-from seq2seq.layers.embedding_dropout import EmbeddingDropout
+from seq2seq.layers.dropout import EmbeddingDropout
 
 CHARACTERS = np.array([[2, 3, 4, 0, 0], [5, 0, 0, 0, 0], [3, 3, 2, 4, 5]])
 LENGTHS = np.array([3, 1, 5])

@@ -7,9 +7,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq.kernels import dense as kernels
-from seq2seq.layers import dense
 from seq2seq.layers.dense import Dense
+from seq2seq.ops import dense
 
 
 @pytest.mark.parametrize("way", ["plain", pytest.param("kernel", marks=pytest.mark.compiled)])
@@ -50,7 +49,7 @@ def test_bfloat16_products_are_rounded_in_operands_and_results_alone(
     kernel = tf.cast(kernel, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch([x, kernel])
-        y = kernels.dense(x, kernel, tf.zeros(outputs), tanh=tanh)
+        y = dense.product(x, kernel, tf.zeros(outputs), tanh=tanh)
     d_x, d_kernel = tape.gradient(y, [x, kernel], d_y)
     assert (y.dtype, d_x.dtype) == (tf.bfloat16, tf.bfloat16)
     x, kernel, d_y, y, d_x = (np.float64(np.float32(each)) for each in (x, kernel, d_y, y, d_x))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2seq.layers import dropout
 from seq2seq.layers.dropout import Dropout
+from seq2seq.ops import dropout
 
 
 @pytest.fixture(params=["plain", pytest.param("kernel", marks=pytest.mark.compiled)])

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2seq.layers.dense import ReversibleEmbedding
-from seq2seq.layers.embedding import Embedding
+from seq2seq.layers.embedding import Embedding, ReversibleEmbedding
 
 PAIRS = [
     (Embedding, keras.layers.Embedding),

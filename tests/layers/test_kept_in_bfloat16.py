@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2seq.kernels.library import graphs_stay_here
-from seq2seq.kernels.logits import logit_statistics
-from seq2seq.kernels.steps import PackedWeights
-from seq2seq.layers.dense import Dense, ReversibleEmbedding
-from seq2seq.layers.embedding import Embedding
+from seq2seq.layers.dense import Dense
+from seq2seq.layers.embedding import Embedding, ReversibleEmbedding
 from seq2seq.layers.recurrent import GRU, LSTM
+from seq2seq.ops.cross_entropy import logit_statistics
+from seq2seq.ops.dispatch import PackedWeights, inference_kernels
 
 RECURRENT = {"recurrent_initializer": "glorot_uniform", "return_sequences": True}
 LAYERS = {
@@ -64,7 +63,7 @@ def test_training(name):
 @pytest.mark.parametrize("name", LAYERS)
 def test_graphs_that_stay_here(name):
     ours, stock, x = pair(name)
-    with graphs_stay_here():
+    with inference_kernels():
         found = tf.function(ours)(x)
     assert_close(found, stock(x))
 
@@ -74,7 +73,7 @@ def test_graphs_that_stay_here(name):
 def test_steps_of_a_search(name):
     ours, stock, x = pair(name, steps=1)
     weights = PackedWeights()
-    with graphs_stay_here(), weights.in_use():
+    with inference_kernels(), weights.in_use():
         found = tf.function(ours)(x)
     assert_close(tf.cast(found, tf.bfloat16), stock(x))  # logits of a search are float32
 

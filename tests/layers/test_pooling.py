@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from seq2seq.layers.dropout import WordDropout
 from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
-from seq2seq.layers.word_dropout import WordDropout
 
 LENGTHS = np.array([5, 1, 3, 0], np.int32)
 

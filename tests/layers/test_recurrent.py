@@ -7,11 +7,10 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seq2seq.kernels.library import TYPES
-from seq2seq.layers import both_directions as both_directions_module
-from seq2seq.layers import recurrent
-from seq2seq.layers.both_directions import both_directions
-from seq2seq.layers.recurrent import GRU, LSTM
+from seq2seq.layers.recurrent import GRU, LSTM, both_directions
+from seq2seq.ops import both_directions as both_directions_op
+from seq2seq.ops import recurrent
+from seq2seq.ops.dispatch import TYPES
 
 PAIRS = {
     "lstm": (LSTM, keras.layers.LSTM, {}),
@@ -26,7 +25,7 @@ cells = pytest.mark.parametrize("cell", PAIRS)
 @pytest.fixture(params=["loop", pytest.param("kernel", marks=pytest.mark.compiled)])
 def way(request, monkeypatch):
     """Runs a test with TensorFlow's operations, and with the compiled kernels, always."""
-    for module in (recurrent, both_directions_module):
+    for module in (recurrent, both_directions_op):
         monkeypatch.setattr(
             module, "usable", lambda dtype, _: request.param == "kernel" and dtype in TYPES
         )
@@ -324,7 +323,7 @@ def test_weight_dropout_is_refused_where_the_loop_is_keras(options):
 )
 def test_what_the_loop_does_not_know_is_left_to_keras(cell, options, monkeypatch):
     ours, theirs = pair(cell, return_sequences=True, **options)
-    monkeypatch.setattr(recurrent, "run_loop", None)
+    monkeypatch.setattr(recurrent, "layer_loop", None)
     sequences, states = random_sequences(2, 3), random_states(ours, 2)
     assert_close(
         results_and_gradients(ours, sequences, states),

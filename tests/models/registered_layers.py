@@ -13,8 +13,14 @@ from seq2seq.layers.attention import (
     LuongAttention,
     PrepareMemory,
 )
-from seq2seq.layers.attention_scores import AdditiveScore, DotScore
-from seq2seq.layers.attention_window import PredictedWindow
+from seq2seq.layers.attention_parts import (
+    AdditiveScore,
+    Coverage,
+    CoverageLoss,
+    DotScore,
+    Location,
+    PredictedWindow,
+)
 from seq2seq.layers.bridge import (
     ConcatenateBridge,
     CopyBridge,
@@ -24,17 +30,13 @@ from seq2seq.layers.bridge import (
 )
 from seq2seq.layers.character_features import CharacterCNN, CharacterLSTM
 from seq2seq.layers.copying import CopyGate, CopyMixture
-from seq2seq.layers.coverage import Coverage, CoverageLoss, Location
 from seq2seq.layers.crf import CRF
-from seq2seq.layers.dense import Dense, ReversibleEmbedding
-from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.embedding import Embedding
-from seq2seq.layers.embedding_dropout import EmbeddingDropout
-from seq2seq.layers.logit_factors import LogitFactors
+from seq2seq.layers.dense import Dense, LogitFactors
+from seq2seq.layers.dropout import Dropout, EmbeddingDropout, WordDropout
+from seq2seq.layers.embedding import Embedding, ReversibleEmbedding
 from seq2seq.layers.multi_head_attention import MultiHeadAttention
 from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from seq2seq.layers.recurrent import GRU, LSTM
-from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.classifier import Combine
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from seq2seq.config import build, composed
 from seq2seq.errors import UserError
-from seq2seq.layers.logit_factors import LogitFactors
+from seq2seq.layers.dense import LogitFactors
 from seq2seq.tasks.model_folder import build_task
 from seq2seq.training.losses import TokenCrossEntropy
 from seq2seq.training.masked_loss_model import MaskedLossModel

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2seq.layers.dense import Dense, ReversibleEmbedding
-from seq2seq.layers.embedding import Embedding
-from seq2seq.layers.logit_factors import LogitFactors
+from seq2seq.layers.dense import Dense, LogitFactors
+from seq2seq.layers.embedding import Embedding, ReversibleEmbedding
 from seq2seq.training.losses import TokenCrossEntropy
 from seq2seq.training.masked_loss_model import compile_model
 from seq2seq.training.optimizers import Adam

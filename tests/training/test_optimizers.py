@@ -23,7 +23,7 @@ PAIRS = [
 def way(request, monkeypatch):
     """Updates with TensorFlow's operations, and with kernels."""
     if request.param == "plain":
-        monkeypatch.setattr(optimizers, "available", lambda *_, **__: False)
+        monkeypatch.setattr(optimizers, "fused_adam_available", lambda *_, **__: False)
 
 
 def sparse_and_dense_gradients(step):

@@ -1,1 +1,0 @@
-"""Compiled kernels: recurrent layers and the loss of large vocabularies as single operations."""

@@ -1,0 +1,61 @@
+"""A loop over time for any step that needs results of the step before."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+
+def scan(
+    step: Callable[[Any, Any], tuple[Any, Any]], sequences: Any, state: Any
+) -> tuple[Any, Any]:
+    """Runs a step over time as one compiled loop.
+
+    Args:
+        step: Maps one step of the sequences, `(batch, 1, ...)`, and the state to its outputs,
+            `(batch, 1, ...)`, and the next state.
+        sequences: A nest of tensors, `(batch, steps, ...)`, of at least one step.
+        state: A nest of tensors.
+
+    Returns:
+        The outputs of all steps, `(batch, steps, ...)`, and the last state.
+    """
+    time_first = tf.nest.map_structure(_swap, sequences)
+    steps = tf.shape(tf.nest.flatten(time_first)[0])[0]
+    # From arrays, as the gradient of a slice is as long as what it is a slice of.
+    inputs = tf.nest.map_structure(
+        lambda sequence: tensor_array(steps, sequence.dtype, sequence.shape[1:]).unstack(sequence),
+        time_first,
+    )
+
+    def one_step(t: Any, state: Any) -> tuple[Any, Any]:
+        step_inputs = tf.nest.map_structure(lambda array: array.read(t)[:, tf.newaxis], inputs)
+        outputs, state = step(step_inputs, state)
+        return tf.nest.map_structure(lambda output: output[:, 0], outputs), state
+
+    def body(t: tf.Tensor, arrays: Any, state: Any) -> tuple[tf.Tensor, Any, Any]:
+        outputs, state = one_step(t, state)
+        arrays = tf.nest.map_structure(
+            lambda array, output: array.write(t, output), arrays, outputs
+        )
+        return t + 1, arrays, state
+
+    # The first step, before the loop, gives the shapes of outputs and states.
+    outputs, state = one_step(0, state)
+    arrays = tf.nest.map_structure(
+        lambda output: tensor_array(steps, output.dtype, output.shape).write(0, output), outputs
+    )
+    _, arrays, state = tf.while_loop(
+        lambda t, *_: t < steps, body, (1, arrays, state), maximum_iterations=steps - 1
+    )
+    return tf.nest.map_structure(lambda array: _swap(array.stack()), arrays), state
+
+
+def tensor_array(steps: tf.Tensor, dtype: tf.DType, shape: Any) -> tf.TensorArray:
+    """Returns an empty array whose elements can be read more than once."""
+    return tf.TensorArray(dtype, steps, element_shape=shape, clear_after_read=False)
+
+
+def _swap(sequence: tf.Tensor) -> tf.Tensor:
+    """Swaps the first two axes."""
+    return tf.transpose(sequence, [1, 0, *range(2, sequence.shape.rank)])

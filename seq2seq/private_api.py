@@ -1,0 +1,113 @@
+"""All uses of private names of TensorFlow and Keras, each with the reason for it.
+
+Checked on TensorFlow 2.21 and Keras 3.15. `tests/test_private_api.py` has a test for each, which
+fails when a name moves or changes its meaning; and one for the private methods of Keras' Adam that
+`training.optimizers` overrides, which it can do nowhere else. The functions import what they need
+themselves, so that importing this module costs nothing.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import FrameType
+from typing import Any
+
+EXPORTERS = ("keras.src.export.", "tensorflow.python.saved_model.", "tensorflow.lite.python.")
+"""Modules that trace graphs for files."""
+
+
+def stop_recording() -> AbstractContextManager[None]:
+    """Stops all tapes from recording; `GradientTape.stop_recording` stops only one's own."""
+    from tensorflow.python.eager.record import stop_recording
+
+    return stop_recording()
+
+
+def may_record() -> bool:
+    """Returns whether any tape is open; the public API shows only tapes that one made oneself."""
+    from tensorflow.python.eager.record import could_possibly_record
+
+    return could_possibly_record()
+
+
+def has_tangents(tensors: Sequence[Any]) -> bool:
+    """Returns whether a `ForwardAccumulator` follows a tensor; one can ask only one's own."""
+    from tensorflow.python.eager.forwardprop_util import pack_tangents
+
+    return bool(pack_tangents(tensors).tangents)
+
+
+def in_forward_mode() -> bool:
+    """Returns whether a graph's gradient is made for a `ForwardAccumulator` around that graph.
+
+    TensorFlow differentiates that gradient, but not gradients of functions within: it returns None.
+    Nothing but the call stack shows it.
+    """
+    from tensorflow.python.eager.polymorphic_function import concrete_function
+
+    def differentiates_forward(frame: FrameType) -> bool:
+        if frame.f_globals.get("__name__") != concrete_function.__name__:
+            return False
+        name, tangents = frame.f_code.co_name, frame.f_locals.get("input_tangents")
+        # "record" is called in a graph: the gradient is made while the call is being recorded.
+        return name == "record" or (name == "_build_functions_for_outputs" and bool(tangents))
+
+    return _in_call_stack(differentiates_forward)
+
+
+def is_exporting() -> bool:
+    """Returns whether a graph is being traced for a file; nothing but the call stack shows it."""
+    return _in_call_stack(lambda frame: frame.f_globals.get("__name__", "").startswith(EXPORTERS))
+
+
+def _in_call_stack(matches: Callable[[FrameType], bool]) -> bool:
+    """Returns whether any frame of the call stack matches, while a graph is being traced."""
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return False
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if matches(frame):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def single_threaded_executor() -> AbstractContextManager[None]:
+    """Runs graphs on the calling thread; publicly an executor is chosen only at start-up."""
+    from tensorflow.python.eager import context
+
+    return context.function_executor_type("SINGLE_THREADED_EXECUTOR")
+
+
+def in_xla_graph() -> bool:
+    """Returns whether XLA compiles the current graph; publicly no graph tells."""
+    import tensorflow as tf
+    from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+    return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def retrace_functions_in_xla() -> None:
+    """Makes TensorFlow trace a function anew where one that XLA compiles calls it.
+
+    A function traced before may hold kernels, which XLA does not know. TensorFlow has this rule for
+    TPUs alone.
+    """
+    from tensorflow.python.ops.control_flow_ops import XLAControlFlowContext
+
+    XLAControlFlowContext.RequiresUniqueFunctionRetracing = lambda context: True
+
+
+def stored_value(weight: Any) -> Any:
+    """Returns a Keras variable's value as it is stored, not cast by a mixed precision policy.
+
+    Keras casts a layer's weights when the layer is called, and their gradients back; only its
+    private scope turns that off. Any other tensor is returned as it is.
+    """
+    import tensorflow as tf
+    from keras.src.backend import AutocastScope
+
+    with AutocastScope(None):
+        return tf.convert_to_tensor(weight)

@@ -1,0 +1,202 @@
+"""Each private name of TensorFlow and Keras is there and means what this package takes it for."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq2seq import private_api
+from seq2seq.private_api import (
+    has_tangents,
+    in_forward_mode,
+    in_xla_graph,
+    is_exporting,
+    may_record,
+    single_threaded_executor,
+    stop_recording,
+    stored_value,
+)
+
+
+def test_stop_recording_hides_operations_from_all_tapes():
+    x = tf.constant(3.0)
+    with tf.GradientTape() as outer, tf.GradientTape() as inner:
+        outer.watch(x)
+        inner.watch(x)
+        with stop_recording():
+            hidden = x * x
+        y = x + hidden
+    assert outer.gradient(y, x).numpy() == inner.gradient(y, x).numpy() == 1
+
+
+def test_may_record_is_whether_any_tape_is_open():
+    assert not may_record()
+    with tf.GradientTape() as tape:
+        assert may_record()
+        with tape.stop_recording():
+            assert not may_record()
+    graph = tf.function(lambda: tf.constant(may_record()))
+    assert not graph()
+
+
+def test_tangents_are_those_of_forward_accumulators():
+    x, other = tf.constant(3.0), tf.constant(4.0)
+    assert not has_tangents((x, other))
+    with tf.autodiff.ForwardAccumulator(x, tf.constant(1.0)):
+        assert has_tangents((other, x * x))
+        assert not has_tangents((other,))
+    assert not has_tangents((x, other))
+
+
+@tf.custom_gradient
+def square(x):
+    def backward(d):
+        modes.append(in_forward_mode())
+        return 2 * x * d
+
+    return x * x, backward
+
+
+modes: list[bool] = []
+
+
+@pytest.mark.parametrize("outer_graph", [False, True])
+def test_forward_mode_of_a_graph_is_seen_where_its_gradient_is_made(outer_graph):
+    x, graph = tf.constant(3.0), tf.function(square)
+
+    def forward(x):
+        with tf.autodiff.ForwardAccumulator(x, tf.constant(1.0)) as accumulator:
+            y = graph(x)
+        return accumulator.jvp(y)
+
+    def reverse(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = graph(x)
+        return tape.gradient(y, x)
+
+    for differentiate, expected in ((forward, True), (reverse, False)):
+        modes.clear()
+        function = tf.function(differentiate) if outer_graph else differentiate
+        assert function(x).numpy() == 6
+        assert any(modes) == expected
+
+
+class Spy(keras.layers.Layer):
+    """Writes down whether it is called for a file."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def build(self, shape):
+        self.w = self.add_weight(shape=(), initializer="ones", name="w")
+
+    def call(self, x):
+        self.calls.append(is_exporting())
+        return x * self.w
+
+
+def save(model, folder):
+    tf.saved_model.save(model, folder)
+
+
+def export(model, folder):
+    model.export(folder, verbose=False)
+
+
+def convert(model, _):
+    tf.lite.TFLiteConverter.from_keras_model(model).convert()
+
+
+@pytest.mark.parametrize("write", [save, export, convert])
+def test_exporting_is_seen_while_a_graph_is_traced_for_a_file(write, tmp_path):
+    inputs, spy = keras.Input((3,)), Spy()
+    model = keras.Model(inputs, spy(inputs))
+    tf.function(model)(tf.ones((2, 3)))
+    model.predict(np.ones((2, 3)), verbose=0)
+    assert not any(spy.calls)
+    write(model, str(tmp_path / "model"))
+    assert any(spy.calls)
+
+
+@pytest.mark.parametrize("module", private_api.EXPORTERS)
+def test_each_exporter_is_a_package(module):
+    __import__(module.rstrip("."))
+
+
+def test_the_executor_is_single_threaded_within():
+    from tensorflow.python.eager import context
+
+    def executor():
+        return context.context().function_call_options.executor_type
+
+    before = executor()
+    with single_threaded_executor():
+        assert executor() == "SINGLE_THREADED_EXECUTOR"
+        assert tf.function(lambda: tf.constant(5))().numpy() == 5
+    assert executor() == before
+
+
+def test_xla_is_seen_in_a_graph_and_in_functions_that_it_calls():
+    def inside(x):
+        found.append(in_xla_graph())
+        return x + 1
+
+    found: list[bool] = []
+    tf.function(inside)(1.0)
+    tf.function(inside, jit_compile=True)(1.0)
+    inner = tf.function(inside)
+    tf.function(lambda x: 1 * inner(x), jit_compile=True)(1.0)
+    assert found == [False, True, True]
+
+
+def test_functions_are_traced_anew_in_xla():
+    private_api.retrace_functions_in_xla()
+    traces: list[bool] = []
+
+    @tf.function
+    def inner(x):
+        traces.append(in_xla_graph())
+        return x + 1
+
+    x = tf.constant(1.0)
+    inner(x)
+    tf.function(lambda x: 1 * inner(x), jit_compile=True)(x)
+    inner(x)
+    assert traces == [False, True]
+
+
+def test_a_stored_value_is_not_cast_by_the_policy():
+    class Layer(keras.layers.Layer):
+        def build(self, shape):
+            self.w = self.add_weight(shape=(2,), name="w")
+
+        def call(self, x):
+            assert tf.convert_to_tensor(self.w).dtype == tf.bfloat16
+            assert stored_value(self.w).dtype == tf.float32
+            assert stored_value(x) is x
+            return x
+
+    Layer(dtype="mixed_bfloat16")(tf.ones((1, 2)))
+
+
+def test_keras_clips_and_then_updates_by_the_methods_that_our_adam_overrides():
+    calls = []
+
+    class Adam(keras.optimizers.Adam):
+        def _clip_gradients(self, grads):
+            calls.append("clip")
+            return super()._clip_gradients(grads)
+
+        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            calls.append("update")
+            index = self._get_variable_index(trainable_variables[0])
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            m, v = self._momentums[index], self._velocities[index]
+            np.testing.assert_allclose([m.numpy(), v.numpy()], [0.2, 0.004], rtol=1e-5)
+            assert self._trainable_variables == [variable]
+
+    variable = keras.Variable(1.0)
+    Adam(beta_1=0.9, beta_2=0.999).apply([tf.constant(2.0)], [variable])
+    assert calls == ["clip", "update"]
