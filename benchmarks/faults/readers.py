@@ -41,7 +41,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.files import input_texts
 from seq2seq.inference.records import read_records
 from seq2seq.inference.scoring import input_pairs
-from seq2seq.tasks.phrases import constrained, constraints_of
+from seq2seq.tasks.translation.phrases import constrained, constraints_of
 
 SECONDS, AT_ONCE, SHOWN = 5, 1000, 10
 FIELDS = ("text", "text2", "x", "label")

@@ -74,11 +74,14 @@ class Windows:
         np.random.default_rng([seed, epoch]).shuffle(order)
         return self.batches(lengths, order, carry=self.stateful)
 
-    def whole_documents(self, lengths: np.ndarray) -> list[np.ndarray]:
+    def evaluation_batches(
+        self, lengths: np.ndarray, hashes: np.ndarray | None = None
+    ) -> list[np.ndarray]:
         """Returns batches whose rows read whole documents: no state is lost, whatever their size.
 
         Args:
             lengths: The tokens of each document, `(documents,)`.
+            hashes: Not needed, see `Batching.evaluation_batches`.
 
         Returns:
             Arrays with the columns of `Span`, each `(rows of the batch, 3)`.

@@ -13,7 +13,8 @@ from seq2seq.data.formats.labelled_files import labelled_file
 from seq2seq.errors import UserError
 from seq2seq.inference.files import check_readable, output
 from seq2seq.inference.predictor import Predictor
-from seq2seq.tasks.generation import Generation, checked_rate
+from seq2seq.tasks.generation import Generation
+from seq2seq.tasks.generation.evaluation import checked_rate
 from seq2seq.tasks.model_folder import PARTS, build_task
 from seq2seq.trust import Trust, load_saved
 

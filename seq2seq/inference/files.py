@@ -19,7 +19,7 @@ from seq2seq.inference.records import read_records
 from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.plots.files import save_figure
 from seq2seq.tasks.base import Row
-from seq2seq.tasks.phrases import FIELDS
+from seq2seq.tasks.translation.phrases import FIELDS
 from seq2seq.terminal import standard_output
 from seq2seq.trust import Trust
 

@@ -14,12 +14,12 @@ from seq2seq.files import whole_file, write_text
 from seq2seq.inference.files import input_texts, standing_for
 from seq2seq.inference.predictor import Predictor
 from seq2seq.inference.records import read_records
+from seq2seq.models.base import ensemble_of
 from seq2seq.plots.files import save_figure
 from seq2seq.plots.state_map import Method, plane, state_map
 from seq2seq.plots.states import most_reacting, reaction
 from seq2seq.tasks.generation import Generation
-from seq2seq.tasks.state_figures import remembered, state_figures
-from seq2seq.tasks.states import InputStates, input_states
+from seq2seq.tasks.states import InputStates, input_states, memory_states, state_figures
 from seq2seq.terminal import standard_output
 from seq2seq.trust import Trust
 
@@ -46,8 +46,9 @@ def inspect(
         UserError: If the run or the input cannot be used, or the folder cannot be written.
     """
     predictor = Predictor.load(run_folder, trust=trust)
+    [model] = ensemble_of(predictor.model)
     for number, one in enumerate(_inputs(predictor, given), start=1):
-        found = input_states(predictor.task, predictor.model, one, target)
+        found = input_states(predictor.task, model, one, target)
         folder = output / str(number)
         try:
             _write(found, folder)
@@ -56,7 +57,7 @@ def inspect(
         stream = standard_output()
         print(f"{found.row['source']} -> {found.row['prediction']}", file=stream)
         for layer, fields in found.by_layer().items():
-            print(f"  {layer}: {_named_units(remembered(fields))}", file=stream)
+            print(f"  {layer}: {_named_units(memory_states(fields))}", file=stream)
         print(f"  {folder}", file=stream)
 
 

@@ -1,6 +1,5 @@
 """A saved run as a function: texts in, predictions out."""
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +11,8 @@ from omegaconf import DictConfig
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.inference.searches import changed_search
-from seq2seq.tasks.base import Row, Task
+from seq2seq.models.base import SequenceModel
+from seq2seq.tasks.base import PredictionOptions, Row, Task
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
 from seq2seq.trust import Trust
 
@@ -24,7 +24,7 @@ class Predictor:
 
     Args:
         task: A task that is ready to predict.
-        model: Its model.
+        model: Its model; several for an ensemble.
         search: The `decoding` config of the run, if its task searches: what another search starts
             from.
         trust: Modules and classes of one's own that other settings of the search may name.
@@ -37,7 +37,11 @@ class Predictor:
     """
 
     def __init__(
-        self, task: Task, model: Any, search: DictConfig | None = None, trust: Trust = ()
+        self,
+        task: Task[Any],
+        model: SequenceModel | Sequence[SequenceModel],
+        search: DictConfig | None = None,
+        trust: Trust = (),
     ) -> None:
         self.task, self.model, self.search, self.trust = task, model, search, trust
         self._searches = lru_cache(SEARCHES_KEPT)(self._search)
@@ -72,7 +76,10 @@ class Predictor:
         decoding: str | None = None,
         settings: Mapping[str, Any] | None = None,
         n_best: int | None = None,
-        **options: Any,
+        alignments: bool = False,
+        token_scores: bool = False,
+        replace_unknown: bool | None = None,
+        attention: bool = False,
     ) -> list[Row]:
         """Predicts for each input, in order.
 
@@ -80,14 +87,16 @@ class Predictor:
 
         Args:
             inputs: What the task reads: texts, or records, which may hold more than a text. Those
-                of a translation may constrain it, see `Translation.predict`.
+                of a translation may constrain it, see `Translation.predict_rows`.
             batch_size: How many are predicted at once.
             decoding: Another search than the run's: a choice of `conf/decoding`, such as `beam`.
             settings: Values of the search that are to be other, by their keys in its config:
                 `{"beam_size": 10, "length_penalty.alpha": 1.0}`.
             n_best: How many `hypotheses` each row has.
-            options: What else the task's `predict` takes: for translations `alignments`,
-                `token_scores` and `replace_unknown`.
+            alignments: See `PredictionOptions`, as of the following ones; for translations.
+            token_scores: For translations.
+            replace_unknown: For translations.
+            attention: For classifications.
 
         Returns:
             One row an input: `source`, `prediction`, `score` (the log-probability), and what was
@@ -96,13 +105,14 @@ class Predictor:
         Raises:
             UserError: If the task or its model cannot do what is asked for.
         """
-        if n_best is not None and self.search is None:
-            options["n_best"] = n_best
-        elif decoding is not None or settings or n_best is not None:
-            asked = tuple(sorted((settings or {}).items()))
-            options["decoding"] = self._searches(decoding, asked, n_best)
-        self.check(options)
-        return self.task.predict(self.model, *_checked(inputs, batch_size), **options)
+        strategy = None
+        if decoding is not None or settings or (n_best is not None and self.search is not None):
+            changes = tuple(sorted((settings or {}).items()))
+            strategy, n_best = self._searches(decoding, changes, n_best), None
+        options = PredictionOptions(
+            batch_size, strategy, n_best, alignments, token_scores, replace_unknown, attention
+        )
+        return self.task.predict(self.model, _checked(inputs, batch_size), options)
 
     def score(
         self, pairs: Sequence[Mapping[str, str]], batch_size: int = 64, alignments: bool = False
@@ -121,11 +131,8 @@ class Predictor:
         Raises:
             UserError: If the task has no such scores, or its model no attention.
         """
-        score = getattr(self.task, "score", None)
-        if score is None:
-            raise UserError(f"score: has no meaning for {type(self.task).__name__} runs.")
-        rows: list[Row] = score(self.model, *_checked(pairs, batch_size), alignments)
-        return rows
+        options = PredictionOptions(batch_size, alignments=alignments)
+        return self.task.score(self.model, _checked(pairs, batch_size), options)
 
     def features(self, inputs: Sequence[Any], batch_size: int = 64) -> dict[str, np.ndarray]:
         """Returns the vectors that the encoder makes of inputs, by name.
@@ -140,18 +147,7 @@ class Predictor:
         Raises:
             UserError: If the task has no encoder.
         """
-        return self.task.features(self.model, *_checked(inputs, batch_size))
-
-    def check(self, options: Mapping[str, Any]) -> None:
-        """Refuses options that the task does not take.
-
-        Raises:
-            UserError: If there is one.
-        """
-        known = inspect.signature(self.task.predict).parameters
-        for name in options:
-            if name not in known:
-                raise UserError(f"{name}: has no meaning for {type(self.task).__name__} runs.")
+        return self.task.features(self.model, _checked(inputs, batch_size), batch_size)
 
     def _search(
         self, name: str | None, settings: tuple[tuple[str, Any], ...], n_best: int | None
@@ -163,8 +159,8 @@ class Predictor:
         return changed_search(self.search, name, dict(settings), n_best, self.trust)
 
 
-def _checked(inputs: Iterable[Any], batch_size: int) -> tuple[list[Any], int]:
-    """Returns inputs as a list, and the batch size.
+def _checked(inputs: Iterable[Any], batch_size: int) -> list[Any]:
+    """Returns inputs as a list.
 
     Raises:
         UserError: If the inputs are one text or record instead of a list, or `batch_size` is below
@@ -176,4 +172,4 @@ def _checked(inputs: Iterable[Any], batch_size: int) -> tuple[list[Any], int]:
         )
     if batch_size < 1:
         raise UserError(f"batch_size: must be at least 1, got {batch_size}.")
-    return list(inputs), batch_size
+    return list(inputs)

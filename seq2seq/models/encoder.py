@@ -29,14 +29,14 @@ def named_states(states: States) -> dict[str, tf.Tensor]:
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class Encoder(ConfiguredLayer):
-    """Reads a whole sequence and returns its outputs and every final state, by name.
+    """Encodes a whole sequence; returns its outputs and the final states of every layer.
 
     Args:
         cell: `lstm` or `gru`.
         units: Units of each layer and direction.
         layers: Number of stacked layers.
-        bidirectional: Whether each layer also reads from right to left; its outputs are then the
-            concatenation of both directions.
+        bidirectional: Whether each layer also reads from right to left; the outputs of both
+            directions are concatenated.
         dropout: Share of inputs dropped before each layer.
         weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
 

@@ -1,19 +1,33 @@
-"""What every task offers to a run."""
+"""The base class of all tasks, and what predictions and evaluations are."""
 
+import json
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from seq2seq.data.batching import batch_dataset, padding_share
 from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.shared_texts import report_shared
+from seq2seq.data.token_store import ColumnSpec, TokenStore, build
+from seq2seq.data.tokenizers.tokenizer import Tokenizer
+from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
+from seq2seq.layers.recording import Call
+from seq2seq.models.base import ModelT
 from seq2seq.training.feed import EpochFeed
 from seq2seq.training.weighted_model import Loss
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")
 
 Row = dict[str, Any]
 """One prediction as plain values: what `predictions/<split>.jsonl` holds, line by line."""
@@ -27,7 +41,7 @@ class Evaluation:
         rows: One row a record, in the records' order.
         scores: Metric name to value.
         signatures: Metric name to how it was computed, for metrics that have a signature.
-        tables: Name to rows of plain values: what a score alone does not tell.
+        tables: Further results by name, as rows of plain values.
     """
 
     rows: list[Row]
@@ -36,121 +50,139 @@ class Evaluation:
     tables: dict[str, list[Row]] = field(default_factory=dict)
 
 
-class Task(ABC):
-    """What differs between translation, tagging, classification, ...
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How to predict, and which extra outputs to return.
 
-    A task turns records into batches and a model's outputs into predictions and scores. It is
-    either prepared from data, to train, or loaded from a model folder, to predict.
+    A task refuses the options that do not apply to it, see `Task.prediction_options`.
 
     Attributes:
-        loss: The loss of each element.
+        batch_size: How many inputs are predicted at once.
+        decoding: Another search than the task's.
+        n_best: How many hypotheses each row has, of a task without a search; others have as many as
+            their `decoding` says.
+        alignments: Whether rows have the attention weights of each target token.
+        token_scores: Whether rows have the log-probability of each target token.
+        replace_unknown: Whether an unknown word becomes the source word that it attends to; None
+            for the task's setting.
+        attention: Whether rows have the weights of attention pooling.
+    """
+
+    batch_size: int = 64
+    decoding: Strategy | None = None
+    n_best: int | None = None
+    alignments: bool = False
+    token_scores: bool = False
+    replace_unknown: bool | None = None
+    attention: bool = False
+
+
+DEFAULTS = PredictionOptions()
+
+
+class InputVocabulary(NamedTuple):
+    """The tokens of a task's input: what they are, such as `word`, and each by its id."""
+
+    kind: str
+    tokens: list[str]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> "InputVocabulary":
+        """Returns the vocabulary of a tokenizer."""
+        return cls(tokenizer.settings["kind"], tokenizer.pieces(range(tokenizer.size)))
+
+
+class Observation(NamedTuple):
+    """A prediction, observed while the recurrent layers read its input."""
+
+    row: Row
+    tokens: dict[str, list[str]]
+    """The tokens that each part of the model has read, such as `encoder`."""
+    calls: list[Call]
+
+
+class BatchPlan(Protocol):
+    """How the rows of a store become batches: `Batching` or `Windows`."""
+
+    def training_batches(
+        self, lengths: np.ndarray, hashes: np.ndarray, seed: int, epoch: int
+    ) -> list[np.ndarray]:
+        """Returns the batches of an epoch."""
+
+    def evaluation_batches(self, lengths: np.ndarray, hashes: np.ndarray) -> list[np.ndarray]:
+        """Returns batches that hold each row once."""
+
+
+class Task(ABC, Generic[ModelT]):
+    """What differs between translation, tagging, classification, ...
+
+    A task turns records into batches, and a model's outputs into predictions and scores. It is
+    either prepared from data, to train, or loaded from a model folder, to predict. A new task
+    writes the abstract methods and sets the attributes without a value here; everything else has a
+    default. `docs/new_task.md` has an example.
+
+    Args:
+        batching: How rows become batches.
+
+    Attributes:
+        loss: The loss of each element, from labels, outputs of `loss_model` and weights.
+        sorted_by: The columns whose lengths decide on the batches; the last is sorted by first.
+        prediction_options: The `PredictionOptions` that apply, beside `batch_size`.
+        takes_target: Whether `observe` takes a target for the decoder to read.
+        input_fields: The fields of a record that predictions are made from; none for `source`.
+        stores: The tokenised records of each split, once prepared.
         feed: The order of the training batches, once prepared.
         identity: A hash of all that the order depends on, once prepared.
-        example_arguments: Some `model_arguments`, to try a model's config before the data are read.
     """
 
     loss: Loss
+    sorted_by: tuple[str, ...]
+    prediction_options: ClassVar[frozenset[str]] = frozenset()
+    takes_target: ClassVar[bool] = False
+    input_fields: tuple[str, ...] = ()
     feed: EpochFeed
     identity: str
-    example_arguments: ClassVar[dict[str, Any]]
+
+    def __init__(self, batching: BatchPlan) -> None:
+        self.batching = batching
+        self.stores: dict[str, TokenStore] = {}
+        self._encoded_epoch: int | None = None
+
+    # Data: records -> tokens -> batches.
 
     @abstractmethod
-    def prepare(self, data: Dataset, seed: int) -> None:
-        """Fits tokenizers on the training split alone, tokenises all splits and plans batches.
+    def fit_encoders(self, data: Dataset) -> None:
+        """Fits tokenizers, labels, ... on the training split alone.
 
         Raises:
             UserError: If the data cannot be used.
         """
 
     @abstractmethod
+    def columns(self, split: str) -> Mapping[str, ColumnSpec]:
+        """Returns how the columns of a split's store are made from its records."""
+
+    @property
+    @abstractmethod
+    def signature(self) -> Any:
+        """The `tf.TensorSpec` of each part of a batch `(inputs, labels, weights)`."""
+
+    @abstractmethod
+    def make_batch(self, store: TokenStore, rows: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
+        """Returns `(inputs, labels, weights)` for rows of a store, as `signature` says."""
+
+    @abstractmethod
+    def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
+        """Returns how many labels of weight 1 the batch of these rows has."""
+
+    @property
+    @abstractmethod
+    def example_arguments(self) -> dict[str, Any]:
+        """Possible `model_arguments`, to try a model's config before the data are read."""
+
+    @abstractmethod
     def model_arguments(self) -> dict[str, Any]:
         """Returns the model's constructor arguments that follow from the data."""
-
-    @abstractmethod
-    def training_data(self) -> tf.data.Dataset:
-        """Returns the training batches in the order of `feed`."""
-
-    @abstractmethod
-    def batches(self, split: str) -> tf.data.Dataset:
-        """Returns each record of a split once, as `(inputs, labels, weights)`."""
-
-    @abstractmethod
-    def predict(self, model: Any, inputs: Sequence[Any], batch_size: int = 64) -> list[Row]:
-        """Predicts for each input, in order.
-
-        Args:
-            model: The task's model.
-            inputs: What the task reads: plain texts, or records without what is predicted.
-            batch_size: How many are predicted at once.
-
-        Returns:
-            One row an input, with at least `prediction`.
-        """
-
-    @abstractmethod
-    def evaluate(self, model: Any, records: Iterable[Record]) -> Evaluation:
-        """Predicts and scores records."""
-
-    @property
-    @abstractmethod
-    def score_names(self) -> Sequence[str]:
-        """The names of the scores that `evaluate` returns, some of them not for all records."""
-
-    def check_model(self, model: Any) -> None:
-        """Refuses a model that cannot do what the task's settings ask for; none, by default.
-
-        Raises:
-            UserError: If it cannot.
-        """
-        return
-
-    def initialize(self, model: Any) -> None:
-        """Puts what the data bring into a new model, such as pretrained vectors."""
-        return
-
-    def check_ensemble(self, others: Sequence["Task"]) -> None:
-        """Refuses runs that cannot predict together with this one; all, by default.
-
-        Raises:
-            UserError: If they cannot.
-        """
-        raise UserError(f"Ensembles: {type(self).__name__} predicts with one run only.")
-
-    def calibrate(self, model: Any) -> None:
-        """Fits what tells how sure predictions are, on the validation split of a trained model."""
-        return
-
-    @property
-    def input_fields(self) -> tuple[str, ...]:
-        """The fields of records that predictions are made from; none where it reads `source`."""
-        return ()
-
-    def features(
-        self, model: Any, inputs: Sequence[Any], batch_size: int = 64
-    ) -> dict[str, np.ndarray]:
-        """Returns the vectors that the model's encoder makes of inputs, by name.
-
-        Args:
-            model: The task's model.
-            inputs: As `predict` takes them.
-            batch_size: How many are encoded at once.
-
-        Returns:
-            Float32 `(inputs, width)` each.
-
-        Raises:
-            UserError: If the task has no encoder.
-        """
-        raise UserError(f"{type(self).__name__} runs have no encoder to take features from.")
-
-    def figures(self, model: Any, evaluation: Evaluation) -> dict[str, Figure]:
-        """Returns pictures of an evaluation, by file name: what a person would rather look at.
-
-        Args:
-            model: The model that was evaluated.
-            evaluation: What `evaluate` returned for it.
-        """
-        return {}
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -163,3 +195,206 @@ class Task(ABC):
         Raises:
             UserError: If a file is missing or damaged.
         """
+
+    def epoch_columns(self, seed: int, epoch: int) -> Mapping[str, ColumnSpec] | None:
+        """Returns the columns of `train` in an epoch; None if they are the same in every epoch."""
+        return None
+
+    def describe_store(self, store: TokenStore) -> str:
+        """Returns what the log says of a split after the number of its records."""
+        return ""
+
+    def describe_batches(self) -> str:
+        """Returns what the log says of the training batches after their number."""
+        padding = padding_share(self.lengths(self.stores["train"]), self.feed)
+        return f", {100 * padding:.1f} % padding"
+
+    def lengths(self, store: TokenStore) -> np.ndarray:
+        """Returns the lengths that decide on the batches, `(rows, columns)`."""
+        names = list(store.columns)
+        return store.lengths[:, [names.index(column) for column in self.sorted_by]]
+
+    def prepare(self, data: Dataset, seed: int) -> None:
+        """Fits the encoders on `train`, tokenises all splits and plans the batches.
+
+        Raises:
+            UserError: If the data cannot be used.
+        """
+        content = {split: data.fingerprint(split) for split in SPLITS}  # fails if one is missing
+        self.fit_encoders(data)
+        self.stores = {split: self._stored(data, split) for split in SPLITS}
+        report_shared(self.stores)
+        encoders = [spec.encoder.fingerprint for spec in self.columns("train").values()]
+        self.identity = json.dumps([content["train"], *encoders, seed, vars(self.batching)])
+
+        def plan(epoch: int) -> list[np.ndarray]:
+            self._begin_epoch(data, seed, epoch)
+            train = self.stores["train"]
+            return self.batching.training_batches(self.lengths(train), train.hashes, seed, epoch)
+
+        self.feed = EpochFeed(plan, lambda rows: self.count_targets(self.stores["train"], rows))
+        self.feed.begin(epoch=0, first_step=0)
+        log.info("%d batches an epoch%s", len(self.feed), self.describe_batches())
+
+    def _stored(self, data: Dataset, split: str) -> TokenStore:
+        columns = self.columns(split)
+        store = TokenStore.cached(data.fingerprint(split), lambda: data.records(split), columns)
+        log.info("%s: %s%s", split, store.report, self.describe_store(store))
+        return store
+
+    def _begin_epoch(self, data: Dataset, seed: int, epoch: int) -> None:
+        """Encodes the training split again if its columns differ from epoch to epoch."""
+        columns = self.epoch_columns(seed, epoch)
+        if columns is None or epoch == self._encoded_epoch:
+            return
+        with TemporaryDirectory(prefix="seq2seq-epoch-") as folder:
+            build(data.records("train"), columns, Path(folder))
+            self.stores["train"] = TokenStore(Path(folder))  # its files stay open
+        self._encoded_epoch = epoch
+
+    def training_data(self) -> tf.data.Dataset:
+        """Returns the remaining batches of the feed's epoch, `(inputs, labels, weights)`."""
+        return self.dataset(self.stores["train"], list(self.feed))
+
+    def batches(self, split: str) -> tf.data.Dataset:
+        """Returns each record of a split once, as `(inputs, labels, weights)`."""
+        store = self.stores[split]
+        rows = self.batching.evaluation_batches(self.lengths(store), store.hashes)
+        return self.dataset(store, rows)
+
+    def dataset(self, store: TokenStore, batches: Sequence[np.ndarray]) -> tf.data.Dataset:
+        """Returns the batches of rows of a store."""
+        return batch_dataset(lambda rows: self.make_batch(store, rows), batches, self.signature)
+
+    # The model.
+
+    def check_model(self, model: ModelT) -> None:
+        """Refuses a model that cannot do what the task's settings require.
+
+        Raises:
+            UserError: If it cannot.
+        """
+        return
+
+    def initialize(self, model: ModelT) -> None:
+        """Sets weights of a new model that follow from the data, such as pretrained vectors."""
+        return
+
+    def calibrate(self, model: ModelT) -> None:
+        """Fits the confidence of predictions on the validation split, after training."""
+        return
+
+    def input_vocabulary(self) -> InputVocabulary | None:
+        """Returns the tokens of the model's input embedding; None if it has no one vocabulary."""
+        return None
+
+    # Prediction.
+
+    def predict(
+        self, model: ModelT, inputs: Sequence[Any], options: PredictionOptions = DEFAULTS
+    ) -> list[Row]:
+        """Predicts for each input, in order.
+
+        Args:
+            model: The task's model; for an ensemble a sequence of several, see `check_ensemble`.
+            inputs: Texts, or records without what is predicted.
+            options: How to predict, and which extra outputs to return.
+
+        Returns:
+            One row an input, with at least `source`, `prediction` and `score`.
+
+        Raises:
+            UserError: If an input or an option does not suit the task.
+        """
+        self.check_options(options, self.prediction_options)
+        return self.predict_rows(model, inputs, options)
+
+    @abstractmethod
+    def predict_rows(
+        self, model: ModelT, inputs: Sequence[Any], options: PredictionOptions
+    ) -> list[Row]:
+        """Predicts as `predict` says, once the options are checked."""
+
+    def check_options(self, options: PredictionOptions, applicable: Iterable[str]) -> None:
+        """Refuses options that do not apply.
+
+        Raises:
+            UserError: If one of them is set.
+        """
+        for option in fields(options):
+            is_set = getattr(options, option.name) != option.default
+            if is_set and option.name not in (*applicable, "batch_size"):
+                raise UserError(f"{option.name}: has no meaning for {type(self).__name__} runs.")
+
+    def score(
+        self, model: ModelT, pairs: Sequence[Record], options: PredictionOptions = DEFAULTS
+    ) -> list[Row]:
+        """Returns how probable the model finds given targets.
+
+        Args:
+            model: As in `predict`.
+            pairs: Records with `source` and `target`.
+            options: `batch_size` and `alignments`.
+
+        Returns:
+            Rows with `source`, `target`, `score` (the log-probability of all tokens and the end
+            token), `target_tokens` and `token_scores`; `source_tokens` and `alignments` if
+            requested.
+
+        Raises:
+            UserError: If the task or its model cannot.
+        """
+        raise UserError(f"score: has no meaning for {type(self).__name__} runs.")
+
+    def features(
+        self, model: ModelT, inputs: Sequence[Any], batch_size: int = 64
+    ) -> dict[str, np.ndarray]:
+        """Returns the vectors that the model's encoder makes of inputs, by name.
+
+        Returns:
+            Float32 `(inputs, width)` each, such as `source.layer_0.forward.h`.
+
+        Raises:
+            UserError: If the task has no encoder.
+        """
+        raise UserError(f"{type(self).__name__} runs have no encoder to take features from.")
+
+    def check_ensemble(self, others: Sequence["Task[Any]"]) -> None:
+        """Refuses runs that cannot predict together with this one.
+
+        Raises:
+            UserError: If they cannot; by default always.
+        """
+        raise UserError(f"Ensembles: {type(self).__name__} predicts with one run only.")
+
+    def observe(self, model: ModelT, given: Any, target: str | None = None) -> Observation:
+        """Predicts from one input while the calls of recurrent layers are recorded.
+
+        Args:
+            model: The model.
+            given: What `predict` takes.
+            target: What the decoder reads instead of its own prediction, with `takes_target`.
+
+        Raises:
+            UserError: If the input has no token, or the task has no recurrent layers to observe.
+        """
+        raise UserError(f"{type(self).__name__} has no recurrent layers that can be looked into.")
+
+    def observed_parts(self, record: Record) -> tuple[Any, str | None]:
+        """Returns the input and the target to `observe` of a record."""
+        return record, None
+
+    # Evaluation.
+
+    @property
+    @abstractmethod
+    def score_names(self) -> Sequence[str]:
+        """The names of the scores of `evaluate`; there need not be all of them for all records."""
+
+    @abstractmethod
+    def evaluate(self, model: ModelT, records: Iterable[Record]) -> Evaluation:
+        """Predicts and scores records."""
+
+    def figures(self, model: ModelT, evaluation: Evaluation) -> dict[str, Figure]:
+        """Returns figures of an evaluation by file name."""
+        return {}

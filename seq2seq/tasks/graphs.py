@@ -1,27 +1,48 @@
-"""Graphs that predict."""
+"""Graphs for prediction, traced once for batches of all shapes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from seq2seq.kernels.library import graphs_stay_here
+from seq2seq.tasks.padding import Batch
 
 
 def prediction_graph(
     model: keras.Model, function: Callable[[dict[str, tf.Tensor]], Any] | None = None
 ) -> Callable[[dict[str, Any]], Any]:
-    """Makes a graph, with kernels, that is traced once for batches of all shapes.
-
-    Args:
-        model: Takes its inputs by name.
-        function: Of what the model reads; by default the model itself, without dropout.
-    """
+    """Compiles a function of the model's inputs; by default the model itself, without dropout."""
 
     def run(inputs: dict[str, tf.Tensor]) -> Any:
         with graphs_stay_here():
             return model(inputs, training=False) if function is None else function(inputs)
 
-    read = {name: tf.TensorSpec(part.shape, part.dtype) for name, part in model.input.items()}
-    return tf.function(run, input_signature=[read], autograph=False)
+    specs = {name: tf.TensorSpec(part.shape, part.dtype) for name, part in model.input.items()}
+    return tf.function(run, input_signature=[specs], autograph=False)
+
+
+def collected_features(
+    feature_model: keras.Model, batches: Iterable[tuple[list[int], Batch]], count: int
+) -> dict[str, np.ndarray]:
+    """Encodes batches, and returns the vectors in the order of the inputs.
+
+    Args:
+        feature_model: Returns vectors by name, such as `source.layer_0.forward.h`.
+        batches: The numbers of the inputs of each batch, and the batch.
+        count: The number of inputs; those in no batch get zeros.
+
+    Returns:
+        Float32 `(count, width)` each.
+    """
+    vectors = {
+        name: np.zeros((count, tensor.shape[-1]), np.float32)
+        for name, tensor in feature_model.output.items()
+    }
+    encode = prediction_graph(feature_model)
+    for numbers, batch in batches:
+        for name, values in encode(batch).items():
+            vectors[name][numbers] = values
+    return vectors

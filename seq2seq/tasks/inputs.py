@@ -1,6 +1,6 @@
-"""What predictions are asked for: texts or records, checked, and as token ids."""
+"""Inputs of predictions: texts or records, checked, and as tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,17 @@ from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 
 
-def record_of(given: Any, number: int, field: str) -> Record:
-    """Returns an input as a record; a text alone becomes its one field.
-
-    Args:
-        given: A text, or a record that has the field.
-        number: The number of the input, from 1, for messages.
-        field: The field that holds the text.
+def records_of(inputs: Iterable[Any], field: str = "source") -> list[Record]:
+    """Returns inputs as records that have a field; a text alone becomes that field.
 
     Raises:
-        UserError: If it is neither, or the text is no valid Unicode.
+        UserError: If an input is neither, or the text is no valid Unicode.
     """
+    return [record_of(given, number, field) for number, given in enumerate(inputs, start=1)]
+
+
+def record_of(given: Any, number: int, field: str) -> Record:
+    """Returns one input, see `records_of`; its number, from 1, is for messages."""
     record = {field: given} if isinstance(given, str) else given
     if not isinstance(record, Mapping):
         raise UserError(
@@ -51,32 +51,24 @@ def checked_text(record: Mapping[str, Any], field: str, place: str) -> str:
 
 
 def has_blank(record: Mapping[str, Any], fields: Sequence[str]) -> bool:
-    """Returns whether there is nothing to see in one of the texts of a record."""
+    """Returns whether one of the texts of a record has no visible character."""
     return any(is_blank(str(record.get(field, "?"))) for field in fields)
 
 
 def visible_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
-    """Returns the token ids of texts: none where there is nothing to see, as in lines of blanks."""
+    """Returns the token ids of texts; none for texts without a visible character."""
     return tokenizer.encode(["" if is_blank(text) else text for text in texts])
 
 
-def check_record(record: Record, fields: Sequence[str], place: str) -> None:
-    """Checks that a record has lists of texts of one length.
+def source_tokens(text: str, ids: np.ndarray, tokenizer: Tokenizer) -> list[str]:
+    """Returns a source's tokens as texts; unknown words as they were written."""
+    words = tokenizer.normalize(text).split()
+    if tokenizer.settings["kind"] == "word" and len(words) == len(ids):
+        return words
+    return tokenizer.pieces(ids.tolist())
 
-    Raises:
-        UserError: If it does not.
-    """
-    for field in fields:
-        value = record.get(field)
-        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-            raise UserError(
-                f"{place}: needs a list of texts in the field {field!r}; the record has "
-                f"{', '.join(map(str, record)) or 'none'}."
-            )
-        for text in value:
-            check_characters(text, f"{place}: the field {field!r}")
-        if len(value) != len(record["tokens"]):
-            raise UserError(
-                f"{place}: {len(record['tokens'])} tokens, but {len(value)} {field}: each token "
-                "needs one."
-            )
+
+def check_observable(text: str, tokens: Sequence[str]) -> None:
+    """Refuses an input without tokens, whose states cannot be observed."""
+    if not tokens:
+        raise UserError(f"{text!r}: has no token to look at.")

@@ -43,7 +43,14 @@ PARAMS = {"decoding": DataType.string, "n_best": DataType.long, **SETTINGS}
 class Predicts(Protocol):
     """What a served model calls: `Predictor`."""
 
-    def __call__(self, inputs: Sequence[Any], batch_size: int = 64, **options: Any) -> list[Any]:
+    def __call__(
+        self,
+        inputs: Sequence[Any],
+        *,
+        decoding: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        n_best: int | None = None,
+    ) -> list[Any]:
         """Returns one row an input."""
 
 

@@ -24,8 +24,8 @@ from seq2seq.layers.bridge import DenseBridge
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.translator import Translator
-from seq2seq.tasks import search
-from seq2seq.tasks.search import Search
+from seq2seq.tasks.translation import search
+from seq2seq.tasks.translation.search import Search
 
 pytestmark = pytest.mark.compiled
 

@@ -1,4 +1,4 @@
-"""Constraints as a user writes them, in words, and as a search takes them, in token ids."""
+"""Constraints of translations: from the words of a record to token ids."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,11 +32,11 @@ def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -
         tokenizer: Of the target.
 
     Raises:
-        UserError: If a value is no text, a word cannot be written, or constraints contradict each
-            other.
+        UserError: If a value is no text, a word is not in the vocabulary, or constraints contradict
+            each other.
     """
-    encode = _Encoded(tokenizer)
-    rows = [_encoded(record, encode) for record in records]
+    cache = _TokenIds(tokenizer)
+    rows = [_encoded(record, cache) for record in records]
 
     def compiled(rows: Sequence[Mapping[str, Any]]) -> Constraints:
         return constrain(
@@ -63,7 +63,7 @@ def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -
         raise
 
 
-class _Encoded(dict[tuple[str, ...], list[list[int]]]):
+class _TokenIds(dict[tuple[str, ...], list[list[int]]]):
     """The token ids of lists of texts, each list encoded once."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -75,15 +75,15 @@ class _Encoded(dict[tuple[str, ...], list[list[int]]]):
         return self[texts]
 
 
-def _encoded(record: Mapping[str, Any], encode: _Encoded) -> dict[str, Any]:
+def _encoded(record: Mapping[str, Any], cache: _TokenIds) -> dict[str, Any]:
     """Returns the token ids of each field."""
     texts = {field: _texts(record, field) for field in FIELDS}
     if len(texts["required"]) > MOST_REQUIRED:
         raise UserError(
-            f"{_place(record)}: required: at most {MOST_REQUIRED} phrases can be asked for, there "
-            f"are {len(texts['required'])}."
+            f"{_place(record)}: required: at most {MOST_REQUIRED} phrases are possible, there are "
+            f"{len(texts['required'])}."
         )
-    ids = {field: encode[tuple(texts[field])] for field in FIELDS}
+    ids = {field: cache[tuple(texts[field])] for field in FIELDS}
     for field in ("prefix", "required"):
         for text, tokens in zip(texts[field], ids[field], strict=True):
             if UNKNOWN in tokens or not tokens:
@@ -96,7 +96,7 @@ def _encoded(record: Mapping[str, Any], encode: _Encoded) -> dict[str, Any]:
             f"{_place(record)}: required and forbidden: the phrases have {size:,} tokens; at most "
             f"{MOST_TOKENS:,} are possible."
         )
-    # What the model cannot write need not be forbidden, and cannot be allowed.
+    # Words outside of the vocabulary need not be forbidden, and cannot be allowed.
     known = [token for tokens in ids["allowed"] for token in tokens if token != UNKNOWN]
     if ids["allowed"] and not known:
         raise UserError(f"{_place(record)}: allowed: holds no word of the target vocabulary.")

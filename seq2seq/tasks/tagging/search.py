@@ -1,4 +1,4 @@
-"""What is made of a tagger's outputs: a loss in training, the best labels in prediction."""
+"""Search for the most probable labels of a tagger, as compiled graphs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,49 +6,17 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.kernels.library import one_operation_at_a_time
-from seq2seq.layers.crf import marginals, negative_log_likelihood
+from seq2seq.layers.crf import marginals
 from seq2seq.layers.crf_search import most_probable, n_best
 from seq2seq.models.tagger import Tagger
 from seq2seq.tasks.graphs import prediction_graph
 from seq2seq.tasks.padding import by_length, padded
-from seq2seq.training.losses import ElementLoss, TokenCrossEntropy
 
 _SPELLED_TOGETHER = 1024
 
 
-class TaggingLoss:
-    """Cross-entropy of each label; of a CRF's labels, the sentence's divided among its tokens.
-
-    So both are means over tokens, and comparable.
-    """
-
-    def __init__(self) -> None:
-        self._softmax = TokenCrossEntropy()
-
-    def __call__(
-        self, labels: tf.Tensor, outputs: Mapping[str, tf.Tensor], weights: tf.Tensor
-    ) -> ElementLoss:
-        """Compares labels with what a tagger's `loss_model` returns.
-
-        Args:
-            labels: Integers `(batch, steps)`.
-            outputs: `logits`, and with a CRF `transitions`.
-            weights: `(batch, steps)`; of a row, all real tokens have weight 1, or none has.
-
-        Returns:
-            The losses, float32 `(batch, steps)`.
-        """
-        if "transitions" not in outputs:
-            return self._softmax(tf.maximum(labels, 0), outputs["logits"], weights)
-        lengths = tf.cast(tf.reduce_sum(weights, axis=1), tf.int32)
-        losses = negative_log_likelihood(**outputs, labels=labels, lengths=lengths)
-        shares = losses / tf.cast(tf.maximum(lengths, 1), tf.float32)
-        divided = shares[:, tf.newaxis] * weights
-        return ElementLoss(divided, divided)
-
-
 class TaggerSearch:
-    """Finds the best labels with a model: its graphs, each traced once.
+    """Finds the best label sequences of sentences, with graphs that are traced once.
 
     Args:
         model: The tagger.
@@ -64,13 +32,13 @@ class TaggerSearch:
         self._spell = None if spelling is None else prediction_graph(spelling)
 
     def __call__(self, batch: Mapping[str, tf.Tensor | np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns what `best_labels` does for what the tagger's `prediction_model` reads."""
+        """Returns the result of `best_labels` as arrays."""
         tensors = {name: tf.convert_to_tensor(value) for name, value in batch.items()}
         with one_operation_at_a_time():
             return {name: value.numpy() for name, value in self._search(tensors).items()}
 
     def spell(self, words: Sequence[np.ndarray]) -> tf.Tensor:
-        """Returns the vectors of words, `(words, features)`, from the numbers of their characters.
+        """Returns the spelling features of words, `(words, features)`, from their character ids.
 
         Raises:
             ValueError: If the tagger does not read characters.
@@ -79,36 +47,36 @@ class TaggerSearch:
             raise ValueError("words: this tagger does not read characters")
         output = self.model.spelling_model.output
         order, parts = [], [tf.zeros((0, output.shape[-1]), output.dtype)]
-        for chosen in by_length(range(len(words)), words, _SPELLED_TOGETHER):
-            characters, lengths = padded([words[i] for i in chosen])
+        for numbers in by_length(range(len(words)), words, _SPELLED_TOGETHER):
+            characters, lengths = padded([words[i] for i in numbers])
             parts.append(self._spell({"characters": characters, "character_length": lengths}))
-            order += chosen
+            order += numbers
         return tf.gather(tf.concat(parts, axis=0), np.argsort(order))
 
 
 def best_labels(model: Tagger, inputs: Mapping[str, tf.Tensor], count: int) -> dict[str, tf.Tensor]:
-    """Finds the best labels of some sentences.
+    """Finds the best label sequences of sentences.
 
     Args:
         model: The tagger.
-        inputs: What its `prediction_model` reads.
-        count: How many label sequences of each.
+        inputs: The inputs of its `prediction_model`.
+        count: How many label sequences of each sentence.
 
     Returns:
         `labels`, int32 `(batch, count, steps)`; `scores`, their log-probabilities `(batch, count)`,
         minus infinity where there are fewer; and `probabilities` `(batch, steps)`, of each label of
         the best sequence.
     """
-    found = model.prediction_model(inputs, training=False)
-    logits, lengths = tf.cast(found["logits"], tf.float32), inputs["length"]
+    outputs = model.prediction_model(inputs, training=False)
+    logits, lengths = tf.cast(outputs["logits"], tf.float32), inputs["length"]
     size = logits.shape[-1]
-    if "transitions" not in found and count == 1:
+    if "transitions" not in outputs and count == 1:
         labels = tf.argmax(logits, axis=-1, output_type=tf.int32)[:, tf.newaxis]
-        logs = tf.reduce_max(tf.nn.log_softmax(logits), axis=-1)
-        real = tf.sequence_mask(lengths, tf.shape(logits)[1], tf.float32)
-        scores = tf.reduce_sum(logs * real, axis=1, keepdims=True)
-        return {"labels": labels, "scores": scores, "probabilities": tf.exp(logs)}
-    transitions = found.get("transitions", tf.zeros((size + 1, size + 1)))
+        log_probabilities = tf.reduce_max(tf.nn.log_softmax(logits), axis=-1)
+        mask = tf.sequence_mask(lengths, tf.shape(logits)[1], tf.float32)
+        scores = tf.reduce_sum(log_probabilities * mask, axis=1, keepdims=True)
+        return {"labels": labels, "scores": scores, "probabilities": tf.exp(log_probabilities)}
+    transitions = outputs.get("transitions", tf.zeros((size + 1, size + 1)))
     if count == 1:
         best, scores, probabilities = most_probable(logits, transitions, lengths)
         return {
@@ -117,9 +85,9 @@ def best_labels(model: Tagger, inputs: Mapping[str, tf.Tensor], count: int) -> d
             "probabilities": probabilities,
         }
     labels, scores = n_best(logits, transitions, lengths, count)
-    each, normalizer = marginals(logits, transitions, lengths)
+    probabilities, normalizer = marginals(logits, transitions, lengths)
     return {
         "labels": labels,
         "scores": scores - normalizer[:, tf.newaxis],
-        "probabilities": tf.gather(each, labels[:, 0], batch_dims=2),
+        "probabilities": tf.gather(probabilities, labels[:, 0], batch_dims=2),
     }
