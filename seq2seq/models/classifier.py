@@ -164,7 +164,7 @@ class Classifier(SequenceModel):
 
     @cached_property
     def step_model(self) -> keras.Model:
-        """The class of the text so far, of a classifier of one text that pools without attention."""
+        """The class of the text so far; of one text, pooled without attention."""
         kinds = [layer.name.removesuffix("_pooling") for layer in self.poolings]
         if not set(kinds) <= set(RUNNING_POOLINGS):
             raise ValueError(

@@ -3,7 +3,7 @@
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from seq2seq.data.batching import batch_dataset, padding_share
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.data.shared_texts import report_shared
 from seq2seq.data.token_store import ColumnSpec, TokenStore, build
-from seq2seq.data.tokenizers.tokenizer import Tokenizer
+from seq2seq.data.tokenizers.tokenizer import UNKNOWN, Tokenizer
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.layers.recording import Call
@@ -30,7 +30,10 @@ log = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
 
 Row = dict[str, Any]
-"""One prediction as plain values: what `predictions/<split>.jsonl` holds, line by line."""
+"""One prediction as plain values: a line of `predictions/<split>.jsonl`."""
+
+Batch = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
+"""Inputs by name, labels and weights."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ class Task(ABC, Generic[ModelT]):
 
     Attributes:
         loss: The loss of each element, from labels, outputs of `loss_model` and weights.
-        sorted_by: The columns whose lengths decide on the batches; the last is sorted by first.
+        sorted_by: The columns of tokens whose lengths decide on the batches; the last is sorted by
+            first.
         prediction_options: The `PredictionOptions` that apply, beside `batch_size`.
         takes_target: Whether `observe` takes a target for the decoder to read.
         input_fields: The fields of a record that predictions are made from; none for `source`.
@@ -136,7 +140,7 @@ class Task(ABC, Generic[ModelT]):
     """
 
     loss: Loss
-    sorted_by: tuple[str, ...]
+    sorted_by: tuple[str, ...] = ("source",)
     prediction_options: ClassVar[frozenset[str]] = frozenset()
     takes_target: ClassVar[bool] = False
     input_fields: tuple[str, ...] = ()
@@ -162,18 +166,9 @@ class Task(ABC, Generic[ModelT]):
     def columns(self, split: str) -> Mapping[str, ColumnSpec]:
         """Returns how the columns of a split's store are made from its records."""
 
-    @property
     @abstractmethod
-    def signature(self) -> Any:
-        """The `tf.TensorSpec` of each part of a batch `(inputs, labels, weights)`."""
-
-    @abstractmethod
-    def make_batch(self, store: TokenStore, rows: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
-        """Returns `(inputs, labels, weights)` for rows of a store, as `signature` says."""
-
-    @abstractmethod
-    def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
-        """Returns how many labels of weight 1 the batch of these rows has."""
+    def make_batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
+        """Returns inputs by name, labels, and weights (1, or 0 for padding) of rows of a store."""
 
     @property
     @abstractmethod
@@ -196,13 +191,21 @@ class Task(ABC, Generic[ModelT]):
             UserError: If a file is missing or damaged.
         """
 
+    def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
+        """Returns how many labels of weight 1 the batch of these rows has; by default one a row."""
+        return len(rows)
+
     def epoch_columns(self, seed: int, epoch: int) -> Mapping[str, ColumnSpec] | None:
         """Returns the columns of `train` in an epoch; None if they are the same in every epoch."""
         return None
 
     def describe_store(self, store: TokenStore) -> str:
         """Returns what the log says of a split after the number of its records."""
-        return ""
+        unknown = [
+            f"{100 * np.mean(np.asarray(store.columns[column].tokens) == UNKNOWN):.2f} %"
+            for column in self.sorted_by
+        ]
+        return f"; {' / '.join(unknown)} unknown tokens"
 
     def describe_batches(self) -> str:
         """Returns what the log says of the training batches after their number."""
@@ -254,17 +257,24 @@ class Task(ABC, Generic[ModelT]):
 
     def training_data(self) -> tf.data.Dataset:
         """Returns the remaining batches of the feed's epoch, `(inputs, labels, weights)`."""
-        return self.dataset(self.stores["train"], list(self.feed))
+        train = self.stores["train"]
+        return self.dataset(lambda rows: self.make_batch(train, rows), list(self.feed))
 
     def batches(self, split: str) -> tf.data.Dataset:
         """Returns each record of a split once, as `(inputs, labels, weights)`."""
         store = self.stores[split]
         rows = self.batching.evaluation_batches(self.lengths(store), store.hashes)
-        return self.dataset(store, rows)
+        return self.dataset(lambda rows: self.make_batch(store, rows), rows)
 
-    def dataset(self, store: TokenStore, batches: Sequence[np.ndarray]) -> tf.data.Dataset:
-        """Returns the batches of rows of a store."""
-        return batch_dataset(lambda rows: self.make_batch(store, rows), batches, self.signature)
+    def dataset(
+        self, make_batch: Callable[[np.ndarray], Batch], batches: Sequence[np.ndarray]
+    ) -> tf.data.Dataset:
+        """Returns batches made from their rows; each axis of an array may vary in size."""
+        example = make_batch((batches or self.feed.batches)[0])
+        signature = tf.nest.map_structure(
+            lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), example
+        )
+        return batch_dataset(make_batch, batches, signature)
 
     # The model.
 

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.kernels.library import graphs_stay_here
-from seq2seq.tasks.padding import Batch
 
 
 def prediction_graph(
@@ -25,7 +24,9 @@ def prediction_graph(
 
 
 def collected_features(
-    feature_model: keras.Model, batches: Iterable[tuple[list[int], Batch]], count: int
+    feature_model: keras.Model,
+    batches: Iterable[tuple[list[int], dict[str, np.ndarray]]],
+    count: int,
 ) -> dict[str, np.ndarray]:
     """Encodes batches, and returns the vectors in the order of the inputs.
 

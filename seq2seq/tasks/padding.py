@@ -6,8 +6,6 @@ import numpy as np
 
 from seq2seq.data.tokenizers.tokenizer import END, START
 
-Batch = dict[str, np.ndarray]
-
 
 def by_length(
     numbers: Iterable[int], ids: Sequence[np.ndarray], batch_size: int, least: int = 1
@@ -36,7 +34,7 @@ def padded(ids: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def text_batches(
     ids: Mapping[str, Sequence[np.ndarray]], batch_size: int
-) -> Iterator[tuple[list[int], Batch]]:
+) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
     """Yields input numbers, sorted by the length of their first text, with their padded ids.
 
     Args:

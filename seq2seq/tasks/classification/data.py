@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.data.formats.json_lines import parsed_json
@@ -16,11 +15,11 @@ from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.data.number_columns import NumberColumn, load_columns, save_columns
 from seq2seq.data.placed_record import place_of
 from seq2seq.data.token_store import ColumnSpec, Encoder, TokenStore
-from seq2seq.data.tokenizers.tokenizer import UNKNOWN, Tokenizer
+from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.data.truncation import Truncated
 from seq2seq.errors import UserError
 from seq2seq.models.classifier import Classifier
-from seq2seq.tasks.base import InputVocabulary, Task
+from seq2seq.tasks.base import Batch, InputVocabulary, Task
 from seq2seq.tasks.inputs import checked_text
 from seq2seq.training.classification_losses import weights_by_class
 from seq2seq.training.weighted_model import Loss
@@ -88,27 +87,7 @@ class ClassificationData(Task[Classifier]):
         texts = {text: ColumnSpec(text, self.encoder(sampled)) for text in self.texts}
         return self.columns("train") | texts
 
-    def describe_store(self, store: TokenStore) -> str:
-        """Returns the share of unknown tokens."""
-        unknown = [np.asarray(store.columns[text].tokens) == UNKNOWN for text in self.texts]
-        return f"; {100 * np.mean(np.concatenate(unknown)):.2f} % unknown tokens"
-
-    @property
-    def signature(self) -> Any:
-        """Texts, their lengths and numbers; labels; weights."""
-        inputs = {}
-        for text in self.texts:
-            inputs[text] = tf.TensorSpec((None, None), tf.int32)
-            inputs[f"{text}_length"] = tf.TensorSpec((None,), tf.int32)
-        if self.numbers:
-            inputs["numbers"] = tf.TensorSpec((None, len(self.numbers)), tf.float32)
-        classes = (len(self.labels.names),) if self.labels.several else ()
-        labels = tf.TensorSpec((None, *classes), tf.int32)
-        return inputs, labels, tf.TensorSpec((None,), tf.float32)
-
-    def make_batch(
-        self, store: TokenStore, rows: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    def make_batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
         """Returns texts and numbers; the class of each row, or 0 and 1 by class; and ones."""
         inputs = {}
         for text in self.texts:
@@ -124,10 +103,6 @@ class ClassificationData(Task[Classifier]):
         sets = np.zeros((len(rows), len(self.labels.names)), np.int32)
         sets[np.nonzero(is_real)[0], labels[is_real]] = 1
         return inputs, sets, weights
-
-    def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
-        """Returns the number of rows: each has one label, or one set of labels."""
-        return len(rows)
 
     @property
     def example_arguments(self) -> dict[str, Any]:

@@ -1,20 +1,17 @@
 """The data of generation: token ids of documents, in windows that continue each other."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from seq2seq.data.batching import batch_dataset
 from seq2seq.data.datasets import Dataset
-from seq2seq.data.token_store import ColumnSpec, RaggedColumn, TokenStore
-from seq2seq.data.tokenizers.tokenizer import END, UNKNOWN, Tokenizer
+from seq2seq.data.token_store import ColumnSpec, TokenStore
+from seq2seq.data.tokenizers.tokenizer import END, Tokenizer
 from seq2seq.data.windows import Windows
 from seq2seq.models.language_model import LanguageModel
-from seq2seq.tasks.base import InputVocabulary, Task
+from seq2seq.tasks.base import Batch, InputVocabulary, Task
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +34,7 @@ class GenerationData(Task[LanguageModel]):
 
     def describe_store(self, store: TokenStore) -> str:
         """Returns the number of tokens, and the share of unknown ones."""
-        tokens = np.asarray(store.columns["text"].tokens)
-        return f"; {len(tokens):,} tokens, {100 * np.mean(tokens == UNKNOWN):.2f} % unknown"
+        return f"; {len(store.columns['text'].tokens):,} tokens{super().describe_store(store)}"
 
     def describe_batches(self) -> str:
         """Returns nothing: windows have hardly any padding."""
@@ -48,24 +44,9 @@ class GenerationData(Task[LanguageModel]):
         """Returns the tokens of each document, `(documents,)`."""
         return store.lengths[:, 0]
 
-    @property
-    def signature(self) -> Any:
-        """Tokens, and which rows start from a state of zeros; labels; weights."""
-        tokens = tf.TensorSpec((None, None), tf.int32)
-        inputs = {"tokens": tokens, "reset": tf.TensorSpec((None,), tf.bool)}
-        return inputs, tokens, tf.TensorSpec((None, None), tf.float32)
-
-    def make_batch(
-        self, store: TokenStore, rows: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    def make_batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
         """Returns windows of documents; `rows` are the columns of `Span`."""
         return self.batching.read(store.columns["text"], rows)
-
-    def column_dataset(
-        self, column: RaggedColumn, batches: Sequence[np.ndarray]
-    ) -> tf.data.Dataset:
-        """Returns batches of windows of documents that are in no store."""
-        return batch_dataset(lambda rows: self.batching.read(column, rows), batches, self.signature)
 
     def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
         """Returns the number of predicted tokens, end tokens included."""

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -51,16 +52,17 @@ class GenerationEvaluation(GenerationData):
         predictions, characters = int(offsets[-1]) + len(ids), sum(map(len, texts))
         lengths = np.diff(offsets)
         order = np.arange(len(lengths))
-        carried = self.batching.evaluation_batches(lengths)
-        from_zeros = self.batching.batches(lengths, order, carry=False)
+        read = partial(self.batching.read, column)
+        carried = self.dataset(read, self.batching.evaluation_batches(lengths))
+        from_zeros = self.dataset(read, self.batching.batches(lengths, order, carry=False))
         nats = {
-            "": self._mean_loss(model, self.column_dataset(column, carried)),
-            "reset_": self._mean_loss(model, self.column_dataset(column, from_zeros)),
+            "": self._mean_loss(model, carried),
+            "reset_": self._mean_loss(model, from_zeros),
         }
         if self.dynamic_rate:
             log.info("dynamic evaluation: %s tokens, window by window", f"{len(column.tokens):,}")
             in_order = Windows(batch_size=1, length=self.batching.length)  # no text is read early
-            data = self.column_dataset(column, in_order.batches(lengths, order))
+            data = self.dataset(partial(in_order.read, column), in_order.batches(lengths, order))
             nats["dynamic_"] = dynamic_loss(model.loss_model, self.loss, self.dynamic_rate, data)
         scores = {}
         for prefix, mean in nats.items():

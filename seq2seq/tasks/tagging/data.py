@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from seq2seq.data.batching import Batching
 from seq2seq.data.datasets import Dataset, Record
@@ -19,10 +18,9 @@ from seq2seq.data.labels.token_labels import TokenLabels
 from seq2seq.data.placed_record import place_of
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.token_features import TokenFeatures
-from seq2seq.data.tokenizers.vocabulary import UNKNOWN
 from seq2seq.errors import UserError
 from seq2seq.models.tagger import Tagger
-from seq2seq.tasks.base import InputVocabulary, Task
+from seq2seq.tasks.base import Batch, InputVocabulary, Task
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +34,7 @@ class TaggingData(Task[Tagger]):
     labels: TokenLabels
     batching: Batching
     format: ColumnFormat | None = None
-    sorted_by = ("labels",)
+    sorted_by = ("words",)
     _vectors: np.ndarray | None = None
 
     def fit_encoders(self, data: Dataset) -> None:
@@ -104,22 +102,7 @@ class TaggingData(Task[Tagger]):
             "labels": ColumnSpec("labels", self.labels, is_target=True),
         }
 
-    def describe_store(self, store: TokenStore) -> str:
-        """Returns the share of unknown words."""
-        share = np.mean(np.asarray(store.columns["words"].tokens) == UNKNOWN)
-        return f"; {100 * share:.2f} % unknown words"
-
-    @property
-    def signature(self) -> Any:
-        """Features of the tokens; labels; weights."""
-        ranks = self.tokenizer.ranks
-        inputs = {name: tf.TensorSpec((None,) * rank, tf.int32) for name, rank in ranks.items()}
-        sentences = (None, None)
-        return inputs, tf.TensorSpec(sentences, tf.int32), tf.TensorSpec(sentences, tf.float32)
-
-    def make_batch(
-        self, store: TokenStore, rows: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    def make_batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
         """Returns features, labels, and the weights of real tokens."""
         inputs = self.tokenizer.inputs(lambda column: store.padded(column, rows))
         labels, lengths = store.padded("labels", rows)

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from seq2seq.data.batching import Batching
 from seq2seq.data.datasets import Dataset
 from seq2seq.data.token_store import ColumnSpec, TokenStore
-from seq2seq.data.tokenizers.tokenizer import UNKNOWN, TokenizerPair
+from seq2seq.data.tokenizers.tokenizer import TokenizerPair
 from seq2seq.models.translator import Translator
-from seq2seq.tasks.base import InputVocabulary, Task
+from seq2seq.tasks.base import Batch, InputVocabulary, Task
 from seq2seq.tasks.padding import teacher_forced
 
 log = logging.getLogger(__name__)
@@ -56,27 +55,7 @@ class TranslationData(Task[Translator]):
         sampled = {side: columns[side]._replace(encoder=encoders[side]) for side in SIDES}
         return None if sampled == columns else sampled
 
-    def describe_store(self, store: TokenStore) -> str:
-        """Returns the share of unknown tokens of both sides."""
-        unknown = [
-            100 * np.mean(np.asarray(store.columns[side].tokens) == UNKNOWN) for side in SIDES
-        ]
-        return "; {:.2f} % / {:.2f} % unknown tokens".format(*unknown)
-
-    @property
-    def signature(self) -> Any:
-        """Source, its length and target; labels; weights."""
-        tokens = tf.TensorSpec((None, None), tf.int32)
-        inputs = {
-            "source": tokens,
-            "source_length": tf.TensorSpec((None,), tf.int32),
-            "target": tokens,
-        }
-        return inputs, tokens, tf.TensorSpec((None, None), tf.float32)
-
-    def make_batch(
-        self, store: TokenStore, rows: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    def make_batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
         """Returns the target twice: after the start token as an input, and as labels."""
         source, source_length = store.padded("source", rows)
         target, labels, weights = teacher_forced(*store.padded("target", rows))
