@@ -15,6 +15,7 @@ from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.base import InputEmbedding, SequenceModel, named_layers
+from seq2seq.models.cells import state_inputs
 from seq2seq.models.encoder import Encoder, named_states
 from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.steps import RUNNING_POOLINGS, EncoderSteps, RunningPooling
@@ -175,7 +176,7 @@ class Classifier(SequenceModel):
             raise ValueError("it reads more than one text")
         encoder = EncoderSteps(self.encoder)
         states = {
-            "layers": encoder.initial_states("state_layers"),
+            "layers": state_inputs(*self.encoder.forward_spec, prefix="state_layers"),
             "pooled": {
                 name: keras.Input((width,), dtype="float32", name=f"state_pooled_{name}")
                 for name, width in zip(

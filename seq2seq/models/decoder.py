@@ -13,7 +13,7 @@ from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.step_loop import scan
-from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
+from seq2seq.models.cells import STATE_FIELDS, recurrent_layer, run_layer
 
 
 class Decoded(TypedDict, total=False):
@@ -108,14 +108,11 @@ class Decoder(ConfiguredLayer):
             )
 
     def start(self, states: DecoderStates, memory: Memory) -> DecoderStates:
-        """Adds the attention's own initial states.
+        """Adds the attention's own initial states, if it has any, as one more entry.
 
         Args:
             states: A list over layers of field -> `(batch, units)`.
             memory: The result of `attention.prepare`.
-
-        Returns:
-            The states before the first step, with one more entry if the attention has states.
         """
         if self.attention is None:
             return states
@@ -201,7 +198,8 @@ class Decoder(ConfiguredLayer):
             if context is not None:
                 outputs = tf.concat([context, outputs], axis=-1)
             outputs = self.dropout(outputs, training=training)
-            initial = [state[field] for field in self.spec.fields]
-            outputs, *final = recurrent(outputs, initial_state=initial, training=training)
-            finals.append(dict(zip(self.spec.fields, final, strict=True)))
+            outputs, final = run_layer(
+                recurrent, outputs, state, self.spec.fields, training=training
+            )
+            finals.append(final)
         return outputs, finals

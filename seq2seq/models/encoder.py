@@ -1,7 +1,5 @@
 """The encoder: a stack of recurrent layers, in one or both directions."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import keras
@@ -61,30 +59,29 @@ class Encoder(ConfiguredLayer):
         self.units = units
         self.drops = dropout + weight_dropout > 0
         self.dropout = Dropout(dropout, dtype=self.dtype_policy)
-        # Keras saves the layers of flat lists only, so one list a direction.
-        layer = partial(
-            recurrent_layer, cell, units, weight_dropout=weight_dropout, dtype=self.dtype_policy
-        )
-        self.forward_stack = self._stack(layer, layers, go_backwards=False)
-        self.backward_stack = self._stack(layer, layers, go_backwards=True) if bidirectional else []
 
-    @staticmethod
-    def _stack(
-        layer: Callable[..., keras.layers.Layer], layers: int, go_backwards: bool
-    ) -> list[keras.layers.Layer]:
-        return [
-            layer(go_backwards=go_backwards, name=f"layer_{number}") for number in range(layers)
-        ]
+        def stack(go_backwards: bool) -> list[keras.layers.Layer]:
+            options = {"weight_dropout": weight_dropout, "dtype": self.dtype_policy}
+            return [
+                recurrent_layer(
+                    cell, units, go_backwards=go_backwards, name=f"layer_{number}", **options
+                )
+                for number in range(layers)
+            ]
+
+        # Keras saves the layers of flat lists only, so one list a direction.
+        self.forward_stack = stack(go_backwards=False)
+        self.backward_stack = stack(go_backwards=True) if bidirectional else []
+
+    @property
+    def forward_spec(self) -> tuple[int, tuple[str, ...], int]:
+        """The layers, state fields and units of the forward direction."""
+        return len(self.forward_stack), STATE_FIELDS[self.cell], self.units
 
     def call(
         self, inputs: tf.Tensor, lengths: tf.Tensor, training: bool | None = None
     ) -> tuple[tf.Tensor, States]:
-        """Encodes a padded batch.
-
-        Args:
-            inputs: Float tensor `(batch, source_length, features)`.
-            lengths: Integer tensor `(batch,)`, the real steps of each row.
-            training: Whether dropout is active.
+        """Encodes a padded batch, `(batch, source_length, features)`, of `lengths` `(batch,)`.
 
         Returns:
             Outputs `(batch, source_length, units)` (`2 * units` if bidirectional) and the final
@@ -107,5 +104,5 @@ class Encoder(ConfiguredLayer):
         return outputs, states
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
-        """Lengths are passed explicitly: no mask travels with the tensors."""
+        """Returns no mask: lengths are passed explicitly."""
         return

@@ -14,6 +14,7 @@ from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.models.base import InputEmbedding, SequenceModel, named_layers
+from seq2seq.models.cells import state_inputs
 from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.stack import CarriedStack, RecurrentStack
 
@@ -39,6 +40,7 @@ class LanguageModel(SequenceModel):
         step_model: `{tokens, length, states}` -> `{logits, states}`: continues from given states
             over `length` `(batch,)` tokens of each row of `tokens` `(batch, steps)`. States are a
             list over layers of field -> `(batch, units)`.
+        feature_model: `{source, source_length}` -> the states after the last token by name.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -93,13 +95,7 @@ class LanguageModel(SequenceModel):
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         reset = keras.Input((), dtype="bool", name="reset")
         length = keras.Input((), dtype="int32", name="length")
-        states = [
-            {
-                field: keras.Input((spec.units,), dtype="float32", name=f"state_{layer}_{field}")
-                for field in spec.fields
-            }
-            for layer in range(spec.layers)
-        ]
+        states = state_inputs(spec.layers, spec.fields, spec.units)
         vectors = self._vectors(tokens)
         outputs, _ = self.stack(vectors)
         self.training_model = keras.Model(
@@ -116,6 +112,16 @@ class LanguageModel(SequenceModel):
             {"logits": self._logits(self._features(outputs)), "states": after},
             name="step",
         )
+        source = keras.Input((None,), dtype="int32", name="source")
+        source_length = keras.Input((), dtype="int32", name="source_length")
+        _, finals = self.stack(self._vectors(source), lengths=source_length)
+        features = {
+            f"source.layer_{layer}.forward.{field}": state
+            for layer, fields in enumerate(finals)
+            for field, state in fields.items()
+        }
+        inputs = {"source": source, "source_length": source_length}
+        self.feature_model = keras.Model(inputs, features, name="features")
 
     def recurrent_layers(self) -> dict[str, keras.layers.Layer]:
         """Returns the recurrent layers of the stack."""

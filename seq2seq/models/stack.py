@@ -12,7 +12,7 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
-from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
+from seq2seq.models.cells import STATE_FIELDS, recurrent_layer, run_layer
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -110,11 +110,12 @@ class RecurrentStack(ConfiguredLayer):
         finals: DecoderStates = []
 
         def recurrent(layer: int, sequence: tf.Tensor) -> tf.Tensor:
-            initial = None if states is None else [states[layer][f] for f in self.spec.fields]
-            outputs, *final = self.stack[layer](
-                sequence, initial_state=initial, mask=mask, training=training
+            state = None if states is None else states[layer]
+            options = {"mask": mask, "training": training}
+            outputs, final = run_layer(
+                self.stack[layer], sequence, state, self.spec.fields, **options
             )
-            finals.append(dict(zip(self.spec.fields, final, strict=True)))
+            finals.append(final)
             return outputs
 
         if self.entrance is None:
@@ -140,7 +141,7 @@ class RecurrentStack(ConfiguredLayer):
         return next(norms)(outputs)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
-        """Lengths are passed explicitly: no mask travels with the tensors."""
+        """Returns no mask: lengths are passed explicitly."""
         return
 
 
@@ -172,15 +173,9 @@ class CarriedStack(ConfiguredLayer):
         ]
 
     def call(self, inputs: tf.Tensor, reset: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Continues from the final states of the batch before.
+        """Maps `(batch, steps, features)` to `(batch, steps, units)`, from the carried states.
 
-        Args:
-            inputs: Float tensor `(batch, steps, features)`, of at most `batch_size` rows.
-            reset: Booleans `(batch,)`: the rows that start from zeros.
-            training: Whether dropout is active.
-
-        Returns:
-            Outputs `(batch, steps, units)`.
+        Rows where `reset`, booleans `(batch,)`, is true start from zeros.
         """
         batch = tf.shape(inputs)[0]
         fields = self.stack.spec.fields

@@ -9,7 +9,7 @@ import tensorflow as tf
 from seq2seq.layers.bridge import DecoderStates
 from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.step_loop import scan
-from seq2seq.models.cells import STATE_FIELDS
+from seq2seq.models.cells import STATE_FIELDS, run_layer
 from seq2seq.models.encoder import Encoder
 
 RUNNING_POOLINGS = ("last", "mean", "max")
@@ -35,27 +35,10 @@ class EncoderSteps(ConfiguredLayer):
             )
         self.encoder = encoder
 
-    def initial_states(self, prefix: str = "state") -> DecoderStates:
-        """Returns the Keras inputs for the states: a list over layers of field -> input."""
-        return [
-            {
-                field: keras.Input(
-                    (self.encoder.units,), dtype="float32", name=f"{prefix}_{layer}_{field}"
-                )
-                for field in STATE_FIELDS[self.encoder.cell]
-            }
-            for layer in range(len(self.encoder.forward_stack))
-        ]
-
     def call(
         self, inputs: tf.Tensor, states: DecoderStates, lengths: tf.Tensor
     ) -> tuple[tf.Tensor, DecoderStates]:
-        """Encodes the next steps.
-
-        Args:
-            inputs: Float tensor `(batch, steps, features)`.
-            states: A list over layers of field -> `(batch, units)`.
-            lengths: The real steps of each row, `(batch,)`.
+        """Encodes the next steps, `(batch, steps, features)`, of which `lengths` are real.
 
         Returns:
             Outputs `(batch, steps, units)`, and the next states.
@@ -64,9 +47,8 @@ class EncoderSteps(ConfiguredLayer):
         fields = STATE_FIELDS[self.encoder.cell]
         outputs, finals = inputs, []
         for layer, state in zip(self.encoder.forward_stack, states, strict=True):
-            initial = [state[field] for field in fields]
-            outputs, *final = layer(outputs, initial_state=initial, mask=mask)
-            finals.append(dict(zip(fields, final, strict=True)))
+            outputs, final = run_layer(layer, outputs, state, fields, mask=mask)
+            finals.append(final)
         return outputs, finals
 
 
@@ -85,12 +67,12 @@ class RunningPooling(ConfiguredLayer):
     def call(
         self, outputs: tf.Tensor, states: dict[str, tf.Tensor], lengths: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Pools the next steps.
+        """Pools the next steps, `(batch, steps, units)`, of which `lengths` are real.
 
         Args:
-            outputs: Float tensor `(batch, steps, units)`.
+            outputs: The steps.
             states: `count` `(batch, 1)`, `sum` and `max` `(batch, units)`, which begin as zeros.
-            lengths: The real steps of each row, `(batch,)`.
+            lengths: `(batch,)`.
 
         Returns:
             `(batch, steps, kinds * units)`, and the next states.

@@ -16,6 +16,7 @@ from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.embedding_dropout import EmbeddingDropout
 from seq2seq.layers.word_dropout import WordDropout
 from seq2seq.models.base import InputEmbedding, SequenceModel, named_layers
+from seq2seq.models.cells import state_inputs
 from seq2seq.models.encoder import Encoder, named_states
 from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.steps import EncoderSteps
@@ -144,7 +145,7 @@ class Tagger(SequenceModel):
         if set(self.inputs) != {"words", "length"}:
             raise ValueError("it reads more than words (characters, columns or pretrained vectors)")
         encoder = EncoderSteps(self.encoder)
-        states = encoder.initial_states()
+        states = state_inputs(*self.encoder.forward_spec)
         sequence = self.training_model.get_layer("before").output
         outputs, after = encoder(sequence, states, self.inputs["length"])
         return NestedModel(

@@ -7,21 +7,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol
+from typing import Any, ClassVar, Generic, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from seq2seq.data.batching import batch_dataset, padding_share
+from seq2seq.data.batching import Batching, batch_dataset, padding_share
 from seq2seq.data.datasets import Dataset, Record
 from seq2seq.data.shared_texts import report_shared
 from seq2seq.data.token_store import ColumnSpec, TokenStore, build
 from seq2seq.data.tokenizers.tokenizer import UNKNOWN, Tokenizer
+from seq2seq.data.windows import Windows
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.layers.recording import Call
 from seq2seq.models.base import ModelT
+from seq2seq.tasks.graphs import collected_features
+from seq2seq.tasks.padding import Batches
 from seq2seq.training.feed import EpochFeed
 from seq2seq.training.weighted_model import Loss
 
@@ -104,18 +107,6 @@ class Observation(NamedTuple):
     calls: list[Call]
 
 
-class BatchPlan(Protocol):
-    """How the rows of a store become batches: `Batching` or `Windows`."""
-
-    def training_batches(
-        self, lengths: np.ndarray, hashes: np.ndarray, seed: int, epoch: int
-    ) -> list[np.ndarray]:
-        """Returns the batches of an epoch."""
-
-    def evaluation_batches(self, lengths: np.ndarray, hashes: np.ndarray) -> list[np.ndarray]:
-        """Returns batches that hold each row once."""
-
-
 class Task(ABC, Generic[ModelT]):
     """What differs between translation, tagging, classification, ...
 
@@ -147,7 +138,7 @@ class Task(ABC, Generic[ModelT]):
     feed: EpochFeed
     identity: str
 
-    def __init__(self, batching: BatchPlan) -> None:
+    def __init__(self, batching: Batching | Windows) -> None:
         self.batching = batching
         self.stores: dict[str, TokenStore] = {}
         self._encoded_epoch: int | None = None
@@ -303,15 +294,12 @@ class Task(ABC, Generic[ModelT]):
     def predict(
         self, model: ModelT, inputs: Sequence[Any], options: PredictionOptions = DEFAULTS
     ) -> list[Row]:
-        """Predicts for each input, in order.
+        """Predicts for each input, in order; for what comes back see `predict_rows`.
 
         Args:
             model: The task's model; for an ensemble a sequence of several, see `check_ensemble`.
-            inputs: Texts, or records without what is predicted.
+            inputs: Texts, or records without the fields that are predicted.
             options: How to predict, and which extra outputs to return.
-
-        Returns:
-            One row an input, with at least `source`, `prediction` and `score`.
 
         Raises:
             UserError: If an input or an option does not suit the task.
@@ -323,7 +311,7 @@ class Task(ABC, Generic[ModelT]):
     def predict_rows(
         self, model: ModelT, inputs: Sequence[Any], options: PredictionOptions
     ) -> list[Row]:
-        """Predicts as `predict` says, once the options are checked."""
+        """Returns one row an input, with at least `source` and `prediction`."""
 
     def check_options(self, options: PredictionOptions, applicable: Iterable[str]) -> None:
         """Refuses options that do not apply.
@@ -347,9 +335,8 @@ class Task(ABC, Generic[ModelT]):
             options: `batch_size` and `alignments`.
 
         Returns:
-            Rows with `source`, `target`, `score` (the log-probability of all tokens and the end
-            token), `target_tokens` and `token_scores`; `source_tokens` and `alignments` if
-            requested.
+            Rows with `source`, `target`, `score` (the log-probability, end token included),
+            `target_tokens` and `token_scores`; if requested, `source_tokens` and `alignments`.
 
         Raises:
             UserError: If the task or its model cannot.
@@ -359,15 +346,22 @@ class Task(ABC, Generic[ModelT]):
     def features(
         self, model: ModelT, inputs: Sequence[Any], batch_size: int = 64
     ) -> dict[str, np.ndarray]:
-        """Returns the vectors that the model's encoder makes of inputs, by name.
+        """Returns the vectors of inputs by name, see `SequenceModel.feature_model`.
 
         Returns:
-            Float32 `(inputs, width)` each, such as `source.layer_0.forward.h`.
+            Float32 `(inputs, width)` each; zeros for an input without tokens, if it is left out.
 
         Raises:
-            UserError: If the task has no encoder.
+            UserError: If the model has no encoder.
         """
-        raise UserError(f"{type(self).__name__} runs have no encoder to take features from.")
+        if model.feature_model is None:
+            raise UserError(f"{type(self).__name__} runs have no encoder to take features from.")
+        batches = self.feature_batches(model, inputs, batch_size)
+        return collected_features(model.feature_model, batches, len(inputs))
+
+    def feature_batches(self, model: ModelT, inputs: Sequence[Any], batch_size: int) -> Batches:
+        """Yields numbers of inputs, and their batch as `feature_model` reads it."""
+        raise NotImplementedError
 
     def check_ensemble(self, others: Sequence["Task[Any]"]) -> None:
         """Refuses runs that cannot predict together with this one.
@@ -380,10 +374,7 @@ class Task(ABC, Generic[ModelT]):
     def observe(self, model: ModelT, given: Any, target: str | None = None) -> Observation:
         """Predicts from one input while the calls of recurrent layers are recorded.
 
-        Args:
-            model: The model.
-            given: What `predict` takes.
-            target: What the decoder reads instead of its own prediction, with `takes_target`.
+        With `takes_target`, a decoder reads the target instead of its own prediction.
 
         Raises:
             UserError: If the input has no token, or the task has no recurrent layers to observe.

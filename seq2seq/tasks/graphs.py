@@ -1,6 +1,6 @@
 """Graphs for prediction, traced once for batches of all shapes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.kernels.library import graphs_stay_here
+from seq2seq.tasks.padding import Batches
 
 
 def prediction_graph(
@@ -24,19 +25,12 @@ def prediction_graph(
 
 
 def collected_features(
-    feature_model: keras.Model,
-    batches: Iterable[tuple[list[int], dict[str, np.ndarray]]],
-    count: int,
+    feature_model: keras.Model, batches: Batches, count: int
 ) -> dict[str, np.ndarray]:
     """Encodes batches, and returns the vectors in the order of the inputs.
 
-    Args:
-        feature_model: Returns vectors by name, such as `source.layer_0.forward.h`.
-        batches: The numbers of the inputs of each batch, and the batch.
-        count: The number of inputs; those in no batch get zeros.
-
     Returns:
-        Float32 `(count, width)` each.
+        Float32 `(count, width)` by name; zeros for an input in no batch.
     """
     vectors = {
         name: np.zeros((count, tensor.shape[-1]), np.float32)

@@ -43,12 +43,7 @@ class InitialEncoder:
     def give(
         self, task: Task[Any], model: SequenceModel, trust: Trust = ()
     ) -> dict[str, keras.callbacks.Callback]:
-        """Sets the weights of a model, and logs what was copied.
-
-        Args:
-            task: The prepared task.
-            model: Its model.
-            trust: Modules and classes of one's own that the other run may name.
+        """Sets the weights of a prepared task's model, and logs what was copied.
 
         Returns:
             The callback that freezes, with `freeze_epochs`.
@@ -89,11 +84,7 @@ class InitialEncoder:
 def copy_embeddings(
     source: tuple[Task[Any], SequenceModel], target: tuple[Task[Any], SequenceModel]
 ) -> keras.layers.Layer | None:
-    """Copies the embeddings of the tokens that both models know.
-
-    Returns:
-        The layer, if all of its tokens were copied.
-    """
+    """Copies the embeddings of the tokens that both know; returns the layer, if it is all."""
     theirs, ours = (task.input_vocabulary() for task, _ in (source, target))
     there, here = (model.input_embedding() for _, model in (source, target))
     if theirs is None or ours is None or there is None or here is None:

@@ -65,13 +65,7 @@ def build_model(config: DictConfig, arguments: Mapping[str, Any]) -> SequenceMod
 def save_model_folder(
     folder: Path, task: Task[Any], model: SequenceModel, config: Mapping[str, Any]
 ) -> None:
-    """Writes a model folder at once: all of it, or nothing.
-
-    Args:
-        folder: The folder; one that exists is replaced.
-        task: The prepared task.
-        model: The trained model.
-        config: The run's config, as plain values.
+    """Writes a model folder, or replaces one, at once: all of it or nothing.
 
     Raises:
         UserError: If it cannot be written.
@@ -94,14 +88,11 @@ def save_model_folder(
 
 
 def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task[Any], SequenceModel]:
-    """Loads the task and the model of a run.
+    """Loads the task and the model of a run folder, or of its `model` folder.
 
     Args:
-        run_folder: A run folder, or its `model` folder.
+        run_folder: The folder.
         trust: Modules and classes of one's own that its config may name.
-
-    Returns:
-        The task, ready to predict, and its model.
 
     Raises:
         UserError: If there is no model, it is damaged, from a newer version, or names code that
@@ -144,13 +135,7 @@ def _saved_model(config: DictConfig, folder: Path) -> SequenceModel:
 
 
 def set_precision(folder: Path, wanted: str, trust: Trust = ()) -> None:
-    """Changes the precision that a saved model computes in.
-
-    Args:
-        folder: A `model` folder.
-        wanted: One of `PRECISIONS`; or `int8` for searches in 8 bits, which leaves the precision of
-            everything else as it is.
-        trust: Modules and classes of one's own that its config may name.
+    """Sets the precision of a saved model, or `int8` for its searches alone.
 
     Raises:
         UserError: If the model does not search, or its config is damaged or not trusted.

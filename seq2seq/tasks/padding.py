@@ -1,10 +1,14 @@
 """Batches of token ids, sorted by length and padded."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from seq2seq.data.tokenizers.tokenizer import END, START
+
+Batches = Iterator[tuple[list[int], dict[str, Any]]]
+"""The numbers of the inputs of each batch, and the batch as a Keras model reads it."""
 
 
 def by_length(
@@ -32,17 +36,12 @@ def padded(ids: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return batch, lengths
 
 
-def text_batches(
-    ids: Mapping[str, Sequence[np.ndarray]], batch_size: int
-) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
-    """Yields input numbers, sorted by the length of their first text, with their padded ids.
+def text_batches(ids: Mapping[str, Sequence[np.ndarray]], batch_size: int) -> Batches:
+    """Yields batches of inputs, sorted by the length of their first text.
 
     Args:
-        ids: The token ids of all inputs, by the name of the text.
+        ids: The token ids of all inputs, by the name of the text; lengths are `NAME_length`.
         batch_size: The most inputs of a batch.
-
-    Yields:
-        The numbers of the inputs; and their ids by name, with the lengths as `NAME_length`.
     """
     first = next(iter(ids.values()))
     for numbers in by_length(range(len(first)), first, batch_size, least=0):

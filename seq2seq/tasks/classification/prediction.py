@@ -17,9 +17,9 @@ from seq2seq.layers.recording import recorded_calls
 from seq2seq.models.classifier import Classifier
 from seq2seq.tasks.base import Observation, PredictionOptions, Row
 from seq2seq.tasks.classification.data import ClassificationData
-from seq2seq.tasks.graphs import collected_features, prediction_graph
+from seq2seq.tasks.graphs import prediction_graph
 from seq2seq.tasks.inputs import check_observable, has_blank, record_of, source_tokens
-from seq2seq.tasks.padding import text_batches
+from seq2seq.tasks.padding import Batches, text_batches
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +47,6 @@ class ClassificationPrediction(ClassificationData):
 
         A text without a visible character gets an empty prediction; its probabilities are those of
         a text without tokens.
-
-        Args:
-            model: The model.
-            inputs: The texts or records.
-            options: Whether to return the weights of attention pooling.
 
         Returns:
             Rows with `source` (and `source2`), `prediction`, `score` (the logarithm of its
@@ -103,12 +98,11 @@ class ClassificationPrediction(ClassificationData):
             "probabilities": {name: round(p, 6) for name, p in by_name},
         }
 
-    def features(
-        self, model: Classifier, inputs: Sequence[str | Record], batch_size: int = 64
-    ) -> dict[str, np.ndarray]:
-        """Returns the final states of the encoder and the pooled vectors of texts by name."""
-        batches = text_batches(self._ids(inputs)[1], batch_size)
-        return collected_features(model.feature_model, batches, len(inputs))
+    def feature_batches(
+        self, model: Classifier, inputs: Sequence[str | Record], batch_size: int
+    ) -> Batches:
+        """Yields texts."""
+        return text_batches(self._ids(inputs)[1], batch_size)
 
     def observe(self, model: Classifier, given: Any, target: str | None = None) -> Observation:
         """Observes the encoder of each text."""

@@ -15,7 +15,7 @@ from seq2seq.models.language_model import LanguageModel
 from seq2seq.tasks.base import Observation, PredictionOptions, Row
 from seq2seq.tasks.generation.data import GenerationData
 from seq2seq.tasks.inputs import records_of
-from seq2seq.tasks.padding import by_length, padded
+from seq2seq.tasks.padding import Batches, by_length, padded, text_batches
 
 OBSERVED_CHARACTERS = 80
 """Of a document, when its states are observed."""
@@ -75,27 +75,11 @@ class GenerationPrediction(GenerationData):
             self._search = (model, compile_search(model, self.decoding))
         return self._search[1]
 
-    def features(
-        self, model: LanguageModel, inputs: Sequence[str], batch_size: int = 64
-    ) -> dict[str, np.ndarray]:
-        """Returns the states after the last token of texts by name."""
-        ids = self._encoded(inputs)[1]
-        spec = model.stack.spec
-        vectors = {
-            (layer, field): np.zeros((len(ids), spec.units), np.float32)
-            for layer in range(spec.layers)
-            for field in spec.fields
-        }
-        for numbers in by_length(range(len(ids)), ids, batch_size):
-            tokens, lengths = map(tf.constant, padded([ids[i] for i in numbers]))
-            states = model.initial_states(len(numbers))
-            outputs = model.step_model({"tokens": tokens, "length": lengths, "states": states})
-            for (layer, field), values in vectors.items():
-                values[numbers] = outputs["states"][layer][field]
-        return {
-            f"source.layer_{layer}.forward.{field}": values
-            for (layer, field), values in vectors.items()
-        }
+    def feature_batches(
+        self, model: LanguageModel, inputs: Sequence[str], batch_size: int
+    ) -> Batches:
+        """Yields texts after the start token."""
+        return text_batches({"source": self._encoded(inputs)[1]}, batch_size)
 
     def observe(self, model: LanguageModel, given: Any, target: str | None = None) -> Observation:
         """Observes the layers from a state of zeros; the prediction is the most probable token."""

@@ -16,9 +16,8 @@ from seq2seq.errors import UserError
 from seq2seq.layers.recording import Call, recorded_calls
 from seq2seq.models.tagger import Tagger
 from seq2seq.tasks.base import Observation, PredictionOptions, Row
-from seq2seq.tasks.graphs import collected_features
 from seq2seq.tasks.inputs import check_observable
-from seq2seq.tasks.padding import by_length, padded
+from seq2seq.tasks.padding import Batches, by_length, padded
 from seq2seq.tasks.tagging.data import TaggingData, check_lists
 from seq2seq.tasks.tagging.search import TaggerSearch
 
@@ -36,16 +35,13 @@ class TaggingPrediction(TaggingData):
     ) -> list[Row]:
         """Labels sentences.
 
-        Args:
-            model: The model.
-            inputs: Records with `tokens` and the further columns of the model; lists of tokens; or
-                raw sentences, which are split into tokens, see `WordSplitter`.
-            options: `n_best` label sequences of each sentence become `hypotheses`.
+        Inputs are records with `tokens` and the further columns of the model; lists of tokens; or
+        raw sentences, which are split into tokens, see `WordSplitter`.
 
         Returns:
             Rows with `source` and `prediction` (tokens and labels, a blank between them), `score`
             (the logarithm of the probability of all labels together), `tokens`, `labels` and
-            `token_probabilities`, those of the labels one by one; and, if requested, `hypotheses`,
+            `token_probabilities`, those of the labels one by one; and, with `n_best`, `hypotheses`,
             each with `prediction`, `score` and `labels`.
 
         Raises:
@@ -64,13 +60,12 @@ class TaggingPrediction(TaggingData):
                 rows[i] = self._labelled(records[i], values, has_several=n_best is not None)
         return rows
 
-    def features(
-        self, model: Tagger, inputs: Sequence[str | Record], batch_size: int = 64
-    ) -> dict[str, np.ndarray]:
-        """Returns the final states of the encoder by name."""
+    def feature_batches(
+        self, model: Tagger, inputs: Sequence[str | Record], batch_size: int
+    ) -> Batches:
+        """Yields sentences."""
         records = [self._record(given, number) for number, given in enumerate(inputs, start=1)]
-        batches = self._batches(self._search_of(model, 1), records, batch_size)
-        return collected_features(model.feature_model, batches, len(records))
+        return self._batches(self._search_of(model, 1), records, batch_size)
 
     def observe(self, model: Tagger, given: Any, target: str | None = None) -> Observation:
         """Observes the encoder."""
@@ -79,9 +74,7 @@ class TaggingPrediction(TaggingData):
         check_observable(row["source"], row["tokens"])
         return Observation(row, {"encoder": list(row["tokens"])}, calls)
 
-    def _batches(
-        self, search: TaggerSearch, records: Sequence[Record], batch_size: int
-    ) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    def _batches(self, search: TaggerSearch, records: Sequence[Record], batch_size: int) -> Batches:
         """Yields record numbers and the model's inputs; each word is spelled once."""
         encoded = {
             name: spec.encoder.encode([record[spec.field] for record in records])

@@ -27,8 +27,8 @@ def extra_outputs(
         ids: int32 `(length,)`, without the end token.
         sources: The source's tokens, as texts.
         tokenizer: Of the target.
-        token_scores: `(at least length + 1,)`.
-        alignments: `(at least length + 1, at least len(sources))`.
+        token_scores: `(length + 1 or more,)`.
+        alignments: `(length + 1 or more, sources or more)`.
     """
     row: Row = {}
     if options.alignments or options.token_scores:
@@ -47,16 +47,10 @@ def hypothesis_rows(
     tokenizer: Tokenizer,
     options: PredictionOptions,
 ) -> list[list[Row]]:
-    """Returns the hypotheses of each source as rows, best first, without empty slots of the beam.
-
-    Args:
-        hypotheses: The result of the search.
-        sources: The tokens of each source.
-        tokenizer: Of the target.
-        options: The requested extra outputs, and whether unknown words are replaced.
+    """Returns the hypotheses of each source, best first, without empty slots of the beam.
 
     Returns:
-        For each source, rows with `prediction`, `score`, and extra outputs.
+        For each source, rows with `prediction`, `score`, and the requested extra outputs.
     """
     has_several = hypotheses.scores.shape.rank > 1
 

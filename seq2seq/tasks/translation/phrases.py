@@ -24,12 +24,7 @@ def constrained(record: Mapping[str, Any]) -> bool:
 
 
 def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -> Constraints:
-    """Compiles the constraints of a batch.
-
-    Args:
-        records: Each with a `source`, and any of `prefix` (a text), `required`, `forbidden` and
-            `allowed` (lists of words or phrases).
-        tokenizer: Of the target.
+    """Compiles the constraints of a batch of records to token ids of the target.
 
     Raises:
         UserError: If a value is no text, a word is not in the vocabulary, or constraints contradict

@@ -15,7 +15,6 @@ from seq2seq.layers.recording import recorded_calls
 from seq2seq.models.base import ensemble_of
 from seq2seq.models.translator import Translator
 from seq2seq.tasks.base import DEFAULTS, Observation, PredictionOptions, Row, Task
-from seq2seq.tasks.graphs import collected_features
 from seq2seq.tasks.inputs import (
     check_observable,
     checked_text,
@@ -24,7 +23,7 @@ from seq2seq.tasks.inputs import (
     source_tokens,
     visible_ids,
 )
-from seq2seq.tasks.padding import by_length, padded, teacher_forced, text_batches
+from seq2seq.tasks.padding import Batches, by_length, padded, teacher_forced, text_batches
 from seq2seq.tasks.translation.data import SIDES, TranslationData
 from seq2seq.tasks.translation.hypotheses import extra_outputs, hypothesis_rows
 from seq2seq.tasks.translation.phrases import constrained, constraints_of
@@ -50,12 +49,9 @@ class TranslationPrediction(TranslationData):
     ) -> list[Row]:
         """Translates sources; those without a visible character get an empty translation.
 
-        Args:
-            model: The model, or several with the same vocabularies: an ensemble.
-            inputs: Texts, or records with a `source` and with constraints of its translation:
-                `prefix`, a text that it begins with; `required` and `forbidden`, lists of words or
-                phrases; and `allowed`, the only words.
-            options: How to search, and which extra outputs to return.
+        Inputs are texts, or records with a `source` and constraints of its translation: `prefix`, a
+        text that it begins with; `required` and `forbidden`, lists of words or phrases; and
+        `allowed`, the only words. Models of an ensemble need the same vocabularies.
 
         Returns:
             Rows with `source`, `prediction` and `score`, its log-probability; `target_tokens`,
@@ -179,13 +175,12 @@ class TranslationPrediction(TranslationData):
                     "data with the same tokenizer, and other seeds or models."
                 )
 
-    def features(
-        self, model: Translator, inputs: Sequence[str | Record], batch_size: int = 64
-    ) -> dict[str, np.ndarray]:
-        """Returns the final states of the encoder by name."""
+    def feature_batches(
+        self, model: Translator, inputs: Sequence[str | Record], batch_size: int
+    ) -> Batches:
+        """Yields sources."""
         texts = [record["source"] for record in records_of(inputs)]
-        ids = {"source": visible_ids(self.tokenizer.source, texts)}
-        return collected_features(model.feature_model, text_batches(ids, batch_size), len(texts))
+        return text_batches({"source": visible_ids(self.tokenizer.source, texts)}, batch_size)
 
     def observe(self, model: Translator, given: Any, target: str | None = None) -> Observation:
         """Observes encoder and decoder; the decoder reads the target, or its own prediction."""

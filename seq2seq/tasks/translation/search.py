@@ -65,13 +65,9 @@ class Search:
     def __call__(
         self, source: Any, source_length: Any, keys: Any, constraints: Constraints | None = None
     ) -> Hypotheses:
-        """Searches for a batch.
+        """Searches for a batch, int32 `(batch, source_length)`.
 
-        Args:
-            source: int32 `(batch, source_length)`.
-            source_length: int32 `(batch,)`.
-            keys: int32 `(batch,)`, the random key of each row, for sampling.
-            constraints: The constraints of each row.
+        `keys`, int32 `(batch,)`, are the random keys of the rows, for sampling.
         """
         with one_operation_at_a_time():
             if constraints is None:
@@ -156,14 +152,7 @@ class Scorer:
         )
 
     def __call__(self, source: Any, source_length: Any, target: Any, labels: Any) -> Scored:
-        """Scores a batch.
-
-        Args:
-            source: int32 `(batch, source_length)`.
-            source_length: int32 `(batch,)`.
-            target: int32 `(batch, target_length)`, the inputs: from the start token on.
-            labels: int32 `(batch, target_length)`, the targets, end token included.
-        """
+        """Scores a batch; target and labels are as of `teacher_forced`."""
         return self.graph(source, source_length, target, labels)
 
     def _score(
