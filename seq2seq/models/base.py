@@ -3,21 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, TypeVar
 
 import keras
 
-
-class InputEmbedding(NamedTuple):
-    """The embedding of the tokens that a model reads.
-
-    Attributes:
-        layer: The embedding layer.
-        scale: The factor that its vectors are multiplied by on input.
-    """
-
-    layer: keras.layers.Layer
-    scale: float = 1.0
+from seq2seq.models.embeddings import InputEmbedding
 
 
 class SequenceModel(ABC):

@@ -11,11 +11,11 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from seq2seq.layers.word_dropout import WordDropout
-from seq2seq.models.base import InputEmbedding, SequenceModel, named_layers
+from seq2seq.models.base import SequenceModel, named_layers
 from seq2seq.models.cells import state_inputs
+from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import Encoder, named_states
 from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.steps import RUNNING_POOLINGS, EncoderSteps, RunningPooling
@@ -118,7 +118,6 @@ class Classifier(SequenceModel):
         separate_encoders: bool = False,
         combination: Combine | None = None,
     ) -> None:
-        positive("embedding_dim", embedding_dim)
         fraction("embedding_dropout", embedding_dropout)
         fraction("word_dropout", word_dropout)
         fraction("output_dropout", output_dropout)
@@ -132,11 +131,8 @@ class Classifier(SequenceModel):
         if separate_encoders and texts == 2:
             self.encoders[1] = Encoder.from_config({**encoder.get_config(), "name": "encoder2"})
         self.word_dropout = WordDropout(word_dropout, name="word_dropout")
-        self.embedding = Embedding(
-            vocabulary_size,
-            embedding_dim,
-            embeddings_initializer=keras.initializers.RandomNormal(stddev=embedding_scale),
-            name="embedding",
+        self.embedding = token_embedding(
+            vocabulary_size, embedding_dim, "embedding", embedding_scale
         )
         self.embedding_dropout = keras.layers.SpatialDropout1D(
             embedding_dropout, name="embedding_dropout"

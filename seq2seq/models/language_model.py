@@ -9,12 +9,12 @@ import tensorflow as tf
 from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.layers.bridge import DecoderStates
 from seq2seq.layers.checks import fraction, positive
-from seq2seq.layers.dense import Dense, ReversibleEmbedding
+from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.logit_factors import LogitFactors
-from seq2seq.models.base import InputEmbedding, SequenceModel, named_layers
+from seq2seq.models.base import SequenceModel, named_layers
 from seq2seq.models.cells import state_inputs
+from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.stack import CarriedStack, RecurrentStack
 
@@ -73,16 +73,9 @@ class LanguageModel(SequenceModel):
         self._connect()
 
     def _embed(self, tied: bool, size: int, dim: int) -> None:
-        # Inputs of unit variance, as in Translator; tied embeddings have rows of unit length.
         self.scale = keras.layers.Rescaling(math.sqrt(dim), name="scale") if tied else None
-        embedding = ReversibleEmbedding if tied else Embedding
         deviation = dim**-0.5 if tied else 1.0
-        self.embedding = embedding(
-            size,
-            dim,
-            embeddings_initializer=keras.initializers.RandomNormal(stddev=deviation),
-            name="embedding",
-        )
+        self.embedding = token_embedding(size, dim, "embedding", deviation, tied)
         self.projection = (
             Dense(dim, use_bias=False, name="projection")
             if tied and dim != self.stack.spec.units

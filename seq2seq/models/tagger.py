@@ -8,15 +8,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.checks import fraction
 from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.crf import CRF, constrained
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.embedding_dropout import EmbeddingDropout
 from seq2seq.layers.word_dropout import WordDropout
-from seq2seq.models.base import InputEmbedding, SequenceModel, named_layers
+from seq2seq.models.base import SequenceModel, named_layers
 from seq2seq.models.cells import state_inputs
+from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import Encoder, named_states
 from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.steps import EncoderSteps
@@ -176,7 +177,7 @@ class Tagger(SequenceModel):
         self.embedding = self.vector_embedding = None
         if embedding_dim:
             self.word_dropout = WordDropout(word_dropout, name="word_dropout")
-            self.embedding = embedding(sizes["words"], embedding_dim, "embedding")
+            self.embedding = token_embedding(sizes["words"], embedding_dim, "embedding")
             self.embedding_dropout = EmbeddingDropout(
                 sizes["words"], embedding_dropout, name="embedding_dropout"
             )
@@ -185,7 +186,7 @@ class Tagger(SequenceModel):
                 *sizes["vectors"], embeddings_initializer="zeros", name="pretrained"
             )
         self.columns = {
-            name: embedding(size, column_dim, f"column_{name}")
+            name: token_embedding(size, column_dim, f"column_{name}")
             for name, size in sizes["columns"].items()
         }
 
@@ -261,14 +262,3 @@ class LegalPaths(ConfiguredLayer):
             "logits": tf.nn.log_softmax(tf.cast(logits, tf.float32)),
             "transitions": constrained(free, self.allowed),
         }
-
-
-def embedding(size: int, dim: int, name: str) -> Embedding:
-    """Makes embeddings of unit variance, from which an LSTM learns fast.
-
-    Raises:
-        ValueError: If the width is impossible.
-    """
-    positive("embedding_dim" if name == "embedding" else "column_dim", dim)
-    initializer = keras.initializers.RandomNormal(stddev=1.0)
-    return Embedding(size, dim, embeddings_initializer=initializer, name=name)

@@ -12,13 +12,13 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.copying import CopyGate, CopyMixture
 from seq2seq.layers.coverage import CoverageLoss
-from seq2seq.layers.dense import Dense, ReversibleEmbedding
+from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.layers.word_dropout import WordDropout
-from seq2seq.models.base import InputEmbedding, SequenceModel, named_layers
+from seq2seq.models.base import SequenceModel, named_layers
 from seq2seq.models.decoder import Decoder
+from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import Encoder, named_states
 from seq2seq.models.nested_model import NestedModel
 
@@ -163,27 +163,15 @@ class Translator(SequenceModel):
                 f"(tokenizer.joint=true); they have {source_size} and {target_size} ids"
             )
         tied = embeddings != "separate"
-        # Inputs of unit variance: with Keras' default of 0.05, an LSTM learns several times slower.
-        # An output layer needs rows of unit length, so tied embeddings are scaled up on input.
         self.scale = keras.layers.Rescaling(math.sqrt(dim), name="scale") if tied else None
-        embedding = ReversibleEmbedding if tied else Embedding
-        self.target_embedding = embedding(
-            target_size,
-            dim,
-            embeddings_initializer=keras.initializers.RandomNormal(
-                stddev=dim**-0.5 if tied else 1.0
-            ),
-            name="target_embedding",
+        deviation = dim**-0.5 if tied else 1.0
+        self.target_embedding = token_embedding(
+            target_size, dim, "target_embedding", deviation, tied
         )
         self.source_embedding = (
             self.target_embedding
             if embeddings == "shared"
-            else Embedding(
-                source_size,
-                dim,
-                embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0),
-                name="source_embedding",
-            )
+            else token_embedding(source_size, dim, "source_embedding")
         )
         self.projection = (
             Dense(dim, use_bias=False, name="projection")

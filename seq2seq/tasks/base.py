@@ -99,11 +99,10 @@ class InputVocabulary(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """A prediction, observed while the recurrent layers read its input."""
+    """A prediction, the tokens that each part of the model has read, and the recorded calls."""
 
     row: Row
     tokens: dict[str, list[str]]
-    """The tokens that each part of the model has read, such as `encoder`."""
     calls: list[Call]
 
 
@@ -114,9 +113,6 @@ class Task(ABC, Generic[ModelT]):
     either prepared from data, to train, or loaded from a model folder, to predict. A new task
     writes the abstract methods and sets the attributes without a value here; everything else has a
     default. `docs/new_task.md` has an example.
-
-    Args:
-        batching: How rows become batches.
 
     Attributes:
         loss: The loss of each element, from labels, outputs of `loss_model` and weights.
@@ -147,11 +143,7 @@ class Task(ABC, Generic[ModelT]):
 
     @abstractmethod
     def fit_encoders(self, data: Dataset) -> None:
-        """Fits tokenizers, labels, ... on the training split alone.
-
-        Raises:
-            UserError: If the data cannot be used.
-        """
+        """Fits tokenizers, labels, ... on the training split alone."""
 
     @abstractmethod
     def columns(self, split: str) -> Mapping[str, ColumnSpec]:
@@ -176,11 +168,7 @@ class Task(ABC, Generic[ModelT]):
 
     @abstractmethod
     def load(self, folder: Path) -> None:
-        """Reads what `save` wrote.
-
-        Raises:
-            UserError: If a file is missing or damaged.
-        """
+        """Reads what `save` wrote; raises a `UserError` if a file is missing or damaged."""
 
     def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
         """Returns how many labels of weight 1 the batch of these rows has; by default one a row."""
@@ -270,11 +258,7 @@ class Task(ABC, Generic[ModelT]):
     # The model.
 
     def check_model(self, model: ModelT) -> None:
-        """Refuses a model that cannot do what the task's settings require.
-
-        Raises:
-            UserError: If it cannot.
-        """
+        """Raises a `UserError` if the model cannot do what the task's settings require."""
         return
 
     def initialize(self, model: ModelT) -> None:
@@ -314,11 +298,7 @@ class Task(ABC, Generic[ModelT]):
         """Returns one row an input, with at least `source` and `prediction`."""
 
     def check_options(self, options: PredictionOptions, applicable: Iterable[str]) -> None:
-        """Refuses options that do not apply.
-
-        Raises:
-            UserError: If one of them is set.
-        """
+        """Raises a `UserError` if an option is set that does not apply."""
         for option in fields(options):
             is_set = getattr(options, option.name) != option.default
             if is_set and option.name not in (*applicable, "batch_size"):
@@ -364,14 +344,10 @@ class Task(ABC, Generic[ModelT]):
         raise NotImplementedError
 
     def check_ensemble(self, others: Sequence["Task[Any]"]) -> None:
-        """Refuses runs that cannot predict together with this one.
-
-        Raises:
-            UserError: If they cannot; by default always.
-        """
+        """Raises a `UserError` if runs cannot predict together with this one; by default always."""
         raise UserError(f"Ensembles: {type(self).__name__} predicts with one run only.")
 
-    def observe(self, model: ModelT, given: Any, target: str | None = None) -> Observation:
+    def observe(self, model: ModelT, example: Any, target: str | None = None) -> Observation:
         """Predicts from one input while the calls of recurrent layers are recorded.
 
         With `takes_target`, a decoder reads the target instead of its own prediction.

@@ -19,16 +19,16 @@ def records_of(inputs: Iterable[Any], field: str = "source") -> list[Record]:
     Raises:
         UserError: If an input is neither, or the text is no valid Unicode.
     """
-    return [record_of(given, number, field) for number, given in enumerate(inputs, start=1)]
+    return [record_of(example, number, field) for number, example in enumerate(inputs, start=1)]
 
 
-def record_of(given: Any, number: int, field: str) -> Record:
+def record_of(example: Any, number: int, field: str) -> Record:
     """Returns one input, see `records_of`; its number, from 1, is for messages."""
-    record = {field: given} if isinstance(given, str) else given
+    record = {field: example} if isinstance(example, str) else example
     if not isinstance(record, Mapping):
         raise UserError(
             f"input {number}: needs a text, or a record with the field {field!r}, "
-            f"not {type(given).__name__} ({given!r:.80})."
+            f"not {type(example).__name__} ({example!r:.80})."
         )
     checked_text(record, field, place_of(record, number))
     return record if isinstance(record, dict) else dict(record)

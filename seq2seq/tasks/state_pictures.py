@@ -56,8 +56,8 @@ class StatePictures(RunCallback):
             return
         with TemporaryDirectory(prefix="seq2seq-states-") as folder:
             target_folder = Path(folder) / "plots" / "states" / f"epoch_{epoch + 1:02}"
-            for number, (given, target) in enumerate(self.parts, start=1):
-                states = input_states(self.task, self.trained, given, target)
+            for number, (example, target) in enumerate(self.parts, start=1):
+                states = input_states(self.task, self.trained, example, target)
                 for name, figure in state_figures(states).items():
                     path = target_folder / f"{number}_{name}.png"
                     save_figure(figure, path, dots_per_inch=100)

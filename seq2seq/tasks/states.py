@@ -44,14 +44,14 @@ class InputStates:
 
 
 def input_states(
-    task: Task[Any], model: SequenceModel, given: Any, target: str | None = None
+    task: Task[Any], model: SequenceModel, example: Any, target: str | None = None
 ) -> InputStates:
     """Predicts from one input, and returns the states of the recurrent layers.
 
     Args:
         task: A task that is ready to predict.
         model: Its model.
-        given: What the task predicts from.
+        example: What the task predicts from.
         target: For a translation: what the decoder reads, instead of its own prediction.
 
     Raises:
@@ -59,7 +59,7 @@ def input_states(
     """
     if target is not None and not task.takes_target:
         raise UserError(f"--target: {type(task).__name__} predicts no text; leave it out.")
-    row, tokens, calls = task.observe(model, given, target)
+    row, tokens, calls = task.observe(model, example, target)
     arrays: dict[str, np.ndarray] = {}
     for name, layer_calls in _by_name(model, calls).items():
         steps = len(tokens[name.partition("/")[0]])

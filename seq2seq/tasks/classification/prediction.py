@@ -104,9 +104,9 @@ class ClassificationPrediction(ClassificationData):
         """Yields texts."""
         return text_batches(self._ids(inputs)[1], batch_size)
 
-    def observe(self, model: Classifier, given: Any, target: str | None = None) -> Observation:
+    def observe(self, model: Classifier, example: Any, target: str | None = None) -> Observation:
         """Observes the encoder of each text."""
-        row = self.predict(model, [given])[0]
+        row = self.predict(model, [example])[0]
         texts = [row[field] for field in ("source", "source2") if field in row]
         tokens = []
         with recorded_calls() as calls:
@@ -122,7 +122,7 @@ class ClassificationPrediction(ClassificationData):
         self, inputs: Sequence[str | Record]
     ) -> tuple[list[Record], dict[str, Sequence[np.ndarray]]]:
         """Returns the inputs as records, and their token ids by text."""
-        records = [self._record(given, number) for number, given in enumerate(inputs, start=1)]
+        records = [self._record(example, number) for number, example in enumerate(inputs, start=1)]
         for number, record in enumerate(records, start=1):
             self.texts_of(record, place_of(record, number))
         ids = {
@@ -133,13 +133,13 @@ class ClassificationPrediction(ClassificationData):
         }
         return records, ids
 
-    def _record(self, given: str | Record, number: int) -> Record:
-        if isinstance(given, str) and len(self.input_fields) > 1:
+    def _record(self, example: str | Record, number: int) -> Record:
+        if isinstance(example, str) and len(self.input_fields) > 1:
             raise UserError(
                 f"record {number}: a text alone is not enough; the model reads "
                 f"{', '.join(self.input_fields)}."
             )
-        return record_of(given, number, "text")
+        return record_of(example, number, "text")
 
     def _forward(self, model: Classifier) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns the model as one graph, traced once for each model."""

@@ -81,13 +81,13 @@ class GenerationPrediction(GenerationData):
         """Yields texts after the start token."""
         return text_batches({"source": self._encoded(inputs)[1]}, batch_size)
 
-    def observe(self, model: LanguageModel, given: Any, target: str | None = None) -> Observation:
+    def observe(self, model: LanguageModel, example: Any, target: str | None = None) -> Observation:
         """Observes the layers from a state of zeros; the prediction is the most probable token."""
-        ids = np.append(START, self.tokenizer.encode([given])[0]).astype(np.int32)
+        ids = np.append(START, self.tokenizer.encode([example])[0]).astype(np.int32)
         with recorded_calls() as calls:
             logits = model.training_model({"tokens": ids[np.newaxis]})
         [prediction] = self.tokenizer.pieces([int(np.argmax(logits[0, -1]))])
-        row = {"source": given, "prediction": prediction}
+        row = {"source": example, "prediction": prediction}
         return Observation(row, {"stack": self.tokenizer.pieces(ids.tolist())}, calls)
 
     def observed_parts(self, record: Record) -> tuple[Any, str | None]:

@@ -50,7 +50,7 @@ class TaggingPrediction(TaggingData):
         n_best = options.n_best
         if n_best is not None and n_best < 1:
             raise UserError(f"n_best: must be at least 1, got {n_best}.")
-        records = [self._record(given, number) for number, given in enumerate(inputs, start=1)]
+        records = [self._record(example, number) for number, example in enumerate(inputs, start=1)]
         rows = [_row(record, [], 0.0) for record in records]
         search = self._search_of(model, n_best or 1)
         for numbers, batch in self._batches(search, records, options.batch_size):
@@ -64,13 +64,13 @@ class TaggingPrediction(TaggingData):
         self, model: Tagger, inputs: Sequence[str | Record], batch_size: int
     ) -> Batches:
         """Yields sentences."""
-        records = [self._record(given, number) for number, given in enumerate(inputs, start=1)]
+        records = [self._record(example, number) for number, example in enumerate(inputs, start=1)]
         return self._batches(self._search_of(model, 1), records, batch_size)
 
-    def observe(self, model: Tagger, given: Any, target: str | None = None) -> Observation:
+    def observe(self, model: Tagger, example: Any, target: str | None = None) -> Observation:
         """Observes the encoder."""
         with _recorded_eagerly() as calls:
-            row = self.predict(model, [given])[0]
+            row = self.predict(model, [example])[0]
         check_observable(row["source"], row["tokens"])
         return Observation(row, {"encoder": list(row["tokens"])}, calls)
 
@@ -91,26 +91,26 @@ class TaggingPrediction(TaggingData):
                 batch["spelling"] = columns["spelling"][0]
             yield numbers, batch | spelled
 
-    def _record(self, given: str | Sequence[str] | Record, number: int) -> Record:
+    def _record(self, example: str | Sequence[str] | Record, number: int) -> Record:
         columns = self.tokenizer.settings["columns"]
-        if isinstance(given, Mapping):
-            check_lists(given, ("tokens", *columns), place_of(given, number))
-            return given
+        if isinstance(example, Mapping):
+            check_lists(example, ("tokens", *columns), place_of(example, number))
+            return example
         if columns:
             raise UserError(
                 f"record {number}: a text alone is not enough; the model reads tokens, "
                 f"{', '.join(columns)}. Give a file in columns, or JSONL."
             )
-        if isinstance(given, str):
-            check_characters(given, f"input {number}: the text")
-            tokens = [] if is_blank(given) else self.tokenizer.split.tokens(given)
-            return {"tokens": tokens, "source": given}
-        if not isinstance(given, list | tuple):
+        if isinstance(example, str):
+            check_characters(example, f"input {number}: the text")
+            tokens = [] if is_blank(example) else self.tokenizer.split.tokens(example)
+            return {"tokens": tokens, "source": example}
+        if not isinstance(example, list | tuple):
             raise UserError(
                 f"input {number}: needs a text, a list of tokens, or a record with the field "
-                f"'tokens', not {type(given).__name__} ({given!r:.80})."
+                f"'tokens', not {type(example).__name__} ({example!r:.80})."
             )
-        record = {"tokens": list(given)}
+        record = {"tokens": list(example)}
         check_lists(record, ("tokens",), f"input {number}")
         return record
 

@@ -71,25 +71,20 @@ class TranslationPrediction(TranslationData):
         ids = visible_ids(self.tokenizer.source, [record["source"] for record in records])
         empty = {"prediction": "", "score": 0.0, **self._empty_outputs(options)}
         hypotheses: list[list[Row]] = [[dict(empty)] for _ in records]
-        free = [i for i, record in enumerate(records) if not constrained(record)]
-        bound = [i for i, record in enumerate(records) if constrained(record)]
-        batches = (
-            *by_length(free, ids, options.batch_size),
-            *by_length(bound, ids, options.batch_size),
-        )
-        for batch in batches:
-            rows = [records[i] for i in batch]
-            constraints = (
-                constraints_of(rows, self.tokenizer.target) if constrained(rows[0]) else None
-            )
-            source, lengths = padded([ids[i] for i in batch])
-            result = search(source, lengths, np.array(batch, np.int32), constraints)
-            sources = [
-                source_tokens(records[i]["source"], ids[i], self.tokenizer.source) for i in batch
-            ]
-            found = hypothesis_rows(result, sources, self.tokenizer.target, options)
-            for i, row_hypotheses in zip(batch, found, strict=True):
-                hypotheses[i] = row_hypotheses
+        for is_bound in (False, True):  # searches without constraints have a faster graph
+            numbers = [i for i, record in enumerate(records) if constrained(record) is is_bound]
+            for batch in by_length(numbers, ids, options.batch_size):
+                rows = [records[i] for i in batch]
+                constraints = constraints_of(rows, self.tokenizer.target) if is_bound else None
+                source, lengths = padded([ids[i] for i in batch])
+                result = search(source, lengths, np.array(batch, np.int32), constraints)
+                sources = [
+                    source_tokens(records[i]["source"], ids[i], self.tokenizer.source)
+                    for i in batch
+                ]
+                translations = hypothesis_rows(result, sources, self.tokenizer.target, options)
+                for i, source_hypotheses in zip(batch, translations, strict=True):
+                    hypotheses[i] = source_hypotheses
         return [
             {"source": record["source"], **rows[0]}
             | ({"hypotheses": rows} if decoding.several else {})
@@ -182,11 +177,11 @@ class TranslationPrediction(TranslationData):
         texts = [record["source"] for record in records_of(inputs)]
         return text_batches({"source": visible_ids(self.tokenizer.source, texts)}, batch_size)
 
-    def observe(self, model: Translator, given: Any, target: str | None = None) -> Observation:
+    def observe(self, model: Translator, example: Any, target: str | None = None) -> Observation:
         """Observes encoder and decoder; the decoder reads the target, or its own prediction."""
-        row = {"source": given, "prediction": target}
+        row = {"source": example, "prediction": target}
         if target is None:
-            row = self.predict(model, [given])[0]
+            row = self.predict(model, [example])[0]
         ids = self.tokenizer.source.encode([row["source"]])
         encoder = source_tokens(row["source"], ids[0], self.tokenizer.source)
         check_observable(row["source"], encoder)
