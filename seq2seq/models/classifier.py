@@ -220,7 +220,7 @@ class Classifier(SequenceModel):
             outputs, states = encoder(embedded, length)
             vector, weight = self._pool(outputs, length)
             vectors.append(vector)
-            features |= {f"{text}.{name}": state for name, state in named_states(states).items()}
+            features |= named_states(text, states)
             features[f"{text}.pooled"] = vector
             if weight is not None:
                 weights[f"{text}_weights"] = weight

@@ -15,10 +15,10 @@ States = list[dict[str, dict[str, tf.Tensor]]]
 """Final states: a list over layers of direction -> field -> `(batch, units)`."""
 
 
-def named_states(states: States) -> dict[str, tf.Tensor]:
-    """Returns each final state by a name such as `layer_0.forward.h`."""
+def named_states(prefix: str, states: States) -> dict[str, tf.Tensor]:
+    """Returns each final state by a name such as `source.layer_0.forward.h`."""
     return {
-        f"layer_{number}.{direction}.{field}": state
+        f"{prefix}.layer_{number}.{direction}.{field}": state
         for number, directions in enumerate(states)
         for direction, fields in directions.items()
         for field, state in fields.items()

@@ -15,6 +15,7 @@ from seq2seq.layers.logit_factors import LogitFactors
 from seq2seq.models.base import SequenceModel, named_layers
 from seq2seq.models.cells import state_inputs
 from seq2seq.models.embeddings import InputEmbedding, token_embedding
+from seq2seq.models.encoder import named_states
 from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.stack import CarriedStack, RecurrentStack
 
@@ -108,11 +109,7 @@ class LanguageModel(SequenceModel):
         source = keras.Input((None,), dtype="int32", name="source")
         source_length = keras.Input((), dtype="int32", name="source_length")
         _, finals = self.stack(self._vectors(source), lengths=source_length)
-        features = {
-            f"source.layer_{layer}.forward.{field}": state
-            for layer, fields in enumerate(finals)
-            for field, state in fields.items()
-        }
+        features = named_states("source", [{"forward": final} for final in finals])
         inputs = {"source": source, "source_length": source_length}
         self.feature_model = keras.Model(inputs, features, name="features")
 

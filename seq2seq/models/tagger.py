@@ -230,11 +230,8 @@ class Tagger(SequenceModel):
             inputs = {name: part for name, part in inputs.items() if name not in spelling.input}
             inputs["spelled"] = spelled
             predicted, states = outputs(spelled)
-        self.feature_model = keras.Model(
-            inputs,
-            {f"source.{name}": state for name, state in named_states(states).items()},
-            name="encoder_states",
-        )
+        features = named_states("source", states)
+        self.feature_model = keras.Model(inputs, features, name="encoder_states")
         if self.output == "constrained_softmax":
             predicted = LegalPaths(labels, self.allowed, name="legal")(predicted["logits"])
         self.prediction_model = keras.Model(inputs, predicted, name="prediction")

@@ -223,7 +223,7 @@ class Translator(SequenceModel):
         factors = LogitFactors(self.output_layer or self.target_embedding, name="logit_factors")
         terms = {**factors(decoded["loss"].pop("features")), **decoded["loss"]}
         self.loss_model = keras.Model(pairs, terms, name="loss")
-        features = {f"source.{name}": state for name, state in named_states(states).items()}
+        features = named_states("source", states)
         self.feature_model = keras.Model(sources, features, name="features")
         encoded = {"outputs": outputs, "states": start} | ({"memory": memory} if memory else {})
         self.encoder_model = NestedModel(sources, encoded, name="encoder")
