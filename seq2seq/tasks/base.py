@@ -14,9 +14,9 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from seq2seq.data.batching import Batching, batch_dataset, padding_share
-from seq2seq.data.datasets import Dataset, Record
-from seq2seq.data.shared_texts import report_shared
-from seq2seq.data.token_store import ColumnSpec, TokenStore, build
+from seq2seq.data.dataset import Dataset
+from seq2seq.data.records import Record
+from seq2seq.data.token_store import ColumnSpec, TokenStore, build, report_shared_inputs
 from seq2seq.data.tokenizers.tokenizer import UNKNOWN, Tokenizer
 from seq2seq.data.windows import Windows
 from seq2seq.decoding.strategy import Strategy
@@ -205,7 +205,7 @@ class Task(ABC, Generic[ModelT]):
         content = {split: data.fingerprint(split) for split in SPLITS}  # fails if one is missing
         self.fit_encoders(data)
         self.stores = {split: self._stored(data, split) for split in SPLITS}
-        report_shared(self.stores)
+        report_shared_inputs(self.stores)
         encoders = [spec.encoder.fingerprint for spec in self.columns("train").values()]
         self.identity = json.dumps([content["train"], *encoders, seed, vars(self.batching)])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from seq2seq.data.datasets import Dataset
+from seq2seq.data.dataset import Dataset
 from seq2seq.models.base import SequenceModel
 from seq2seq.plots.files import save_figure
 from seq2seq.tasks.base import Task

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.dataset import Dataset
 from seq2seq.data.formats.json_lines import parsed_json
 from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.data.number_columns import NumberColumn, load_columns, save_columns
-from seq2seq.data.placed_record import place_of
-from seq2seq.data.token_store import ColumnSpec, Encoder, TokenStore
+from seq2seq.data.records import Record, place_of
+from seq2seq.data.token_store import ColumnSpec, Encoder, TokenStore, Truncated
 from seq2seq.data.tokenizers.tokenizer import Tokenizer
-from seq2seq.data.truncation import Truncated
 from seq2seq.errors import UserError
 from seq2seq.models.classifier import Classifier
 from seq2seq.tasks.base import Batch, InputVocabulary, Task

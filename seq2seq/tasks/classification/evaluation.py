@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from seq2seq.data.datasets import Record
 from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.data.number_columns import number_in
-from seq2seq.data.placed_record import place_of
+from seq2seq.data.records import Record, place_of
 from seq2seq.errors import UserError
 from seq2seq.evaluation.classification import (
     CLASS_SCORES,

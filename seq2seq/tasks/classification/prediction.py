@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.data.datasets import Record
 from seq2seq.data.formats.text_files import is_blank
 from seq2seq.data.number_columns import numbers_of
-from seq2seq.data.placed_record import place_of
+from seq2seq.data.records import Record, place_of
 from seq2seq.errors import UserError
 from seq2seq.evaluation.classification import class_probabilities, fit_temperature
 from seq2seq.layers.recording import recorded_calls

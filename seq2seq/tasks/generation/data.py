@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.data.datasets import Dataset
+from seq2seq.data.dataset import Dataset
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.tokenizer import END, Tokenizer
 from seq2seq.data.windows import Windows

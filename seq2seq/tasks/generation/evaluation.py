@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.data.datasets import Record
+from seq2seq.data.records import Record
 from seq2seq.data.token_store import RaggedColumn
 from seq2seq.data.windows import Windows
 from seq2seq.errors import UserError

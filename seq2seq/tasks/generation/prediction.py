@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.data.datasets import Record
+from seq2seq.data.records import Record
 from seq2seq.data.tokenizers.tokenizer import END, START, Tokenizer
 from seq2seq.decoding.hypotheses import Hypotheses
 from seq2seq.decoding.strategy import Strategy

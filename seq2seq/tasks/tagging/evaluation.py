@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure
 
-from seq2seq.data.datasets import Record
+from seq2seq.data.records import Record
 from seq2seq.evaluation.tagging import (
     ACCURACIES,
     ENTITY_SCORES,

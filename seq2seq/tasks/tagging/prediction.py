@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.data.datasets import Record
 from seq2seq.data.formats.json_lines import check_characters
 from seq2seq.data.formats.text_files import is_blank
-from seq2seq.data.placed_record import place_of
+from seq2seq.data.records import Record, place_of
 from seq2seq.data.tokenizers.token_features import numbered
 from seq2seq.errors import UserError
 from seq2seq.layers.recording import Call, recorded_calls

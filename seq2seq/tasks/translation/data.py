@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seq2seq.data.batching import Batching
-from seq2seq.data.datasets import Dataset
+from seq2seq.data.dataset import Dataset
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.tokenizer import TokenizerPair
 from seq2seq.models.translator import Translator

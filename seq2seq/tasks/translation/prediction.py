@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.data.datasets import Record
-from seq2seq.data.placed_record import place_of
+from seq2seq.data.records import Record, place_of
 from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
