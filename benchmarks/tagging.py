@@ -23,6 +23,7 @@ from benchmarks.harness import ROOT
 from seq2seq.config import build, composed
 from seq2seq.data.batching import Batching
 from seq2seq.models.tagger import Tagger
+from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.tagging import Tagging
 from seq2seq.training.masked_loss_model import compile_model
 from seq2seq.training.optimizers import Adam
@@ -55,11 +56,12 @@ def main(arguments: argparse.Namespace) -> None:
     sentences = made_up(SENTENCES)
     task, model = tagger(sentences, "crf")
     records = [{"tokens": tokens} for tokens in sentences]
-    task.predict(model, records[:BATCH_SIZE], BATCH_SIZE)
+    options = PredictionOptions(batch_size=BATCH_SIZE)
+    task.predict(model, records[:BATCH_SIZE], options)
     found: dict[str, list[float]] = {"seq2seq": [], "torch": []}
     for number in range(1, arguments.rounds + 1):
         start = time.perf_counter()
-        task.predict(model, records, BATCH_SIZE)
+        task.predict(model, records, options)
         found["seq2seq"].append(SENTENCES / (time.perf_counter() - start))
         found["torch"].append(torch_speed(sentences))
         for name, speeds in found.items():

@@ -300,9 +300,13 @@ def fits(value: Any, hint: Any) -> bool:
     return True
 
 
-def build_as(config: DictConfig, key: str, kind: type[Kind]) -> Kind:
-    """Builds the object that a node names; raises UserError if it is not of the given class."""
-    built = build(config, key)
+def build_as(config: DictConfig, key: str, kind: type[Kind], **arguments: Any) -> Kind:
+    """Builds the object that a node names, which has to be of a kind.
+
+    Raises:
+        UserError: If it is not, or a value is impossible.
+    """
+    built = build(config, key, **arguments)
     if not isinstance(built, kind):
         raise UserError(
             f"{key}._target_: must name a class of {kind.__name__}, got {type(built).__name__}"

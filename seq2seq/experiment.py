@@ -13,7 +13,7 @@ import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from seq2seq.config import build, build_as
+from seq2seq.config import build_as
 from seq2seq.data.dataset import Dataset
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
@@ -23,7 +23,8 @@ from seq2seq.plots.figure import save_figure
 from seq2seq.report import print_report
 from seq2seq.run_folder import LOCK
 from seq2seq.tasks.base import Evaluation, Row
-from seq2seq.tasks.model_folder import build_task, precision, save_model_folder
+from seq2seq.tasks.initial_encoder import InitialEncoder
+from seq2seq.tasks.model_folder import build_model, build_task, precision, save_model_folder
 from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.terminal import PlainFormatter
 from seq2seq.tracking.base import RunStatus, Tracker
@@ -71,14 +72,16 @@ def run(
         trainer = build_as(config, "trainer", Trainer)
         optimizer = build_as(config, "optimizer", keras.optimizers.Optimizer)
         # An impossible model fails here, at once.
-        task.check_model(build(config, "model", **task.example_arguments))
+        task.check_model(build_model(config, task.example_arguments))
         task.prepare(data, config.seed)
         seed_everything(config.seed)  # what was drawn so far does not count
-        model = build(config, "model", **task.model_arguments())
+        model = build_model(config, task.model_arguments())
         log.info("model: %s parameters", f"{model.training_model.count_params():,}")
         task.initialize(model)
-        trainer.callbacks |= build(config, "initial_encoder").give(task, model, trust)
-        for callback in trainer.callbacks.values():
+        initial_encoder = build_as(config, "initial_encoder", InitialEncoder)
+        callbacks = {**(trainer.callbacks or {}), **initial_encoder.give(task, model, trust)}
+        trainer.callbacks = callbacks
+        for callback in callbacks.values():
             if isinstance(callback, RunCallback):
                 callback.watch(task, model, data, run_folder, tracker.log_folder)
 

@@ -20,7 +20,7 @@ from seq2seq.layers.bridge import ConcatenateBridge
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.translator import Translator
-from seq2seq.tasks.search import Search
+from seq2seq.tasks.translation.search import Search
 
 
 def main() -> None:

@@ -73,10 +73,12 @@ class Windows:
         np.random.default_rng([seed, epoch]).shuffle(order)
         return self.batches(lengths, order, carry=self.stateful)
 
-    def whole_documents(self, lengths: np.ndarray) -> list[np.ndarray]:
+    def evaluation_batches(
+        self, lengths: np.ndarray, hashes: np.ndarray | None = None
+    ) -> list[np.ndarray]:
         """Returns batches whose rows hold whole documents, so that every state is carried.
 
-        Arguments and result are those of `batches`.
+        Arguments and result are those of `training_batches`; the order needs no hashes.
         """
         rows: list[list[int]] = [[] for _ in range(min(self.batch_size, len(lengths)))]
         counts = self._count(lengths).tolist()

@@ -15,7 +15,8 @@ from seq2seq.errors import UserError
 from seq2seq.inference.input_files import check_readable
 from seq2seq.inference.output_files import output
 from seq2seq.inference.predictor import Predictor
-from seq2seq.tasks.generation import Generation, checked_rate
+from seq2seq.tasks.generation import Generation
+from seq2seq.tasks.generation.evaluation import checked_rate
 from seq2seq.tasks.model_folder import PARTS, build_task
 from seq2seq.trust import Trust, load_saved
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
@@ -57,7 +58,7 @@ class Generator:
                 f"{run_folder}: was trained for {type(task).__name__.lower()}, not generation; "
                 "`seq2seq predict` is the command for it"
             )
-        return cls(task, model)
+        return cls(task, cast(LanguageModel, model))
 
     def __call__(
         self,

@@ -14,11 +14,11 @@ from seq2seq.errors import UserError
 from seq2seq.files import whole_file, write_text
 from seq2seq.inference.input_files import input_path, read_inputs
 from seq2seq.inference.predictor import Predictor
+from seq2seq.models.base import ensemble_of
 from seq2seq.plots.figure import save_figure
 from seq2seq.plots.states import Method, most_varying, plane, state_map, variation
 from seq2seq.tasks.generation import Generation
-from seq2seq.tasks.state_figures import remembered, state_figures
-from seq2seq.tasks.states import InputStates, input_states
+from seq2seq.tasks.states import InputStates, input_states, memory_states, state_figures
 from seq2seq.terminal import standard_output
 from seq2seq.trust import Trust
 
@@ -45,8 +45,9 @@ def inspect(
         UserError: If the run or the input cannot be used, or the folder cannot be written.
     """
     predictor = Predictor.load(run_folder, trust=trust)
+    [model] = ensemble_of(predictor.model)
     for number, value in enumerate(_inputs(predictor, source), start=1):
-        states = input_states(predictor.task, predictor.model, value, target)
+        states = input_states(predictor.task, model, value, target)
         folder = output / str(number)
         try:
             _write(states, folder)
@@ -55,7 +56,7 @@ def inspect(
         stream = standard_output()
         print(f"{states.row['source']} -> {states.row['prediction']}", file=stream)
         for layer, fields in states.by_layer().items():
-            print(f"  {layer}: {_named_units(remembered(fields))}", file=stream)
+            print(f"  {layer}: {_named_units(memory_states(fields))}", file=stream)
         print(f"  {folder}", file=stream)
 
 

@@ -119,7 +119,12 @@ def _writer(name: str, predictor: Predictor, path: Path) -> Callable[[Input, Any
     """Returns the function that makes the text of an input and its row."""
     if name == "conll":
         layout = layout_for(tagging_task(predictor.task, path), path)
-        return lambda item, row: layout.filled(item.sentence, "labels", row["labels"])
+
+        def fill(item: Input, row: Any) -> str:
+            assert item.sentence is not None  # read from CoNLL
+            return layout.filled(item.sentence, "labels", row["labels"])
+
+        return fill
     line = WRITERS[name]
 
     def write(item: Input, row: Any) -> str:

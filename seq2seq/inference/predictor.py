@@ -13,8 +13,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.request import PredictionRequest
 from seq2seq.inference.search import changed_search
 from seq2seq.models.base import SequenceModel
-from seq2seq.rows import Row
-from seq2seq.tasks.base import PredictionOptions, Task
+from seq2seq.tasks.base import PredictionOptions, Row, Task
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
 from seq2seq.trust import Trust
 

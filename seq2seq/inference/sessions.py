@@ -10,12 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.errors import UserError
 from seq2seq.inference.state_store import StateStore
-from seq2seq.models.steps import step_model
 from seq2seq.ops.dispatch import inference_kernels
-from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.model_folder import load_model_folder
 from seq2seq.trust import Trust
 
@@ -87,10 +84,9 @@ class Session:
         Raises:
             UserError: If there is no model, or one that reads its whole input before it predicts.
         """
-        task, model = load_model_folder(Path(run_folder), trust)
-        beginning = (START,) if isinstance(task, Generation) else ()
+        _, model = load_model_folder(Path(run_folder), trust)
         try:
-            return cls(step_model(model), beginning, batch_size)
+            return cls(model.step_model, model.start_tokens, batch_size)
         except ValueError as error:
             raise UserError(f"{run_folder}: cannot be fed piece by piece: {error}") from error
 
@@ -272,8 +268,8 @@ def _inputs_and_outputs(step_model: keras.Model) -> tuple[dict[str, Any], dict[s
         return UserError(
             f"a session cannot use the model {name!r} ({type(step_model).__name__}): {reason}. It "
             "needs a functional Keras model of {'states', 'length', what is read} -> {'states', "
-            "what is predicted}, as seq2seq.models.steps.step_model makes it; docs/state.md builds "
-            "one of one's own layers"
+            "what is predicted}, such as SequenceModel.step_model; docs/state.md builds one of "
+            "one's own layers"
         )
 
     if not isinstance(step_model, keras.Model):

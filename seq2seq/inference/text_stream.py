@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from seq2seq.data.tokenizers.tokenizer import Tokenizer
-from seq2seq.tasks.generation import continuation
+from seq2seq.tasks.generation.prediction import continuation
 
 _UNFINISHED = "\ufffd"
 _CHARACTER_BYTES = 4

@@ -1,9 +1,11 @@
-"""The recurrent cells a model can be built of."""
+"""The recurrent cells of models: layers by name, their states, one layer's call."""
 
 import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from seq2seq.layers.checks import positive
 from seq2seq.layers.recurrent import GRU, LSTM
@@ -11,7 +13,7 @@ from seq2seq.layers.recurrent import GRU, LSTM
 CELLS: dict[str, type[keras.layers.Layer]] = {"lstm": LSTM, "gru": GRU}
 
 STATE_FIELDS: dict[str, tuple[str, ...]] = {"lstm": ("h", "c"), "gru": ("h",)}
-"""Names of a cell's states, in the order in which Keras returns and takes them."""
+"""Names of a cell's states, in Keras' order."""
 
 
 def recurrent_layer(cell: str, units: int, **kwargs: Any) -> keras.layers.Layer:
@@ -26,3 +28,29 @@ def recurrent_layer(cell: str, units: int, **kwargs: Any) -> keras.layers.Layer:
         raise ValueError(f"cell: unknown cell '{cell}' (known: {known}); nearest is '{nearest}'")
     positive("units", units)
     return CELLS[cell](units, return_sequences=True, return_state=True, **kwargs)
+
+
+def run_layer(
+    layer: keras.layers.Layer,
+    inputs: tf.Tensor,
+    state: Mapping[str, tf.Tensor] | None,
+    fields: Sequence[str],
+    **options: Any,
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Calls a recurrent layer with its initial state by field; returns outputs and final state."""
+    initial = None if state is None else [state[field] for field in fields]
+    outputs, *final = layer(inputs, initial_state=initial, **options)
+    return outputs, dict(zip(fields, final, strict=True))
+
+
+def state_inputs(
+    layers: int, fields: Sequence[str], units: int, prefix: str = "state"
+) -> list[dict[str, Any]]:
+    """Returns Keras inputs for states: a list over layers of field -> `(batch, units)`."""
+    return [
+        {
+            field: keras.Input((units,), dtype="float32", name=f"{prefix}_{layer}_{field}")
+            for field in fields
+        }
+        for layer in range(layers)
+    ]

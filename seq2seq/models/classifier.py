@@ -1,6 +1,7 @@
-"""The classifier: a text, or two, with numbers beside them -> logits of classes."""
+"""The classifier: one or two texts, and numbers -> logits of classes."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import keras
@@ -10,9 +11,13 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout, WordDropout
-from seq2seq.layers.embedding import Embedding
 from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
+from seq2seq.models.base import SequenceModel, named_layers
+from seq2seq.models.cells import state_inputs
+from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import Encoder, named_states
+from seq2seq.models.nested_model import NestedModel
+from seq2seq.models.steps import RUNNING_POOLINGS, EncoderSteps, RunningPooling
 
 PoolingName = Literal["last", "mean", "max", "attention"]
 Combination = Literal["tanh", "concatenate", "difference"]
@@ -24,14 +29,14 @@ TEXTS = ("text", "text2")
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class Combine(ConfiguredLayer):
-    """One vector for two texts.
+    """Combines the vectors of two texts.
 
     Args:
         kind: `tanh`: `tanh(W1 h1 + W2 h2 + b)` (Bowman et al., 2015,
             https://aclanthology.org/D15-1075); `concatenate`: `[h1; h2]`; `difference`:
             `[|h1 - h2|; h1 * h2]` (Tai et al., 2015, https://aclanthology.org/P15-1150), which
-            takes the texts in any order.
-        units: Width of the result of `tanh`.
+            is symmetric in the texts.
+        units: Output width of `tanh`.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -57,35 +62,35 @@ class Combine(ConfiguredLayer):
         return tf.concat([one, other], axis=-1)
 
 
-class Classifier:
-    """An encoder reads each text, pooling makes a vector of it, an output layer its logits.
+class Classifier(SequenceModel):
+    """Encodes each text, pools its encoding, and maps the pooled vectors to logits.
 
     Args:
         vocabulary_size: Number of token ids.
         classes: Number of classes.
         encoder: The encoder.
-        texts: How many texts are read at once, 1 or 2.
-        numbers: How many numbers are read beside them.
-        pooling: What makes a vector of the encoder's outputs: some of `last`, `mean`, `max` and
-            `attention`; what several give is concatenated.
+        texts: Texts of an example, 1 or 2.
+        numbers: Numbers of an example, beside the texts.
+        pooling: How the encoder's outputs become a vector: any of `last`, `mean`, `max` and
+            `attention`; several are concatenated.
         embedding_dim: Width of the token embeddings.
         embedding_scale: Standard deviation of the embeddings before training.
         embedding_dropout: Share of embedding components dropped, the same ones in all steps of a
             text (Gal & Ghahramani, 2016, https://arxiv.org/abs/1512.05287).
-        word_dropout: Share of tokens read as unknown in training.
+        word_dropout: Share of tokens replaced by the unknown token in training.
         output_dropout: Share of the pooled vector dropped before the output layer.
         attention_units: Width of the query of attention pooling.
-        separate_encoders: Whether the second text has an encoder of its own.
-        combination: Makes one vector of those of two texts.
+        separate_encoders: Whether the second text has its own encoder.
+        combination: Combines the vectors of two texts.
 
     Attributes:
         training_model: `{text, text_length}`, for two texts also `{text2, text2_length}`, and
             `numbers`, float32 `(batch, numbers)` -> logits `(batch, classes)`.
-        loss_model: The same: what the loss takes.
-        prediction_model: The same -> `{logits}`, and with attention pooling the weights of the
-            steps, float32 `(batch, steps)`, by text as `text_weights`.
-        feature_model: The same -> the vectors of the texts by name: the final states of the
-            encoder, such as `text.layer_0.forward.h`, and `text.pooled`, each `(batch, ...)`.
+        loss_model: The same model.
+        prediction_model: The same inputs -> `{logits}`, and with attention pooling the weights of
+            the steps, float32 `(batch, steps)`, by text as `text_weights`.
+        feature_model: The texts -> vectors by name: the final states of the encoder, such as
+            `text.layer_0.forward.h`, and `text.pooled`, each `(batch, ...)`.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -112,7 +117,6 @@ class Classifier:
         separate_encoders: bool = False,
         combination: Combine | None = None,
     ) -> None:
-        positive("embedding_dim", embedding_dim)
         fraction("embedding_dropout", embedding_dropout)
         fraction("word_dropout", word_dropout)
         fraction("output_dropout", output_dropout)
@@ -126,11 +130,8 @@ class Classifier:
         if separate_encoders and texts == 2:
             self.encoders[1] = Encoder.from_config({**encoder.get_config(), "name": "encoder2"})
         self.word_dropout = WordDropout(word_dropout, name="word_dropout")
-        self.embedding = Embedding(
-            vocabulary_size,
-            embedding_dim,
-            embeddings_initializer=keras.initializers.RandomNormal(stddev=embedding_scale),
-            name="embedding",
+        self.embedding = token_embedding(
+            vocabulary_size, embedding_dim, "embedding", embedding_scale
         )
         self.embedding_dropout = keras.layers.SpatialDropout1D(
             embedding_dropout, name="embedding_dropout"
@@ -139,7 +140,55 @@ class Classifier:
         self.combine = combination or Combine()
         self.output_dropout = Dropout(output_dropout, name="output_dropout")
         self.output_layer = keras.layers.Dense(classes, name="logits")
+        self.drops = embedding_dropout + word_dropout + output_dropout > 0 or encoder.drops
         self._connect(TEXTS[:texts], numbers)
+
+    def recurrent_layers(self) -> dict[str, keras.layers.Layer]:
+        """Returns the recurrent layers of each encoder."""
+        parts = zip(("encoder", "encoder2"), dict.fromkeys(self.encoders), strict=False)
+        return {
+            name: layer
+            for part, encoder in parts
+            for name, layer in named_layers(
+                part, encoder.forward_stack, encoder.backward_stack
+            ).items()
+        }
+
+    def input_embedding(self) -> InputEmbedding:
+        """Returns the embedding of all texts."""
+        return InputEmbedding(self.embedding)
+
+    @cached_property
+    def step_model(self) -> keras.Model:
+        """The class of the text so far; of one text, pooled without attention."""
+        kinds = [layer.name.removesuffix("_pooling") for layer in self.poolings]
+        if not set(kinds) <= set(RUNNING_POOLINGS):
+            raise ValueError(
+                f"its pooling is {', '.join(kinds)}; a text that is not complete can be pooled by "
+                f"{', '.join(RUNNING_POOLINGS)}"
+            )
+        if set(self.training_model.input) != {"text", "text_length"}:
+            raise ValueError("it reads more than one text")
+        encoder = EncoderSteps(self.encoder)
+        states = {
+            "layers": state_inputs(*self.encoder.forward_spec, prefix="state_layers"),
+            "pooled": {
+                name: keras.Input((width,), dtype="float32", name=f"state_pooled_{name}")
+                for name, width in zip(
+                    ("count", "sum", "max"), (1, *[self.encoder.units] * 2), strict=True
+                )
+            },
+        }
+        text = keras.Input((None,), dtype="int32", name="text")
+        length = keras.Input((), dtype="int32", name="length")
+        outputs, layers = encoder(self.embedding(text), states["layers"], length)
+        vectors, pooled = RunningPooling(kinds)(outputs, states["pooled"], length)
+        after = {"layers": layers, "pooled": pooled}
+        return NestedModel(
+            {"text": text, "length": length, "states": states},
+            {"logits": self.output_layer(vectors), "states": after},
+            name="step",
+        )
 
     @staticmethod
     def _check_pooling(pooling: Sequence[str]) -> None:
@@ -170,9 +219,10 @@ class Classifier:
             outputs, states = encoder(embedded, length)
             vector, weight = self._pool(outputs, length)
             vectors.append(vector)
-            features |= {f"{text}.{name}": state for name, state in named_states(states).items()}
+            features |= named_states(text, states)
             features[f"{text}.pooled"] = vector
-            weights |= {f"{text}_{name}": each for name, each in weight.items()}
+            if weight is not None:
+                weights[f"{text}_weights"] = weight
         vector = vectors[0] if len(vectors) == 1 else self.combine(*vectors)
         if numbers:
             inputs["numbers"] = keras.Input((numbers,), dtype="float32", name="numbers")
@@ -183,15 +233,15 @@ class Classifier:
         self.prediction_model = keras.Model(
             inputs, {"logits": logits, **weights}, name="prediction"
         )
-        read = {name: tensor for name, tensor in inputs.items() if name != "numbers"}
-        self.feature_model = keras.Model(read, features, name="features")
+        inputs = {name: tensor for name, tensor in inputs.items() if name != "numbers"}
+        self.feature_model = keras.Model(inputs, features, name="features")
 
-    def _pool(self, outputs: Any, length: Any) -> tuple[Any, dict[str, Any]]:
-        """Returns the pooled vector and, with attention pooling, its `weights`."""
-        pooled, weights = [], {}
+    def _pool(self, outputs: Any, length: Any) -> tuple[Any, Any | None]:
+        """Returns the pooled vector and, with attention pooling, the weights of the steps."""
+        pooled, weights = [], None
         for pooling in self.poolings:
             if isinstance(pooling, AttentionPooling):
-                vector, weights["weights"] = pooling(outputs, length, return_weights=True)
+                vector, weights = pooling(outputs, length, return_weights=True)
             else:
                 vector = pooling(outputs, length)
             pooled.append(vector)

@@ -1,4 +1,4 @@
-"""The decoder: a stack of recurrent layers that starts from given states, and may attend."""
+"""The decoder: a stack of recurrent layers with initial states and, if wanted, an attention."""
 
 from collections.abc import Callable
 from typing import Any, Literal, TypedDict
@@ -12,28 +12,24 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
-from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
+from seq2seq.models.cells import STATE_FIELDS, recurrent_layer, run_layer
 from seq2seq.ops.scan import scan
 
 
 class Decoded(TypedDict, total=False):
-    """What a decoder returns.
-
-    Attributes:
-        outputs: `(batch, steps, units)`.
-        states: The states after the last step, as they were given.
-        alignments: The attention's weights, float32 `(batch, steps, source_length)`; left out
-            without attention.
-    """
+    """The outputs of a decoder; `alignments` only with attention."""
 
     outputs: tf.Tensor
+    """`(batch, steps, units)`."""
     states: DecoderStates
+    """The states after the last step."""
     alignments: tf.Tensor
+    """Attention weights, float32 `(batch, steps, source_length)`."""
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class Decoder(ConfiguredLayer):
-    """Continues from states over any number of steps: a whole target, or one token.
+    """Runs recurrent layers from given states over a whole target, or over one token.
 
     Args:
         cell: `lstm` or `gru`.
@@ -41,14 +37,14 @@ class Decoder(ConfiguredLayer):
         layers: Number of stacked layers.
         dropout: Share of inputs dropped before each layer.
         weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
-        attention: The attention, or what makes it from the units of its queries.
-        attention_layer: Which layer's outputs ask. With `top`, the decoder's outputs are Luong's
-            attentional states, `tanh(W [context; output])` (https://arxiv.org/abs/1508.04025).
-            With `first`, all layers above the first read the context beside their input, as in
-            GNMT (https://arxiv.org/abs/1609.08144), and the outputs are the last layer's.
-        input_feeding: Whether the first layer also reads, at each step, what the attention gave at
-            the step before: the attentional state, or with `first` the context. Without it, the
-            whole target is attended in one product; with it, a compiled loop goes step by step.
+        attention: The attention, or a function that makes it from the units of its queries.
+        attention_layer: The layer whose outputs are the queries. With `top`, the decoder's outputs
+            are Luong's attentional states, `tanh(W [context; output])`
+            (https://arxiv.org/abs/1508.04025). With `first`, all layers above the first also read
+            the context, as in GNMT (https://arxiv.org/abs/1609.08144).
+        input_feeding: Whether the first layer also reads the attentional state (with `first`: the
+            context) of the step before. Without it, the whole target is attended in one product;
+            with it, a compiled loop goes step by step.
 
     Raises:
         ValueError: If an argument has an impossible value, or two of them do not fit.
@@ -66,7 +62,7 @@ class Decoder(ConfiguredLayer):
         input_feeding: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(autocast=False, **kwargs)  # what the attention carries stays float32
+        super().__init__(autocast=False, **kwargs)  # the attention's states stay float32
         positive("layers", layers)
         fraction("dropout", dropout)
         if weight_dropout and input_feeding:
@@ -84,7 +80,6 @@ class Decoder(ConfiguredLayer):
                 if attention is None or isinstance(attention, Attention)
                 else attention(units)
             )
-            # What makes the attention's outputs the decoder's.
             self.attentional = (
                 Dense(units, activation="tanh", use_bias=False, name="attentional")
                 if attention is not None and attention_layer == "top"
@@ -92,10 +87,10 @@ class Decoder(ConfiguredLayer):
             )
         self.spec = StateSpec(layers=layers, fields=STATE_FIELDS[cell], units=units)
         self.input_feeding = input_feeding
-        self.asking = 1 if attention_layer == "first" else layers  # layers below the attention
+        self.query_layers = 1 if attention_layer == "first" else layers  # below the attention
 
     def arguments(self) -> dict[str, Any]:
-        """See `ConfiguredLayer.arguments`; the attention as it was made."""
+        """Returns the arguments of the constructor, with the attention itself."""
         return {**super().arguments(), "attention": self.attention}
 
     @staticmethod
@@ -113,15 +108,11 @@ class Decoder(ConfiguredLayer):
             )
 
     def start(self, states: DecoderStates, memory: Memory) -> DecoderStates:
-        """Adds what the attention carries from step to step.
+        """Adds the attention's own initial states, if it has any, as one more entry.
 
         Args:
             states: A list over layers of field -> `(batch, units)`.
-            memory: What `attention.prepare` made of the encoder's outputs.
-
-        Returns:
-            The states before the first step. If the attention carries anything, the list has one
-            entry more than there are layers.
+            memory: The result of `attention.prepare`.
         """
         if self.attention is None:
             return states
@@ -141,19 +132,16 @@ class Decoder(ConfiguredLayer):
         memory: Memory | None = None,
         training: bool | None = None,
     ) -> Decoded:
-        """Runs the stack over the given steps.
+        """Runs the decoder over the given steps.
 
         Args:
             inputs: Float tensor `(batch, steps, features)`.
             states: From `start`, or the call before.
-            memory: What `attention.prepare` made of the encoder's outputs.
+            memory: The result of `attention.prepare`.
             training: Whether dropout is active.
 
-        Returns:
-            Outputs, states and alignments.
-
         Raises:
-            ValueError: If there is no memory to attend to, or states do not fit.
+            ValueError: If the memory is missing, or states do not fit.
         """
         self._check_call(states, memory)
 
@@ -161,17 +149,17 @@ class Decoder(ConfiguredLayer):
             return self._decode(inputs, states, memory, training)
 
         one_product = not self.input_feeding or inputs.shape[1] == 1
-        found, states = decode(inputs, states) if one_product else scan(decode, inputs, states)
-        return {**found, "states": states}
+        outputs, states = decode(inputs, states) if one_product else scan(decode, inputs, states)
+        return {**outputs, "states": states}
 
     def _check_call(self, states: DecoderStates, memory: Memory | None) -> None:
         self.spec.check(states)
         if self.attention is None:
             return
         if memory is None:
-            raise ValueError("memory: is what the attention reads, and what its `prepare` makes")
+            raise ValueError("memory: is what the attention reads; its `prepare` makes it")
         if self.input_feeding and "fed" not in (states[self.spec.layers :] or [{}])[0]:
-            raise ValueError("states: lack what input feeding carries; `start` adds it to them")
+            raise ValueError("states: lack the state of input feeding, which `start` adds")
 
     def _decode(
         self, inputs: tf.Tensor, states: DecoderStates, memory: Any, training: bool | None
@@ -182,12 +170,12 @@ class Decoder(ConfiguredLayer):
         if self.input_feeding:
             fed = tf.cast(carried["fed"], inputs.dtype)
             inputs = tf.concat([inputs, fed[:, tf.newaxis]], axis=-1)
-        outputs, below = self._run(slice(0, self.asking), inputs, states, training)
+        outputs, below = self._run(slice(0, self.query_layers), inputs, states, training)
         if self.attention is None:
             return {"outputs": outputs}, below
         context, weights, carried = self.attention(outputs, memory, carried)
-        others = slice(self.asking, layers)
-        outputs, above = self._run(others, outputs, states, training, context)
+        rest = slice(self.query_layers, layers)
+        outputs, above = self._run(rest, outputs, states, training, context)
         if self.attentional is not None:
             outputs = self.attentional(tf.concat([context, outputs], axis=-1))
         if self.input_feeding:
@@ -204,13 +192,14 @@ class Decoder(ConfiguredLayer):
         training: bool | None,
         context: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, DecoderStates]:
-        """Runs some of the layers, one on top of the other; each reads the context, if given."""
+        """Runs a slice of the layers; each also reads the context, if there is one."""
         outputs, finals = inputs, []
         for recurrent, state in zip(self.stack[layers], states[layers], strict=True):
             if context is not None:
                 outputs = tf.concat([context, outputs], axis=-1)
             outputs = self.dropout(outputs, training=training)
-            initial = [state[field] for field in self.spec.fields]
-            outputs, *final = recurrent(outputs, initial_state=initial, training=training)
-            finals.append(dict(zip(self.spec.fields, final, strict=True)))
+            outputs, final = run_layer(
+                recurrent, outputs, state, self.spec.fields, training=training
+            )
+            finals.append(final)
         return outputs, finals

@@ -1,7 +1,5 @@
 """The encoder: a stack of recurrent layers, in one or both directions."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import keras
@@ -17,10 +15,10 @@ States = list[dict[str, dict[str, tf.Tensor]]]
 """Final states: a list over layers of direction -> field -> `(batch, units)`."""
 
 
-def named_states(states: States) -> dict[str, tf.Tensor]:
-    """Returns each final state by a name such as `layer_0.forward.h`."""
+def named_states(prefix: str, states: States) -> dict[str, tf.Tensor]:
+    """Returns each final state by a name such as `source.layer_0.forward.h`."""
     return {
-        f"layer_{number}.{direction}.{field}": state
+        f"{prefix}.layer_{number}.{direction}.{field}": state
         for number, directions in enumerate(states)
         for direction, fields in directions.items()
         for field, state in fields.items()
@@ -29,14 +27,14 @@ def named_states(states: States) -> dict[str, tf.Tensor]:
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class Encoder(ConfiguredLayer):
-    """Reads a whole sequence and returns its outputs and every final state, by name.
+    """Encodes a whole sequence; returns its outputs and the final states of every layer.
 
     Args:
         cell: `lstm` or `gru`.
         units: Units of each layer and direction.
         layers: Number of stacked layers.
-        bidirectional: Whether each layer also reads from right to left; its outputs are then the
-            concatenation of both directions.
+        bidirectional: Whether each layer also reads from right to left; the outputs of both
+            directions are concatenated.
         dropout: Share of inputs dropped before each layer.
         weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
 
@@ -61,30 +59,29 @@ class Encoder(ConfiguredLayer):
         self.units = units
         self.drops = dropout + weight_dropout > 0
         self.dropout = Dropout(dropout, dtype=self.dtype_policy)
-        # Keras saves the layers of flat lists only, so one list a direction.
-        layer = partial(
-            recurrent_layer, cell, units, weight_dropout=weight_dropout, dtype=self.dtype_policy
-        )
-        self.forward_stack = self._stack(layer, layers, go_backwards=False)
-        self.backward_stack = self._stack(layer, layers, go_backwards=True) if bidirectional else []
 
-    @staticmethod
-    def _stack(
-        layer: Callable[..., keras.layers.Layer], layers: int, go_backwards: bool
-    ) -> list[keras.layers.Layer]:
-        return [
-            layer(go_backwards=go_backwards, name=f"layer_{number}") for number in range(layers)
-        ]
+        def stack(go_backwards: bool) -> list[keras.layers.Layer]:
+            options = {"weight_dropout": weight_dropout, "dtype": self.dtype_policy}
+            return [
+                recurrent_layer(
+                    cell, units, go_backwards=go_backwards, name=f"layer_{number}", **options
+                )
+                for number in range(layers)
+            ]
+
+        # Keras saves the layers of flat lists only, so one list a direction.
+        self.forward_stack = stack(go_backwards=False)
+        self.backward_stack = stack(go_backwards=True) if bidirectional else []
+
+    @property
+    def forward_spec(self) -> tuple[int, tuple[str, ...], int]:
+        """The layers, state fields and units of the forward direction."""
+        return len(self.forward_stack), STATE_FIELDS[self.cell], self.units
 
     def call(
         self, inputs: tf.Tensor, lengths: tf.Tensor, training: bool | None = None
     ) -> tuple[tf.Tensor, States]:
-        """Encodes a padded batch.
-
-        Args:
-            inputs: Float tensor `(batch, source_length, features)`.
-            lengths: Integer tensor `(batch,)`, the real steps of each row.
-            training: Whether dropout is active.
+        """Encodes a padded batch, `(batch, source_length, features)`, of `lengths` `(batch,)`.
 
         Returns:
             Outputs `(batch, source_length, units)` (`2 * units` if bidirectional) and the final
@@ -107,5 +104,5 @@ class Encoder(ConfiguredLayer):
         return outputs, states
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
-        """Lengths are passed explicitly: no mask travels with the tensors."""
+        """Returns no mask: lengths are passed explicitly."""
         return

@@ -6,19 +6,21 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.layers.bridge import DecoderStates
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.dense import Dense, LogitFactors
 from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.embedding import Embedding, ReversibleEmbedding
+from seq2seq.models.base import SequenceModel, named_layers
+from seq2seq.models.cells import state_inputs
+from seq2seq.models.embeddings import InputEmbedding, token_embedding
+from seq2seq.models.encoder import named_states
 from seq2seq.models.nested_model import NestedModel
 from seq2seq.models.stack import CarriedStack, RecurrentStack
 
 
-class LanguageModel:
+class LanguageModel(SequenceModel):
     """Embedding -> recurrent layers -> logits of the next token.
-
-    The Keras models are built from the same layer objects, so that there is one set of weights.
 
     Args:
         vocabulary_size: Number of token ids.
@@ -35,9 +37,10 @@ class LanguageModel:
         loss_model: `{tokens, reset}` -> the factors of the logits: what the loss takes, see
             `LogitFactors`. The state of row i goes on in row i of the next batch, unless `reset`,
             booleans `(batch,)`, says that it starts anew.
-        step_model: `{tokens, length, states}` -> `{logits, states}`: goes on from given states over
-            `length` `(batch,)` tokens of each row of `tokens` `(batch, steps)`. States are a list
-            over layers of field -> `(batch, units)`.
+        step_model: `{tokens, length, states}` -> `{logits, states}`: continues from given states
+            over `length` `(batch,)` tokens of each row of `tokens` `(batch, steps)`. States are a
+            list over layers of field -> `(batch, units)`.
+        feature_model: `{source, source_length}` -> the states after the last token by name.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -46,6 +49,8 @@ class LanguageModel:
         >>> model = LanguageModel(100, batch_size=32, stack=RecurrentStack(units=64))
         >>> logits = model.training_model({"tokens": np.array([[2, 5, 6]])})
     """
+
+    start_tokens = (START,)
 
     def __init__(
         self,
@@ -61,22 +66,16 @@ class LanguageModel:
         if embeddings not in ("separate", "tied"):
             raise ValueError(f"embeddings: must be separate or tied, got {embeddings!r}")
         self.stack = stack
+        self.drops = output_dropout > 0 or stack.drops
         self.carried_stack = CarriedStack(stack, batch_size, name="carried_stack")
         self.dropout = Dropout(output_dropout, name="output_dropout")
         self._embed(embeddings == "tied", vocabulary_size, embedding_dim)
         self._connect()
 
     def _embed(self, tied: bool, size: int, dim: int) -> None:
-        # Inputs of unit variance, as in Translator; what is tied has rows of unit length instead.
         self.scale = keras.layers.Rescaling(math.sqrt(dim), name="scale") if tied else None
-        embedding = ReversibleEmbedding if tied else Embedding
         deviation = dim**-0.5 if tied else 1.0
-        self.embedding = embedding(
-            size,
-            dim,
-            embeddings_initializer=keras.initializers.RandomNormal(stddev=deviation),
-            name="embedding",
-        )
+        self.embedding = token_embedding(size, dim, "embedding", deviation, tied)
         self.projection = (
             Dense(dim, use_bias=False, name="projection")
             if tied and dim != self.stack.spec.units
@@ -89,13 +88,7 @@ class LanguageModel:
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         reset = keras.Input((), dtype="bool", name="reset")
         length = keras.Input((), dtype="int32", name="length")
-        states = [
-            {
-                field: keras.Input((spec.units,), dtype="float32", name=f"state_{layer}_{field}")
-                for field in spec.fields
-            }
-            for layer in range(spec.layers)
-        ]
+        states = state_inputs(spec.layers, spec.fields, spec.units)
         vectors = self._vectors(tokens)
         outputs, _ = self.stack(vectors)
         self.training_model = keras.Model(
@@ -112,9 +105,24 @@ class LanguageModel:
             {"logits": self._logits(self._features(outputs)), "states": after},
             name="step",
         )
+        source = keras.Input((None,), dtype="int32", name="source")
+        source_length = keras.Input((), dtype="int32", name="source_length")
+        _, finals = self.stack(self._vectors(source), lengths=source_length)
+        features = named_states("source", [{"forward": final} for final in finals])
+        inputs = {"source": source, "source_length": source_length}
+        self.feature_model = keras.Model(inputs, features, name="features")
+
+    def recurrent_layers(self) -> dict[str, keras.layers.Layer]:
+        """Returns the recurrent layers of the stack."""
+        return named_layers("stack", self.stack.stack)
+
+    def input_embedding(self) -> InputEmbedding:
+        """Returns the embedding."""
+        scale = 1.0 if self.scale is None else math.sqrt(self.embedding.output_dim)
+        return InputEmbedding(self.embedding, scale)
 
     def initial_states(self, rows: tf.Tensor | int) -> DecoderStates:
-        """Returns the zeros that a text starts from, `(rows, units)` each."""
+        """Returns the states at the start of a text: zeros, `(rows, units)` each."""
         spec = self.stack.spec
         return [
             {field: tf.zeros((rows, spec.units)) for field in spec.fields}
@@ -122,7 +130,7 @@ class LanguageModel:
         ]
 
     def read(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, DecoderStates]:
-        """Reads the beginnings of texts, all but their last tokens, which `step` goes on from.
+        """Reads prompts up to their last tokens, which `step` continues from.
 
         Args:
             tokens: int32 `(batch, steps)`, each row with the start token first.
@@ -137,11 +145,7 @@ class LanguageModel:
         return last, self.step_model(before)["states"]
 
     def step(self, tokens: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates]:
-        """Goes one token on: the step that `seq2seq.decoding` takes.
-
-        Args:
-            tokens: int32 `(rows,)`.
-            states: The states of each row.
+        """Reads one token, int32 `(rows,)`: the step function of `seq2seq.decoding`.
 
         Returns:
             Logits `(rows, vocabulary_size)`, and the next states.

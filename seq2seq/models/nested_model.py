@@ -1,4 +1,4 @@
-"""Models whose inputs and outputs are nested, as Keras models that can be exported."""
+"""Keras models with nested inputs and outputs that can be exported."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ import keras
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class NestedModel(keras.Model):
-    """A functional model that takes and gives states: a list over layers of field -> tensor.
+    """A functional model with states among inputs and outputs: a list of field -> tensor.
 
-    Exported files know no nested outputs, so there each output has a name of its own, which is
-    that of the input it goes to at the next step: `state_0_h`, `memory_keys`.
+    Exported files have no nested outputs: there each output is named as the input that it becomes
+    at the next step, such as `state_0_h` or `memory_keys`.
 
     Example:
         >>> translator.decoder_model.export("decoder")
@@ -26,7 +26,7 @@ class NestedModel(keras.Model):
 
 
 def named_tensors(nest: dict[str, Any]) -> dict[str, Any]:
-    """Returns the tensors of a nest by the names that inputs and exported outputs have."""
+    """Returns the tensors of a nest by the names of inputs and exported outputs."""
     return {
         "_".join(map(str, ("state" if path[0] == "states" else path[0], *path[1:]))): tensor
         for path, tensor in keras.tree.flatten_with_path(nest)

@@ -1,4 +1,4 @@
-"""Stacks of recurrent layers that read from left to right, from any state on."""
+"""Stacks of recurrent layers that read from left to right, from any initial state."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +11,13 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
-from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
+from seq2seq.models.cells import STATE_FIELDS, recurrent_layer, run_layer
 from seq2seq.private_api import stored_value
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class RecurrentStack(ConfiguredLayer):
-    """Recurrent layers one on top of the other; the state is a value that goes in and out.
+    """Stacks recurrent layers; states are values that go in and out.
 
     Args:
         cell: `lstm` or `gru`.
@@ -25,15 +25,16 @@ class RecurrentStack(ConfiguredLayer):
         layers: Number of stacked layers.
         dropout: Share of inputs dropped before each layer.
         weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
-        residual: Whether a layer adds to what it reads instead of replacing it: it reads a layer
-            norm of it, and some of what it adds is dropped (He et al., 2016,
-            https://arxiv.org/abs/1512.03385; the norm before, as Xiong et al., 2020,
-            https://arxiv.org/abs/2002.04745). Inputs are first mapped to `units`.
+        residual: Whether layers have residual connections (He et al., 2016,
+            https://arxiv.org/abs/1512.03385), with a layer norm before each layer (Xiong et al.,
+            2020, https://arxiv.org/abs/2002.04745) and dropout after it. Inputs are first mapped
+            to `units`.
         feed_forward: With `residual`, the width of two dense layers that follow each recurrent one
             in the same way, as in a Transformer; 0 for none.
 
     Attributes:
-        spec: What its states look like.
+        spec: The layout of the states.
+        drops: Whether there is any dropout.
 
     Raises:
         ValueError: If an argument has an impossible value.
@@ -62,6 +63,7 @@ class RecurrentStack(ConfiguredLayer):
             raise ValueError("feed_forward: needs residual=true")
         if feed_forward < 0:
             raise ValueError(f"feed_forward: must be at least 0, got {feed_forward!r}")
+        self.drops = dropout + weight_dropout > 0
         with default_policy(self.dtype_policy):
             self.dropout = Dropout(dropout)
             self.stack = [
@@ -87,13 +89,13 @@ class RecurrentStack(ConfiguredLayer):
         lengths: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> tuple[tf.Tensor, DecoderStates]:
-        """Goes on from some states over any number of steps.
+        """Runs the layers over any number of steps.
 
         Args:
             inputs: Float tensor `(batch, steps, features)`.
             states: A list over layers of field -> `(batch, units)`; None for zeros.
-            lengths: Integer tensor `(batch,)`, the real steps of each row, which may be none: what
-                follows them leaves the row's states as they are. None if all steps are real.
+            lengths: Integer tensor `(batch,)`, the real steps of each row, at least 0; padding
+                leaves the states as they are. None if all steps are real.
             training: Whether dropout is active.
 
         Returns:
@@ -108,11 +110,12 @@ class RecurrentStack(ConfiguredLayer):
         finals: DecoderStates = []
 
         def recurrent(layer: int, sequence: tf.Tensor) -> tf.Tensor:
-            initial = None if states is None else [states[layer][f] for f in self.spec.fields]
-            outputs, *final = self.stack[layer](
-                sequence, initial_state=initial, mask=mask, training=training
+            state = None if states is None else states[layer]
+            options = {"mask": mask, "training": training}
+            outputs, final = run_layer(
+                self.stack[layer], sequence, state, self.spec.fields, **options
             )
-            finals.append(dict(zip(self.spec.fields, final, strict=True)))
+            finals.append(final)
             return outputs
 
         if self.entrance is None:
@@ -126,34 +129,34 @@ class RecurrentStack(ConfiguredLayer):
     def _residual(
         self, outputs: tf.Tensor, recurrent: Callable[[int, tf.Tensor], tf.Tensor], training: Any
     ) -> tf.Tensor:
-        """Runs the layers, each of which adds to the outputs."""
+        """Runs the layers with residual connections."""
         norms = iter(self.norms)
         for layer in range(self.spec.layers):
-            more = recurrent(layer, next(norms)(outputs))
-            outputs += self.dropout(more, training=training)
+            update = recurrent(layer, next(norms)(outputs))
+            outputs += self.dropout(update, training=training)
             if self.feed_forward:
                 widen, narrow = self.feed_forward[layer]
-                more = narrow(widen(next(norms)(outputs)))
-                outputs += self.dropout(more, training=training)
+                update = narrow(widen(next(norms)(outputs)))
+                outputs += self.dropout(update, training=training)
         return next(norms)(outputs)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
-        """Lengths are passed explicitly: no mask travels with the tensors."""
+        """Returns no mask: lengths are passed explicitly."""
         return
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class CarriedStack(ConfiguredLayer):
-    """A stack whose states go on in the next batch: row i continues row i of the batch before.
+    """Carries the states of a stack over: row i continues row i of the batch before.
 
-    As a layer with `stateful=True`, but rows are set back one by one, a batch may have fewer rows
-    than the one before, and setting back is part of the step: it costs the same however many layers
-    there are. The states are weights that are not trained, so that a checkpoint holds them; their
-    gradient ends where the batch begins (truncated backpropagation through time).
+    As a layer with `stateful=True`, but each row is reset by itself, within the step, and a batch
+    may have fewer rows than the one before. The states are non-trainable weights, so that
+    checkpoints hold them; their gradient ends where the batch begins (truncated backpropagation
+    through time).
 
     Args:
-        stack: The layers, shared with who else uses them.
-        batch_size: The most rows that a batch has.
+        stack: The layers, which others may share.
+        batch_size: The most rows of a batch.
     """
 
     def __init__(self, stack: RecurrentStack, batch_size: int, **kwargs: Any) -> None:
@@ -170,15 +173,9 @@ class CarriedStack(ConfiguredLayer):
         ]
 
     def call(self, inputs: tf.Tensor, reset: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Goes on from where the batch before has ended.
+        """Maps `(batch, steps, features)` to `(batch, steps, units)`, from the carried states.
 
-        Args:
-            inputs: Float tensor `(batch, steps, features)`, of at most `batch_size` rows.
-            reset: Booleans `(batch,)`: the rows that start from zeros instead.
-            training: Whether dropout is active.
-
-        Returns:
-            Outputs `(batch, steps, units)`.
+        Rows where `reset`, booleans `(batch,)`, is true start from zeros.
         """
         batch = tf.shape(inputs)[0]
         fields = self.stack.spec.fields

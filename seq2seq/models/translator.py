@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
@@ -14,8 +14,9 @@ from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.copying import CopyGate, CopyMixture
 from seq2seq.layers.dense import Dense, LogitFactors
 from seq2seq.layers.dropout import Dropout, WordDropout
-from seq2seq.layers.embedding import Embedding, ReversibleEmbedding
+from seq2seq.models.base import SequenceModel, named_layers
 from seq2seq.models.decoder import Decoder
+from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import Encoder, named_states
 from seq2seq.models.nested_model import NestedModel
 
@@ -24,19 +25,18 @@ Embeddings = Literal["separate", "tied", "shared"]
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class ReverseSource(ConfiguredLayer):
-    """Turns the real steps of each row round and leaves its padding where it is."""
+    """Reverses the real steps of each row; padding stays where it is."""
 
     def call(self, sequences: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Maps `(batch, source_length, ...)` and `(batch,)` lengths to what is reversed."""
+        """Maps `(batch, source_length, ...)` to the same shape; `lengths` are `(batch,)`."""
         return tf.reverse_sequence(sequences, lengths, seq_axis=1)
 
 
-class Translator:
-    """An encoder hands its states to a decoder; training and inference share every layer.
+class Translator(SequenceModel):
+    """An encoder whose final states become the initial states of a decoder, through a bridge.
 
-    `training_model` reads source and target at once (teacher forcing), `encoder_model` gives the
-    states that decoding starts from, `decoder_model` goes one step on. They are built from the
-    same layer objects, so that there is one set of weights.
+    `training_model` reads source and target at once (teacher forcing), `encoder_model` returns the
+    states that decoding starts from, `decoder_model` makes one step of decoding.
 
     Args:
         source_vocabulary_size: Number of source token ids.
@@ -49,33 +49,30 @@ class Translator:
             Press & Wolf, 2017, https://arxiv.org/abs/1608.05859); or `shared` (source, target and
             output are one matrix, which needs a joint vocabulary).
         output_dropout: Share of decoder outputs dropped before the output layer.
-        word_dropout: Share of source and target tokens read as unknown in training.
+        word_dropout: Share of source and target tokens replaced by the unknown token in training.
         reverse_source: Whether the encoder reads the source from its end (Sutskever et al., 2014,
             https://arxiv.org/abs/1409.3215).
-        copy: Whether the output may also point to a token of the source, see `CopyMixture`. Logits
-            are then log-probabilities.
-        coverage_loss: Weight of the loss for attending to what has been attended to before, see
+        copy: Whether the output may also copy a token of the source, see `CopyMixture`. Logits are
+            then log-probabilities.
+        coverage_loss: Weight of the loss for attending to the same source tokens again, see
             `CoverageLoss`.
-        int8_search: Whether searches, also those that validate a training, make the products of
-            the decoder's recurrent and dense layers in 8 bits, where the processor has instructions
-            for that, see `seq2seq.ops.dispatch.PackedWeights`.
+        int8_search: Whether searches, also those of validation, compute the decoder's recurrent and
+            dense layers in 8 bits, where the processor has instructions for that, see
+            `seq2seq.ops.dispatch.PackedWeights`.
 
     Attributes:
-        drops: Whether there is any dropout.
         training_model: `{source, source_length, target}` -> logits
             `(batch, target_length, target_vocabulary_size)`.
-        loss_model: As `training_model`, but returns the factors of the logits: what the loss takes,
-            see `LogitFactors`.
+        loss_model: The same inputs -> the factors of the logits, see `LogitFactors`.
         encoder_model: `{source, source_length}` -> `{outputs, states}`, where `outputs` is
-            `(batch, source_length, units)` and `states` are those the decoder starts from. With
+            `(batch, source_length, units)` and `states` are the decoder's initial states. With
             attention also `memory`, see `seq2seq.layers.attention.Memory`.
         decoder_model: `{target, states}` -> `{logits, states}`; `target` is `(batch, 1)`, `logits`
             `(batch, 1, target_vocabulary_size)`, `states` a list over layers of field ->
-            `(batch, units)`. With attention it takes `memory`, too, and also gives `alignments`,
-            float32 `(batch, 1, source_length)`; what the attention carries from step to step, if
-            anything, is one more entry of `states`.
-        feature_model: `{source, source_length}` -> every final state of the encoder by name, such
-            as `source.layer_0.forward.h`, `(batch, units)` each.
+            `(batch, units)`. With attention it also takes `memory` and returns `alignments`,
+            float32 `(batch, 1, source_length)`; an attention with states has one more entry of
+            `states`.
+        feature_model: `{source, source_length}` -> the final states of the encoder by name.
         alignment_model: `{source, source_length, target}` -> alignments, float32 `(batch,
             target_length, source_length)`; `None` without attention.
 
@@ -93,11 +90,13 @@ class Translator:
         >>> start = translator.encoder_model({"source": source, "source_length": lengths})
         >>> step = translator.decoder_model({"target": first, "states": start["states"]})
 
-    With attention, `Decoder(units=64, attention=LuongAttention)`, a step reads the memory, too:
+    With attention, `Decoder(units=64, attention=LuongAttention)`, a step also reads the memory:
         >>> step = translator.decoder_model(
         ...     {"target": first, "states": start["states"], "memory": start["memory"]}
         ... )
     """
+
+    has_int8_search: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -125,7 +124,7 @@ class Translator:
         self.reverse_source = ReverseSource(name="reverse_source") if reverse_source else None
         self.drops = output_dropout + word_dropout > 0 or encoder.drops or decoder.drops
         self.dropout = Dropout(output_dropout, name="output_dropout")
-        self.word_dropout = (  # its random state is saved, and models saved without it have none
+        self.word_dropout = (  # with the layer, its random state would be part of saved models
             WordDropout(word_dropout, name="word_dropout")
             if word_dropout
             else keras.layers.Identity()
@@ -139,8 +138,21 @@ class Translator:
         )
         self._connect()
 
+    def recurrent_layers(self) -> dict[str, keras.layers.Layer]:
+        """Returns the recurrent layers of encoder and decoder."""
+        encoder = self.encoder
+        return named_layers(
+            "encoder", encoder.forward_stack, encoder.backward_stack
+        ) | named_layers("decoder", self.decoder.stack)
+
+    def input_embedding(self) -> InputEmbedding:
+        """Returns the source embedding."""
+        shared = self.source_embedding is self.target_embedding
+        scale = math.sqrt(self.source_embedding.output_dim) if shared else 1.0
+        return InputEmbedding(self.source_embedding, scale)
+
     def _embed(self, embeddings: str, source_size: int, target_size: int, dim: int) -> None:
-        """Makes the embeddings and the output layer, which share weights where they are tied."""
+        """Makes the embeddings and the output layer, which share weights if they are tied."""
         if embeddings not in ("separate", "tied", "shared"):
             raise ValueError(f"embeddings: must be separate, tied or shared, got {embeddings!r}")
         if embeddings == "shared" and source_size != target_size:
@@ -149,27 +161,15 @@ class Translator:
                 f"(tokenizer.joint=true); they have {source_size} and {target_size} ids"
             )
         tied = embeddings != "separate"
-        # Inputs of unit variance: Keras' own, of 0.05, make an LSTM learn several times slower. An
-        # output layer wants rows of unit length instead, so what is tied is scaled up on input.
         self.scale = keras.layers.Rescaling(math.sqrt(dim), name="scale") if tied else None
-        embedding = ReversibleEmbedding if tied else Embedding
-        self.target_embedding = embedding(
-            target_size,
-            dim,
-            embeddings_initializer=keras.initializers.RandomNormal(
-                stddev=dim**-0.5 if tied else 1.0
-            ),
-            name="target_embedding",
+        deviation = dim**-0.5 if tied else 1.0
+        self.target_embedding = token_embedding(
+            target_size, dim, "target_embedding", deviation, tied
         )
         self.source_embedding = (
             self.target_embedding
             if embeddings == "shared"
-            else Embedding(
-                source_size,
-                dim,
-                embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0),
-                name="source_embedding",
-            )
+            else token_embedding(source_size, dim, "source_embedding")
         )
         self.projection = (
             Dense(dim, use_bias=False, name="projection")
@@ -197,51 +197,51 @@ class Translator:
         target = keras.Input((None,), dtype="int32", name="target")
         outputs, states, start, memory = self._encode(source, source_length)
         decoded = self._decode(target, start, memory)
-        given = [
-            {
-                field: keras.Input(
-                    tensor.shape[1:], dtype=tensor.dtype, name=f"state_{number}_{field}"
-                )
-                for field, tensor in entry.items()
-            }
-            for number, entry in enumerate(start)
-        ]
-        given_memory = {
-            name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=f"memory_{name}")
-            for name, tensor in memory.items()
+
+        def like(tensor: Any, name: str) -> Any:
+            return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+
+        step = {
+            "target": target,
+            "states": [
+                {field: like(tensor, f"state_{number}_{field}") for field, tensor in entry.items()}
+                for number, entry in enumerate(start)
+            ],
         }
-        stepped = self._decode(target, given, given_memory)
+        if memory:
+            step["memory"] = {
+                name: like(tensor, f"memory_{name}") for name, tensor in memory.items()
+            }
+        stepped = self._decode(target, step["states"], step.get("memory", {}))
         del stepped["loss"]
 
-        read = {"source": source, "source_length": source_length}
-        both = {**read, "target": target}
-        self.training_model = keras.Model(both, decoded["logits"], name="training")
+        sources = {"source": source, "source_length": source_length}
+        pairs = {**sources, "target": target}
+        self.training_model = keras.Model(pairs, decoded["logits"], name="training")
         factors = LogitFactors(self.output_layer or self.target_embedding, name="logit_factors")
         terms = {**factors(decoded["loss"].pop("features")), **decoded["loss"]}
-        self.loss_model = keras.Model(both, terms, name="loss")
-        features = {f"source.{name}": state for name, state in named_states(states).items()}
-        self.feature_model = keras.Model(read, features, name="features")
-        encoded = {"outputs": outputs, "states": start}
-        step = {"target": target, "states": given}
-        self.alignment_model = None
-        if memory:
-            encoded["memory"], step["memory"] = memory, given_memory
-            self.alignment_model = keras.Model(both, decoded["alignments"], name="alignment")
-        self.encoder_model = NestedModel(read, encoded, name="encoder")
+        self.loss_model = keras.Model(pairs, terms, name="loss")
+        features = named_states("source", states)
+        self.feature_model = keras.Model(sources, features, name="features")
+        encoded = {"outputs": outputs, "states": start} | ({"memory": memory} if memory else {})
+        self.encoder_model = NestedModel(sources, encoded, name="encoder")
         self.decoder_model = NestedModel(step, stepped, name="decoder")
+        self.alignment_model = (
+            keras.Model(pairs, decoded["alignments"], name="alignment") if memory else None
+        )
 
     def _encode(self, source: Any, source_length: Any) -> tuple[Any, Any, Any, Any]:
-        read = self.word_dropout(source)
+        tokens = self.word_dropout(source)
         if self.reverse_source is not None:
-            read = self.reverse_source(read, source_length)
-        vectors = self.source_embedding(read)
+            tokens = self.reverse_source(tokens, source_length)
+        vectors = self.source_embedding(tokens)
         if self.scale is not None and self.source_embedding is self.target_embedding:
             vectors = self.scale(vectors)
         outputs, states = self.encoder(vectors, source_length)
         start = self.bridge(states)
         if self.decoder.attention is None:
             return outputs, states, start, {}
-        if self.reverse_source is not None:  # alignments are over the source as it was given
+        if self.reverse_source is not None:  # alignments are over the source in its own order
             outputs = self.reverse_source(outputs, source_length)
         memory = self.decoder.attention.prepare(outputs, source_length)
         if self.copy_gate is not None:

@@ -1,23 +1,42 @@
-"""What every task offers to a run."""
+"""The base class of all tasks, and what predictions and evaluations are."""
 
+import json
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Generic, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from seq2seq.data.batching import Batching, batch_dataset, padding_share
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.records import Record
+from seq2seq.data.token_store import ColumnSpec, TokenStore, build, report_shared_inputs
+from seq2seq.data.tokenizers.tokenizer import UNKNOWN, Tokenizer
+from seq2seq.data.windows import Windows
+from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
+from seq2seq.layers.recording import Call
+from seq2seq.models.base import ModelT
+from seq2seq.tasks.graphs import collected_features
+from seq2seq.tasks.padding import Batches
 from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.masked_loss_model import Loss
 
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")
+
 Row = dict[str, Any]
-"""One prediction as plain values: what `predictions/<split>.jsonl` holds, line by line."""
+"""One prediction as plain values: a line of `predictions/<split>.jsonl`."""
+
+Batch = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
+"""Inputs by name, labels and weights."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +47,7 @@ class Evaluation:
         rows: One row a record, in the records' order.
         scores: Metric name to value.
         signatures: Metric name to how it was computed, for metrics that have a signature.
-        tables: Name to rows of plain values: what a score alone does not tell.
+        tables: Further results by name, as rows of plain values.
     """
 
     rows: list[Row]
@@ -37,121 +56,111 @@ class Evaluation:
     tables: dict[str, list[Row]] = field(default_factory=dict)
 
 
-class Task(ABC):
-    """What differs between translation, tagging, classification, ...
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How to predict, and which extra outputs to return.
 
-    A task turns records into batches and a model's outputs into predictions and scores. It is
-    either prepared from data, to train, or loaded from a model folder, to predict.
+    A task refuses the options that do not apply to it, see `Task.prediction_options`.
 
     Attributes:
-        loss: The loss of each element.
-        batch_order: The order of the training batches, once prepared.
+        batch_size: How many inputs are predicted at once.
+        decoding: Another search than the task's.
+        n_best: How many hypotheses each row has, of a task without a search; others have as many as
+            their `decoding` says.
+        alignments: Whether rows have the attention weights of each target token.
+        token_scores: Whether rows have the log-probability of each target token.
+        replace_unknown: Whether an unknown word becomes the source word that it attends to; None
+            for the task's setting.
+        attention: Whether rows have the weights of attention pooling.
+    """
+
+    batch_size: int = 64
+    decoding: Strategy | None = None
+    n_best: int | None = None
+    alignments: bool = False
+    token_scores: bool = False
+    replace_unknown: bool | None = None
+    attention: bool = False
+
+
+DEFAULTS = PredictionOptions()
+
+
+class InputVocabulary(NamedTuple):
+    """The tokens of a task's input: what they are, such as `word`, and each by its id."""
+
+    kind: str
+    tokens: list[str]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> "InputVocabulary":
+        """Returns the vocabulary of a tokenizer."""
+        return cls(tokenizer.settings["kind"], tokenizer.pieces(range(tokenizer.size)))
+
+
+class Observation(NamedTuple):
+    """A prediction, the tokens that each part of the model has read, and the recorded calls."""
+
+    row: Row
+    tokens: dict[str, list[str]]
+    calls: list[Call]
+
+
+class Task(ABC, Generic[ModelT]):
+    """What differs between translation, tagging, classification, ...
+
+    A task turns records into batches, and a model's outputs into predictions and scores. It is
+    either prepared from data, to train, or loaded from a model folder, to predict. A new task
+    writes the abstract methods and sets the attributes without a value here; everything else has a
+    default. `docs/new_task.md` has an example.
+
+    Attributes:
+        loss: The loss of each element, from labels, outputs of `loss_model` and weights.
+        sorted_by: The columns of tokens whose lengths decide on the batches; the last is sorted by
+            first.
+        prediction_options: The `PredictionOptions` that apply, beside `batch_size`.
+        takes_target: Whether `observe` takes a target for the decoder to read.
+        input_fields: The fields of a record that predictions are made from; none for `source`.
+        stores: The tokenised records of each split, once prepared.
+        feed: The order of the training batches, once prepared.
         identity: A hash of all that the order depends on, once prepared.
-        example_arguments: Some `model_arguments`, to try a model's config before the data are read.
     """
 
     loss: Loss
-    batch_order: BatchOrder
+    sorted_by: tuple[str, ...] = ("source",)
+    prediction_options: ClassVar[frozenset[str]] = frozenset()
+    takes_target: ClassVar[bool] = False
+    input_fields: tuple[str, ...] = ()
+    feed: BatchOrder
     identity: str
-    example_arguments: ClassVar[dict[str, Any]]
+
+    def __init__(self, batching: Batching | Windows) -> None:
+        self.batching = batching
+        self.stores: dict[str, TokenStore] = {}
+        self._encoded_epoch: int | None = None
+
+    # Data: records -> tokens -> batches.
 
     @abstractmethod
-    def prepare(self, data: Dataset, seed: int) -> None:
-        """Fits tokenizers on the training split alone, tokenises all splits and plans batches.
+    def fit_encoders(self, data: Dataset) -> None:
+        """Fits tokenizers, labels, ... on the training split alone."""
 
-        Raises:
-            UserError: If the data cannot be used.
-        """
+    @abstractmethod
+    def columns(self, split: str) -> Mapping[str, ColumnSpec]:
+        """Returns how the columns of a split's store are made from its records."""
+
+    @abstractmethod
+    def make_batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
+        """Returns inputs by name, labels, and weights (1, or 0 for padding) of rows of a store."""
+
+    @property
+    @abstractmethod
+    def example_arguments(self) -> dict[str, Any]:
+        """Possible `model_arguments`, to try a model's config before the data are read."""
 
     @abstractmethod
     def model_arguments(self) -> dict[str, Any]:
         """Returns the model's constructor arguments that follow from the data."""
-
-    @abstractmethod
-    def training_data(self) -> tf.data.Dataset:
-        """Returns the training batches in the order of `batch_order`."""
-
-    @abstractmethod
-    def batches(self, split: str) -> tf.data.Dataset:
-        """Returns each record of a split once, as `(inputs, labels, weights)`."""
-
-    @abstractmethod
-    def predict(self, model: Any, inputs: Sequence[Any], batch_size: int = 64) -> list[Row]:
-        """Predicts for each input, in order.
-
-        Args:
-            model: The task's model.
-            inputs: What the task reads: plain texts, or records without what is predicted.
-            batch_size: How many are predicted at once.
-
-        Returns:
-            One row an input, with at least `prediction`.
-        """
-
-    @abstractmethod
-    def evaluate(self, model: Any, records: Iterable[Record]) -> Evaluation:
-        """Predicts and scores records."""
-
-    @property
-    @abstractmethod
-    def score_names(self) -> Sequence[str]:
-        """The names of the scores that `evaluate` returns, some of them not for all records."""
-
-    def check_model(self, model: Any) -> None:
-        """Refuses a model that cannot do what the task's settings ask for; none, by default.
-
-        Raises:
-            UserError: If it cannot.
-        """
-        return
-
-    def initialize(self, model: Any) -> None:
-        """Puts what the data bring into a new model, such as pretrained vectors."""
-        return
-
-    def check_ensemble(self, others: Sequence["Task"]) -> None:
-        """Refuses runs that cannot predict together with this one; all, by default.
-
-        Raises:
-            UserError: If they cannot.
-        """
-        raise UserError(f"Ensembles: {type(self).__name__} predicts with one run only.")
-
-    def calibrate(self, model: Any) -> None:
-        """Fits what tells how sure predictions are, on the validation split of a trained model."""
-        return
-
-    @property
-    def input_fields(self) -> tuple[str, ...]:
-        """The fields of records that predictions are made from; none where it reads `source`."""
-        return ()
-
-    def features(
-        self, model: Any, inputs: Sequence[Any], batch_size: int = 64
-    ) -> dict[str, np.ndarray]:
-        """Returns the vectors that the model's encoder makes of inputs, by name.
-
-        Args:
-            model: The task's model.
-            inputs: As `predict` takes them.
-            batch_size: How many are encoded at once.
-
-        Returns:
-            Float32 `(inputs, width)` each.
-
-        Raises:
-            UserError: If the task has no encoder.
-        """
-        raise UserError(f"{type(self).__name__} runs have no encoder to take features from.")
-
-    def figures(self, model: Any, evaluation: Evaluation) -> dict[str, Figure]:
-        """Returns pictures of an evaluation, by file name: what a person would rather look at.
-
-        Args:
-            model: The model that was evaluated.
-            evaluation: What `evaluate` returned for it.
-        """
-        return {}
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -159,8 +168,212 @@ class Task(ABC):
 
     @abstractmethod
     def load(self, folder: Path) -> None:
-        """Reads what `save` wrote.
+        """Reads what `save` wrote; raises a `UserError` if a file is missing or damaged."""
+
+    def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
+        """Returns how many labels of weight 1 the batch of these rows has; by default one a row."""
+        return len(rows)
+
+    def epoch_columns(self, seed: int, epoch: int) -> Mapping[str, ColumnSpec] | None:
+        """Returns the columns of `train` in an epoch; None if they are the same in every epoch."""
+        return None
+
+    def describe_store(self, store: TokenStore) -> str:
+        """Returns what the log says of a split after the number of its records."""
+        unknown = [
+            f"{100 * np.mean(np.asarray(store.columns[column].tokens) == UNKNOWN):.2f} %"
+            for column in self.sorted_by
+        ]
+        return f"; {' / '.join(unknown)} unknown tokens"
+
+    def describe_batches(self) -> str:
+        """Returns what the log says of the training batches after their number."""
+        padding = padding_share(self.lengths(self.stores["train"]), self.batch_order)
+        return f", {100 * padding:.1f} % padding"
+
+    def lengths(self, store: TokenStore) -> np.ndarray:
+        """Returns the lengths that decide on the batches, `(rows, columns)`."""
+        names = list(store.columns)
+        return store.lengths[:, [names.index(column) for column in self.sorted_by]]
+
+    def prepare(self, data: Dataset, seed: int) -> None:
+        """Fits the encoders on `train`, tokenises all splits and plans the batches.
 
         Raises:
-            UserError: If a file is missing or damaged.
+            UserError: If the data cannot be used.
         """
+        content = {split: data.fingerprint(split) for split in SPLITS}  # fails if one is missing
+        self.fit_encoders(data)
+        self.stores = {split: self._stored(data, split) for split in SPLITS}
+        report_shared_inputs(self.stores)
+        encoders = [spec.encoder.fingerprint for spec in self.columns("train").values()]
+        self.identity = json.dumps([content["train"], *encoders, seed, vars(self.batching)])
+
+        def plan(epoch: int) -> list[np.ndarray]:
+            self._begin_epoch(data, seed, epoch)
+            train = self.stores["train"]
+            return self.batching.training_batches(self.lengths(train), train.hashes, seed, epoch)
+
+        self.batch_order = BatchOrder(
+            plan, lambda rows: self.count_targets(self.stores["train"], rows)
+        )
+        self.batch_order.begin(epoch=0, first_step=0)
+        log.info("%d batches an epoch%s", len(self.batch_order), self.describe_batches())
+
+    def _stored(self, data: Dataset, split: str) -> TokenStore:
+        columns = self.columns(split)
+        store = TokenStore.cached(data.fingerprint(split), lambda: data.records(split), columns)
+        log.info("%s: %s%s", split, store.report, self.describe_store(store))
+        return store
+
+    def _begin_epoch(self, data: Dataset, seed: int, epoch: int) -> None:
+        """Encodes the training split again if its columns differ from epoch to epoch."""
+        columns = self.epoch_columns(seed, epoch)
+        if columns is None or epoch == self._encoded_epoch:
+            return
+        with TemporaryDirectory(prefix="seq2seq-epoch-") as folder:
+            build(data.records("train"), columns, Path(folder))
+            self.stores["train"] = TokenStore(Path(folder))  # its files stay open
+        self._encoded_epoch = epoch
+
+    def training_data(self) -> tf.data.Dataset:
+        """Returns the remaining batches of the feed's epoch, `(inputs, labels, weights)`."""
+        train = self.stores["train"]
+        return self.dataset(lambda rows: self.make_batch(train, rows), list(self.batch_order))
+
+    def batches(self, split: str) -> tf.data.Dataset:
+        """Returns each record of a split once, as `(inputs, labels, weights)`."""
+        store = self.stores[split]
+        rows = self.batching.evaluation_batches(self.lengths(store), store.hashes)
+        return self.dataset(lambda rows: self.make_batch(store, rows), rows)
+
+    def dataset(
+        self, make_batch: Callable[[np.ndarray], Batch], batches: Sequence[np.ndarray]
+    ) -> tf.data.Dataset:
+        """Returns batches made from their rows; each axis of an array may vary in size."""
+        example = make_batch((batches or self.batch_order.batches)[0])
+        signature = tf.nest.map_structure(
+            lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), example
+        )
+        return batch_dataset(make_batch, batches, signature)
+
+    # The model.
+
+    def check_model(self, model: ModelT) -> None:
+        """Raises a `UserError` if the model cannot do what the task's settings require."""
+        return
+
+    def initialize(self, model: ModelT) -> None:
+        """Sets weights of a new model that follow from the data, such as pretrained vectors."""
+        return
+
+    def calibrate(self, model: ModelT) -> None:
+        """Fits the confidence of predictions on the validation split, after training."""
+        return
+
+    def input_vocabulary(self) -> InputVocabulary | None:
+        """Returns the tokens of the model's input embedding; None if it has no one vocabulary."""
+        return None
+
+    # Prediction.
+
+    def predict(
+        self, model: ModelT, inputs: Sequence[Any], options: PredictionOptions = DEFAULTS
+    ) -> list[Row]:
+        """Predicts for each input, in order; for what comes back see `predict_rows`.
+
+        Args:
+            model: The task's model; for an ensemble a sequence of several, see `check_ensemble`.
+            inputs: Texts, or records without the fields that are predicted.
+            options: How to predict, and which extra outputs to return.
+
+        Raises:
+            UserError: If an input or an option does not suit the task.
+        """
+        self.check_options(options, self.prediction_options)
+        return self.predict_rows(model, inputs, options)
+
+    @abstractmethod
+    def predict_rows(
+        self, model: ModelT, inputs: Sequence[Any], options: PredictionOptions
+    ) -> list[Row]:
+        """Returns one row an input, with at least `source` and `prediction`."""
+
+    def check_options(self, options: PredictionOptions, applicable: Iterable[str]) -> None:
+        """Raises a `UserError` if an option is set that does not apply."""
+        for option in fields(options):
+            is_set = getattr(options, option.name) != option.default
+            if is_set and option.name not in (*applicable, "batch_size"):
+                raise UserError(f"{option.name}: has no meaning for {type(self).__name__} runs.")
+
+    def score(
+        self, model: ModelT, pairs: Sequence[Record], options: PredictionOptions = DEFAULTS
+    ) -> list[Row]:
+        """Returns how probable the model finds given targets.
+
+        Args:
+            model: As in `predict`.
+            pairs: Records with `source` and `target`.
+            options: `batch_size` and `alignments`.
+
+        Returns:
+            Rows with `source`, `target`, `score` (the log-probability, end token included),
+            `target_tokens` and `token_scores`; if requested, `source_tokens` and `alignments`.
+
+        Raises:
+            UserError: If the task or its model cannot.
+        """
+        raise UserError(f"score: has no meaning for {type(self).__name__} runs.")
+
+    def features(
+        self, model: ModelT, inputs: Sequence[Any], batch_size: int = 64
+    ) -> dict[str, np.ndarray]:
+        """Returns the vectors of inputs by name, see `SequenceModel.feature_model`.
+
+        Returns:
+            Float32 `(inputs, width)` each; zeros for an input without tokens, if it is left out.
+
+        Raises:
+            UserError: If the model has no encoder.
+        """
+        if model.feature_model is None:
+            raise UserError(f"{type(self).__name__} runs have no encoder to take features from.")
+        batches = self.feature_batches(model, inputs, batch_size)
+        return collected_features(model.feature_model, batches, len(inputs))
+
+    def feature_batches(self, model: ModelT, inputs: Sequence[Any], batch_size: int) -> Batches:
+        """Yields numbers of inputs, and their batch as `feature_model` reads it."""
+        raise NotImplementedError
+
+    def check_ensemble(self, others: Sequence["Task[Any]"]) -> None:
+        """Raises a `UserError` if runs cannot predict together with this one; by default always."""
+        raise UserError(f"Ensembles: {type(self).__name__} predicts with one run only.")
+
+    def observe(self, model: ModelT, example: Any, target: str | None = None) -> Observation:
+        """Predicts from one input while the calls of recurrent layers are recorded.
+
+        With `takes_target`, a decoder reads the target instead of its own prediction.
+
+        Raises:
+            UserError: If the input has no token, or the task has no recurrent layers to observe.
+        """
+        raise UserError(f"{type(self).__name__} has no recurrent layers that can be looked into.")
+
+    def observed_parts(self, record: Record) -> tuple[Any, str | None]:
+        """Returns the input and the target to `observe` of a record."""
+        return record, None
+
+    # Evaluation.
+
+    @property
+    @abstractmethod
+    def score_names(self) -> Sequence[str]:
+        """The names of the scores of `evaluate`; there need not be all of them for all records."""
+
+    @abstractmethod
+    def evaluate(self, model: ModelT, records: Iterable[Record]) -> Evaluation:
+        """Predicts and scores records."""
+
+    def figures(self, model: ModelT, evaluation: Evaluation) -> dict[str, Figure]:
+        """Returns figures of an evaluation by file name."""
+        return {}

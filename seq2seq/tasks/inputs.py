@@ -1,6 +1,6 @@
-"""What predictions are asked for: texts or records, checked, and as token ids."""
+"""Inputs of predictions: texts or records, checked, and as tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,22 +12,22 @@ from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 
 
-def record_of(given: Any, number: int, field: str) -> Record:
-    """Returns an input as a record; a text alone becomes its one field.
-
-    Args:
-        given: A text, or a record that has the field.
-        number: The number of the input, from 1, for messages.
-        field: The field that holds the text.
+def records_of(inputs: Iterable[Any], field: str = "source") -> list[Record]:
+    """Returns inputs as records that have a field; a text alone becomes that field.
 
     Raises:
-        UserError: If it is neither, or the text is no valid Unicode.
+        UserError: If an input is neither, or the text is no valid Unicode.
     """
-    record = {field: given} if isinstance(given, str) else given
+    return [record_of(example, number, field) for number, example in enumerate(inputs, start=1)]
+
+
+def record_of(example: Any, number: int, field: str) -> Record:
+    """Returns one input, see `records_of`; its number, from 1, is for messages."""
+    record = {field: example} if isinstance(example, str) else example
     if not isinstance(record, Mapping):
         raise UserError(
             f"input {number}: needs a text, or a record with the field {field!r}, "
-            f"not {type(given).__name__} ({given!r:.80})."
+            f"not {type(example).__name__} ({example!r:.80})."
         )
     checked_text(record, field, place_of(record, number))
     return record if isinstance(record, dict) else dict(record)
@@ -50,32 +50,24 @@ def checked_text(record: Mapping[str, Any], field: str, place: str) -> str:
 
 
 def has_blank(record: Mapping[str, Any], fields: Sequence[str]) -> bool:
-    """Returns whether there is nothing to see in one of the texts of a record."""
+    """Returns whether one of the texts of a record has no visible character."""
     return any(is_blank(str(record.get(field, "?"))) for field in fields)
 
 
 def visible_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
-    """Returns the token ids of texts: none where there is nothing to see, as in lines of blanks."""
+    """Returns the token ids of texts; none for texts without a visible character."""
     return tokenizer.encode(["" if is_blank(text) else text for text in texts])
 
 
-def check_record(record: Record, fields: Sequence[str], place: str) -> None:
-    """Checks that a record has lists of texts of one length.
+def source_tokens(text: str, ids: np.ndarray, tokenizer: Tokenizer) -> list[str]:
+    """Returns a source's tokens as texts; unknown words as they were written."""
+    words = tokenizer.normalize(text).split()
+    if tokenizer.settings["kind"] == "word" and len(words) == len(ids):
+        return words
+    return tokenizer.pieces(ids.tolist())
 
-    Raises:
-        UserError: If it does not.
-    """
-    for field in fields:
-        value = record.get(field)
-        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-            raise UserError(
-                f"{place}: needs a list of texts in the field {field!r}; the record has "
-                f"{', '.join(map(str, record)) or 'none'}."
-            )
-        for text in value:
-            check_characters(text, f"{place}: the field {field!r}")
-        if len(value) != len(record["tokens"]):
-            raise UserError(
-                f"{place}: {len(record['tokens'])} tokens, but {len(value)} {field}: each token "
-                "needs one."
-            )
+
+def check_observable(text: str, tokens: Sequence[str]) -> None:
+    """Refuses an input without tokens, whose states cannot be observed."""
+    if not tokens:
+        raise UserError(f"{text!r}: has no token to look at.")

@@ -1,6 +1,5 @@
-"""The model folder of a run: all that prediction needs, as data that loads without running code."""
+"""The model folder of a run: all that prediction needs, as data that runs no code."""
 
-import inspect
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,16 +10,17 @@ import keras
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import __version__
-from seq2seq.config import build, check_nodes, locate
+from seq2seq.config import build, build_as, check_nodes, locate
 from seq2seq.errors import UserError
 from seq2seq.files import CHECKSUMS, damaged_files, whole_folder, write_text
+from seq2seq.models.base import SequenceModel
 from seq2seq.tasks.base import Task
 from seq2seq.training.weights_file import check_weights, save_to_memory
 from seq2seq.trust import Trust, load_saved
 
 FORMAT = 1
 TASK_PARTS = ("tokenizer", "batching", "decoding")
-"""What a task is made of, beside its own arguments; one without a search has no `decoding`."""
+"""The parts of a task beside its own arguments; one without a search has no `decoding`."""
 PARTS = ("task", *TASK_PARTS, "model", "precision")
 PRECISIONS = ("float32", "mixed_bfloat16")
 WEIGHTS, CONFIG, ARGUMENTS = "model.weights.h5", "config.yaml", "model_arguments.json"
@@ -31,7 +31,7 @@ def precision(policy: str) -> Iterator[None]:
     """Builds layers under a Keras dtype policy, and restores the one before.
 
     Raises:
-        UserError: If it is not one that can be trained with.
+        UserError: If the policy is not in `PRECISIONS`.
     """
     if policy not in PRECISIONS:
         raise UserError(f"precision: must be one of {', '.join(PRECISIONS)}, got {policy!r}")
@@ -43,24 +43,29 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def build_task(config: DictConfig) -> Task:
+def build_task(config: DictConfig) -> Task[Any]:
     """Builds the task of a config with its parts.
 
     Raises:
         UserError: If a value is impossible.
     """
     parts = {part: build(config, part) for part in TASK_PARTS if config.get(part) is not None}
-    return build(config, "task", **parts)
+    return build_as(config, "task", Task, **parts)  # type: ignore[type-abstract]
 
 
-def save_model_folder(folder: Path, task: Task, model: Any, config: Mapping[str, Any]) -> None:
-    """Writes aside, then renames.
+def build_model(config: DictConfig, arguments: Mapping[str, Any]) -> SequenceModel:
+    """Builds the model of a config with the arguments that follow from the data.
 
-    Args:
-        folder: The folder; one that is there is replaced.
-        task: The prepared task.
-        model: The trained model, as its task takes it.
-        config: The run's config, as plain values.
+    Raises:
+        UserError: If a value is impossible.
+    """
+    return build_as(config, "model", SequenceModel, **arguments)  # type: ignore[type-abstract]
+
+
+def save_model_folder(
+    folder: Path, task: Task[Any], model: SequenceModel, config: Mapping[str, Any]
+) -> None:
+    """Writes a model folder, or replaces one, at once: all of it or nothing.
 
     Raises:
         UserError: If it cannot be written.
@@ -69,12 +74,12 @@ def save_model_folder(folder: Path, task: Task, model: Any, config: Mapping[str,
         with whole_folder(folder, replace=True) as aside:
             saved = {part: config[part] for part in PARTS if part in config}
             write_text(aside / CONFIG, OmegaConf.to_yaml(OmegaConf.create(saved)))
-            about = {"format": FORMAT, "seq2seq": __version__}
-            write_text(aside / "format.json", json.dumps(about))
+            version = {"format": FORMAT, "seq2seq": __version__}
+            write_text(aside / "format.json", json.dumps(version))
             write_text(aside / ARGUMENTS, json.dumps(task.model_arguments()))
             task.save(aside)
-            memory = save_to_memory(model.training_model)
-            (aside / WEIGHTS).write_bytes(memory.getbuffer())
+            weights = save_to_memory(model.training_model)
+            (aside / WEIGHTS).write_bytes(weights.getbuffer())
     except OSError as error:
         raise UserError(
             f"{folder}: cannot write the model ({error}). Make room; the weights are in "
@@ -82,15 +87,12 @@ def save_model_folder(folder: Path, task: Task, model: Any, config: Mapping[str,
         ) from error
 
 
-def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task, Any]:
-    """Loads the task and the model of a run.
+def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task[Any], SequenceModel]:
+    """Loads the task and the model of a run folder, or of its `model` folder.
 
     Args:
-        run_folder: A run folder, or its `model` folder.
+        run_folder: The folder.
         trust: Modules and classes of one's own that its config may name.
-
-    Returns:
-        The task, ready to predict, and its model.
 
     Raises:
         UserError: If there is no model, it is damaged, from a newer version, or names code that
@@ -110,7 +112,7 @@ def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task, Any]:
         check_nodes(config)
         task = build_task(config)
         task.load(folder)
-        model = _built_model(config, folder)
+        model = _saved_model(config, folder)
         check_weights(folder / WEIGHTS, model.training_model.count_params())
         model.training_model.load_weights(folder / WEIGHTS)
     except UserError:
@@ -123,36 +125,30 @@ def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task, Any]:
     return task, model
 
 
-def _built_model(config: DictConfig, folder: Path) -> Any:
-    """Builds the model of a saved config, with the arguments that followed from the data."""
+def _saved_model(config: DictConfig, folder: Path) -> SequenceModel:
+    """Builds the model of a saved config, with the saved arguments."""
     arguments = json.loads((folder / ARGUMENTS).read_text(encoding="utf-8"))
     if not isinstance(arguments, dict):
         raise ValueError(f"{ARGUMENTS} is not a mapping")
     with precision(config.precision):
-        return build(config, "model", **arguments)
+        return build_model(config, arguments)
 
 
 def set_precision(folder: Path, wanted: str, trust: Trust = ()) -> None:
-    """Has a saved model compute in another precision.
-
-    Args:
-        folder: A `model` folder.
-        wanted: One of `PRECISIONS`; or `int8`, which has searches make products in 8 bits and
-            leaves all else in the precision that it is in.
-        trust: Modules and classes of one's own that its config may name.
+    """Sets the precision of a saved model, or `int8` for its searches alone.
 
     Raises:
         UserError: If the model does not search, or its config is damaged or not trusted.
     """
     path = folder / CONFIG
     config = load_saved(path, trust)
-    searches = "int8_search" in inspect.signature(locate("model", config.model)).parameters
-    if wanted == "int8" and not searches:
+    has_int8_search = locate("model", config.model).has_int8_search
+    if wanted == "int8" and not has_int8_search:
         raise UserError(
             f"{folder}: int8 makes searches of translations faster, and this model makes none; "
             "use float32 or mixed_bfloat16"
         )
-    if searches:
+    if has_int8_search:
         config.model.int8_search = wanted == "int8"
     if wanted != "int8":
         config.precision = wanted

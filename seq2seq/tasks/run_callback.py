@@ -1,4 +1,4 @@
-"""Callbacks that look beyond the weights: at the task, the data and the run folder."""
+"""Callbacks that see the whole run: the task, the data and the run folder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,11 +8,12 @@ from typing import Any
 import keras
 
 from seq2seq.data.dataset import Dataset
+from seq2seq.models.base import SequenceModel
 from seq2seq.tasks.base import Task
 
 
 class RunCallback(keras.callbacks.Callback, ABC):
-    """A Keras callback of `trainer.callbacks` that is told of the run before it trains.
+    """A Keras callback of `trainer.callbacks` that gets the run before it trains.
 
     Example:
         >>> class Diary(RunCallback):
@@ -29,18 +30,18 @@ class RunCallback(keras.callbacks.Callback, ABC):
     @abstractmethod
     def watch(
         self,
-        task: Task,
-        model: Any,
+        task: Task[Any],
+        model: SequenceModel,
         data: Dataset,
         run_folder: Path,
         log_folder: Callable[[Path], None],
     ) -> None:
-        """Says what is trained; called once, before the training.
+        """Receives the run; called once, before the training.
 
         Args:
             task: The prepared task.
-            model: The model that is trained, as its task takes it.
-            data: Has the splits `train`, `validation` and `test`.
+            model: The model that is trained.
+            data: The splits `train`, `validation` and `test`.
             run_folder: The run folder.
-            log_folder: Keeps a copy of a folder's files where the run is tracked.
+            log_folder: Copies a folder's files to the tracked run.
         """

@@ -1,4 +1,4 @@
-"""Watching states form: pictures of a few validation inputs after each epoch."""
+"""Figures of the states of a few validation inputs after each epoch."""
 
 import shutil
 from collections.abc import Callable
@@ -8,24 +8,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from seq2seq.data.dataset import Dataset
-from seq2seq.data.records import Record
+from seq2seq.models.base import SequenceModel
 from seq2seq.plots.figure import save_figure
 from seq2seq.tasks.base import Task
-from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.run_callback import RunCallback
-from seq2seq.tasks.state_figures import state_figures
-from seq2seq.tasks.states import input_states
-from seq2seq.tasks.translation import Translation
-
-LONGEST_TEXT = 80
-"""Characters of a document that are looked at."""
+from seq2seq.tasks.states import input_states, state_figures
 
 
 class StatePictures(RunCallback):
-    """Draws what a model does with the first validation inputs, after each epoch.
+    """Draws the states of the first validation inputs, after each epoch.
 
-    The pictures go to `plots/states/epoch_01/` in the run folder, and at once to where the run is
-    tracked. A translation's decoder reads the reference.
+    The figures go to `plots/states/epoch_01/` in the run folder, and at once to the tracked run. A
+    translation's decoder reads the reference.
 
     Args:
         inputs: How many inputs.
@@ -44,8 +38,8 @@ class StatePictures(RunCallback):
 
     def watch(
         self,
-        task: Task,
-        model: Any,
+        task: Task[Any],
+        model: SequenceModel,
         data: Dataset,
         run_folder: Path,
         log_folder: Callable[[Path], None],
@@ -53,26 +47,19 @@ class StatePictures(RunCallback):
         """Takes the first inputs of the split `validation`."""
         self.task, self.trained, self.run_folder = task, model, run_folder
         self.log_folder = log_folder
-        self.records = list(islice(data.records("validation"), self.inputs))
+        records = islice(data.records("validation"), self.inputs)
+        self.parts = [task.observed_parts(record) for record in records]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Draws."""
         if (epoch + 1) % self.every:
             return
         with TemporaryDirectory(prefix="seq2seq-states-") as folder:
-            place = Path(folder) / "plots" / "states" / f"epoch_{epoch + 1:02}"
-            for number, record in enumerate(self.records, start=1):
-                given, target = self._parts(record)
-                found = input_states(self.task, self.trained, given, target)
-                for name, figure in state_figures(found).items():
-                    save_figure(figure, place / f"{number}_{name}.png", dots_per_inch=100)
+            target_folder = Path(folder) / "plots" / "states" / f"epoch_{epoch + 1:02}"
+            for number, (example, target) in enumerate(self.parts, start=1):
+                states = input_states(self.task, self.trained, example, target)
+                for name, figure in state_figures(states).items():
+                    path = target_folder / f"{number}_{name}.png"
+                    save_figure(figure, path, dots_per_inch=100)
             self.log_folder(Path(folder))
             shutil.copytree(folder, self.run_folder, dirs_exist_ok=True)
-
-    def _parts(self, record: Record) -> tuple[Any, str | None]:
-        """Returns what the task predicts from, and what the decoder reads."""
-        if isinstance(self.task, Translation):
-            return record["source"], record["target"]
-        if isinstance(self.task, Generation):
-            return record["text"][:LONGEST_TEXT], None
-        return record, None

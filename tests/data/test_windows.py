@@ -65,7 +65,7 @@ def test_rows_read_all_documents_whole_and_each_row_goes_on_where_it_stopped(
 @given(LENGTHS, st.integers(1, 5), st.integers(1, 5))
 def test_documents_are_measured_whole_whatever_the_size_of_the_batch(lengths, batch_size, length):
     column, windows = column_of(lengths), Windows(batch_size, length)
-    batches = windows.whole_documents(np.array(lengths))
+    batches = windows.evaluation_batches(np.array(lengths))
     sizes = [len(batch) for batch in batches]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == min(batch_size, len(lengths))

@@ -16,13 +16,15 @@ from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.errors import UserError
 from seq2seq.inference.sessions import Session
 from seq2seq.inference.state_store import StateStore
+from seq2seq.layers.bridge import ZeroBridge
 from seq2seq.layers.recurrent import GRU, LSTM
 from seq2seq.models.classifier import Classifier
+from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.models.stack import RecurrentStack
-from seq2seq.models.steps import step_model
 from seq2seq.models.tagger import Tagger
+from seq2seq.models.translator import Translator
 
 VOCABULARY = 13
 
@@ -161,7 +163,7 @@ def test_tags_of_pieces_equal_those_of_the_whole(cell):
         found = tagger.prediction_model({"words": words, "length": length})
         return found["logits"][0, -1]
 
-    assert_session_equals_prefixes(Session(step_model(tagger)), range(9), last_tag)
+    assert_session_equals_prefixes(Session(tagger.step_model), range(9), last_tag)
 
 
 @pytest.mark.parametrize("pooling", [["last"], ["mean", "max"], ["max", "last", "mean"]])
@@ -174,7 +176,7 @@ def test_the_class_so_far_is_that_of_the_beginning(pooling):
         length = np.array([text.shape[1]], np.int32)
         return classifier.training_model({"text": text, "text_length": length})[0]
 
-    assert_session_equals_prefixes(Session(step_model(classifier)), range(9), of_beginning)
+    assert_session_equals_prefixes(Session(classifier.step_model), range(9), of_beginning)
 
 
 @pytest.mark.parametrize(
@@ -186,12 +188,15 @@ def test_the_class_so_far_is_that_of_the_beginning(pooling):
             "its pooling is attention",
         ),
         (lambda: Classifier(9, 2, Encoder(units=3, bidirectional=False), texts=2), "one text"),
-        (object, "reads its whole input"),
+        (
+            lambda: Translator(9, 9, Encoder(units=3), Decoder(units=3), ZeroBridge),
+            "reads its whole input",
+        ),
     ],
 )
 def test_who_needs_the_whole_input_is_refused(model, words):
     with pytest.raises(ValueError, match=words):
-        step_model(model())
+        _ = model().step_model
 
 
 def functional(**inputs):

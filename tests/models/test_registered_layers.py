@@ -154,7 +154,11 @@ def test_what_is_padding_changes_nothing(name):
 
 WRONG_CALLS = {
     "no memory": ("Decoder, luong", {"memory": None}, "memory: is what the attention reads"),
-    "nothing fed": ("Decoder, feeding", {"states": STATES}, "states: lack what input feeding"),
+    "nothing fed": (
+        "Decoder, feeding",
+        {"states": STATES},
+        "states: lack the state of input",
+    ),
     "one layer's states": ("Decoder", {"states": STATES[:1]}, r"states: must be of 2 layer\(s\)"),
     "states of a GRU": ("Decoder", {"states": [{"h": QUERY[:, 0]}] * 2}, "states: must be of"),
     "states of other units": (

@@ -20,7 +20,6 @@ from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.models.stack import RecurrentStack
-from seq2seq.models.steps import step_model
 from seq2seq.models.tagger import Tagger
 from seq2seq.models.translator import Translator
 from seq2seq.training.optimizers import Adam, AdamW
@@ -107,7 +106,7 @@ def keras_models(model):
     found = {name: each for name, each in vars(model).items() if isinstance(each, keras.Model)}
     if "step_model" not in found:
         with suppress(ValueError):  # it reads its whole input before it predicts
-            found["step_model"] = step_model(model)
+            found["step_model"] = model.step_model
     generator = np.random.default_rng(1)
     for each in found.values():
         for weight in each.trainable_weights:

@@ -20,8 +20,8 @@ from seq2seq.ops.attention import dot_attention
 from seq2seq.ops.dense import packed_product
 from seq2seq.ops.dispatch import PackedWeights, inference_kernels, steps_usable, supports_int8
 from seq2seq.ops.recurrent_kernels import packed_step
-from seq2seq.tasks import search
-from seq2seq.tasks.search import Search
+from seq2seq.tasks.translation import search
+from seq2seq.tasks.translation.search import Search
 
 pytestmark = pytest.mark.compiled
 

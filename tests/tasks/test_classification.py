@@ -11,6 +11,7 @@ from seq2seq.config import build, composed
 from seq2seq.data.formats.json_lines import LabelledJsonl
 from seq2seq.data.formats.tables import Csv
 from seq2seq.errors import UserError
+from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
 
 SMALL = [
@@ -82,8 +83,8 @@ def test_batches_hold_texts_numbers_and_classes(tmp_path):
 def test_predictions_come_in_order_and_do_not_depend_on_the_batch(tmp_path):
     _, task, model = prepared(table(tmp_path), "model.pooling=[last,mean,max,attention]")
     texts = [row[0] for row in ROWS] + ["", "unknown words only"]
-    together = task.predict(model, texts, batch_size=8)
-    alone = task.predict(model, texts, batch_size=1)
+    together = task.predict(model, texts, PredictionOptions(batch_size=8))
+    alone = task.predict(model, texts, PredictionOptions(batch_size=1))
     assert [row["source"] for row in together] == texts
     for one, other in zip(together, alone, strict=True):
         assert one["prediction"] == other["prediction"]
@@ -95,13 +96,13 @@ def test_predictions_come_in_order_and_do_not_depend_on_the_batch(tmp_path):
 def test_attention_tells_the_tokens_and_their_weights(tmp_path):
     _, task, model = prepared(table(tmp_path), "model.pooling=[attention]", "task.pairs=true")
     record = {"text": "good film", "text2": "bad"}
-    [row] = task.predict(model, [record], attention=True)
+    [row] = task.predict(model, [record], PredictionOptions(attention=True))
     assert [token for token, _ in row["attention"]["text"]] == ["good", "film"]
     assert sum(weight for _, weight in row["attention"]["text"]) == pytest.approx(1, abs=1e-5)
     assert row["attention"]["text2"] == [("bad", pytest.approx(1))]
     _, task, model = prepared(table(tmp_path))
     with pytest.raises(UserError, match="pools without attention"):
-        task.predict(model, ["good"], attention=True)
+        task.predict(model, ["good"], PredictionOptions(attention=True))
 
 
 def test_records_that_cannot_be_learned_from_are_left_out_and_reported(tmp_path, caplog):

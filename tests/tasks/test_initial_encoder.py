@@ -15,7 +15,7 @@ from seq2seq.data.formats.tables import Tsv
 from seq2seq.data.tokenizers.vocabulary import UNKNOWN
 from seq2seq.errors import UserError
 from seq2seq.experiment import run
-from seq2seq.tasks.initial_encoder import InitialEncoder, recurrent_layers
+from seq2seq.tasks.initial_encoder import InitialEncoder
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
 
 SPLITS = ("train", "validation", "test")
@@ -65,7 +65,7 @@ def translation(tmp_path):
 
 
 def weights(model):
-    return {name: layer.get_weights() for name, layer in recurrent_layers(model).items()}
+    return {name: layer.get_weights() for name, layer in model.input_layers().items()}
 
 
 def assert_same(one, other):
@@ -80,7 +80,7 @@ def test_a_translation_gives_its_encoder(tmp_path, translation):
     _, task, model = made(tsv(tmp_path, ("text", "label")), CLASSIFIER, seed=4)
     assert InitialEncoder(str(folder)).give(task, model) == {}
     assert_same(weights(model), weights(source))
-    assert set(weights(model)) == {"layer_0.forward", "layer_0.backward"}
+    assert set(weights(model)) == {"layer_0/forward", "layer_0/backward"}
     # All words but those of the translation's target side are known to both.
     batch = {"text": np.array([[4, 5, 6]]), "text_length": np.array([3])}
     states = model.feature_model(batch)
@@ -142,10 +142,10 @@ def test_a_translation_gives_a_tagger_its_words(tmp_path, translation):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.encoder.units=8", r"layer_0.forward is LSTM\(6\) on 5 inputs, but here it is LSTM"),
+        ("model.encoder.units=8", r"layer_0/forward is LSTM\(6\) on 5 inputs, but here it is LSTM"),
         ("model.encoder.cell=gru", r"LSTM\(6\) on 5 inputs, but here it is GRU\(6\)"),
         ("model.embedding_dim=4", r"on 5 inputs, but here it is LSTM\(6\) on 4 inputs"),
-        ("model.encoder.layers=2", r"but the model wants layer_1.forward"),
+        ("model.encoder.layers=2", r"but the model wants layer_1/forward"),
     ],
 )
 def test_encoders_that_are_not_alike_are_refused(tmp_path, translation, override, message):
@@ -182,7 +182,7 @@ def test_a_frozen_encoder_is_trained_from_its_epoch_on(tmp_path, translation):
         assert 0 <= metrics["test"]["accuracy"] <= 1
         _, _, model = made(tsv(tmp_path, ("text", "label")), CLASSIFIER, seed=4)
         model.training_model.load_weights(place / "checkpoints" / "last.weights.h5")
-        first, theirs = "layer_0.forward", weights(source)
+        first, theirs = "layer_0/forward", weights(source)
         equal = map(np.array_equal, weights(model)[first], theirs[first])
         assert (not all(equal)) is changed
     assert "from" in (tmp_path / "run1" / "train.log").read_text()

@@ -142,7 +142,7 @@ class TestSearch:
             ({"settings": {"beam_size": "x"}}, "beam_size: must be"),
             ({"settings": {"length_penalty._target_": "os.system"}}, "names 'os.system'"),
             ({"settings": {"beam_size.x": 2}}, "beam_size: must be int"),
-            ({"voices": 2}, "voices: has no meaning"),
+            ({"attention": True}, "attention: has no meaning"),
         ],
     )
     def test_what_has_no_meaning_is_refused(self, first, asked, message):

@@ -15,8 +15,9 @@ from seq2seq.data.formats.json_lines import TaggedJsonl
 from seq2seq.data.labels.span_schemes import is_well_formed
 from seq2seq.errors import UserError
 from seq2seq.inference.predictor import Predictor
+from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
-from seq2seq.tasks.tagging_outputs import TaggingLoss
+from seq2seq.tasks.tagging.task import TaggingLoss
 
 SMALL = [
     "task=tagging",
@@ -88,9 +89,8 @@ def tagger(tmp_path_factory):
 def test_batches_hold_labels_and_weigh_real_tokens(tagger):
     task, _ = tagger("softmax")
     seen = []
-    signature = task.signature
     for inputs, labels, weights in task.batches("test"):
-        tf.nest.assert_same_structure((inputs, labels, weights), signature)
+        assert set(inputs) == set(task.tokenizer.ranks)
         for row, length in enumerate(inputs["length"].numpy()):
             assert weights[row].numpy().tolist() == [1.0] * length + [0.0] * (
                 weights.shape[1] - length
@@ -113,7 +113,9 @@ def test_batches_hold_labels_and_weigh_real_tokens(tagger):
 def test_predictions_come_in_order_and_do_not_depend_on_the_batch(tagger, output):
     task, model = tagger(output)
     inputs = [{"tokens": tokens} for tokens, _ in SENTENCES] * 3 + [{"tokens": []}]
-    together, alone = (task.predict(model, inputs, size) for size in (64, 1))
+    together, alone = (
+        task.predict(model, inputs, PredictionOptions(batch_size=size)) for size in (64, 1)
+    )
     for row, other, record in zip(together, alone, inputs, strict=True):
         assert row["tokens"] == record["tokens"]
         assert row["source"] == " ".join(record["tokens"])
@@ -131,7 +133,7 @@ def test_predictions_come_in_order_and_do_not_depend_on_the_batch(tagger, output
 def test_scores_and_probabilities_against_all_label_sequences(tagger, output):
     task, model = tagger(output)
     tokens = ["Ann", "Rome", "zzz"]
-    row = task.predict(model, [{"tokens": tokens}], n_best=4)[0]
+    row = task.predict(model, [{"tokens": tokens}], PredictionOptions(n_best=4))[0]
     ((_, inputs),) = task._batches(task._search_of(model, 4), [{"tokens": tokens}], 1)
     found = model.prediction_model(tf.nest.map_structure(tf.convert_to_tensor, inputs))
     logits, size = found["logits"].numpy()[0], len(task.labels.names)

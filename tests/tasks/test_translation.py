@@ -10,6 +10,7 @@ from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.data.tokenizers.tokenizer import END, START
 from seq2seq.errors import UserError
 from seq2seq.files import write_checksums
+from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
 
 OVERRIDES = ["tracking=none", "model.encoder.units=8", "model.decoder.units=12"]
@@ -64,8 +65,8 @@ def test_predictions_come_in_order_and_do_not_depend_on_the_batch(tmp_path):
     pairs = dates(30)
     _, task, model = prepared(write_pairs(tmp_path, pairs))
     sources = [source for source, _ in pairs]
-    together = task.predict(model, sources, batch_size=30)
-    alone = task.predict(model, sources, batch_size=1)
+    together = task.predict(model, sources, PredictionOptions(batch_size=30))
+    alone = task.predict(model, sources, PredictionOptions(batch_size=1))
     assert [row["source"] for row in together] == sources
     assert [row["prediction"] for row in together] == [row["prediction"] for row in alone]
     np.testing.assert_allclose(
@@ -77,7 +78,9 @@ def test_the_search_is_traced_once(tmp_path):
     pairs = dates(20)
     _, task, model = prepared(write_pairs(tmp_path, pairs))
     for batch_size in (1, 3, 7):
-        task.predict(model, [source for source, _ in pairs], batch_size)
+        task.predict(
+            model, [source for source, _ in pairs], PredictionOptions(batch_size=batch_size)
+        )
     assert task._search((model,), task.decoding, False, False).tracing_count == 1
 
 

@@ -1,4 +1,4 @@
-"""Constraints as a user writes them, in words, and as a search takes them, in token ids."""
+"""Constraints of translations: from the words of a record to token ids."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,19 +24,14 @@ def constrained(record: Mapping[str, Any]) -> bool:
 
 
 def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -> Constraints:
-    """Compiles the constraints of a batch.
-
-    Args:
-        records: Each with a `source`, and any of `prefix` (a text), `required`, `forbidden` and
-            `allowed` (lists of words or phrases).
-        tokenizer: Of the target.
+    """Compiles the constraints of a batch of records to token ids of the target.
 
     Raises:
-        UserError: If a value is no text, a word cannot be written, or constraints contradict each
-            other.
+        UserError: If a value is no text, a word is not in the vocabulary, or constraints contradict
+            each other.
     """
-    encode = _Encoded(tokenizer)
-    rows = [_encoded(record, encode) for record in records]
+    cache = _TokenIds(tokenizer)
+    rows = [_encoded(record, cache) for record in records]
 
     def compiled(rows: Sequence[Mapping[str, Any]]) -> Constraints:
         return compile_constraints(
@@ -63,7 +58,7 @@ def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -
         raise
 
 
-class _Encoded(dict[tuple[str, ...], list[list[int]]]):
+class _TokenIds(dict[tuple[str, ...], list[list[int]]]):
     """The token ids of lists of texts, each list encoded once."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -75,15 +70,15 @@ class _Encoded(dict[tuple[str, ...], list[list[int]]]):
         return self[texts]
 
 
-def _encoded(record: Mapping[str, Any], encode: _Encoded) -> dict[str, Any]:
+def _encoded(record: Mapping[str, Any], cache: _TokenIds) -> dict[str, Any]:
     """Returns the token ids of each field."""
     texts = {field: _texts(record, field) for field in FIELDS}
     if len(texts["required"]) > MAX_REQUIRED:
         raise UserError(
-            f"{_place(record)}: required: at most {MAX_REQUIRED} phrases can be asked for, there "
-            f"are {len(texts['required'])}."
+            f"{_place(record)}: required: at most {MAX_REQUIRED} phrases are possible, there are "
+            f"{len(texts['required'])}."
         )
-    ids = {field: encode[tuple(texts[field])] for field in FIELDS}
+    ids = {field: cache[tuple(texts[field])] for field in FIELDS}
     for field in ("prefix", "required"):
         for text, tokens in zip(texts[field], ids[field], strict=True):
             if UNKNOWN in tokens or not tokens:
@@ -96,7 +91,7 @@ def _encoded(record: Mapping[str, Any], encode: _Encoded) -> dict[str, Any]:
             f"{_place(record)}: required and forbidden: the phrases have {size:,} tokens; at most "
             f"{MAX_PHRASE_TOKENS:,} are possible."
         )
-    # What the model cannot write need not be forbidden, and cannot be allowed.
+    # Words outside of the vocabulary need not be forbidden, and cannot be allowed.
     known = [token for tokens in ids["allowed"] for token in tokens if token != UNKNOWN]
     if ids["allowed"] and not known:
         raise UserError(f"{_place(record)}: allowed: holds no word of the target vocabulary.")

@@ -1,4 +1,4 @@
-"""Translators put to work: one graph that searches, and one that scores given targets."""
+"""Compiled graphs of translators: one searches, the other scores given targets."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -31,17 +31,17 @@ CONSTRAINTS = Constraints(
 
 
 def attends(models: Sequence[Translator]) -> bool:
-    """Returns whether any of the models tells what it attends to."""
+    """Returns whether any of the models has an attention."""
     return any(model.alignment_model is not None for model in models)
 
 
 class Search:
     """Encoder, decoder and search as one graph, traced once for any batch size and length.
 
-    With constraints there is a second graph, which is traced when it is first needed.
+    Constraints have a second graph, which is traced when it is first needed.
 
     Args:
-        models: One translator, or several with the same vocabularies, which speak as one.
+        models: One translator, or an ensemble of several with the same vocabularies.
         decoding: The search.
         alignments: Whether to return each token's attention.
         token_scores: Whether to return each token's log-probability.
@@ -55,7 +55,7 @@ class Search:
         token_scores: bool = False,
     ) -> None:
         self.models, self.decoding = models, decoding
-        self.records = {"alignments": alignments, "token_scores": token_scores}
+        self.extra_outputs = {"alignments": alignments, "token_scores": token_scores}
         self.free = tf.function(self._search, input_signature=SOURCES, autograph=False)
         self.constrained = tf.function(
             self._search, input_signature=(*SOURCES, CONSTRAINTS), autograph=False
@@ -64,13 +64,9 @@ class Search:
     def __call__(
         self, source: Any, source_length: Any, keys: Any, constraints: Constraints | None = None
     ) -> Hypotheses:
-        """Searches for a batch.
+        """Searches for a batch, int32 `(batch, source_length)`.
 
-        Args:
-            source: int32 `(batch, source_length)`.
-            source_length: int32 `(batch,)`.
-            keys: int32 `(batch,)`, numbers that tell sampling the rows apart.
-            constraints: What the words of each row must obey.
+        `keys`, int32 `(batch,)`, are the random keys of the rows, for sampling.
         """
         with single_threaded_executor():
             if constraints is None:
@@ -79,7 +75,7 @@ class Search:
 
     @property
     def tracing_count(self) -> int:
-        """How many graphs were traced: at most one, and one more with constraints."""
+        """The number of traced graphs: at most one, and one more with constraints."""
         graphs = self.free, self.constrained
         return sum(graph.experimental_get_tracing_count() for graph in graphs)
 
@@ -91,8 +87,8 @@ class Search:
         constraints: Constraints | None = None,
     ) -> Hypotheses:
         with inference_kernels():
-            read = {"source": source, "source_length": source_length}
-            starts = [model.encoder_model(read) for model in self.models]
+            inputs = {"source": source, "source_length": source_length}
+            starts = [model.encoder_model(inputs) for model in self.models]
             steps = [_Step(model) for model in self.models]
             state, memory = starts[0]["states"], starts[0].get("memory")
             if len(self.models) > 1:
@@ -107,12 +103,12 @@ class Search:
                 memory=memory,
                 keys=keys,
                 constraints=constraints,
-                **self.records,
+                **self.extra_outputs,
             )
 
 
 class _Step:
-    """A translator's decoder as a search calls it."""
+    """A translator's decoder as the step function of a search."""
 
     def __init__(self, model: Translator) -> None:
         self.model = model.decoder_model
@@ -131,24 +127,16 @@ class _Step:
 
 
 class Scored(NamedTuple):
-    """What given targets are worth.
-
-    Attributes:
-        token_scores: float32 `(batch, target_length)`, the log-probability of each label.
-        alignments: float32 `(batch, target_length, source_length)`, or None.
-    """
+    """The scores of given targets."""
 
     token_scores: tf.Tensor
+    """float32 `(batch, target_length)`, the log-probability of each label."""
     alignments: tf.Tensor | None
+    """float32 `(batch, target_length, source_length)`."""
 
 
 class Scorer:
-    """Log-probabilities of given targets as one graph, traced once for any batch size and length.
-
-    Args:
-        models: One translator, or several with the same vocabularies, which speak as one.
-        alignments: Whether to return each token's attention.
-    """
+    """Log-probabilities of given targets as one graph, traced once; arguments as of `Search`."""
 
     def __init__(self, models: tuple[Translator, ...], alignments: bool = False) -> None:
         self.models, self.alignments = models, alignments
@@ -163,14 +151,7 @@ class Scorer:
         )
 
     def __call__(self, source: Any, source_length: Any, target: Any, labels: Any) -> Scored:
-        """Scores a batch.
-
-        Args:
-            source: int32 `(batch, source_length)`.
-            source_length: int32 `(batch,)`.
-            target: int32 `(batch, target_length)`, what is read: from the start token on.
-            labels: int32 `(batch, target_length)`, what is to be said: the end token included.
-        """
+        """Scores a batch; target and labels are as of `teacher_forced`."""
         return self.graph(source, source_length, target, labels)
 
     def _score(

@@ -1,0 +1,83 @@
+"""The classification task, joined from its data, prediction and evaluation."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from seq2seq.data.batching import Batching
+from seq2seq.data.labels.class_labels import ClassLabels
+from seq2seq.data.number_columns import NumberColumn
+from seq2seq.data.tokenizers.tokenizer import Tokenizer
+from seq2seq.errors import UserError
+from seq2seq.tasks.classification.evaluation import ClassificationEvaluation
+from seq2seq.tasks.classification.prediction import ClassificationPrediction
+from seq2seq.training.losses import ClassCrossEntropy, MultiLabelCrossEntropy
+
+TEXTS = ("text", "text2")
+
+
+class Classification(ClassificationPrediction, ClassificationEvaluation):
+    """Learns from records with a `text` and a `label`, and predicts labels with probabilities.
+
+    Records that cannot be learned from (empty texts, no number where one is expected, in validation
+    and test a label that training does not have) are left out, counted and reported.
+
+    Args:
+        tokenizer: Of all texts.
+        batching: How rows become batches.
+        pairs: Whether a record has two texts, `text` and `text2`.
+        numbers: Fields that hold a number each, read beside the text; standardised by the mean and
+            the deviation of the training records.
+        multi_label: Whether a record may have any number of labels.
+        label_delimiter: The separator of several labels in one text.
+        label_names: Other names for labels, such as `{0: negative}`.
+        maximum_length: How many tokens of a text are read; null for all.
+        label_smoothing: Share of probability given to the uniform distribution in training.
+        class_weights: `balanced`, weights by label, or null.
+        focal_gamma: How much less well classified examples weigh in training, see
+            `ClassCrossEntropy`.
+        threshold: The least probability of a predicted label, with `multi_label`.
+
+    Raises:
+        UserError: If the batching leaves out long texts, which are cut instead.
+        ValueError: If an argument is impossible.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        batching: Batching,
+        pairs: bool = False,
+        numbers: Sequence[str] = (),
+        multi_label: bool = False,
+        label_delimiter: str = ",",
+        label_names: Mapping[Any, str] | None = None,
+        maximum_length: int | None = None,
+        label_smoothing: float = 0.0,
+        class_weights: str | Mapping[str, float] | None = None,
+        focal_gamma: float = 0.0,
+        threshold: float = 0.5,
+    ) -> None:
+        super().__init__(batching)
+        if any(limit is not None for limit in batching.maximum_length.values()):
+            raise UserError(
+                "batching.maximum_length: classification cuts long texts instead of leaving them "
+                "out; set task.maximum_length."
+            )
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold: must be between 0 and 1, got {threshold!r}")
+        if maximum_length is not None and maximum_length < 1:
+            raise ValueError(f"maximum_length: must be at least 1 or null, got {maximum_length!r}")
+        self.tokenizer = tokenizer
+        self.texts = self.sorted_by = TEXTS if pairs else TEXTS[:1]
+        self.numbers = [NumberColumn(field) for field in numbers]
+        self.input_fields = (*self.texts, *numbers)
+        self.labels = ClassLabels(label_names, multi_label, label_delimiter)
+        self.maximum_length, self.threshold = maximum_length, threshold
+        self.class_weights = class_weights
+        self.make_loss = partial(
+            MultiLabelCrossEntropy if multi_label else ClassCrossEntropy,
+            label_smoothing=label_smoothing,
+            focal_gamma=focal_gamma,
+        )
+        self.loss = self.make_loss(class_weights=None)

@@ -1,0 +1,43 @@
+"""The generation task, joined from its data, prediction and evaluation."""
+
+from seq2seq.data.tokenizers.tokenizer import Tokenizer
+from seq2seq.data.windows import Windows
+from seq2seq.decoding.strategy import Strategy
+from seq2seq.errors import UserError
+from seq2seq.tasks.generation.evaluation import GenerationEvaluation, checked_rate
+from seq2seq.tasks.generation.prediction import GenerationPrediction
+from seq2seq.training.losses import TokenCrossEntropy
+
+
+class Generation(GenerationPrediction, GenerationEvaluation):
+    """Learns from documents (records with `text`) to continue a text.
+
+    Args:
+        tokenizer: Splits texts into tokens: words, characters or subwords.
+        batching: The windows that documents are read in.
+        decoding: The search for continuations.
+        samples: How many sample continuations of a split's documents are made.
+        prompt_length: The tokens of the document before a sample.
+        dynamic_rate: The learning rate of dynamic evaluation, see `DynamicModel`; 0 leaves it out.
+
+    Raises:
+        UserError: If an argument is impossible.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        batching: Windows,
+        decoding: Strategy,
+        samples: int = 8,
+        prompt_length: int = 64,
+        dynamic_rate: float = 0.0,
+    ) -> None:
+        for name, value in {"samples": samples, "prompt_length": prompt_length}.items():
+            if value < 1:
+                raise UserError(f"task.{name}={value} is below 1.")
+        super().__init__(batching)
+        self.tokenizer, self.decoding = tokenizer, decoding
+        self.samples, self.prompt_length = samples, prompt_length
+        self.dynamic_rate = checked_rate(dynamic_rate, "task.dynamic_rate")
+        self.loss = TokenCrossEntropy()

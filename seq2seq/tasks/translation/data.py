@@ -1,0 +1,92 @@
+"""The data of translation: token ids of both sides, and batches with shifted targets."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seq2seq.data.batching import Batching
+from seq2seq.data.dataset import Dataset
+from seq2seq.data.token_store import ColumnSpec, TokenStore
+from seq2seq.data.tokenizers.tokenizer import TokenizerPair
+from seq2seq.models.translator import Translator
+from seq2seq.tasks.base import Batch, InputVocabulary, Task
+from seq2seq.tasks.padding import teacher_forced
+
+log = logging.getLogger(__name__)
+
+SIDES = ("source", "target")
+
+
+class TranslationData(Task[Translator]):
+    """The data part of `Translation`."""
+
+    tokenizer: TokenizerPair
+    batching: Batching
+    sorted_by = SIDES
+
+    def fit_encoders(self, data: Dataset) -> None:
+        """Fits the tokenizers of both sides."""
+        self.tokenizer.fit(
+            (record["source"] for record in data.records("train")),
+            (record["target"] for record in data.records("train")),
+        )
+        sizes = self.tokenizer.source.size, self.tokenizer.target.size
+        log.info("vocabularies: %s source, %s target", *(f"{size:,}" for size in sizes))
+
+    def columns(self, split: str) -> dict[str, ColumnSpec]:
+        """Returns the token ids of both sides; training leaves out what is too long."""
+        limits = self.batching.maximum_length if split == "train" else {}
+        return {
+            "source": ColumnSpec("source", self.tokenizer.source, limits.get("source")),
+            "target": ColumnSpec(
+                "target", self.tokenizer.target, limits.get("target"), is_target=True
+            ),
+        }
+
+    def epoch_columns(self, seed: int, epoch: int) -> dict[str, ColumnSpec] | None:
+        """Returns the columns with sampled tokenizations, if a tokenizer samples."""
+        columns = self.columns("train")
+        encoders = {
+            "source": self.tokenizer.source.for_training(seed, epoch),
+            "target": self.tokenizer.target.for_training(seed, epoch),
+        }
+        sampled = {side: columns[side]._replace(encoder=encoders[side]) for side in SIDES}
+        return None if sampled == columns else sampled
+
+    def make_batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
+        """Returns the target twice: after the start token as an input, and as labels."""
+        source, source_length = store.padded("source", rows)
+        target, labels, weights = teacher_forced(*store.padded("target", rows))
+        inputs = {"source": source, "source_length": source_length, "target": target}
+        return inputs, labels, weights
+
+    def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
+        """Returns the number of target tokens, end tokens included."""
+        return int(store.lengths[rows, 1].sum()) + len(rows)
+
+    @property
+    def example_arguments(self) -> dict[str, Any]:
+        """Two small vocabularies."""
+        return {"source_vocabulary_size": 5, "target_vocabulary_size": 5}
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Returns the sizes of both vocabularies."""
+        return {
+            "source_vocabulary_size": self.tokenizer.source.size,
+            "target_vocabulary_size": self.tokenizer.target.size,
+        }
+
+    def input_vocabulary(self) -> InputVocabulary:
+        """Returns the source vocabulary."""
+        return InputVocabulary.of(self.tokenizer.source)
+
+    def save(self, folder: Path) -> None:
+        """Writes the tokenizers."""
+        (folder / "tokenizer").mkdir()
+        self.tokenizer.save(folder / "tokenizer")
+
+    def load(self, folder: Path) -> None:
+        """Reads the tokenizers."""
+        self.tokenizer = TokenizerPair.load(folder / "tokenizer")

@@ -1,0 +1,71 @@
+"""The translation task, joined from its data, prediction and evaluation."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from seq2seq.data.batching import Batching
+from seq2seq.data.tokenizers.tokenizer import TokenizerPair
+from seq2seq.decoding.strategy import Strategy
+from seq2seq.errors import UserError
+from seq2seq.evaluation.text import check_metrics
+from seq2seq.models.translator import Translator
+from seq2seq.tasks.base import PredictionOptions
+from seq2seq.tasks.translation.evaluation import TranslationEvaluation
+from seq2seq.tasks.translation.prediction import TranslationPrediction
+from seq2seq.tasks.translation.search import Scorer, Search
+from seq2seq.training.losses import TokenCrossEntropy
+
+CACHED_GRAPHS = 8
+
+
+class Translation(TranslationPrediction, TranslationEvaluation):
+    """Learns from pairs of `source` and `target`, and predicts targets.
+
+    Args:
+        tokenizer: The tokenizers of both sides.
+        batching: How rows become batches.
+        decoding: The search.
+        label_smoothing: Share of probability given to the uniform distribution in training.
+        consistency: Weight of the divergence between two passes over each training row, with two
+            dropout masks, see `TokenCrossEntropy`; a step takes about twice as long.
+        metrics: Names of the scores of predictions.
+        bleu_tokenize: sacreBLEU's tokenizer; `none` for text that is tokenised already.
+        replace_unknown: Whether an unknown word becomes the source word that it attends to; needs
+            words as tokens, and an attention.
+
+    Raises:
+        UserError: If a metric or tokenizer is unknown.
+        ValueError: If `label_smoothing` or `consistency` is impossible.
+    """
+
+    def __init__(
+        self,
+        tokenizer: TokenizerPair,
+        batching: Batching,
+        decoding: Strategy,
+        label_smoothing: float = 0.0,
+        consistency: float = 0.0,
+        metrics: Sequence[str] = ("bleu", "chrf", "exact_match"),
+        bleu_tokenize: str = "13a",
+        replace_unknown: bool = False,
+    ) -> None:
+        check_metrics(metrics, bleu_tokenize)
+        super().__init__(batching)
+        self.tokenizer, self.decoding = tokenizer, decoding
+        self.loss, self.consistency = TokenCrossEntropy(label_smoothing, consistency), consistency
+        self.metrics, self.bleu_tokenize = list(metrics), bleu_tokenize
+        self.replace_unknown = replace_unknown
+        self._search = lru_cache(CACHED_GRAPHS)(Search)
+        self._scorer = lru_cache(CACHED_GRAPHS)(Scorer)
+
+    def check_model(self, model: Translator) -> None:
+        """Refuses settings that need an attention or dropout, where there is none."""
+        if self.consistency and not model.drops:
+            raise UserError(
+                "task.consistency: compares the model's outputs under two dropout masks, and there "
+                "is no dropout; set model.output_dropout, model.encoder.dropout or another."
+            )
+        if self.consistency and model.copy_gate is not None:
+            raise UserError("task.consistency: is not for model.copy=true; leave one of them out.")
+        options = PredictionOptions(replace_unknown=self.replace_unknown)
+        self.check_attention((model,), options, self.decoding)
