@@ -3,7 +3,7 @@
 import json
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -21,8 +21,9 @@ from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.figure import save_figure
 from seq2seq.report import print_report
+from seq2seq.rows import write_rows
 from seq2seq.run_folder import LOCK
-from seq2seq.tasks.base import Evaluation, Row
+from seq2seq.tasks.base import Evaluation
 from seq2seq.tasks.initial_encoder import InitialEncoder
 from seq2seq.tasks.model_folder import build_model, build_task, precision, save_model_folder
 from seq2seq.tasks.run_callback import RunCallback
@@ -213,6 +214,9 @@ def write_results(
     """Writes `predictions/`, `tables/`, then `metrics.json`: who finds that finds all."""
     for split, evaluation in evaluations.items():
         write_rows(run_folder / "predictions" / f"{split}.jsonl", evaluation.rows)
+        if evaluation.statistics:
+            path = run_folder / "predictions" / f"{split}.statistics.jsonl"
+            write_rows(path, evaluation.statistics)
         for name, rows in evaluation.tables.items():
             write_rows(run_folder / "tables" / f"{split}_{name}.jsonl", rows)
     write_text(run_folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
@@ -224,11 +228,6 @@ def write_history(run_folder: Path, progress: Progress) -> None:
     costs = [*unknown, *progress.costs]  # a run of an older version has none
     epochs = [{**epoch, **cost} for epoch, cost in zip(progress.history, costs, strict=True)]
     write_rows(run_folder / "history.jsonl", epochs)
-
-
-def write_rows(path: Path, rows: list[Row]) -> None:
-    """Writes one JSON object a line."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def log_results(
@@ -245,7 +244,7 @@ def log_results(
         for name, value in metrics[part].items()
     }
     tracker.log_metrics(finals, progress.total_steps)
-    rows = evaluations["test"].rows
+    rows: Sequence[Mapping[str, Any]] = evaluations["test"].rows
     if "source" in rows[0]:
         source, steps = rows[0]["source"], progress.total_steps
         tracker.log_model(run_folder / "model", source, rows[0], finals, steps)

@@ -2,7 +2,7 @@
 
 import random
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ SAMPLES = 5
 def print_report(
     console: Console,
     metrics: dict[str, Any],
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
     run_folder: Path,
     page_command: str,
 ) -> None:
@@ -60,7 +60,7 @@ def scores_table(metrics: dict[str, Any]) -> Table:
     return table
 
 
-def sample_table(row: dict[str, Any]) -> Table:
+def sample_table(row: Mapping[str, Any]) -> Table:
     """Returns a table with the rows source, reference and prediction."""
     table = Table.grid(padding=(0, 2))
     for name in ("source", "reference", "prediction"):

@@ -3,14 +3,32 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
 
 
+class TokenOutputs(TypedDict, total=False):
+    """Extra outputs of each token of a text."""
+
+    target_tokens: list[str]
+    token_scores: list[float]
+    source_tokens: list[str]
+    alignments: list[list[float]]
+    """The weight of each source token for each target token."""
+
+
+class Hypothesis(TokenOutputs):
+    """One of several predictions of an input."""
+
+    prediction: Required[str]
+    score: Required[float]
+    labels: NotRequired[list[str]]
+
+
 class Row(TypedDict):
-    """What every prediction has."""
+    """The fields of every prediction."""
 
     source: str
     prediction: str
@@ -19,16 +37,19 @@ class Row(TypedDict):
     reference: NotRequired[str]
 
 
-class TextRow(Row):
+class TextRow(Row, TokenOutputs):
     """A predicted text: a translation, or the continuation of a text."""
 
-    target_tokens: NotRequired[list[str]]
-    token_scores: NotRequired[list[float]]
-    source_tokens: NotRequired[list[str]]
-    alignments: NotRequired[list[list[float]]]
-    """The weight of each source token for each target token."""
-    hypotheses: NotRequired[list[dict[str, Any]]]
-    """All hypotheses, best first: rows without `source` and `reference`."""
+    hypotheses: NotRequired[list[Hypothesis]]
+    """All hypotheses, best first."""
+
+
+class ScoredPair(TokenOutputs):
+    """The log-probability of a given target."""
+
+    source: Required[str]
+    target: Required[str]
+    score: Required[float]
 
 
 class TagRow(Row):
@@ -38,23 +59,22 @@ class TagRow(Row):
     labels: list[str]
     token_probabilities: list[float]
     reference_labels: NotRequired[list[str]]
-    hypotheses: NotRequired[list[dict[str, Any]]]
+    hypotheses: NotRequired[list[Hypothesis]]
 
 
 class ClassRow(Row):
-    """The class of a text, or of two."""
+    """The class of a text, or of two; or any number of classes.
+
+    Names of several classes are joined by a delimiter in `prediction` and `reference`; only then
+    there are `labels`.
+    """
 
     probabilities: dict[str, float]
     """The probability of each class, by name."""
     source2: NotRequired[str]
-    attention: NotRequired[list[tuple[str, float]]]
-    attention2: NotRequired[list[tuple[str, float]]]
-
-
-class LabelSetRow(ClassRow):
-    """Any number of classes; `prediction` and `reference` are their names joined by a delimiter."""
-
-    labels: list[str]
+    attention: NotRequired[dict[str, list[tuple[str, float]]]]
+    """The tokens of each text with their weights."""
+    labels: NotRequired[list[str]]
     reference_labels: NotRequired[list[str]]
 
 

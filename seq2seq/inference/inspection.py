@@ -54,7 +54,7 @@ def inspect(
         except OSError as error:
             raise UserError(f"{folder}: cannot be written ({error})") from error
         stream = standard_output()
-        print(f"{states.row['source']} -> {states.row['prediction']}", file=stream)
+        print(f"{states.source} -> {states.prediction}", file=stream)
         for layer, fields in states.by_layer().items():
             print(f"  {layer}: {_named_units(memory_states(fields))}", file=stream)
         print(f"  {folder}", file=stream)

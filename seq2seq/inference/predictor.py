@@ -13,7 +13,8 @@ from seq2seq.errors import UserError
 from seq2seq.inference.request import PredictionRequest
 from seq2seq.inference.search import changed_search
 from seq2seq.models.base import SequenceModel
-from seq2seq.tasks.base import PredictionOptions, Row, Task
+from seq2seq.rows import Row, ScoredPair
+from seq2seq.tasks.base import PredictionOptions, Task
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
 from seq2seq.trust import Trust
 
@@ -38,7 +39,7 @@ class Predictor:
 
     def __init__(
         self,
-        task: Task[Any],
+        task: Task[Any, Any],
         model: SequenceModel | tuple[SequenceModel, ...],
         search: DictConfig | None = None,
         trust: Trust = (),
@@ -138,7 +139,7 @@ class Predictor:
 
     def score(
         self, pairs: Sequence[Mapping[str, str]], batch_size: int = 64, alignments: bool = False
-    ) -> list[Row]:
+    ) -> list[ScoredPair]:
         """Returns the log-probabilities of given targets.
 
         Args:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Generic, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -21,8 +21,10 @@ from seq2seq.data.tokenizers.tokenizer import UNKNOWN, Tokenizer
 from seq2seq.data.windows import Windows
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
+from seq2seq.evaluation.statistics import Statistics
 from seq2seq.layers.recording import Call
 from seq2seq.models.base import ModelT
+from seq2seq.rows import Row, ScoredPair
 from seq2seq.tasks.graphs import collected_features
 from seq2seq.tasks.padding import Batches
 from seq2seq.training.batch_order import BatchOrder
@@ -32,8 +34,8 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 
-Row = dict[str, Any]
-"""One prediction as plain values: a line of `predictions/<split>.jsonl`."""
+RowT = TypeVar("RowT", bound=Row)
+"""The type of the task's predictions."""
 
 Batch = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 """Inputs by name, labels and weights."""
@@ -48,12 +50,14 @@ class Evaluation:
         scores: Metric name to value.
         signatures: Metric name to how it was computed, for metrics that have a signature.
         tables: Further results by name, as rows of plain values.
+        statistics: The statistics of each row, see `seq2seq.evaluation.statistics`; may be empty.
     """
 
-    rows: list[Row]
+    rows: Sequence[Row]
     scores: dict[str, float]
     signatures: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, list[Row]] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    statistics: list[Statistics] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -101,12 +105,13 @@ class InputVocabulary(NamedTuple):
 class Observation(NamedTuple):
     """A prediction, the tokens that each part of the model has read, and the recorded calls."""
 
-    row: Row
+    source: str
+    prediction: str
     tokens: dict[str, list[str]]
     calls: list[Call]
 
 
-class Task(ABC, Generic[ModelT]):
+class Task(ABC, Generic[ModelT, RowT]):
     """What differs between translation, tagging, classification, ...
 
     A task turns records into batches, and a model's outputs into predictions and scores. It is
@@ -279,7 +284,7 @@ class Task(ABC, Generic[ModelT]):
 
     def predict(
         self, model: ModelT, inputs: Sequence[Any], options: PredictionOptions = DEFAULTS
-    ) -> list[Row]:
+    ) -> list[RowT]:
         """Predicts for each input, in order; for what comes back see `predict_rows`.
 
         Args:
@@ -296,7 +301,7 @@ class Task(ABC, Generic[ModelT]):
     @abstractmethod
     def predict_rows(
         self, model: ModelT, inputs: Sequence[Any], options: PredictionOptions
-    ) -> list[Row]:
+    ) -> list[RowT]:
         """Returns one row an input, with at least `source` and `prediction`."""
 
     def check_options(self, options: PredictionOptions, applicable: Iterable[str]) -> None:
@@ -308,7 +313,7 @@ class Task(ABC, Generic[ModelT]):
 
     def score(
         self, model: ModelT, pairs: Sequence[Record], options: PredictionOptions = DEFAULTS
-    ) -> list[Row]:
+    ) -> list[ScoredPair]:
         """Returns how probable the model finds given targets.
 
         Args:
@@ -345,7 +350,7 @@ class Task(ABC, Generic[ModelT]):
         """Yields numbers of inputs, and their batch as `feature_model` reads it."""
         raise NotImplementedError
 
-    def check_ensemble(self, others: Sequence["Task[Any]"]) -> None:
+    def check_ensemble(self, others: Sequence["Task[Any, Any]"]) -> None:
         """Raises a `UserError` if runs cannot predict together with this one; by default always."""
         raise UserError(f"Ensembles: {type(self).__name__} predicts with one run only.")
 

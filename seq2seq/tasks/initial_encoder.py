@@ -41,7 +41,7 @@ class InitialEncoder:
         self.run, self.freeze_epochs = run, freeze_epochs
 
     def give(
-        self, task: Task[Any], model: SequenceModel, trust: Trust = ()
+        self, task: Task[Any, Any], model: SequenceModel, trust: Trust = ()
     ) -> dict[str, keras.callbacks.Callback]:
         """Sets the weights of a prepared task's model, and logs what was copied.
 
@@ -82,7 +82,7 @@ class InitialEncoder:
 
 
 def copy_embeddings(
-    source: tuple[Task[Any], SequenceModel], target: tuple[Task[Any], SequenceModel]
+    source: tuple[Task[Any, Any], SequenceModel], target: tuple[Task[Any, Any], SequenceModel]
 ) -> keras.layers.Layer | None:
     """Copies the embeddings of the tokens that both know; returns the layer, if it is all."""
     theirs, ours = (task.input_vocabulary() for task, _ in (source, target))

@@ -43,7 +43,7 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def build_task(config: DictConfig) -> Task[Any]:
+def build_task(config: DictConfig) -> Task[Any, Any]:
     """Builds the task of a config with its parts.
 
     Raises:
@@ -63,7 +63,7 @@ def build_model(config: DictConfig, arguments: Mapping[str, Any]) -> SequenceMod
 
 
 def save_model_folder(
-    folder: Path, task: Task[Any], model: SequenceModel, config: Mapping[str, Any]
+    folder: Path, task: Task[Any, Any], model: SequenceModel, config: Mapping[str, Any]
 ) -> None:
     """Writes a model folder, or replaces one, at once: all of it or nothing.
 
@@ -87,7 +87,7 @@ def save_model_folder(
         ) from error
 
 
-def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task[Any], SequenceModel]:
+def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task[Any, Any], SequenceModel]:
     """Loads the task and the model of a run folder, or of its `model` folder.
 
     Args:

@@ -30,7 +30,7 @@ class RunCallback(keras.callbacks.Callback, ABC):
     @abstractmethod
     def watch(
         self,
-        task: Task[Any],
+        task: Task[Any, Any],
         model: SequenceModel,
         data: Dataset,
         run_folder: Path,

@@ -38,7 +38,7 @@ class StatePictures(RunCallback):
 
     def watch(
         self,
-        task: Task[Any],
+        task: Task[Any, Any],
         model: SequenceModel,
         data: Dataset,
         run_folder: Path,

@@ -11,7 +11,7 @@ from seq2seq.errors import UserError
 from seq2seq.layers.recording import Call
 from seq2seq.models.base import SequenceModel
 from seq2seq.plots.states import state_figure
-from seq2seq.tasks.base import Row, Task
+from seq2seq.tasks.base import Task
 
 STATES = ("hidden", "cell")
 
@@ -21,7 +21,8 @@ class InputStates:
     """Every state of every step for one input.
 
     Attributes:
-        row: The input and its prediction.
+        source: The input.
+        prediction: Its prediction.
         tokens: The tokens that each part of the model reads: `encoder` (`encoder2` for a second
             text), `decoder` or `stack`.
         arrays: Float32 `(steps, units)` by names such as `encoder/layer_0/forward/cell`, in the
@@ -29,7 +30,8 @@ class InputStates:
             layer's output, of all its directions, as `encoder/layer_0/output`.
     """
 
-    row: Row
+    source: str
+    prediction: str
     tokens: dict[str, list[str]]
     arrays: dict[str, np.ndarray]
 
@@ -44,7 +46,7 @@ class InputStates:
 
 
 def input_states(
-    task: Task[Any], model: SequenceModel, example: Any, target: str | None = None
+    task: Task[Any, Any], model: SequenceModel, example: Any, target: str | None = None
 ) -> InputStates:
     """Predicts from one input, and returns the states of the recurrent layers.
 
@@ -59,13 +61,13 @@ def input_states(
     """
     if target is not None and not task.takes_target:
         raise UserError(f"--target: {type(task).__name__} predicts no text; leave it out.")
-    row, tokens, calls = task.observe(model, example, target)
+    source, prediction, tokens, calls = task.observe(model, example, target)
     arrays: dict[str, np.ndarray] = {}
     for name, layer_calls in _by_name(model, calls).items():
         steps = len(tokens[name.partition("/")[0]])
         for field, values in _states(layer_calls).items():
             arrays[f"{name}/{field}"] = values[:steps]
-    return InputStates(row, tokens, {**arrays, **_outputs(arrays)})
+    return InputStates(source, prediction, tokens, {**arrays, **_outputs(arrays)})
 
 
 def _by_name(model: SequenceModel, calls: Sequence[Call]) -> dict[str, list[Call]]:

@@ -128,8 +128,8 @@ def test_a_reversed_source_is_read_from_its_end():
 def test_the_predicted_target_is_read_where_none_is_given():
     task, model = translator()
     found = input_states(task, model, PAIRS[0][0])
-    assert found.row["prediction"] == task.predict(model, [PAIRS[0][0]])[0]["prediction"]
-    ids = task.tokenizer.target.encode([found.row["prediction"]])[0].tolist()
+    assert found.prediction == task.predict(model, [PAIRS[0][0]])[0]["prediction"]
+    ids = task.tokenizer.target.encode([found.prediction])[0].tolist()
     assert found.tokens["decoder"] == task.tokenizer.target.pieces([START, *ids])
 
 
@@ -143,7 +143,7 @@ def test_both_texts_of_a_classification(separate, tmp_path):
     features = task.features(model, [record])
     assert same_last_states(found, features, "text") == 4
     assert same_last_states(found, features, "text2", "encoder2") == 4
-    assert found.row["prediction"] == task.predict(model, [record])[0]["prediction"]
+    assert found.prediction == task.predict(model, [record])[0]["prediction"]
 
 
 def test_tokens_of_a_tagging(tmp_path):

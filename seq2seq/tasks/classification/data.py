@@ -18,6 +18,7 @@ from seq2seq.data.token_store import ColumnSpec, Encoder, TokenStore, Truncated
 from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 from seq2seq.models.classifier import Classifier
+from seq2seq.rows import ClassRow
 from seq2seq.tasks.base import Batch, InputVocabulary, Task
 from seq2seq.tasks.inputs import checked_text
 from seq2seq.training.losses import weights_by_class
@@ -26,7 +27,7 @@ from seq2seq.training.masked_loss_model import Loss
 log = logging.getLogger(__name__)
 
 
-class ClassificationData(Task[Classifier]):
+class ClassificationData(Task[Classifier, ClassRow]):
     """The data part of `Classification`."""
 
     tokenizer: Tokenizer

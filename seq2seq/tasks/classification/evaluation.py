@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,13 +19,15 @@ from seq2seq.evaluation.classification import (
     score_classes,
     score_label_sets,
 )
+from seq2seq.evaluation.statistics import item_statistics
 from seq2seq.models.classifier import Classifier
 from seq2seq.plots.classification import (
     confusion_matrix_figure,
     precision_recall_figure,
     reliability_figure,
 )
-from seq2seq.tasks.base import Evaluation, Row
+from seq2seq.rows import ClassRow
+from seq2seq.tasks.base import Evaluation
 from seq2seq.tasks.classification.data import ClassificationData
 from seq2seq.tasks.inputs import has_blank
 
@@ -63,15 +66,18 @@ class ClassificationEvaluation(ClassificationData):
             raise UserError(f"No record is left to score: {first}.")
         rows = self.predict(model, usable)
         for row, record in zip(rows, usable, strict=True):
-            names = self.labels.read(record["label"])
-            row["reference"] = self.labels.delimiter.join(sorted(names))
+            names = sorted(self.labels.read(record["label"]))
+            row["reference"] = self.labels.delimiter.join(names)
+            if self.labels.several:
+                row["reference_labels"] = names
         truth, probabilities = truth_of(rows, self.labels), probabilities_of(rows)
         scores = (
             score_label_sets(truth, probabilities, self.threshold)
             if self.labels.several
             else score_classes(truth, probabilities)
         )
-        return Evaluation(rows, scores, tables={**error_tables(rows), "skipped": skipped})
+        tables = {**error_tables(rows), "skipped": skipped}
+        return Evaluation(rows, scores, tables=tables, statistics=item_statistics(rows))
 
     def _unusable(self, record: Record) -> str:
         """Returns why a record cannot be scored; nothing if it can."""
@@ -91,7 +97,7 @@ class ClassificationEvaluation(ClassificationData):
 
     def figures(self, model: Classifier, evaluation: Evaluation) -> dict[str, Figure]:
         """Draws `reliability` and `precision_recall`, and for one label a row `confusion`."""
-        labels, rows = self.labels, evaluation.rows
+        labels, rows = self.labels, cast(Sequence[ClassRow], evaluation.rows)
         truth, probabilities = truth_of(rows, labels), probabilities_of(rows)
         if labels.several:
             decisions, one_hot = (probabilities.ravel(), truth.ravel()), truth
@@ -109,7 +115,7 @@ class ClassificationEvaluation(ClassificationData):
         return figures
 
 
-def error_tables(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def error_tables(rows: Sequence[ClassRow]) -> dict[str, list[dict[str, Any]]]:
     """Returns the most frequent `confused` labels, and the most confident `errors`."""
     wrong = [row for row in rows if row["prediction"] != row["reference"]]
     confused = Counter((row["reference"], row["prediction"]) for row in wrong)
@@ -118,20 +124,20 @@ def error_tables(rows: Sequence[Row]) -> dict[str, list[Row]]:
             {"reference": reference, "prediction": prediction, "count": count}
             for (reference, prediction), count in confused.most_common(MOST_ROWS)
         ],
-        "errors": sorted(wrong, key=lambda row: -row["score"])[:MOST_ROWS],
+        "errors": [dict(row) for row in sorted(wrong, key=lambda row: -row["score"])[:MOST_ROWS]],
     }
 
 
-def truth_of(rows: Sequence[Row], labels: ClassLabels) -> np.ndarray:
+def truth_of(rows: Sequence[ClassRow], labels: ClassLabels) -> np.ndarray:
     """Returns the class of each row, `(rows,)`; or 0 and 1 by class, `(rows, classes)`."""
     if not labels.several:
         return np.array([labels.numbers([row["reference"]])[0] for row in rows])
     truth = np.zeros((len(rows), len(labels.names)), int)
     for row, values in zip(rows, truth, strict=True):
-        values[labels.numbers(filter(None, row["reference"].split(labels.delimiter)))] = 1
+        values[labels.numbers(row["reference_labels"])] = 1
     return truth
 
 
-def probabilities_of(rows: Sequence[Row]) -> np.ndarray:
+def probabilities_of(rows: Sequence[ClassRow]) -> np.ndarray:
     """Returns the probabilities of rows, `(rows, classes)`."""
     return np.array([list(row["probabilities"].values()) for row in rows])

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,8 @@ from seq2seq.errors import UserError
 from seq2seq.evaluation.classification import class_probabilities, fit_temperature
 from seq2seq.layers.recording import recorded_calls
 from seq2seq.models.classifier import Classifier
-from seq2seq.tasks.base import Observation, PredictionOptions, Row
+from seq2seq.rows import ClassRow
+from seq2seq.tasks.base import Observation, PredictionOptions
 from seq2seq.tasks.classification.data import ClassificationData
 from seq2seq.tasks.graphs import prediction_graph
 from seq2seq.tasks.inputs import check_observable, has_blank, record_of, source_tokens
@@ -41,7 +42,7 @@ class ClassificationPrediction(ClassificationData):
 
     def predict_rows(
         self, model: Classifier, inputs: Sequence[str | Record], options: PredictionOptions
-    ) -> list[Row]:
+    ) -> list[ClassRow]:
         """Classifies texts, or records with the fields of `input_fields`.
 
         A text without a visible character gets an empty prediction; its probabilities are those of
@@ -59,7 +60,7 @@ class ClassificationPrediction(ClassificationData):
             raise UserError("attention: this model pools without attention (model.pooling).")
         records, ids = self._ids(inputs)
         numbers = numbers_of(self.numbers, records)
-        rows: list[Row] = [{} for _ in inputs]
+        rows: dict[int, ClassRow] = {}
         for batch_numbers, batch in text_batches(ids, options.batch_size):
             if self.numbers:
                 batch["numbers"] = numbers[batch_numbers]
@@ -73,13 +74,13 @@ class ClassificationPrediction(ClassificationData):
                         text: self._weighted(ids[text][i], outputs[f"{text}_weights"][place])
                         for text in self.texts
                     }
-        return rows
+        return [rows[i] for i in range(len(inputs))]
 
     def _weighted(self, ids: np.ndarray, weights: np.ndarray) -> list[tuple[str, float]]:
         """Returns the tokens of a text with their attention weights."""
         return list(zip(self.tokenizer.pieces(ids), weights[: len(ids)].tolist(), strict=True))
 
-    def _row(self, record: Record, probabilities: np.ndarray) -> Row:
+    def _row(self, record: Record, probabilities: np.ndarray) -> ClassRow:
         names = self.labels.names
         if self.labels.several:
             predicted = np.flatnonzero(probabilities >= self.threshold)
@@ -89,13 +90,14 @@ class ClassificationPrediction(ClassificationData):
             decisions = probabilities[predicted]
         if has_blank(record, self.texts):
             predicted = predicted[:0]
+        labels = [names[number] for number in predicted]
         by_name = zip(names, probabilities.tolist(), strict=True)
-        return {
-            **{f"source{text.removeprefix('text')}": record[text] for text in self.texts},
-            "prediction": self.labels.delimiter.join(names[number] for number in predicted),
+        row = {f"source{text.removeprefix('text')}": record[text] for text in self.texts} | {
+            "prediction": self.labels.delimiter.join(labels),
             "score": float(np.log(np.maximum(decisions, 1e-30)).sum()),
             "probabilities": {name: round(p, 6) for name, p in by_name},
         }
+        return cast(ClassRow, row | ({"labels": labels} if self.labels.several else {}))
 
     def feature_batches(
         self, model: Classifier, inputs: Sequence[str | Record], batch_size: int
@@ -115,7 +117,8 @@ class ClassificationPrediction(ClassificationData):
                 tokens.append(source_tokens(text, ids, self.tokenizer))
                 check_observable(text, tokens[-1])
                 encoder(model.embedding(ids[np.newaxis]), np.array([len(ids)]))
-        return Observation(row, dict(zip(("encoder", "encoder2"), tokens, strict=False)), calls)
+        parts = dict(zip(("encoder", "encoder2"), tokens, strict=False))
+        return Observation(row["source"], row["prediction"], parts, calls)
 
     def _ids(
         self, inputs: Sequence[str | Record]

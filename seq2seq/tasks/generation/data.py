@@ -11,12 +11,13 @@ from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.tokenizer import END, Tokenizer
 from seq2seq.data.windows import Windows
 from seq2seq.models.language_model import LanguageModel
+from seq2seq.rows import TextRow
 from seq2seq.tasks.base import Batch, InputVocabulary, Task
 
 log = logging.getLogger(__name__)
 
 
-class GenerationData(Task[LanguageModel]):
+class GenerationData(Task[LanguageModel, TextRow]):
     """The data part of `Generation`."""
 
     tokenizer: Tokenizer

@@ -13,7 +13,8 @@ from seq2seq.data.token_store import RaggedColumn
 from seq2seq.data.windows import Windows
 from seq2seq.errors import UserError
 from seq2seq.models.language_model import LanguageModel
-from seq2seq.tasks.base import Evaluation, Row
+from seq2seq.rows import TextRow
+from seq2seq.tasks.base import Evaluation
 from seq2seq.tasks.generation.data import GenerationData
 from seq2seq.tasks.generation.prediction import continuation
 from seq2seq.training.dynamic_evaluation import dynamic_loss
@@ -77,7 +78,7 @@ class GenerationEvaluation(GenerationData):
         weighted.compile(jit_compile=False)
         return float(weighted.evaluate(data, return_dict=True, verbose=0)["loss"])
 
-    def _samples(self, model: LanguageModel, column: RaggedColumn) -> list[Row]:
+    def _samples(self, model: LanguageModel, column: RaggedColumn) -> list[TextRow]:
         """Continues the documents from places all over them."""
         places = np.linspace(0, len(column.tokens), self.samples, endpoint=False).astype(int)
         prompts, references = [], []

@@ -1,7 +1,7 @@
 """Prediction of continuations: search from prompts, features, states."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +12,8 @@ from seq2seq.decoding.hypotheses import Hypotheses
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.layers.recording import recorded_calls
 from seq2seq.models.language_model import LanguageModel
-from seq2seq.tasks.base import Observation, PredictionOptions, Row
+from seq2seq.rows import Hypothesis, TextRow
+from seq2seq.tasks.base import Observation, PredictionOptions
 from seq2seq.tasks.generation.data import GenerationData
 from seq2seq.tasks.inputs import records_of
 from seq2seq.tasks.padding import Batches, by_length, padded, text_batches
@@ -29,7 +30,7 @@ class GenerationPrediction(GenerationData):
 
     def predict_rows(
         self, model: LanguageModel, inputs: Sequence[str], options: PredictionOptions
-    ) -> list[Row]:
+    ) -> list[TextRow]:
         """Continues prompts, which may be empty.
 
         Returns:
@@ -38,13 +39,16 @@ class GenerationPrediction(GenerationData):
         """
         search = self._compiled(model)
         texts, ids = self._encoded(inputs)
-        rows: list[Row] = [{"source": text} for text in texts]
+        rows: list[TextRow] = [{"source": text, "prediction": "", "score": 0.0} for text in texts]
         for numbers in by_length(range(len(ids)), ids, options.batch_size):
             tokens, lengths = padded([ids[i] for i in numbers])
             result = search(tokens, lengths, np.array(numbers, np.int32))
             for place, i in enumerate(numbers):
-                hypotheses = (None if part is None else part[place].numpy() for part in result)
-                rows[i] |= self._continuations(ids[i], Hypotheses(*hypotheses))
+                parts = (None if part is None else part[place].numpy() for part in result)
+                continuations = self._continuations(ids[i], Hypotheses(*parts))
+                rows[i].update(cast(TextRow, continuations[0]))
+                if self.decoding.returns_multiple:
+                    rows[i]["hypotheses"] = continuations
         return rows
 
     def _encoded(self, inputs: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
@@ -52,9 +56,9 @@ class GenerationPrediction(GenerationData):
         texts = [record["source"] for record in records_of(inputs)]
         return texts, [np.append(START, ids) for ids in self.tokenizer.encode(texts)]
 
-    def _continuations(self, prompt: np.ndarray, result: Hypotheses) -> Row:
+    def _continuations(self, prompt: np.ndarray, result: Hypotheses) -> list[Hypothesis]:
         """Returns the continuations of one prompt, the best first."""
-        hypotheses = [
+        return [
             {
                 "prediction": continuation(self.tokenizer, prompt, tokens[:length]),
                 "score": float(score),
@@ -67,7 +71,6 @@ class GenerationPrediction(GenerationData):
             )
             if score > -np.inf
         ]
-        return hypotheses[0] | ({"hypotheses": hypotheses} if np.ndim(result.scores) else {})
 
     def _compiled(self, model: LanguageModel) -> Callable[..., Hypotheses]:
         """Returns the search as one graph, traced once for each model."""
@@ -87,8 +90,8 @@ class GenerationPrediction(GenerationData):
         with recorded_calls() as calls:
             logits = model.training_model({"tokens": ids[np.newaxis]})
         [prediction] = self.tokenizer.pieces([int(np.argmax(logits[0, -1]))])
-        row = {"source": example, "prediction": prediction}
-        return Observation(row, {"stack": self.tokenizer.pieces(ids.tolist())}, calls)
+        tokens = {"stack": self.tokenizer.pieces(ids.tolist())}
+        return Observation(example, prediction, tokens, calls)
 
     def observed_parts(self, record: Record) -> tuple[Any, str | None]:
         """Returns the beginning of the document."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from matplotlib.figure import Figure
 
 from seq2seq.data.records import Record
+from seq2seq.evaluation.statistics import item_statistics
 from seq2seq.evaluation.tagging import (
     ACCURACIES,
     ENTITY_SCORES,
@@ -47,7 +48,8 @@ class TaggingEvaluation(TaggingData):
             entities, tables["entities"] = entity_scores(*labels, self.labels.scheme)
             scores |= entities
             signatures["f1"] = signature(self.labels.scheme)
-        return Evaluation(rows, scores, signatures, tables)
+        statistics = item_statistics(rows, self.labels.scheme, known)
+        return Evaluation(rows, scores, signatures, tables, statistics)
 
     def figures(self, model: Tagger, evaluation: Evaluation) -> dict[str, Figure]:
         """Returns the confusion matrix of the labels."""

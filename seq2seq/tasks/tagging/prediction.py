@@ -14,7 +14,8 @@ from seq2seq.data.tokenizers.token_features import numbered
 from seq2seq.errors import UserError
 from seq2seq.layers.recording import Call, recorded_calls
 from seq2seq.models.tagger import Tagger
-from seq2seq.tasks.base import Observation, PredictionOptions, Row
+from seq2seq.rows import TagRow
+from seq2seq.tasks.base import Observation, PredictionOptions
 from seq2seq.tasks.inputs import check_observable
 from seq2seq.tasks.padding import Batches, by_length, padded
 from seq2seq.tasks.tagging.data import TaggingData, check_lists
@@ -31,7 +32,7 @@ class TaggingPrediction(TaggingData):
 
     def predict_rows(
         self, model: Tagger, inputs: Sequence[str | Record], options: PredictionOptions
-    ) -> list[Row]:
+    ) -> list[TagRow]:
         """Labels sentences.
 
         Inputs are records with `tokens` and the further columns of the model; lists of tokens; or
@@ -71,7 +72,8 @@ class TaggingPrediction(TaggingData):
         with _recorded_eagerly() as calls:
             row = self.predict(model, [example])[0]
         check_observable(row["source"], row["tokens"])
-        return Observation(row, {"encoder": list(row["tokens"])}, calls)
+        tokens = {"encoder": list(row["tokens"])}
+        return Observation(row["source"], row["prediction"], tokens, calls)
 
     def _batches(self, search: TaggerSearch, records: Sequence[Record], batch_size: int) -> Batches:
         """Yields record numbers and the model's inputs; each word is spelled once."""
@@ -113,7 +115,9 @@ class TaggingPrediction(TaggingData):
         check_lists(record, ("tokens",), f"input {number}")
         return record
 
-    def _labelled(self, record: Record, result: Mapping[str, np.ndarray], has_several: bool) -> Row:
+    def _labelled(
+        self, record: Record, result: Mapping[str, np.ndarray], has_several: bool
+    ) -> TagRow:
         count = len(record["tokens"])
         hypotheses = [
             _row(record, self.labels.decode(labels[:count].tolist()), float(score))
@@ -121,10 +125,12 @@ class TaggingPrediction(TaggingData):
             if score > -np.inf
         ]
         probabilities = result["probabilities"][:count].astype(float).round(_DECIMALS)
-        row = {**hypotheses[0], "token_probabilities": probabilities.tolist()}
+        row: TagRow = {**hypotheses[0], "token_probabilities": probabilities.tolist()}
         if has_several:
-            names = ("prediction", "score", "labels")
-            row["hypotheses"] = [{name: each[name] for name in names} for each in hypotheses]
+            row["hypotheses"] = [
+                {"prediction": h["prediction"], "score": h["score"], "labels": h["labels"]}
+                for h in hypotheses
+            ]
         return row
 
     def _search_of(self, model: Tagger, count: int) -> TaggerSearch:
@@ -134,7 +140,7 @@ class TaggingPrediction(TaggingData):
         return self._search
 
 
-def _row(record: Record, labels: list[str], score: float) -> Row:
+def _row(record: Record, labels: list[str], score: float) -> TagRow:
     tokens = record["tokens"]
     return {
         "source": record.get("source", " ".join(tokens)),

@@ -6,6 +6,7 @@ from itertools import islice
 from matplotlib.figure import Figure
 
 from seq2seq.data.records import Record
+from seq2seq.evaluation.statistics import item_statistics
 from seq2seq.evaluation.text import score_texts
 from seq2seq.models.translator import Translator
 from seq2seq.plots.alignments import alignment_heatmap
@@ -38,7 +39,8 @@ class TranslationEvaluation(TranslationData):
         scores = score_texts(predictions, references, self.metrics, self.bleu_tokenize)
         for row, reference in zip(rows, references, strict=True):
             row["reference"] = reference
-        return Evaluation(rows, scores.values, scores.signatures)
+        statistics = item_statistics(rows)
+        return Evaluation(rows, scores.values, scores.signatures, statistics=statistics)
 
     def figures(self, model: Translator, evaluation: Evaluation) -> dict[str, Figure]:
         """Returns heat maps of the alignments of the first short predictions."""

@@ -7,7 +7,8 @@ import numpy as np
 
 from seq2seq.data.tokenizers.tokenizer import END, UNKNOWN, Tokenizer
 from seq2seq.decoding.hypotheses import Hypotheses
-from seq2seq.tasks.base import PredictionOptions, Row
+from seq2seq.rows import Hypothesis, TokenOutputs
+from seq2seq.tasks.base import PredictionOptions
 
 DECIMALS = 6
 
@@ -19,7 +20,7 @@ def extra_outputs(
     tokenizer: Tokenizer,
     token_scores: np.ndarray | None,
     alignments: np.ndarray | None,
-) -> Row:
+) -> TokenOutputs:
     """Returns the requested extra outputs of one target; its end token is the last of its tokens.
 
     Args:
@@ -30,7 +31,7 @@ def extra_outputs(
         token_scores: `(length + 1 or more,)`.
         alignments: `(length + 1 or more, sources or more)`.
     """
-    row: Row = {}
+    row: TokenOutputs = {}
     if options.alignments or options.token_scores:
         row["target_tokens"] = tokenizer.pieces([*ids.tolist(), END])
     if options.token_scores and token_scores is not None:
@@ -46,7 +47,7 @@ def hypothesis_rows(
     sources: Sequence[Sequence[str]],
     tokenizer: Tokenizer,
     options: PredictionOptions,
-) -> list[list[Row]]:
+) -> list[list[Hypothesis]]:
     """Returns the hypotheses of each source, best first, without empty slots of the beam.
 
     Returns:
@@ -62,7 +63,7 @@ def hypothesis_rows(
         None if part is None else with_beam_axis(part)
         for part in (hypotheses.token_scores, hypotheses.alignments)
     )
-    rows: list[list[Row]] = []
+    rows: list[list[Hypothesis]] = []
     for number, source in enumerate(sources):
         rows.append([])
         for place in np.flatnonzero(scores[number] > -np.inf):

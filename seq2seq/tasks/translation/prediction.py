@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from seq2seq.errors import UserError
 from seq2seq.layers.recording import recorded_calls
 from seq2seq.models.base import ensemble_of
 from seq2seq.models.translator import Translator
-from seq2seq.tasks.base import DEFAULTS, Observation, PredictionOptions, Row, Task
+from seq2seq.rows import Hypothesis, ScoredPair, TextRow, TokenOutputs
+from seq2seq.tasks.base import DEFAULTS, Observation, PredictionOptions, Task
 from seq2seq.tasks.inputs import (
     check_observable,
     checked_text,
@@ -45,7 +46,7 @@ class TranslationPrediction(TranslationData):
         model: Translator | Sequence[Translator],
         inputs: Sequence[str | Record],
         options: PredictionOptions,
-    ) -> list[Row]:
+    ) -> list[TextRow]:
         """Translates sources; those without a visible character get an empty translation.
 
         Inputs are texts, or records with a `source` and constraints of its translation: `prefix`, a
@@ -68,13 +69,13 @@ class TranslationPrediction(TranslationData):
         search = self._search(models, decoding, needs_alignments, options.token_scores)
         records = records_of(inputs)
         ids = visible_ids(self.tokenizer.source, [record["source"] for record in records])
-        empty = {"prediction": "", "score": 0.0, **self._empty_outputs(options)}
-        hypotheses: list[list[Row]] = [[dict(empty)] for _ in records]
+        empty: Hypothesis = {"prediction": "", "score": 0.0, **self._empty_outputs(options)}
+        hypotheses = [[empty] for _ in records]
         for is_bound in (False, True):  # searches without constraints have a faster graph
             numbers = [i for i, record in enumerate(records) if constrained(record) is is_bound]
             for batch in by_length(numbers, ids, options.batch_size):
-                rows = [records[i] for i in batch]
-                constraints = constraints_of(rows, self.tokenizer.target) if is_bound else None
+                bound = [records[i] for i in batch]
+                constraints = constraints_of(bound, self.tokenizer.target) if is_bound else None
                 source, lengths = padded([ids[i] for i in batch])
                 result = search(source, lengths, np.array(batch, np.int32), constraints)
                 sources = [
@@ -84,13 +85,14 @@ class TranslationPrediction(TranslationData):
                 translations = hypothesis_rows(result, sources, self.tokenizer.target, options)
                 for i, source_hypotheses in zip(batch, translations, strict=True):
                     hypotheses[i] = source_hypotheses
-        return [
-            {"source": record["source"], **rows[0]}
-            | ({"hypotheses": rows} if decoding.returns_multiple else {})
-            for record, rows in zip(records, hypotheses, strict=True)
-        ]
+        rows: list[TextRow] = []
+        for record, row_hypotheses in zip(records, hypotheses, strict=True):
+            rows.append(cast(TextRow, {"source": record["source"], **row_hypotheses[0]}))
+            if decoding.returns_multiple:
+                rows[-1]["hypotheses"] = row_hypotheses
+        return rows
 
-    def _empty_outputs(self, options: PredictionOptions) -> Row:
+    def _empty_outputs(self, options: PredictionOptions) -> TokenOutputs:
         """Returns the extra outputs of an empty translation of an empty source."""
         no_ids, target = np.zeros(0, np.int32), self.tokenizer.target
         return extra_outputs(options, no_ids, [], target, np.zeros(1), np.zeros((1, 0)))
@@ -100,19 +102,19 @@ class TranslationPrediction(TranslationData):
         model: Translator | Sequence[Translator],
         pairs: Sequence[Record],
         options: PredictionOptions = DEFAULTS,
-    ) -> list[Row]:
+    ) -> list[ScoredPair]:
         """Returns how probable the model finds given targets."""
         self.check_options(options, ("alignments",))
         models = ensemble_of(model)
         self.check_attention(models, options)
         scorer = self._scorer(models, options.alignments)
         options = replace(options, token_scores=True)
-        rows = [_sides(pair, number) for number, pair in enumerate(pairs, start=1)]
+        rows = [_unscored(pair, number) for number, pair in enumerate(pairs, start=1)]
         sources = visible_ids(self.tokenizer.source, [row["source"] for row in rows])
         targets = visible_ids(self.tokenizer.target, [row["target"] for row in rows])
         visible = [i for i, _ in enumerate(rows) if len(sources[i]) or len(targets[i])]
         for i in set(range(len(rows))) - set(visible):  # as `predict` answers such a source
-            rows[i] |= {"score": 0.0, **self._empty_outputs(options)}
+            rows[i].update(cast(ScoredPair, self._empty_outputs(options)))
         for batch in by_length(visible, targets, options.batch_size, least=0):
             source, source_length = padded([sources[i] for i in batch])
             target, labels, weights = teacher_forced(*padded([targets[i] for i in batch]))
@@ -123,10 +125,11 @@ class TranslationPrediction(TranslationData):
                 tokens = source_tokens(rows[i]["source"], sources[i], self.tokenizer.source)
                 weights_of_row = None if alignments is None else alignments[place]
                 rows[i]["score"] = float(scores[place].sum())
-                rows[i] |= extra_outputs(
+                outputs = extra_outputs(
                     options, targets[i], tokens, self.tokenizer.target, scores[place],
                     weights_of_row,
                 )  # fmt: skip
+                rows[i].update(cast(ScoredPair, outputs))
         return rows
 
     def check_attention(
@@ -156,7 +159,7 @@ class TranslationPrediction(TranslationData):
                     f"{name}: the model has no attention; train one with model/attention=luong."
                 )
 
-    def check_ensemble(self, others: Sequence[Task[Any]]) -> None:
+    def check_ensemble(self, others: Sequence[Task[Any, Any]]) -> None:
         """Refuses runs with other vocabularies."""
         own = self.tokenizer.source.fingerprint, self.tokenizer.target.fingerprint
         for other in others:
@@ -178,32 +181,29 @@ class TranslationPrediction(TranslationData):
 
     def observe(self, model: Translator, example: Any, target: str | None = None) -> Observation:
         """Observes encoder and decoder; the decoder reads the target, or its own prediction."""
-        row = {"source": example, "prediction": target}
+        text = record_of(example, 1, "source")["source"]
         if target is None:
-            row = self.predict(model, [example])[0]
-        ids = self.tokenizer.source.encode([row["source"]])
-        encoder = source_tokens(row["source"], ids[0], self.tokenizer.source)
-        check_observable(row["source"], encoder)
+            target = self.predict(model, [example])[0]["prediction"]
+        ids = self.tokenizer.source.encode([text])
+        encoder = source_tokens(text, ids[0], self.tokenizer.source)
+        check_observable(text, encoder)
         if model.reverse_source is not None:
             encoder.reverse()
-        target_ids = np.append(START, self.tokenizer.target.encode([str(row["prediction"])])[0])
+        target_ids = np.append(START, self.tokenizer.target.encode([target])[0])
         source, source_length = padded(ids)
         inputs = {"source": source, "source_length": source_length}
         with recorded_calls() as calls:
             model.training_model({**inputs, "target": padded([target_ids])[0]})
         decoder = self.tokenizer.target.pieces(target_ids.tolist())
-        return Observation(row, {"encoder": encoder, "decoder": decoder}, calls)
+        return Observation(text, target, {"encoder": encoder, "decoder": decoder}, calls)
 
     def observed_parts(self, record: Record) -> tuple[Any, str | None]:
         """Returns source and reference."""
         return record["source"], record["target"]
 
 
-def _sides(pair: Any, number: int) -> Row:
-    """Returns source and target of a pair.
-
-    Raises:
-        UserError: If it is no record of both.
-    """
+def _unscored(pair: Any, number: int) -> ScoredPair:
+    """Returns a pair with the score 0; raises UserError if it is no record of source and target."""
     record = record_of(pair, number, "source")
-    return {side: checked_text(record, side, place_of(record, number)) for side in SIDES}
+    source, target = (checked_text(record, side, place_of(record, number)) for side in SIDES)
+    return {"source": source, "target": target, "score": 0.0}
