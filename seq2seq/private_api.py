@@ -1,14 +1,15 @@
-"""All uses of private names of TensorFlow and Keras, each with the reason for it.
+"""All uses of private names of libraries, each with the reason for it.
 
-Checked on TensorFlow 2.21 and Keras 3.15. `tests/test_private_api.py` has a test for each, which
-fails when a name moves or changes its meaning; and one for the private methods of Keras' Adam that
-`training.optimizers` overrides, which it can do nowhere else. The functions import what they need
+Checked on TensorFlow 2.21, Keras 3.15, Hydra 1.3, TFDS 4.9, Optuna 4.9, sacreBLEU 2.6 and MLflow
+3.17. `tests/test_private_api.py` has a test for each, which fails when a name moves or changes its
+meaning; also for the private methods of Keras' Adam that `training.optimizers` overrides, and for
+the attribute of `tracking.served_model` that MLflow reads. The functions import what they need
 themselves, so that importing this module costs nothing.
 """
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -111,3 +112,38 @@ def stored_value(weight: Any) -> Any:
 
     with AutocastScope(None):
         return tf.convert_to_tensor(weight)
+
+
+def hydra_callbacks(config: Any) -> Any:
+    """Returns Hydra's callbacks, which launchers need; publicly only a sweeper gets them."""
+    from hydra._internal.callbacks import Callbacks
+
+    return Callbacks(config)
+
+
+@contextmanager
+def tfds_url_opener(wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
+    """Wraps the function by which TFDS opens URLs; its public settings know no time limit."""
+    from tensorflow_datasets.core.download import downloader
+
+    original = downloader._open_url
+    downloader._open_url = wrap(original)
+    try:
+        yield
+    finally:
+        downloader._open_url = original
+
+
+def optuna_trial_id(trial: Any) -> int:
+    """Returns the id of an Optuna trial in its storage; publicly a trial has its number only."""
+    return int(trial._trial_id)
+
+
+def sacrebleu_statistics(metric: Any, texts: Sequence[str], references: Sequence[str]) -> list[Any]:
+    """Returns sacreBLEU's statistics of each sentence; its public methods sum them at once."""
+    return list(metric._extract_corpus_statistics(texts, [list(references)]))
+
+
+def sacrebleu_score(metric: Any, statistics: Sequence[float]) -> float:
+    """Returns the score of summed statistics of sentences, see `sacrebleu_statistics`."""
+    return float(metric._compute_score_from_stats(list(statistics)).score)

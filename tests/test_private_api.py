@@ -1,5 +1,7 @@
 """Each private name of TensorFlow and Keras is there and means what this package takes it for."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -200,3 +202,52 @@ def test_keras_clips_and_then_updates_by_the_methods_that_our_adam_overrides():
     variable = keras.Variable(1.0)
     Adam(beta_1=0.9, beta_2=0.999).apply([tf.constant(2.0)], [variable])
     assert calls == ["clip", "update"]
+
+
+def test_hydra_callbacks_are_called():
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.create({"hydra": {"callbacks": {}}})
+    private_api.hydra_callbacks(config).on_multirun_start(config=config)
+
+
+def test_tfds_opens_urls_by_the_wrapped_function():
+    from tensorflow_datasets.core.download import downloader
+
+    def wrap(open_url):
+        return lambda url, **options: (open_url, url)
+
+    original = downloader._open_url
+    with private_api.tfds_url_opener(wrap):
+        assert downloader._open_url("http://host/file") == (original, "http://host/file")
+    assert downloader._open_url is original
+    assert "_open_url" in downloader._Downloader._sync_download.__code__.co_names
+
+
+def test_optuna_trials_have_ids_of_the_storage():
+    import optuna
+
+    study = optuna.create_study()
+    study.enqueue_trial({})
+    study.ask()
+    [trial] = study.get_trials()
+    number = private_api.optuna_trial_id(trial)
+    assert study._storage.get_trial(number).number == trial.number == 0
+
+
+def test_sacrebleu_statistics_sum_to_the_corpus_score():
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
+    texts = ["the cat sat on a mat", "a dog ran away from it", "no"]
+    references = ["the cat sat on the mat", "a dog ran far away", "yes"]
+    for metric in (BLEU(), CHRF(), TER()):
+        statistics = private_api.sacrebleu_statistics(metric, texts, references)
+        assert len(statistics) == len(texts)
+        score = private_api.sacrebleu_score(metric, np.sum(statistics, axis=0).tolist())
+        assert score == metric.corpus_score(texts, [references]).score
+
+
+def test_mlflow_reads_the_attribute_that_skips_type_hints():
+    from mlflow.pyfunc import model
+
+    assert 'getattr(cls, "_skip_type_hint_validation"' in inspect.getsource(model)

@@ -14,6 +14,8 @@ from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest
 from scipy.stats import binomtest, ttest_ind
 
+from seq2seq.private_api import sacrebleu_score, sacrebleu_statistics
+
 RESAMPLES = 1000
 TRIALS = 10_000
 SEED = 12345
@@ -70,10 +72,10 @@ def paired_text_test(
         scores = [float(result.score) for result in results]
 
     def from_sums(sums: np.ndarray) -> np.ndarray:
-        return np.array([metric._compute_score_from_stats(row.tolist()).score for row in sums])
+        return np.array([sacrebleu_score(metric, row.tolist()) for row in sums])
 
     baseline_statistics, system_statistics = (
-        np.array(metric._extract_corpus_statistics(texts, [list(references)]), np.float64)
+        np.array(sacrebleu_statistics(metric, texts, references), np.float64)
         for _, texts in systems
     )
     differences = _bootstrap(baseline_statistics, system_statistics, from_sums, resamples)

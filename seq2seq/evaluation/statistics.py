@@ -5,18 +5,16 @@ the definition of a score stands here alone.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import Entities
 
+from seq2seq.evaluation.significance import FromSums
 from seq2seq.evaluation.tagging import SEQEVAL_SCHEMES
 from seq2seq.rows import kind_of, labels_of
-
-FromSums = Callable[[np.ndarray], np.ndarray]
-"""Scores from sums of statistics: shape `(samples, statistics)` in, `(samples,)` out."""
 
 Statistics = dict[str, list[float] | dict[str, list[float]]]
 """Statistics of one item by name; those of single labels by label."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 from hydra import initialize_config_dir
-from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.plugins import Plugins
@@ -23,6 +22,7 @@ from rich.console import Console
 from seq2seq.config import build, folder
 from seq2seq.errors import INTERRUPTED, UserError
 from seq2seq.naming import tags_of
+from seq2seq.private_api import hydra_callbacks
 from seq2seq.sweeps.report import print_trials, write_report
 from seq2seq.sweeps.settings import Sweep
 from seq2seq.sweeps.space import distributions
@@ -146,7 +146,7 @@ def _launcher(fixed: Sequence[str], job: TaskFunction) -> Iterator[tuple[DictCon
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         config = hydra.compose_config("train", list(fixed), RunMode.MULTIRUN)
-        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=hydra_callbacks(config))
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=job, config=config
         )

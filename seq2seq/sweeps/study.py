@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
+from seq2seq.private_api import optuna_trial_id
 from seq2seq.sweeps.settings import Sweep
 from seq2seq.sweeps.space import combinations
 
@@ -161,7 +162,7 @@ class TrialStudy:
         return prune
 
     def _trial(self, number: int) -> Trial:
-        trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
+        trial_id = optuna_trial_id(self.study.get_trials(deepcopy=False)[number])
         return Trial(self.study, trial_id)
 
     @property

@@ -7,14 +7,14 @@ import logging
 import socket
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import downloader
 
 from seq2seq.errors import UserError
+from seq2seq.private_api import tfds_url_opener
 
 log = logging.getLogger(__name__)
 
@@ -36,27 +36,29 @@ def quick_failure(advice: str) -> Iterator[None]:
     Raises:
         UserError: If a host cannot be reached.
     """
-    open_url = downloader._open_url
 
-    def checked(url: str, **options: Any) -> Any:
-        parts = urlsplit(url)
-        proxy = urllib.request.getproxies().get(parts.scheme)
-        if proxy and not urllib.request.proxy_bypass(str(parts.hostname)):
-            parts = urlsplit(proxy if "//" in proxy else f"//{proxy}", scheme="http")
-        host, port = str(parts.hostname), parts.port or _PORTS.get(parts.scheme, 443)
-        if problem := unreachable(host, port):
-            raise UserError(f"the host {host} cannot be reached ({problem}) for {url}. {advice}")
-        log.info("downloading %s", url)
-        return open_url(url, **options)
+    def checked(open_url: Callable[..., Any]) -> Callable[..., Any]:
+        def open_checked(url: str, **options: Any) -> Any:
+            parts = urlsplit(url)
+            proxy = urllib.request.getproxies().get(parts.scheme)
+            if proxy and not urllib.request.proxy_bypass(str(parts.hostname)):
+                parts = urlsplit(proxy if "//" in proxy else f"//{proxy}", scheme="http")
+            host, port = str(parts.hostname), parts.port or _PORTS.get(parts.scheme, 443)
+            if problem := unreachable(host, port):
+                raise UserError(
+                    f"the host {host} cannot be reached ({problem}) for {url}. {advice}"
+                )
+            log.info("downloading %s", url)
+            return open_url(url, **options)
 
-    downloader._open_url = checked
+        return open_checked
+
     tfds.disable_progress_bar()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with tfds_url_opener(checked), contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         tfds.enable_progress_bar()
-        downloader._open_url = open_url
 
 
 @functools.cache
