@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,13 +18,14 @@ from seq2seq.config import build_as
 from seq2seq.data.dataset import Dataset
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
+from seq2seq.models.base import SequenceModel
 from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.figure import save_figure
 from seq2seq.report import print_report
 from seq2seq.rows import write_rows
 from seq2seq.run_folder import LOCK
-from seq2seq.tasks.base import Evaluation
+from seq2seq.tasks.base import Evaluation, Task
 from seq2seq.tasks.initial_encoder import InitialEncoder
 from seq2seq.tasks.model_folder import build_model, build_task, precision, save_model_folder
 from seq2seq.tasks.run_callback import RunCallback
@@ -39,6 +41,18 @@ log = logging.getLogger(__name__)
 EVALUATED = ("validation", "test")
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """The parts of a run, built from its config."""
+
+    tracker: Tracker
+    data: Dataset
+    task: Task[Any, Any]
+    model: SequenceModel
+    trainer: Trainer
+    optimizer: keras.optimizers.Optimizer
+
+
 def run(
     config: DictConfig,
     run_folder: Path,
@@ -50,75 +64,103 @@ def run(
 
     Args:
         config: The composed config.
-        run_folder: Where everything the run makes is kept.
-        tags: What to find the tracked run by, such as its recipe.
-        console: Where a person follows the run.
-        trust: Modules and classes of one's own that runs may name of which this one takes weights.
+        run_folder: The folder that all files of the run are written to.
+        tags: The tags of the tracked run, such as its recipe.
+        console: Shows the progress.
+        trust: Further modules and classes that a run may name from which weights are taken.
 
     Returns:
         The content of `metrics.json`.
 
     Raises:
-        UserError: If something the user can mend is wrong.
-        TrainingInterrupted: After Ctrl-C; what was learned is saved.
+        UserError: If the config, the data or the machine cannot be used.
+        TrainingInterrupted: After Ctrl-C; the last checkpoint and the model are saved.
     """
     disable_inter_op_parallelism()
     seed_everything(config.seed)
     keras.utils.clear_session()  # a sweep runs many in one process
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     with precision(config.precision), log_to(run_folder, console):
-        tracker = build_as(config, "tracking", Tracker)  # type: ignore[type-abstract]
-        data = build_as(config, "data", Dataset)  # type: ignore[type-abstract]
-        task = build_task(config)
-        trainer = build_as(config, "trainer", Trainer)
-        optimizer = build_as(config, "optimizer", keras.optimizers.Optimizer)
-        # An impossible model fails here, at once.
-        task.check_model(build_model(config, task.example_arguments))
-        task.prepare(data, config.seed)
-        seed_everything(config.seed)  # what was drawn so far does not count
-        model = build_model(config, task.model_arguments())
-        log.info("model: %s parameters", f"{model.training_model.count_params():,}")
-        task.initialize(model)
-        initial_encoder = build_as(config, "initial_encoder", InitialEncoder)
-        callbacks = {**(trainer.callbacks or {}), **initial_encoder.give(task, model, trust)}
-        trainer.callbacks = callbacks
-        for callback in callbacks.values():
-            if isinstance(callback, RunCallback):
-                callback.watch(task, model, data, run_folder, tracker.log_folder)
-
-        def score_validation() -> dict[str, float]:
-            return task.evaluate(model, data.records("validation")).scores
-
-        with tracked(tracker, run_folder, plain, tags, trainer.resume):
-            log_data(tracker, data)
-            try:
-                progress = trainer.fit(
-                    model.loss_model,
-                    task,
-                    optimizer,
-                    run_folder,
-                    score_validation,
-                    tracker.log_metrics,
-                    console,
-                )
-            except TrainingInterrupted:  # what was learned can predict
-                save_model_folder(run_folder / "model", task, model, plain)
-                raise
-            task.calibrate(model)
-            save_model_folder(run_folder / "model", task, model, plain)
-            evaluations = {split: task.evaluate(model, data.records(split)) for split in EVALUATED}
-            for split, evaluation in evaluations.items():
-                evaluation.scores.update(
-                    trainer.measure(model.loss_model, task.loss, task.batches(split))
-                )
+        experiment = build_experiment(config, run_folder, trust)
+        tracker, task = experiment.tracker, experiment.task
+        with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):
+            log_data(tracker, experiment.data)
+            progress = train(experiment, run_folder, plain, console)
+            evaluations = evaluate(experiment)
             metrics = collect_metrics(evaluations, progress)
             write_history(run_folder, progress)
             write_results(run_folder, evaluations, metrics)
-            for name, figure in task.figures(model, evaluations["test"]).items():
+            for name, figure in task.figures(experiment.model, evaluations["test"]).items():
                 save_figure(figure, run_folder / "plots" / f"{name}.png")
             log_results(tracker, run_folder, evaluations, metrics, progress)
     print_report(console, metrics, evaluations["test"].rows, run_folder, tracker.page_command())
     return metrics
+
+
+def build_experiment(config: DictConfig, run_folder: Path, trust: Trust = ()) -> Experiment:
+    """Builds the parts of a run, prepares the data, and initialises the model.
+
+    Raises:
+        UserError: If a part cannot be built, or the data cannot be used.
+    """
+    tracker = build_as(config, "tracking", Tracker)
+    data = build_as(config, "data", Dataset)  # type: ignore[type-abstract]
+    task = build_task(config)
+    trainer = build_as(config, "trainer", Trainer)
+    optimizer = build_as(config, "optimizer", keras.optimizers.Optimizer)
+    # An impossible model fails here, at once.
+    task.check_model(build_model(config, task.example_arguments))
+    task.prepare(data, config.seed)
+    seed_everything(config.seed)  # again: building and preparing have drawn random numbers
+    model = build_model(config, task.model_arguments())
+    log.info("model: %s parameters", f"{model.training_model.count_params():,}")
+    task.initialize(model)
+    initial_encoder = build_as(config, "initial_encoder", InitialEncoder)
+    callbacks = {**(trainer.callbacks or {}), **initial_encoder.give(task, model, trust)}
+    trainer.callbacks = callbacks
+    for callback in callbacks.values():
+        if isinstance(callback, RunCallback):
+            callback.watch(task, model, data, run_folder, tracker.log_folder)
+    return Experiment(tracker, data, task, model, trainer, optimizer)
+
+
+def train(
+    experiment: Experiment, run_folder: Path, config: dict[str, Any], console: Console
+) -> Progress:
+    """Trains the model, calibrates the task, and saves both in the model folder."""
+    task, model = experiment.task, experiment.model
+
+    def score_validation() -> dict[str, float]:
+        return task.evaluate(model, experiment.data.records("validation")).scores
+
+    try:
+        progress = experiment.trainer.fit(
+            model.loss_model,
+            task,
+            experiment.optimizer,
+            run_folder,
+            score_validation,
+            experiment.tracker.log_metrics,
+            console,
+        )
+    except TrainingInterrupted:  # the model can predict all the same
+        save_model_folder(run_folder / "model", task, model, config)
+        raise
+    task.calibrate(model)
+    save_model_folder(run_folder / "model", task, model, config)
+    return progress
+
+
+def evaluate(experiment: Experiment) -> dict[str, Evaluation]:
+    """Predicts and scores validation and test, and adds their loss to the scores."""
+    task, model = experiment.task, experiment.model
+    evaluations = {
+        split: task.evaluate(model, experiment.data.records(split)) for split in EVALUATED
+    }
+    for split, evaluation in evaluations.items():
+        loss = experiment.trainer.measure(model.loss_model, task.loss, task.batches(split))
+        evaluation.scores.update(loss)
+    return evaluations
 
 
 def seed_everything(seed: Any) -> None:
@@ -134,7 +176,7 @@ def seed_everything(seed: Any) -> None:
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints log lines above the progress bar, whole."""
+    """Prints log lines above the progress bar, without wrapping them."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -169,7 +211,7 @@ def log_to(run_folder: Path, console: Console) -> Iterator[None]:
 def tracked(
     tracker: Tracker, run_folder: Path, config: dict[str, Any], tags: dict[str, str], resume: bool
 ) -> Iterator[None]:
-    """Opens the tracked run, and closes it with the status that the block ends with."""
+    """Starts the tracked run, and finishes it with the status of the block."""
     tracker.start(run_folder, config, tags, resume)
     status: RunStatus = "FAILED"
     try:
@@ -184,7 +226,7 @@ def tracked(
 
 
 def log_data(tracker: Tracker, data: Dataset) -> None:
-    """Logs where each split comes from, with a digest of its content."""
+    """Logs the source of each split, and a digest of its content."""
     description = data.describe()
     for split in ("train", *EVALUATED):
         tracker.log_dataset(
@@ -193,7 +235,7 @@ def log_data(tracker: Tracker, data: Dataset) -> None:
 
 
 def collect_metrics(evaluations: dict[str, Evaluation], progress: Progress) -> dict[str, Any]:
-    """Puts the scores of the splits and the cost of the training together."""
+    """Returns the scores of the splits and the cost of the training."""
     return {
         **{split: dict(sorted(e.scores.items())) for split, e in evaluations.items()},
         "training": {
@@ -211,7 +253,7 @@ def collect_metrics(evaluations: dict[str, Evaluation], progress: Progress) -> d
 def write_results(
     run_folder: Path, evaluations: dict[str, Evaluation], metrics: dict[str, Any]
 ) -> None:
-    """Writes `predictions/`, `tables/`, then `metrics.json`: who finds that finds all."""
+    """Writes `predictions/` and `tables/`, and `metrics.json` last: if it exists, the others do."""
     for split, evaluation in evaluations.items():
         write_rows(run_folder / "predictions" / f"{split}.jsonl", evaluation.rows)
         if evaluation.statistics:
@@ -223,7 +265,7 @@ def write_results(
 
 
 def write_history(run_folder: Path, progress: Progress) -> None:
-    """Writes `history.jsonl`: what each epoch scored, and what had been spent by then."""
+    """Writes `history.jsonl`: the scores of each epoch, and the time and steps spent so far."""
     unknown: list[dict[str, float]] = [{}] * (len(progress.history) - len(progress.costs))
     costs = [*unknown, *progress.costs]  # a run of an older version has none
     epochs = [{**epoch, **cost} for epoch, cost in zip(progress.history, costs, strict=True)]

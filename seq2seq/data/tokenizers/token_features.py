@@ -132,10 +132,9 @@ class TokenFeatures:
         self.columns = {name: Vocabulary.of(counts) for name, counts in values.items()}
         if settings["vectors"] is None:
             return None
-        words_of_vectors, vectors = read_word_vectors(
-            Path(settings["vectors"]), settings["maximum_vectors"]
-        )
-        self.vector_words = Vocabulary(words_of_vectors)
+        path, limit = Path(settings["vectors"]), settings["maximum_vectors"]
+        vector_words, vectors = read_word_vectors(path, limit)
+        self.vector_words = Vocabulary(vector_words)
         self.vector_shape = [len(self.vector_words), vectors.shape[1]]
         return np.pad(vectors, ((RESERVED, 0), (0, 0)))
 

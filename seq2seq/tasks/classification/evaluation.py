@@ -55,7 +55,7 @@ class ClassificationEvaluation(ClassificationData):
         """
         usable, skipped = [], []
         for number, record in enumerate(records, start=1):
-            if reason := self._unusable(record):
+            if reason := self._skip_reason(record):
                 skipped.append({"place": place_of(record, number), "reason": reason})
             else:
                 usable.append(record)
@@ -79,7 +79,7 @@ class ClassificationEvaluation(ClassificationData):
         tables = {**error_tables(rows), "skipped": skipped}
         return Evaluation(rows, scores, tables=tables, statistics=item_statistics(rows))
 
-    def _unusable(self, record: Record) -> str:
+    def _skip_reason(self, record: Record) -> str:
         """Returns why a record cannot be scored; nothing if it can."""
         if "label" not in record:
             return "no field 'label'"
