@@ -33,7 +33,7 @@ class Row(TypedDict):
     source: str
     prediction: str
     score: float
-    """The log-probability of the prediction."""
+    """The log-probability of the prediction; 0 where the task has no probabilities."""
     reference: NotRequired[str]
 
 

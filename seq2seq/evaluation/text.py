@@ -1,7 +1,9 @@
 """Scores of generated text: hypotheses against references, over a whole corpus.
 
 BLEU, chrF and TER are sacreBLEU's, with its signatures, so that scores can be compared with those
-of papers. A new metric is a new entry of `SACREBLEU_METRICS`.
+of papers. A new metric of sacreBLEU is an entry of `SACREBLEU_METRICS`, from where `compare` takes
+it too; any other one is a name in `METRICS` and a branch of `score_texts`, and, to be tested by
+`compare`, a statistic in `evaluation.statistics`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -80,8 +82,10 @@ def score_texts(
             metric = SACREBLEU_METRICS[name](bleu_tokenize, lowercase)
             scores.values[name] = metric.corpus_score(list(hypotheses), streams).score
             scores.signatures[name] = str(metric.get_signature())
-        else:
+        elif name == "exact_match":
             scores.values[name] = _exact_match(hypotheses, reference_lists, lowercase)
+        else:
+            raise NotImplementedError(f"the metric {name} is in METRICS only")
     return scores
 
 

@@ -1,4 +1,4 @@
-"""Decides whether an operation runs as a compiled kernel; no other module knows.
+"""The conditions under which an operation runs as a compiled kernel; every operation asks them.
 
 The decision is made where a graph is traced or an operation runs eagerly: from the type, the
 device, XLA, tapes, exports, and the context managers below.

@@ -8,63 +8,19 @@ Three things make it faster than a cell called at every step and differentiated 
   pre-activations, and one product over all steps makes the gradient of the weights from them.
 
 Inside the loops time comes first: sequences are `(time, batch, ...)`, masks `(time, batch)`. The
-equations of a step are in `recurrent`.
+equations of a step are in `recurrent_cells`.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from seq2seq.ops.differentiable import Gradient, Tensors, differentiable
 from seq2seq.ops.dispatch import gradients_recorded
+from seq2seq.ops.recurrent_cells import Results, Step, TensorArrays
 from seq2seq.ops.scan import tensor_array
-
-TensorArrays = tuple[tf.TensorArray, ...]
-Results = tuple[Tensors, Tensors]
-
-
-class Step(ABC):
-    """One step of a recurrent layer, and its gradient.
-
-    States and gates are `(batch, units)`; pre-activations, among them the input times its kernel
-    plus bias (`projected`), are `(batch, gates * units)` with 4 gates in an LSTM and 3 in a GRU.
-
-    Attributes:
-        saved_count: How many tensors `forward` saves.
-        preactivation_count: How many gradients of pre-activations `backward` returns.
-        gates: The places of the gates in what `forward` saves.
-    """
-
-    saved_count: ClassVar[int]
-    preactivation_count: ClassVar[int]
-    gates: ClassVar[dict[str, int]]
-
-    @abstractmethod
-    def forward(self, projected: tf.Tensor, states: Tensors, weights: Tensors) -> Results:
-        """Returns the states after a step, `h` first, and the tensors saved for `backward`."""
-
-    @abstractmethod
-    def backward(
-        self, d_states: Tensors, previous: Tensors, saved: Tensors, transposed: Tensors
-    ) -> Results:
-        """Returns the gradients of the states before a step, and those of pre-activations.
-
-        It takes those of the states after the step, the previous states, the tensors that `forward`
-        saved, and the transposed recurrent weights.
-        """
-
-    @abstractmethod
-    def weight_gradients(
-        self, previous_h: tf.Tensor, saved: TensorArrays, d_preactivations: Tensors
-    ) -> Tensors:
-        """Returns the gradients of the recurrent weights, from all steps at once.
-
-        It takes `h` before every step, `(time, batch, units)`, and what `forward` saved and
-        `backward` returned at every step.
-        """
 
 
 class LoopWeights(NamedTuple):

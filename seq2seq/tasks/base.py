@@ -127,7 +127,7 @@ class Task(ABC, Generic[ModelT, RowT]):
         takes_target: Whether `observe` takes a target for the decoder to read.
         input_fields: The fields of a record that predictions are made from; none for `source`.
         stores: The tokenised records of each split, once prepared.
-        feed: The order of the training batches, once prepared.
+        batch_order: The order of the training batches, once prepared.
         identity: A hash of all that the order depends on, once prepared.
     """
 
@@ -136,7 +136,7 @@ class Task(ABC, Generic[ModelT, RowT]):
     prediction_options: ClassVar[frozenset[str]] = frozenset()
     takes_target: ClassVar[bool] = False
     input_fields: tuple[str, ...] = ()
-    feed: BatchOrder
+    batch_order: BatchOrder
     identity: str
 
     def __init__(self, batching: Batching | Windows) -> None:
@@ -242,7 +242,7 @@ class Task(ABC, Generic[ModelT, RowT]):
         self._encoded_epoch = epoch
 
     def training_data(self) -> tf.data.Dataset:
-        """Returns the remaining batches of the feed's epoch, `(inputs, labels, weights)`."""
+        """Returns the remaining batches of the epoch, `(inputs, labels, weights)`."""
         train = self.stores["train"]
         return self.dataset(lambda rows: self.make_batch(train, rows), list(self.batch_order))
 
@@ -302,7 +302,7 @@ class Task(ABC, Generic[ModelT, RowT]):
     def predict_rows(
         self, model: ModelT, inputs: Sequence[Any], options: PredictionOptions
     ) -> list[RowT]:
-        """Returns one row an input, with at least `source` and `prediction`."""
+        """Returns one row an input, with at least `source`, `prediction` and `score`."""
 
     def check_options(self, options: PredictionOptions, applicable: Iterable[str]) -> None:
         """Raises a `UserError` if an option is set that does not apply."""
