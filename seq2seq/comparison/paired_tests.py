@@ -1,10 +1,6 @@
 """Paired tests of two runs on the same test set, from the statistics that they have saved."""
 
-from collections.abc import Callable
-
 import numpy as np
-from sacrebleu.metrics import BLEU, CHRF, TER
-from sacrebleu.metrics.base import Metric
 
 from seq2seq.comparison.runs import FinishedRun
 from seq2seq.evaluation.significance import (
@@ -14,14 +10,8 @@ from seq2seq.evaluation.significance import (
     paired_text_test,
 )
 from seq2seq.evaluation.statistics import SCORES, statistics_matrices
+from seq2seq.evaluation.text import SACREBLEU_METRICS
 
-TEXT_METRICS: dict[str, Callable[[str], Metric]] = {
-    # `force` silences sacreBLEU's warning about tokenized text.
-    "bleu": lambda tokenize: BLEU(tokenize=tokenize, force=True),
-    "chrf": lambda tokenize: CHRF(),
-    "chrf++": lambda tokenize: CHRF(word_order=2),
-    "ter": lambda tokenize: TER(),
-}
 TOLERANCE = 1e-6
 
 
@@ -40,7 +30,7 @@ def paired_result(
     """
     if metric in ("loss", "perplexity"):
         return None, "is no score of predictions"
-    if metric in TEXT_METRICS:
+    if metric in SACREBLEU_METRICS:
         return _test_text(metric, baseline, system)
     if metric not in SCORES:
         return None, "is not known how to compute from the predictions"
@@ -65,7 +55,7 @@ def _test_text(
     tokenize = baseline.config.get("task.bleu_tokenize", "13a")
     result = paired_text_test(
         metric,
-        TEXT_METRICS[metric](tokenize),
+        SACREBLEU_METRICS[metric](tokenize, False),
         [row["reference"] for row in baseline.rows],
         [row["prediction"] for row in baseline.rows],
         [row["prediction"] for row in system.rows],
