@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seq2seq.errors import UserError
-from seq2seq.files import damaged_files, whole_folder
+from seq2seq.files import atomic_folder, damaged_files
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def ensure_directory(target: Path, write: Callable[[Path], object]) -> Path:
     if damaged:
         log.warning("%s is damaged (%s) and made anew", target, ", ".join(damaged))
     try:
-        with whole_folder(target, replace=bool(damaged)) as aside:
+        with atomic_folder(target, replace=bool(damaged)) as aside:
             write(aside)
     except OSError as error:
         if damaged or not target.is_dir():

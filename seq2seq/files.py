@@ -16,7 +16,7 @@ CHECKSUMS = "checksums.json"
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Yields the path of a file to write, which replaces `path` at the end; on failure, nothing.
 
     Its name is that of `path`. Several processes may write the same `path`.
@@ -37,12 +37,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically, in UTF-8; raises OSError if it cannot be written."""
-    with whole_file(path) as aside:
+    with atomic_file(path) as aside:
         aside.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
-def whole_folder(target: Path, replace: bool = False) -> Iterator[Path]:
+def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
     """Yields an empty folder to fill, which becomes `target` at the end; on failure, nothing.
 
     A file of checksums is added, which `damaged_files` verifies.

@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
     start_tensorflow()
     options.model = local_run(options.model)
     from seq2seq.inference.predict import predict_file
-    from seq2seq.inference.request import PredictionRequest, settings_of
+    from seq2seq.request import PredictionRequest, settings_of
 
     constraints = _constraints_of(options)
     if options.features is not None:

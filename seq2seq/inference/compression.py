@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.errors import UserError
-from seq2seq.files import whole_folder, write_checksums
+from seq2seq.files import atomic_folder, write_checksums
 from seq2seq.tasks.model_folder import WEIGHTS, model_folder, set_precision
 from seq2seq.training.weights_file import WeightsBuffer, check_weights
 from seq2seq.trust import Trust
@@ -38,7 +38,7 @@ def compress(
         raise UserError(f"{target}: exists already; remove it, or name another folder")
     weights = _opened(model / WEIGHTS)
     try:
-        with weights, whole_folder(target) as aside:
+        with weights, atomic_folder(target) as aside:
             shutil.copytree(model, aside / MODEL, ignore=shutil.ignore_patterns(WEIGHTS))
             if precision is not None:
                 set_precision(aside / MODEL, precision, trust)

@@ -10,7 +10,7 @@ import numpy as np
 from seq2seq.config import nearest
 from seq2seq.data.records import Record, chunks
 from seq2seq.errors import UserError
-from seq2seq.files import whole_file
+from seq2seq.files import atomic_file
 from seq2seq.inference.input_files import input_path, read_inputs
 from seq2seq.inference.predict import CHUNK
 from seq2seq.inference.predictor import Predictor
@@ -81,7 +81,7 @@ def write_features(
         raise UserError("--features: there is nothing to encode; the input is empty.")
     vectors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     try:
-        with whole_file(path) as aside:
+        with atomic_file(path) as aside:
             write(aside, texts, vectors)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error})") from error

@@ -11,7 +11,7 @@ from seq2seq.data.formats.by_ending import ending_of
 from seq2seq.data.formats.json_lines import read_objects
 from seq2seq.data.formats.text_files import read_lines
 from seq2seq.errors import UserError
-from seq2seq.files import whole_file, write_text
+from seq2seq.files import atomic_file, write_text
 from seq2seq.inference.input_files import input_path, read_inputs
 from seq2seq.inference.predictor import Predictor
 from seq2seq.models.base import ensemble_of
@@ -107,7 +107,7 @@ def _inputs(predictor: Predictor, source: str) -> Iterator[Any]:
 def _write(states: InputStates, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokens = {f"{part}/tokens": np.array(values) for part, values in states.tokens.items()}
-    with whole_file(folder / "states.npz") as aside:
+    with atomic_file(folder / "states.npz") as aside:
         np.savez_compressed(aside, allow_pickle=False, **tokens, **states.arrays)
     for name, figure in state_figures(states).items():
         save_figure(figure, folder / f"{name}.png")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from seq2seq.errors import UserError
-from seq2seq.files import whole_file
+from seq2seq.files import atomic_file
 from seq2seq.terminal import standard_output
 
 Format = Literal["text", "tsv", "jsonl"]
@@ -36,7 +36,7 @@ def output(target: str) -> Iterator[TextIO]:
     if not path.parent.is_dir():
         raise UserError(f"{target}: there is no folder {path.parent} to write to; make it first")
     try:
-        with whole_file(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as stream:
+        with atomic_file(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as stream:
             yield stream
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error})") from error

@@ -17,9 +17,9 @@ from seq2seq.inference.input_files import (
 )
 from seq2seq.inference.output_files import WRITERS, Format, output
 from seq2seq.inference.predictor import Predictor
-from seq2seq.inference.request import PredictionRequest
 from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.plots.figure import save_figure
+from seq2seq.request import PredictionRequest
 from seq2seq.trust import Trust
 
 CHUNK = 64

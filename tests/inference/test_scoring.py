@@ -8,8 +8,8 @@ import pytest
 from seq2seq.errors import UserError
 from seq2seq.inference.predict import predict_file
 from seq2seq.inference.predictor import Predictor
-from seq2seq.inference.request import PredictionRequest, settings_of
 from seq2seq.inference.scoring import score_file
+from seq2seq.request import PredictionRequest, settings_of
 
 
 @pytest.fixture(scope="module")

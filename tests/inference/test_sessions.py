@@ -37,7 +37,7 @@ def model(request):
 
 
 def opened(model, **options):
-    return Session(model.step_model, beginning=(START,), **options)
+    return Session(model.step_model, start_tokens=(START,), **options)
 
 
 def whole(model, tokens):
