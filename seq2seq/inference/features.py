@@ -1,4 +1,4 @@
-"""`seq2seq predict --features`: writes the encoder's vectors of texts, for use elsewhere."""
+"""`seq2seq predict --features`: writes the encoder's vectors of texts."""
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -22,13 +22,8 @@ def predict_features(
 ) -> None:
     """Encodes a file, and prints the names and widths of the vectors on stderr.
 
-    Args:
-        run_folder: The run folder.
-        source: The file, see `read_inputs`; `-` reads lines from stdin.
-        names: See `write_features`.
-        target: See `write_features`.
-        batch_size: How many inputs are encoded at once.
-        trust: Further modules and classes that the run's config may name.
+    `source` is a file, see `read_inputs`, or `-` for lines of stdin; for the other arguments see
+    `write_features`.
 
     Raises:
         UserError: If the run, the input or the output cannot be used.
@@ -52,19 +47,19 @@ def write_features(
 ) -> dict[str, int]:
     """Encodes inputs and writes their vectors, one row an input, in order.
 
-    The file's ending decides its format: `.npy` holds one float32 matrix `(inputs, width)`, the
-    vectors side by side; `.npz` a matrix for each name; `.parquet` a column for each name, beside
-    the text.
+    The file's ending decides its format: `.npy` holds one float32 matrix `(inputs, width)` of all
+    vectors concatenated; `.npz` one matrix for each name; `.parquet` one column for each name, and
+    the column `source`.
 
     Args:
         predictor: The run.
         inputs: Texts or records.
-        names: The vectors, such as `source.layer_0.forward.h,source.layer_0.backward.h`; or `all`.
+        names: Names such as `source.layer_0.forward.h,source.layer_0.backward.h`, or `all`.
         target: The file.
         batch_size: How many inputs are encoded at once.
 
     Returns:
-        The width of each vector, in their order.
+        The width of each vector by name.
 
     Raises:
         UserError: If the run has no encoder, a name is unknown, or the file cannot be written.
@@ -78,7 +73,7 @@ def write_features(
         parts.append({name: features[name] for name in selected_names(names, list(features))})
         texts += map(_text_of, chunk)
     if not parts:
-        raise UserError("--features: there is nothing to encode; the input is empty.")
+        raise UserError("--features: there is nothing to encode, the input is empty.")
     vectors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     try:
         with atomic_file(path) as aside:
@@ -95,11 +90,7 @@ def _text_of(item: str | Record) -> str:
 
 
 def selected_names(names: str, known: Sequence[str]) -> list[str]:
-    """Returns the selected names of vectors.
-
-    Raises:
-        UserError: If there is no such vector.
-    """
+    """Returns the comma-separated names of vectors, or raises UserError for an unknown name."""
     if names == "all":
         return list(known)
     selected = names.split(",")
@@ -116,10 +107,10 @@ Writer = Callable[[Path, Sequence[str], dict[str, np.ndarray]], None]
 
 
 def writer_for(path: Path) -> Writer:
-    """Returns the function that writes a file of this ending.
+    """Returns the function that writes files of this ending.
 
     Raises:
-        UserError: If its ending is not known, or its folder does not exist.
+        UserError: If the ending is unknown, or the folder does not exist.
     """
     if path.suffix not in WRITERS:
         raise UserError(

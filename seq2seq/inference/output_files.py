@@ -1,4 +1,4 @@
-"""Writes predictions: as text, TSV, JSONL, or into the columns of CoNLL."""
+"""Writes predictions as text, TSV or JSONL."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -17,11 +17,7 @@ _BREAKS = str.maketrans("\n\r\t", "   ")
 
 @contextmanager
 def output(target: str) -> Iterator[TextIO]:
-    """Opens stdout (`-`), a pipe or device, or a file that appears only when it is complete.
-
-    Raises:
-        UserError: If it cannot be written.
-    """
+    """Opens stdout (`-`), a pipe or device, or a file that appears only when it is complete."""
     if target == "-":
         yield standard_output()
         return
@@ -43,12 +39,12 @@ def output(target: str) -> Iterator[TextIO]:
 
 
 def one_cell(text: str) -> str:
-    """Replaces line breaks and tabs, which would break a line or column, by spaces."""
+    """Replaces line breaks and tabs by spaces, so that a text fits a line or column."""
     return text.translate(_BREAKS)
 
 
 def _tsv(row: Mapping[str, Any]) -> str:
-    """Returns a line for each hypothesis: source, prediction, score, probabilities."""
+    """Returns one line for each hypothesis: source, prediction, score, probabilities."""
     lines = []
     for hypothesis in row.get("hypotheses", [row]):
         numbers = [hypothesis["score"], *hypothesis.get("probabilities", {}).values()]
@@ -62,4 +58,4 @@ WRITERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "tsv": _tsv,
     "jsonl": lambda row: json.dumps(row, ensure_ascii=False),
 }
-"""The lines of a prediction in each format."""
+"""For each format, the function that formats a prediction."""

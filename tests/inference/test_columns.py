@@ -154,7 +154,7 @@ def test_evaluate_a_file_in_columns(run_folder, tmp_path, capsys):
         (
             "1\ta\t_\n",
             {"constraints": {"prefix": "x"}},
-            "--prefix: does not apply to files in columns",
+            "--prefix: does not apply to CoNLL files",
         ),
     ],
 )

@@ -68,7 +68,7 @@ def test_two_files(run_folder, expected, tmp_path):
         (None, ("source", None), "either a file of pairs"),
         (None, ("source", "missing"), "--target .*missing: no such file"),
         (None, ("source", "short"), "short: has only 2 lines, and the other file has more"),
-        ("a.tsv", (None, None), "a.tsv:2: needs two columns"),
+        ("a.tsv", (None, None), r"a.tsv:2: 1 column\(s\), but 2 are needed"),
         ("a.jsonl", (None, None), "a.jsonl:1: there is no key 'target'"),
     ],
 )

@@ -135,7 +135,7 @@ class TestSearch:
         ("asked", "message"),
         [
             ({"decoding": "beams"}, "no such search; the nearest is 'beam'"),
-            ({"decoding": "greedy", "n_best": 2}, "finds one hypothesis"),
+            ({"decoding": "greedy", "n_best": 2}, "has only one hypothesis"),
             ({"n_best": 9}, "a beam of 5 gives 1 to 5"),
             ({"settings": {"beam_sise": 2}}, "no such setting; the nearest is 'beam_size'"),
             ({"settings": {"temperature": 2}}, "BeamSearch has no such setting"),
