@@ -38,14 +38,14 @@ def compress(
         raise UserError(f"{target}: exists already; remove it, or name another folder")
     weights = _opened(model / WEIGHTS)
     try:
-        with weights, atomic_folder(target) as aside:
-            shutil.copytree(model, aside / MODEL, ignore=shutil.ignore_patterns(WEIGHTS))
+        with weights, atomic_folder(target) as temporary:
+            shutil.copytree(model, temporary / MODEL, ignore=shutil.ignore_patterns(WEIGHTS))
             if precision is not None:
-                set_precision(aside / MODEL, precision, trust)
+                set_precision(temporary / MODEL, precision, trust)
             if (run_folder / CONFIG).is_dir():
-                shutil.copytree(run_folder / CONFIG, aside / CONFIG)
-            _compress_weights(weights, aside / MODEL / WEIGHTS)
-            write_checksums(aside / MODEL)
+                shutil.copytree(run_folder / CONFIG, temporary / CONFIG)
+            _compress_weights(weights, temporary / MODEL / WEIGHTS)
+            write_checksums(temporary / MODEL)
     except OSError as error:
         raise UserError(
             f"{target}: cannot be written ({error}). Make room, or give access."

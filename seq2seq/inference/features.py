@@ -76,8 +76,8 @@ def write_features(
         raise UserError("--features: there is nothing to encode, the input is empty.")
     vectors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     try:
-        with atomic_file(path) as aside:
-            write(aside, texts, vectors)
+        with atomic_file(path) as temporary:
+            write(temporary, texts, vectors)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error})") from error
     return {name: values.shape[1] for name, values in vectors.items()}

@@ -107,8 +107,8 @@ def _inputs(predictor: Predictor, source: str) -> Iterator[Any]:
 def _write(states: InputStates, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokens = {f"{part}/tokens": np.array(values) for part, values in states.tokens.items()}
-    with atomic_file(folder / "states.npz") as aside:
-        np.savez_compressed(aside, allow_pickle=False, **tokens, **states.arrays)
+    with atomic_file(folder / "states.npz") as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **tokens, **states.arrays)
     for name, figure in state_figures(states).items():
         save_figure(figure, folder / f"{name}.png")
 

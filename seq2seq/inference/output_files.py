@@ -32,7 +32,10 @@ def output(target: str) -> Iterator[TextIO]:
     if not path.parent.is_dir():
         raise UserError(f"{target}: there is no folder {path.parent} to write to; make it first")
     try:
-        with atomic_file(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as stream:
+        with (
+            atomic_file(path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="\n") as stream,
+        ):
             yield stream
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error})") from error
