@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if options.limit < 1:
         raise UserError(f"--limit: must be at least 1, got {options.limit}")
     if options.folders:
-        from seq2seq.comparison.listing import runs_in_folders
+        from seq2seq.comparison.selection import runs_in_folders
 
         runs = runs_in_folders(options.folders)[: options.limit]
     else:
