@@ -48,7 +48,7 @@ def check_batch_size(batch_size: int) -> None:
         raise UserError(f"batch_size: must be at least 1, got {batch_size}.")
 
 
-def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     """Parses settings of the command line.
 
     Args:

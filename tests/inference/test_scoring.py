@@ -9,7 +9,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.predict import predict_file
 from seq2seq.inference.predictor import Predictor
 from seq2seq.inference.scoring import score_file
-from seq2seq.request import PredictionRequest, settings_of
+from seq2seq.request import PredictionRequest, parse_settings
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ class TestPredictions:
 
 def test_settings_are_yaml():
     pairs = ["beam_size=10", "length_penalty.alpha=1e-1", "n_best=null", "name=a=b"]
-    assert settings_of(pairs) == {
+    assert parse_settings(pairs) == {
         "beam_size": 10,
         "length_penalty.alpha": 0.1,
         "n_best": None,
@@ -139,4 +139,4 @@ def test_settings_are_yaml():
     }
     for wrong in ("beam_size", "=3", "x=[1"):
         with pytest.raises(UserError, match="--set"):
-            settings_of([wrong])
+            parse_settings([wrong])
