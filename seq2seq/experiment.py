@@ -290,7 +290,8 @@ def log_results(
         source, steps = rows[0]["source"], progress.total_steps
         tracker.log_model(run_folder / "model", source, rows[0], scores, steps)
     samples = random.Random(0).sample(rows, min(20, len(rows)))
-    tables = {"samples": samples, **evaluations["test"].tables}
+    tables: dict[str, Sequence[Mapping[str, Any]]] = {"samples": samples}
+    tables.update(evaluations["test"].tables)
     for name, table in tables.items():
         if table:
             columns = {key: [row[key] for row in table] for key in table[0]}

@@ -22,8 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--dynamic-rate",
         metavar="RATE",
         type=float,
-        help="for language models: the learning rate of dynamic evaluation, which updates the model "
-        "after each window",
+        help="for language models: the learning rate of dynamic evaluation, which updates the "
+        "model after each window",
     )
     parser.add_argument("--output", type=Path, help="where to write the predictions as JSONL")
     parser.add_argument(

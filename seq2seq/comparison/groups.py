@@ -35,7 +35,7 @@ class Variant:
 
     @property
     def representative(self) -> FinishedRun:
-        """The run whose predictions are compared: the median by validation score (the worse of two)."""
+        """The run whose predictions are compared: the (lower) median by validation score."""
         metric = self.runs[0].monitor.removeprefix("val_")
         sign = 1 if metric in LOWER_IS_BETTER else -1
 

@@ -83,16 +83,16 @@ def data_of(
     """Returns the data to evaluate on: files, or the run's data, which must have the split."""
     if source is None and target is not None:
         raise UserError("--target: give --source, too")
+    for path, option in ((source, "--source"), (target, "--target")):
+        if path is not None:
+            check_readable(path, option)
     if source is not None and target is not None:
-        check_readable(source, "--source")
-        check_readable(target, "--target")
         return ParallelText(".", {split: str(source)}, {split: str(target)})
     saved = run_folder / ".hydra" / "config.yaml"
     if not saved.is_file():
         raise UserError(f"{run_folder}: has no .hydra/config.yaml; give --source and --target")
     config = load_saved(saved, trust, ("data", *PARTS))
     if source is not None:
-        check_readable(source, "--source")
         return _one_file(config, split, source)
     data: Dataset = build(config, "data")
     if split not in data.split_names:

@@ -45,12 +45,12 @@ def changed_search(
     for key, value in settings.items():
         _set(node, key, value)
     if n_best is not None:
-        key = next((key for key in ("n_best", "samples") if key in node), None)
-        if key is None:
+        count = next((key for key in ("n_best", "samples") if key in node), None)
+        if count is None:
             raise UserError(
                 "n_best: this search has only one hypothesis; set decoding to beam or sampling."
             )
-        node[key] = n_best
+        node[count] = n_best
     config = OmegaConf.create({"decoding": node})
     check_trusted(plain_values(config), "decoding", trust)
     check_nodes(config)
