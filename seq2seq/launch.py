@@ -68,7 +68,7 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
         The exit code: 0, 2 if a run failed with a `UserError`, 130 after Ctrl-C.
 
     Raises:
-        UserError: If the arguments are wrong.
+        UserError: If the arguments are invalid.
     """
     flags, overrides, trust = _parse_arguments(arguments)
     _refuse_empty_values(overrides)

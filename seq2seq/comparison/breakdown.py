@@ -146,7 +146,7 @@ def by_frequency(runs: dict[str, FinishedRun]) -> Breakdown:
 
 
 def _items(row: Row, kind: Kind) -> list[str]:
-    """Returns the words or labels of a row, by whose frequency its score is divided."""
+    """Returns the words or labels of a row that `by_frequency` groups."""
     if kind == "text":
         return words(row["reference"])
     return row["tokens"] if kind == "tags" else labels_of(row)[0]
@@ -226,7 +226,7 @@ FREQUENCY_OF: dict[Kind, tuple[str, Callable[[FinishedRun, Counter[str]], list[f
 def largest_differences(
     baseline: FinishedRun, system: FinishedRun
 ) -> tuple[list[Difference], list[Difference]]:
-    """Returns the items on which the system is most better, and most worse, than the baseline.
+    """Returns the items on which the system beats the baseline most, and those where it is worst.
 
     Texts are scored by sacreBLEU's sentence chrF, labels by the share of correct ones.
     """

@@ -62,14 +62,9 @@ class StateStore:
             self._check(connection, model)
             if sources is None:
                 return dict(connection.execute("SELECT source, state FROM states"))
-            states = {}
-            for source in sources:
-                row = connection.execute(
-                    "SELECT state FROM states WHERE source = ?", (source,)
-                ).fetchone()
-                if row is not None:
-                    states[source] = row[0]
-            return states
+            query = "SELECT source, state FROM states WHERE source = ?"
+            rows = (connection.execute(query, (source,)).fetchone() for source in sources)
+            return dict(row for row in rows if row is not None)
 
     def _check(self, connection: sqlite3.Connection, model: str) -> None:
         row = connection.execute("SELECT model FROM about").fetchone()
