@@ -35,7 +35,7 @@ class Variant:
 
     @property
     def representative(self) -> FinishedRun:
-        """The run whose predictions are compared: the (lower) median by validation score."""
+        """The run to compare: the median by validation score, or the worse of two."""
         metric = self.runs[0].monitor.removeprefix("val_")
         sign = 1 if metric in LOWER_IS_BETTER else -1
 

@@ -55,8 +55,8 @@ class Predictor:
             run_folder: The run.
             others: Further runs with the same vocabularies: an ensemble, whose predictions come
                 from the mean of their distributions.
-            trust: Further modules and classes that the runs' configs may name; all others but
-                seq2seq's own are refused, since a run may come from a stranger.
+            trust: Further modules and classes that the runs' configs may name; other code than
+                seq2seq's is refused, since a run folder may be hostile.
 
         Raises:
             UserError: If there is no model, it is damaged or from a newer version, or the runs
