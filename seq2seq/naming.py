@@ -81,8 +81,8 @@ def advice(choices: Mapping[str, str | None]) -> str:
     )
 
 
-def _filed_under(recipe: str | None, data: str | None, *, _root_: DictConfig) -> str:
-    return filed_under(recipe, data, _root_)
-
-
-OmegaConf.register_new_resolver("filed_under", _filed_under, replace=True)
+OmegaConf.register_new_resolver(
+    "filed_under",
+    lambda recipe, data, *, _root_: filed_under(recipe, data, _root_),
+    replace=True,
+)
