@@ -1,4 +1,4 @@
-"""The cache: folders that are computed once."""
+"""The cache of computed folders, such as compiled kernels and tokenised data."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seq2seq.errors import UserError
-from seq2seq.files import damaged_files, whole_folder
+from seq2seq.files import atomic_folder, damaged_files
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def cache_directory() -> Path:
 def ensure_directory(target: Path, write: Callable[[Path], object]) -> Path:
     """Returns `target`; writes it atomically if it does not exist, or if a checksum is wrong.
 
-    If two processes write it at once, the first one wins.
+    If two processes write it at once, the folder of the first is used.
 
     Args:
         target: The folder.
@@ -33,14 +33,14 @@ def ensure_directory(target: Path, write: Callable[[Path], object]) -> Path:
     if target.is_dir() and not damaged:
         return target
     if damaged:
-        log.warning("%s is damaged (%s) and made anew", target, ", ".join(damaged))
+        log.warning("%s is damaged (%s) and is written again", target, ", ".join(damaged))
     try:
-        with whole_folder(target, replace=bool(damaged)) as aside:
-            write(aside)
+        with atomic_folder(target, replace=bool(damaged)) as temporary:
+            write(temporary)
     except OSError as error:
         if damaged or not target.is_dir():
             raise UserError(
                 f"The folder {target} cannot be written ({error.strerror or error}). Make room or "
-                "give access, or set the variable XDG_CACHE_HOME to another place for caches."
+                "give access, or set the variable XDG_CACHE_HOME to another folder."
             ) from error
     return target

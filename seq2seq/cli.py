@@ -1,4 +1,4 @@
-"""The command `seq2seq`. TensorFlow is imported only once a command needs it."""
+"""The command `seq2seq`; TensorFlow is imported only when a command needs it."""
 
 import argparse
 import codecs
@@ -17,22 +17,22 @@ DESCRIPTION = "Train, compare and use recurrent sequence models (LSTM, GRU)."
 
 COMMANDS = {
     "train": "train, evaluate and track a run (Hydra overrides)",
-    "recipes": "list the recipes, one line each",
+    "recipes": "list the recipes",
     "evaluate": "score a run on its test split or on files",
-    "predict": "predict with a run: a file or stdin in and out",
-    "inspect": "states and gates of a run, step by step, as arrays and pictures",
-    "score": "log-probabilities of given targets",
+    "predict": "predict with a run for each input of a file or of stdin",
+    "inspect": "write states and gates of a run at each step as arrays and figures",
+    "score": "compute log-probabilities of given targets",
     "runs": "list runs with their scores, newest first",
-    "compare": "put runs side by side: config, scores, significance",
-    "register": "put a run's model into the registry of MLflow",
-    "compress": "copy a run with weights of half the bits: smaller, and faster for one text alone",
-    "generate": "continue texts with a language model, shown token by token",
+    "compare": "compare runs: config, scores, significance",
+    "register": "register a run's model in MLflow",
+    "compress": "copy a run with weights of half the bits: smaller, and faster for single texts",
+    "generate": "continue texts with a language model, printed as they are generated",
 }
-"""The commands, each a module in `seq2seq.commands`, and their help."""
+"""The help of each command; the command is the module of that name in `seq2seq.commands`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command; exits with 2 and one message on a mistake of the user."""
+    """Runs one command; exits with code 2 and a message after a `UserError`."""
     if arguments is None:
         _use_utf8()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -56,15 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print("seq2seq: stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has closed it
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 
 def _use_utf8() -> None:
-    """Restarts Python in UTF-8 mode if the locale has another encoding.
+    """Makes arguments, standard streams and files UTF-8, also those of other libraries.
 
-    Then arguments, standard streams and the files of every library are UTF-8.
+    Restarts Python in UTF-8 mode if the locale has another encoding.
     """
     if codecs.lookup(locale.getpreferredencoding(False)).name != "utf-8":
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
@@ -74,12 +74,12 @@ def _use_utf8() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors look like those of the other commands; exit code 2."""
+    """An argument parser that reports errors in the same form as `main`."""
 
     intermixing = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Accepts options between positional arguments, also before an optional one."""
+        """Parses options before, between and after positional arguments."""
         if self.intermixing or self._subparsers is not None:
             return super().parse_known_args(args, namespace)
         self.intermixing = True
@@ -89,7 +89,7 @@ class Parser(argparse.ArgumentParser):
             self.intermixing = False
 
     def error(self, message: str) -> NoReturn:
-        """Prints the message and how to get help."""
+        """Prints the message and exits with code 2."""
         from seq2seq.terminal import printable
 
         text = f"{self.prog}: error: {message}. `{self.prog} --help` shows the usage.\n"
@@ -97,7 +97,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns the parser of all commands."""
+    """Returns the parser for all commands."""
     top = Parser(prog="seq2seq", description=DESCRIPTION)
     top.add_argument("--version", action="version", version=f"seq2seq {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -24,22 +24,23 @@ from omegaconf.errors import OmegaConfBaseException
 from seq2seq.errors import UserError
 from seq2seq.yaml_files import load
 
-Kind = TypeVar("Kind")
-ENDINGS = (".yaml", ".yml")
+ObjectT = TypeVar("ObjectT")
+_YAML_ENDINGS = (".yaml", ".yml")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _HYDRA_VALUES = ("null", "true", "false", "inf", "nan")
-_FILE = "file-"
+_ENCODED = "file-"
+"""Prefix of choices that are encoded file names, see `_choice_of`."""
 
 
 def folder(name: str) -> Path:
-    """Returns the path of `conf` or `recipes`: in the installed package, or in the checkout."""
+    """Returns the path of `conf` or `recipes`, in the installed package or in the checkout."""
     package = Path(str(resources.files("seq2seq")))
-    inside = package / name
-    return inside if inside.is_dir() else package.parent / name
+    installed = package / name
+    return installed if installed.is_dir() else package.parent / name
 
 
 def recipe_files() -> dict[str, Path]:
-    """Returns every recipe by its name, such as `translation/cldr_dates`."""
+    """Returns the files of all recipes by name, such as `translation/cldr_dates`."""
     top = folder("recipes")
     return {
         path.relative_to(top).with_suffix("").as_posix(): path
@@ -49,7 +50,7 @@ def recipe_files() -> dict[str, Path]:
 
 
 def recipe_names(value: str) -> list[str]:
-    """Returns the names of a `recipe=` override, separated by commas, which file names may hold."""
+    """Splits the value of a `recipe=` override at commas, except those in file names."""
     known = recipe_files()
     names, name = list[str](), ""
     for part in value.split(","):
@@ -61,7 +62,7 @@ def recipe_names(value: str) -> list[str]:
 
 
 def register_recipe(name: str) -> str:
-    """Registers a recipe with Hydra as a choice of the group `recipe`, and returns its name there.
+    """Registers a recipe as a choice of Hydra's group `recipe`, and returns the choice.
 
     Args:
         name: The name of a recipe of the package, or the path of a YAML file.
@@ -74,7 +75,7 @@ def register_recipe(name: str) -> str:
     if not is_file and name not in known:
         raise UserError(
             f"recipe={name}: no such recipe{nearest(name, known)}. "
-            "`seq2seq recipes` lists them; a file of your own is named with its .yaml ending."
+            "`seq2seq recipes` lists them; name a file of your own with its .yaml ending."
         )
     path = Path(name) if is_file else known[name]
     choice = _choice_of(path) if is_file else name
@@ -85,31 +86,31 @@ def register_recipe(name: str) -> str:
 
 def _is_file(name: str) -> bool:
     try:
-        return name.lower().endswith(ENDINGS) and Path(name).is_file()
-    except (OSError, ValueError):  # such as a name that is too long
+        return name.lower().endswith(_YAML_ENDINGS) and Path(name).is_file()
+    except (OSError, ValueError):  # for example, if the name is too long
         return False
 
 
 def _choice_of(path: Path) -> str:
-    """Returns a name for a recipe's file that Hydra reads as a text.
+    """Returns the name of a recipe's file, encoded if Hydra would not parse it as a string.
 
-    Names that Hydra would parse otherwise are written in hexadecimal, with a hash of the path.
+    The code is the name in hexadecimal and a hash of the path.
     """
     stem = path.stem
     if _PLAIN_NAME.fullmatch(stem) and stem.lower() not in _HYDRA_VALUES:
         return stem
-    place = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:8]
-    return f"{_FILE}{os.fsencode(stem).hex()}-{place}"
+    digest = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:8]
+    return f"{_ENCODED}{os.fsencode(stem).hex()}-{digest}"
 
 
 def recipe_name(choice: str) -> str:
     """Returns the name of a recipe, or of its file, from Hydra's choice."""
-    match = re.fullmatch(rf"{_FILE}([0-9a-f]+)-[0-9a-f]{{8}}", choice)
+    match = re.fullmatch(rf"{_ENCODED}([0-9a-f]+)-[0-9a-f]{{8}}", choice)
     return os.fsdecode(bytes.fromhex(match[1])) if match else choice
 
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    """Returns `; the nearest is 'x'` for the most similar known name, or an empty string."""
+    """Returns `; the nearest is 'x'` with the most similar known name, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.3)
     return f"; the nearest is '{matches[0]}'" if matches else ""
 
@@ -123,18 +124,18 @@ def composed(
 
     Args:
         overrides: Hydra overrides.
-        name: The primary config: `conf/train.yaml`, or one that was stored with `store_config`.
-        check: Called with the config before the classes that it names are imported; may raise.
+        name: The primary config: `conf/train.yaml`, or one stored with `store_config`.
+        check: Called with the config before its classes are imported; may raise.
 
     Raises:
-        UserError: If an override or a key is wrong.
+        UserError: If an override or a key is invalid.
     """
     try:
         with initialize_config_dir(str(folder("conf").resolve()), version_base="1.3"):
             config = compose(name, overrides=overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides, name)) from error
-    except (ValueError, TypeError) as error:  # of overrides such as `=1`
+    except (ValueError, TypeError) as error:  # for overrides such as `=1`
         raise UserError(" ".join(str(error).split())) from error
     finally:
         GlobalHydra.instance().clear()
@@ -145,27 +146,26 @@ def composed(
 
 
 def store_config(name: str, config: DictConfig) -> None:
-    """Registers a config with Hydra, so that overrides can be composed onto it."""
+    """Registers a primary config with Hydra, see `composed`."""
     ConfigStore.instance().store(name=name, node=config)
 
 
 def explain(error: Exception, overrides: list[str], name: str) -> str:
-    """Returns a message for Hydra's error on a bad override, with the nearest valid key."""
+    """Returns a message for Hydra's error on an invalid override, with the nearest valid key."""
     text = str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, leaf = error.missing_cfg_file.rpartition("/")
         known = sorted(error.options or [])
         hint = f" (known: {', '.join(known)})" if known else ""
         return f"{group}={leaf}: no such choice{nearest(leaf, known)}{hint}."
-    # The key stands in the message only: the exception does not have it.
-    missing = re.search(r"Could not override '([^']+)'", text)
-    if missing:
-        key = missing.group(1)
-        others = [o for o in overrides if not re.match(rf"[+~]*{re.escape(key)}\b", o)]
-        if others == overrides:  # the key stands in a recipe's defaults
+    # Only the message of the exception has the key.
+    if match := re.search(r"Could not override '([^']+)'", text):
+        key = match[1]
+        valid = [o for o in overrides if not re.match(rf"[+~]*{re.escape(key)}\b", o)]
+        if valid == overrides:  # the key is in the defaults of a recipe
             groups = top_level_keys()
             return f"{key}: no such config group{nearest(key.split('@')[0], groups)}."
-        known = list(keys_of(composed(others, name)))
+        known = list(keys_of(composed(valid, name)))
         parent = key.rpartition(".")[0]
         siblings = [k for k in known if k.rpartition(".")[0] == parent]
         return f"{key}: no such config key{nearest(key, siblings) or nearest(key, known)}."
@@ -185,7 +185,7 @@ def check_keys(config: DictConfig) -> None:
     """Checks the top-level keys, the values, and every `_target_` node against its constructor.
 
     Raises:
-        UserError: If a key is unknown, a required value is missing, or a target cannot be found.
+        UserError: If a key is unknown, a value missing or invalid, or a class cannot be imported.
     """
     check_top_level(config)
     check_values(config)
@@ -209,7 +209,7 @@ def top_level_keys() -> list[str]:
 
 
 def check_values(config: DictConfig) -> None:
-    """Raises UserError for a value that is missing, or a reference that cannot be resolved."""
+    """Raises UserError for a missing value, or a reference that cannot be resolved."""
     try:
         OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -231,10 +231,10 @@ def nodes(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
 
 
 def check_nodes(config: DictConfig) -> None:
-    """Checks each `_target_` node against the constructor that it will be passed to.
+    """Checks the keys and values of each `_target_` node against the class's constructor.
 
     Raises:
-        UserError: If a target cannot be imported, does not take a key, or not such a value.
+        UserError: If a class cannot be imported, or does not accept a key or its value.
     """
     for path, node in nodes(config):
         _check_finite(path, node)
@@ -243,9 +243,9 @@ def check_nodes(config: DictConfig) -> None:
         if not located.__module__.startswith("seq2seq.") and any(
             p.kind is p.VAR_KEYWORD for p in parameters.values()
         ):
-            continue  # a foreign class checks its own arguments
+            continue  # a class of another package, which checks its own arguments
         valid = [name for name in parameters if name != "kwargs"]
-        # The hints of other packages may name what only a type checker imports.
+        # Type hints of other packages may use names that only type checkers import.
         is_own = inspect.isclass(located) and located.__module__.startswith("seq2seq.")
         types = get_type_hints(located.__init__) if is_own else {}
         for key in map(str, node):
@@ -259,7 +259,7 @@ def check_nodes(config: DictConfig) -> None:
 
 
 def _check_finite(path: str, node: DictConfig) -> None:
-    """Refuses NaN and infinite numbers, which are no valid argument of any class."""
+    """Raises UserError for NaN and infinite numbers."""
     for key in map(str, node):
         value = node[key]
         if isinstance(value, float) and not math.isfinite(value):
@@ -271,22 +271,17 @@ def locate(path: str, node: DictConfig) -> Any:
     target = node["_target_"]
     try:
         return hydra.utils.get_object(target)
-    except Exception as error:  # whatever an import may raise
+    except Exception as error:  # an import may raise any kind
         reason = " ".join(str(error).split())
+        module, _, name = target.rpartition(".")
+        suggestion = nearest(name, [*vars(sys.modules[module])]) if module in sys.modules else ""
         raise UserError(
-            f"{path}._target_: cannot import '{target}'{_nearest_member(target)} ({reason})"
+            f"{path}._target_: cannot import '{target}'{suggestion} ({reason})"
         ) from error
 
 
-def _nearest_member(target: str) -> str:
-    """Returns a hint at the module's name that is nearest to a mistyped one."""
-    module, _, name = target.rpartition(".")
-    members = [*vars(sys.modules[module])] if module in sys.modules else []
-    return nearest(name, members)
-
-
 def fits(value: Any, hint: Any) -> bool:
-    """Returns whether a scalar is of an annotated type; types that are not scalars pass."""
+    """Returns whether a value fits a type hint; only scalar types are checked."""
     if get_origin(hint) in (Union, UnionType):
         return any(fits(value, option) for option in get_args(hint))
     if get_origin(hint) is Literal:
@@ -300,52 +295,49 @@ def fits(value: Any, hint: Any) -> bool:
     return True
 
 
-def build_as(config: DictConfig, key: str, kind: type[Kind], **arguments: Any) -> Kind:
-    """Builds the object that a node names, which has to be of a kind.
+def build_as(config: DictConfig, key: str, base: type[ObjectT], **arguments: Any) -> ObjectT:
+    """Builds the object of a node, see `build`, and checks that it is of a class.
 
     Raises:
-        UserError: If it is not, or a value is impossible.
+        UserError: If it is of another class, or a value is invalid.
     """
     built = build(config, key, **arguments)
-    if not isinstance(built, kind):
+    if not isinstance(built, base):
         raise UserError(
-            f"{key}._target_: must name a class of {kind.__name__}, got {type(built).__name__}"
+            f"{key}._target_: must name a class of {base.__name__}, got {type(built).__name__}"
         )
     return built
 
 
 def build(config: DictConfig, key: str, **arguments: Any) -> Any:
-    """Builds the object that a node names.
+    """Builds the object that a node describes.
 
     Args:
         config: The config.
         key: The node's key.
-        arguments: Constructor arguments that are not in the config.
+        arguments: Further constructor arguments, which are not in the config.
 
     Raises:
-        UserError: If a value is impossible, naming the key.
+        UserError: If a value is invalid; the message names the key.
     """
     try:
         if not arguments:
             return hydra.utils.instantiate(config[key])
-        # Not merged into the config, where their content could name classes or refer to keys.
-        make = hydra.utils.instantiate(config[key], _partial_=True)
-        return _called(make, key, arguments)
+        # Arguments are not merged into the config, where they could name classes or other keys.
+        constructor = hydra.utils.instantiate(config[key], _partial_=True)
     except InstantiationException as error:
         cause = error.__cause__
         while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
             cause = cause.__cause__
         if isinstance(cause, UserError):
             raise cause from error
-        full_key = re.search(r"full_key: (\S+)", str(error))  # in the message only
+        full_key = re.search(r"full_key: (\S+)", str(error))  # only the message has it
         path = full_key.group(1) if full_key else key
         path = path if path.startswith(key) else f"{key}.{path}"
         raise UserError(f"{path}: {cause or error}") from error
-
-
-def _called(make: Callable[..., Any], key: str, arguments: Mapping[str, Any]) -> Any:
-    """Calls a constructor as Hydra does: errors become an InstantiationException with the key."""
     try:
-        return make(**arguments)
+        return constructor(**arguments)
+    except UserError:
+        raise
     except Exception as error:
-        raise InstantiationException(f"full_key: {key}") from error
+        raise UserError(f"{key}: {error}") from error

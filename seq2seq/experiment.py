@@ -1,4 +1,4 @@
-"""One run from its config: data -> task -> trainer -> evaluation -> tracking."""
+"""Runs one experiment: builds data, task and model from a config, trains, evaluates and tracks."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ from seq2seq.trust import Trust
 
 log = logging.getLogger(__name__)
 
-EVALUATED = ("validation", "test")
+EVALUATED_SPLITS = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def run(
 
     Args:
         config: The composed config.
-        run_folder: The folder that all files of the run are written to.
+        run_folder: The folder for all files of the run.
         tags: The tags of the tracked run, such as its recipe.
-        console: Shows the progress.
-        trust: Further modules and classes that a run may name from which weights are taken.
+        console: The console for log lines, progress and the final report.
+        trust: Further modules and classes that a run may name whose weights initialise the model.
 
     Returns:
         The content of `metrics.json`.
@@ -78,7 +78,7 @@ def run(
     """
     disable_inter_op_parallelism()
     seed_everything(config.seed)
-    keras.utils.clear_session()  # a sweep runs many in one process
+    keras.utils.clear_session()  # a sweep has many runs in one process
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     with precision(config.precision), log_to(run_folder, console):
         experiment = build_experiment(config, run_folder, trust)
@@ -98,20 +98,16 @@ def run(
 
 
 def build_experiment(config: DictConfig, run_folder: Path, trust: Trust = ()) -> Experiment:
-    """Builds the parts of a run, prepares the data, and initialises the model.
-
-    Raises:
-        UserError: If a part cannot be built, or the data cannot be used.
-    """
+    """Builds the parts of a run, prepares the data, and initialises the model."""
     tracker = build_as(config, "tracking", Tracker)
     data = build_as(config, "data", Dataset)  # type: ignore[type-abstract]
     task = build_task(config)
     trainer = build_as(config, "trainer", Trainer)
     optimizer = build_as(config, "optimizer", keras.optimizers.Optimizer)
-    # An impossible model fails here, at once.
+    # An invalid model fails here, before the data are read.
     task.check_model(build_model(config, task.example_arguments))
     task.prepare(data, config.seed)
-    seed_everything(config.seed)  # again: building and preparing have drawn random numbers
+    seed_everything(config.seed)  # again, since building and preparing draw random numbers
     model = build_model(config, task.model_arguments())
     log.info("model: %s parameters", f"{model.training_model.count_params():,}")
     task.initialize(model)
@@ -143,7 +139,7 @@ def train(
             experiment.tracker.log_metrics,
             console,
         )
-    except TrainingInterrupted:  # the model can predict all the same
+    except TrainingInterrupted:  # the model can predict nevertheless
         save_model_folder(run_folder / "model", task, model, config)
         raise
     task.calibrate(model)
@@ -152,10 +148,10 @@ def train(
 
 
 def evaluate(experiment: Experiment) -> dict[str, Evaluation]:
-    """Predicts and scores validation and test, and adds their loss to the scores."""
+    """Predicts and scores validation and test data, and adds the loss to the scores."""
     task, model = experiment.task, experiment.model
     evaluations = {
-        split: task.evaluate(model, experiment.data.records(split)) for split in EVALUATED
+        split: task.evaluate(model, experiment.data.records(split)) for split in EVALUATED_SPLITS
     }
     for split, evaluation in evaluations.items():
         loss = experiment.trainer.measure(model.loss_model, task.loss, task.batches(split))
@@ -164,10 +160,12 @@ def evaluate(experiment: Experiment) -> dict[str, Evaluation]:
 
 
 def seed_everything(seed: Any) -> None:
-    """Makes two runs of one config on one machine bit-identical.
+    """Seeds all random generators and makes TensorFlow deterministic.
+
+    Runs of the same config on the same machine are bit-identical then.
 
     Raises:
-        UserError: If the seed is impossible.
+        UserError: If the seed is not a whole number from 0 to 2**32 - 1.
     """
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise UserError(f"seed: must be a whole number from 0 to {2**32 - 1}, got {seed!r}")
@@ -211,7 +209,7 @@ def log_to(run_folder: Path, console: Console) -> Iterator[None]:
 def tracked(
     tracker: Tracker, run_folder: Path, config: dict[str, Any], tags: dict[str, str], resume: bool
 ) -> Iterator[None]:
-    """Starts the tracked run, and finishes it with the status of the block."""
+    """Starts the tracked run, and finishes it with the status of the block's end."""
     tracker.start(run_folder, config, tags, resume)
     status: RunStatus = "FAILED"
     try:
@@ -228,14 +226,14 @@ def tracked(
 def log_data(tracker: Tracker, data: Dataset) -> None:
     """Logs the source of each split, and a digest of its content."""
     description = data.describe()
-    for split in ("train", *EVALUATED):
+    for split in ("train", *EVALUATED_SPLITS):
         tracker.log_dataset(
             description["name"], description["source"], data.fingerprint(split), split
         )
 
 
 def collect_metrics(evaluations: dict[str, Evaluation], progress: Progress) -> dict[str, Any]:
-    """Returns the scores of the splits and the cost of the training."""
+    """Returns the content of `metrics.json`: the scores of the splits and the training's cost."""
     return {
         **{split: dict(sorted(e.scores.items())) for split, e in evaluations.items()},
         "training": {
@@ -253,7 +251,7 @@ def collect_metrics(evaluations: dict[str, Evaluation], progress: Progress) -> d
 def write_results(
     run_folder: Path, evaluations: dict[str, Evaluation], metrics: dict[str, Any]
 ) -> None:
-    """Writes `predictions/` and `tables/`, and `metrics.json` last: if it exists, the others do."""
+    """Writes `predictions/` and `tables/`, then `metrics.json`, which marks a finished run."""
     for split, evaluation in evaluations.items():
         write_rows(run_folder / "predictions" / f"{split}.jsonl", evaluation.rows)
         if evaluation.statistics:
@@ -266,8 +264,9 @@ def write_results(
 
 def write_history(run_folder: Path, progress: Progress) -> None:
     """Writes `history.jsonl`: the scores of each epoch, and the time and steps spent so far."""
-    unknown: list[dict[str, float]] = [{}] * (len(progress.history) - len(progress.costs))
-    costs = [*unknown, *progress.costs]  # a run of an older version has none
+    # A run resumed from an older version has no costs for its first epochs.
+    missing: list[dict[str, float]] = [{}] * (len(progress.history) - len(progress.costs))
+    costs = [*missing, *progress.costs]
     epochs = [{**epoch, **cost} for epoch, cost in zip(progress.history, costs, strict=True)]
     write_rows(run_folder / "history.jsonl", epochs)
 
@@ -279,20 +278,21 @@ def log_results(
     metrics: dict[str, Any],
     progress: Progress,
 ) -> None:
-    """Logs final scores, sample predictions and the learning curves."""
-    finals = {
+    """Logs final scores, the model and sample predictions, and plots the learning curves."""
+    scores = {
         f"{part}_{name}": value
-        for part in (*EVALUATED, "training")
+        for part in (*EVALUATED_SPLITS, "training")
         for name, value in metrics[part].items()
     }
-    tracker.log_metrics(finals, progress.total_steps)
+    tracker.log_metrics(scores, progress.total_steps)
     rows: Sequence[Mapping[str, Any]] = evaluations["test"].rows
     if "source" in rows[0]:
         source, steps = rows[0]["source"], progress.total_steps
-        tracker.log_model(run_folder / "model", source, rows[0], finals, steps)
-    sample = random.Random(0).sample(rows, min(20, len(rows)))
-    tracker.log_table({key: [row[key] for row in sample] for key in sample[0]}, "samples.json")
-    for name, table in evaluations["test"].tables.items():
+        tracker.log_model(run_folder / "model", source, rows[0], scores, steps)
+    samples = random.Random(0).sample(rows, min(20, len(rows)))
+    tables: dict[str, Sequence[Mapping[str, Any]]] = {"samples": samples}
+    tables.update(evaluations["test"].tables)
+    for name, table in tables.items():
         if table:
             columns = {key: [row[key] for row in table] for key in table[0]}
             tracker.log_table(columns, f"{name}.json")
@@ -300,7 +300,6 @@ def log_results(
     for epoch in progress.history:
         for name, value in epoch.items():
             if name != "step":
-                curves.setdefault(name.removeprefix("train_"), []).append(
-                    (int(epoch["step"]), value)
-                )
+                curve = curves.setdefault(name.removeprefix("train_"), [])
+                curve.append((int(epoch["step"]), value))
     save_figure(learning_curves(curves), run_folder / "plots" / "curves.png")

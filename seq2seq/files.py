@@ -1,4 +1,4 @@
-"""Writes files and folders atomically: aside, synced to the disk, then renamed."""
+"""Writes files and folders atomically: to a temporary place, synced to the disk, then renamed."""
 
 import atexit
 import hashlib
@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 UNFINISHED = ".unfinished-"
-"""Prefix of the names of files and folders that are being written."""
+"""Prefix of the names of temporary folders that are being written."""
 CHECKSUMS = "checksums.json"
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yields the path of a file to write, which replaces `path` at the end; on failure, nothing.
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path of the same name, whose file replaces `path` if the block succeeds.
 
-    Its name is that of `path`. Several processes may write the same `path`.
+    Several processes may write the same `path`.
 
     Raises:
         OSError: If it cannot be written.
@@ -37,36 +37,30 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically, in UTF-8; raises OSError if it cannot be written."""
-    with whole_file(path) as aside:
-        aside.write_text(text, encoding="utf-8", newline="\n")
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
-def whole_folder(target: Path, replace: bool = False) -> Iterator[Path]:
-    """Yields an empty folder to fill, which becomes `target` at the end; on failure, nothing.
-
-    A file of checksums is added, which `damaged_files` verifies.
-
-    Args:
-        target: The folder.
-        replace: Whether an existing `target` is replaced.
+def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
+    """Yields an empty folder, which becomes `target`, with checksums, if the block succeeds.
 
     Raises:
-        OSError: If it cannot be written, or `target` exists and is not to be replaced.
+        OSError: If it cannot be written, or `target` exists and `replace` is false.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=target.parent))
-    filled, previous = aside / target.name, aside / "previous"
-    filled.mkdir()
+    temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=target.parent))
+    new = temporary / target.name
+    new.mkdir()
     try:
-        yield filled
-        write_checksums(filled)
+        yield new
+        write_checksums(new)
         if replace and target.exists():
-            target.rename(previous)
-        filled.rename(target)
+            target.rename(temporary / "previous")
+        new.rename(target)
         _sync(target.parent)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def temporary_folder(prefix: str) -> Path:
@@ -87,7 +81,7 @@ def write_checksums(folder: Path) -> None:
 def damaged_files(folder: Path) -> list[str]:
     """Returns the files of a folder that are missing or changed since `write_checksums`.
 
-    Files added since are ignored. If the checksums cannot be read, their file is the damaged one.
+    Files added later are ignored. If the checksums cannot be read, it returns the file of these.
     """
     try:
         sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
@@ -103,7 +97,7 @@ def damaged_files(folder: Path) -> list[str]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes the unfinished files of killed processes; no other process may write the folder."""
+    """Removes the temporary folders of killed processes; no other process may write meanwhile."""
     for path in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(path, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""`seq2seq train`: from the command line through Hydra to one run or a sweep of runs."""
+"""`seq2seq train`: composes the config with Hydra, and starts or resumes a run or a sweep."""
 
 import argparse
 import errno
@@ -47,14 +47,14 @@ LAUNCHER_OVERRIDE = re.compile(
     r"|\+*hydra\.launcher\.(n_jobs|cpus_per_task|gpus_per_node|mem_gb|nodes|partition|tasks_per_node"
     r"|timeout_min|array_parallelism|submitit_folder)=[\w./-]+"
 )
-"""The overrides of Hydra's own config that a resumed sweep may have been started with."""
+"""The overrides of Hydra's own config that the saved arguments of a sweep may have."""
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 CRASHED = 1
-"""The exit code of a sweep with a trial that failed through no mistake of the user."""
+"""The exit code of a trial that failed with an unexpected error."""
 
 
 def launch(arguments: Sequence[str], debug: bool) -> int:
@@ -65,64 +65,63 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
         debug: Whether errors show their stack trace.
 
     Returns:
-        The exit code: 0, 2 if a run failed by a mistake of the user, 130 after Ctrl-C.
+        The exit code: 0, 2 if a run failed with a `UserError`, 130 after Ctrl-C.
 
     Raises:
-        UserError: If the arguments are wrong.
+        UserError: If the arguments are invalid.
     """
-    flags, overrides, trust = _parsed(arguments)
-    _refuse_empty(overrides)
+    flags, overrides, trust = _parse_arguments(arguments)
+    _refuse_empty_values(overrides)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     resumed = [a.removeprefix("resume=") for a in overrides if a.startswith("resume=")]
     if resumed:
-        rest = [a for a in overrides if not a.startswith("resume=")]
-        if (Path(resumed[-1]) / "sweep.json").is_file():
-            return _resume_sweep(Path(resumed[-1]), flags, rest, debug, trust)
-        return _resume(Path(resumed[-1]), flags, rest, debug, trust)
+        overrides = [a for a in overrides if not a.startswith("resume=")]
+        run_folder = Path(resumed[-1])
+        resume = _resume_sweep if (run_folder / "sweep.json").is_file() else _resume_run
+        return resume(run_folder, flags, overrides, debug, trust)
     if "--multirun" in flags:
         return _sweep(overrides, debug, trust)
-    overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in overrides]
-    named = any(o.key_or_group == "hydra.run.dir" for o in _checked(overrides))
+    overrides = list(map(_with_registered_recipes, overrides))
+    is_named = any(o.key_or_group == "hydra.run.dir" for o in _parse_overrides(overrides))
     exit_codes: list[int] = []
 
+    @hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")
     def job(config: DictConfig) -> None:
-        exit_codes.append(_new_run(config, named, debug, trust))
+        exit_codes.append(_new_run(config, is_named, debug, trust))
 
-    with _arguments_of_hydra(["seq2seq train", *flags, *overrides]):
+    with _hydra_arguments(["seq2seq train", *flags, *overrides]):
         try:
-            hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")(
-                job
-            )()
-        except OSError as error:  # Hydra makes the run folder
+            job()
+        except OSError as error:  # Hydra creates the run folder
             raise UserError(f"{error.filename}: cannot be made ({error.strerror})") from error
     return max(exit_codes, default=0)
 
 
 @contextmanager
-def _arguments_of_hydra(arguments: list[str]) -> Iterator[None]:
-    """Makes Hydra read these arguments, and raise errors instead of printing them."""
-    before, full = sys.argv, os.environ.get(FULL_ERROR)
+def _hydra_arguments(arguments: list[str]) -> Iterator[None]:
+    """Replaces `sys.argv`, which Hydra reads, and makes Hydra raise errors, not print them."""
+    argv, full_error = sys.argv, os.environ.get(FULL_ERROR)
     sys.argv, os.environ[FULL_ERROR] = arguments, "1"
     try:
         yield
     finally:
-        sys.argv = before
-        if full is None:
+        sys.argv = argv
+        if full_error is None:
             del os.environ[FULL_ERROR]
         else:
-            os.environ[FULL_ERROR] = full
+            os.environ[FULL_ERROR] = full_error
 
 
-def _new_run(config: DictConfig, named: bool, debug: bool, trust: Trust) -> int:
-    """Runs one experiment in a new run folder."""
+def _new_run(config: DictConfig, is_named: bool, debug: bool, trust: Trust) -> int:
+    """Runs one experiment in a new run folder; `is_named` as in `claimed_new`."""
     settings = cast(DictConfig, HydraConfig.get())
     try:
-        with claimed_new(Path(settings.runtime.output_dir), named) as run_folder:
+        with claimed_new(Path(settings.runtime.output_dir), is_named) as run_folder:
             with open_dict(settings), flag_override(settings, "readonly", False):
                 settings.runtime.output_dir = str(run_folder)
             write_config(run_folder, config, settings, settings.overrides.task)
-            if sentence := advice(settings.runtime.choices):
-                print(f"seq2seq: {sentence}", file=sys.stderr)
+            if hint := advice(settings.runtime.choices):
+                print(f"seq2seq: {hint}", file=sys.stderr)
             tags = tags_of(settings.runtime.choices, config)
             return _run(config, run_folder, tags, debug, resumed=False, trust=trust)
     except UserError as error:
@@ -137,32 +136,32 @@ def _sweep(
 
     if not any(argument.startswith("sweep=") for argument in arguments):
         arguments = ["sweep=grid", *arguments]
-    overrides = [_known_recipe(a) if a.startswith("recipe=") else a for a in arguments]
+    overrides = list(map(_with_registered_recipes, arguments))
     check: Check | None = None
-    if sweep_folder is not None:  # which may come from a stranger
+    if sweep_folder is not None:  # whose files may be hostile
         check = functools.partial(check_config, place=str(sweep_folder), trust=trust)
     job = functools.partial(_trial, debug=debug, trust=trust, check=check)
-    parsed = _checked(overrides, check)
+    parsed = _parse_overrides(overrides, check)
     return run_sweep(arguments, overrides, parsed, job, PlainConsole(stderr=True), sweep_folder)
 
 
 def _resume_sweep(
     sweep_folder: Path, flags: list[str], overrides: list[str], debug: bool, trust: Trust
 ) -> int:
-    """Resumes a sweep, on which another process may be working."""
+    """Resumes a sweep, which other processes may be running at the same time."""
     from seq2seq.sweeps.study import read_sweep
 
     for override in overrides:
         if not override.startswith(("sweep.", "hydra/launcher=", "hydra.launcher.")):
             raise UserError(
-                f"resume={sweep_folder}: resumes a sweep as it was started; {override} does not "
-                "fit, only sweep.trials=..., sweep.at_once=... and hydra/launcher=... do"
+                f"resume={sweep_folder}: a resumed sweep cannot change {override}; it accepts "
+                "sweep.trials=..., sweep.at_once=... and hydra/launcher=..."
             )
     if flags:
         raise UserError(f"resume={sweep_folder}: resumes a sweep; leave out {flags[0]}")
-    keys = {override.partition("=")[0] for override in overrides}
+    changed_keys = {override.partition("=")[0] for override in overrides}
     saved = read_sweep(sweep_folder)["arguments"]
-    unchanged = [argument for argument in saved if argument.partition("=")[0] not in keys]
+    unchanged = [argument for argument in saved if argument.partition("=")[0] not in changed_keys]
     _refuse_commands(unchanged, sweep_folder, trust)
     return _sweep([*unchanged, *overrides], debug, trust, sweep_folder)
 
@@ -174,12 +173,12 @@ def _refuse_commands(arguments: list[str], sweep_folder: Path, trust: Trust) -> 
         if changes_hydra and not LAUNCHER_OVERRIDE.fullmatch(argument) and "hydra" not in trust:
             raise UserError(
                 f"resume={sweep_folder}: the sweep was started with {argument}, which may run "
-                "commands. If you trust it, say so: --trust hydra"
+                "commands. If you trust it, add --trust hydra"
             )
 
 
 def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -> int:
-    """Runs or resumes one trial of a sweep, in whatever process the launcher calls it."""
+    """Runs or resumes one trial of a sweep, in this or another process."""
     if check is not None:
         check(config)
     settings = cast(DictConfig, HydraConfig.get())
@@ -202,30 +201,29 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -
             }
     try:
         return _run(config, run_folder, tags, debug, resumed=True, sweep=sweep_folder, trust=trust)
-    except Exception as error:  # a failed trial does not end the sweep
+    except Exception as error:  # the sweep continues after a failed trial
         write_text(run_folder / "error.txt", traceback.format_exc())
         _print(f"seq2seq: error: {type(error).__name__}: {error} (see {run_folder}/error.txt)")
         return CRASHED
 
 
-def _checked(overrides: list[str], check: Check | None = None) -> list[Override]:
-    """Parses overrides, and composes every choice once to find mistakes before any run."""
+def _parse_overrides(overrides: list[str], check: Check | None = None) -> list[Override]:
+    """Parses overrides, and composes a config with each of their values to find errors early."""
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException as error:
         raise UserError(" ".join(str(error).split())) from error
-    choices = [_examples(override, text) for override, text in zip(parsed, overrides, strict=True)]
-    firsts = [texts[0] for texts in choices]
-    for number, texts in enumerate(choices):
-        for text in texts[number > 0 :]:  # the first of all is checked once
-            composed([*firsts[:number], text, *firsts[number + 1 :]], check=check)
-    if not choices:
-        composed([], check=check)
+    choices = list(map(_single_values, parsed, overrides))
+    firsts = [values[0] for values in choices]
+    composed(firsts, check=check)
+    for number, values in enumerate(choices):
+        for value in values[1:]:
+            composed([*firsts[:number], value, *firsts[number + 1 :]], check=check)
     return parsed
 
 
-def _refuse_empty(overrides: list[str]) -> None:
-    """Refuses empty keys and folders, as an unset shell variable leaves them."""
+def _refuse_empty_values(overrides: list[str]) -> None:
+    """Refuses empty keys and folders, for example from an unset shell variable."""
     for override in overrides:
         key, sign, value = override.partition("=")
         if not key.strip():
@@ -234,8 +232,8 @@ def _refuse_empty(overrides: list[str]) -> None:
             raise UserError(f"{override}: names no folder")
 
 
-def _examples(override: Override, text: str) -> list[str]:
-    """Returns overrides for single runs that cover the values of a sweep."""
+def _single_values(override: Override, text: str) -> list[str]:
+    """Returns an override with one value for each value of a sweep, or end of an interval."""
     if not override.is_sweep_override():
         return [text]
     value, key = override.value(), override.get_key_element()
@@ -244,8 +242,8 @@ def _examples(override: Override, text: str) -> list[str]:
     return [f"{key}={choice}" for choice in override.sweep_string_iterator()]
 
 
-def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """Returns Hydra's flags, the overrides, and the names given with `--trust`."""
+def _parse_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Returns Hydra's flags, the overrides, and the names of `--trust`."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
@@ -253,24 +251,28 @@ def _parsed(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     parser.add_argument("--trust", action="append", default=[])
     parser.add_argument("overrides", nargs="*")
     try:
-        known, unknown = parser.parse_known_intermixed_args(arguments)
+        options, unknown = parser.parse_known_intermixed_args(arguments)
     except argparse.ArgumentError as error:
         raise UserError(f"{error}. `seq2seq train --help` shows the usage.") from error
     if unknown:
         raise UserError(f"{unknown[0]}: no such flag. `seq2seq train --help` shows the usage.")
-    if known.multirun and known.cfg:
+    if options.multirun and options.cfg:
         raise UserError("--cfg prints the config of one run; leave out --multirun")
-    flags = ["--multirun"] * known.multirun + ["--resolve"] * known.resolve
-    check_trust(known.trust)
-    return [*flags, *(["--cfg", known.cfg] if known.cfg else [])], known.overrides, known.trust
+    flags = ["--multirun"] * options.multirun + ["--resolve"] * options.resolve
+    flags += ["--cfg", options.cfg] if options.cfg else []
+    check_trust(options.trust)
+    return flags, options.overrides, options.trust
 
 
-def _known_recipe(argument: str) -> str:
-    names = recipe_names(argument.removeprefix("recipe="))
-    return "recipe=" + ",".join(register_recipe(name) for name in names)
+def _with_registered_recipes(override: str) -> str:
+    """Registers the recipes of a `recipe=` override, and returns it with Hydra's choices."""
+    key, _, value = override.partition("=")
+    if key != "recipe":
+        return override
+    return "recipe=" + ",".join(map(register_recipe, recipe_names(value)))
 
 
-def _resume(
+def _resume_run(
     run_folder: Path, flags: list[str], overrides: list[str], debug: bool, trust: Trust
 ) -> int:
     """Resumes a run from its saved config with more overrides."""
@@ -278,7 +280,7 @@ def _resume(
     if not saved.is_file():
         raise UserError(f"resume={run_folder}: not a run folder, it has no .hydra/config.yaml")
     if flags:
-        raise UserError(f"resume={run_folder}: resumes one run; {flags[0]} does not fit")
+        raise UserError(f"resume={run_folder}: resumes one run; leave out {flags[0]}")
     with claimed(run_folder):
         config = _saved_config(saved, overrides, trust)
         tags = _saved_tags(saved, config)
@@ -291,7 +293,7 @@ def _saved_config(saved: Path, overrides: list[str], trust: Trust) -> DictConfig
     config = load_saved(saved, trust, resolve=False)
     check_top_level(config)  # refuses `defaults`, which would change the composition
     if "hydra" in config:
-        raise UserError(f"{saved}: hydra has no place in what a run saved")
+        raise UserError(f"{saved}: hydra is not allowed in the config of a saved run")
     config = _with_new_keys(config)
     groups = [o for o in overrides if (folder("conf") / o.partition("=")[0]).is_dir()]
     for override in groups:
@@ -300,8 +302,8 @@ def _saved_config(saved: Path, overrides: list[str], trust: Trust) -> DictConfig
         if choice is not None:  # model/attention=none sets nothing
             OmegaConf.update(config, key, choice, merge=False)
     store_config("resumed", config)
-    rest = [o for o in overrides if o not in groups]
-    return composed([*rest, "trainer.resume=true"], "resumed")
+    values = [override for override in overrides if override not in groups]
+    return composed([*values, "trainer.resume=true"], "resumed")
 
 
 def _saved_tags(saved: Path, config: DictConfig) -> dict[str, str]:
@@ -316,10 +318,10 @@ def _saved_tags(saved: Path, config: DictConfig) -> dict[str, str]:
 
 
 def _with_new_keys(config: DictConfig) -> DictConfig:
-    """Adds the defaults of keys that an older run does not have to its config."""
+    """Adds the keys of `conf/train.yaml` that are newer than the run to its config."""
     train = load(folder("conf") / "train.yaml")
-    known = {key: train[key] for key in map(str, train) if key not in ("defaults", "hydra")}
-    return cast(DictConfig, OmegaConf.merge(known, config))
+    defaults = {key: train[key] for key in map(str, train) if key not in ("defaults", "hydra")}
+    return cast(DictConfig, OmegaConf.merge(defaults, config))
 
 
 def _run(
@@ -342,17 +344,17 @@ def _run(
     except UserError as error:
         code = _print_error(error, debug)
     except OSError as error:
-        if error.errno not in FULL_DISK:
+        if error.errno not in DISK_ERRORS:
             raise
-        place = error.filename or run_folder
-        reason = f"{place}: cannot be written or read ({error.strerror}). Make room, or give access"
+        path = error.filename or run_folder
+        reason = f"{path}: cannot be written or read ({error.strerror}). Make room, or give access"
         code = _print_error(UserError(reason), debug)
     except (TrainingInterrupted, KeyboardInterrupt):
         _print("Stopped.")
         code = INTERRUPTED
     if (run_folder / "checkpoints" / "last.weights.h5").exists():
-        place = _quoted(sweep or run_folder)
-        _print(f"The last checkpoint is saved; resume with\n  seq2seq train resume={place}")
+        path = shlex.quote(str(sweep or run_folder))
+        _print(f"The last checkpoint is saved; resume with\n  seq2seq train resume={path}")
     elif not resumed:
         remove_if_empty(run_folder)
     return code
@@ -367,7 +369,3 @@ def _print_error(error: UserError, debug: bool) -> int:
 
 def _print(text: str) -> None:
     PlainConsole(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _quoted(run_folder: Path) -> str:
-    return shlex.quote(str(run_folder))

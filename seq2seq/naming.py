@@ -1,4 +1,4 @@
-"""Names runs by their recipe, or by the user's own data."""
+"""Names runs after their recipe, or after the user's own data."""
 
 import re
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ READERS = (
     "tfds",
     "tsv",
 )
-"""The choices of `data` that are formats of the user's own data."""
+"""The choices of `data` that read the user's own data."""
 
 OWN_DATA = "own_data"
 """The recipe of each task for the user's own data."""
@@ -39,14 +39,9 @@ _UNSAFE = re.compile(r"[^\w.+@-]+")
 
 
 def filed_under(recipe: str | None, data: str | None, root: DictConfig) -> str:
-    """Returns the name of a run's experiment and folder.
+    """Returns the name of a run's experiment and folder, from Hydra's choices and the config.
 
     It is the recipe's name, or `<task>/<name of the data>` for the user's own data.
-
-    Args:
-        recipe: Hydra's choice of the recipe, if any.
-        data: Hydra's choice of the data.
-        root: The config.
     """
     if recipe in recipe_files() and data in READERS:
         return f"{str(recipe).partition('/')[0]}/{data_name(str(data), root)}"
@@ -55,7 +50,7 @@ def filed_under(recipe: str | None, data: str | None, root: DictConfig) -> str:
 
 
 def data_name(choice: str, root: DictConfig) -> str:
-    """Returns the name of the data; for the user's own data, that of their folder."""
+    """Returns the name of the data; for the user's own data, the name of their folder."""
     if choice not in READERS:
         return choice
     name = OmegaConf.select(root, "data.name", default=None)
@@ -75,19 +70,19 @@ def tags_of(choices: Mapping[str, str | None], config: DictConfig) -> dict[str, 
 
 
 def advice(choices: Mapping[str, str | None]) -> str:
-    """Returns a hint if a public recipe is used on the user's own data, else an empty text."""
+    """Returns a hint if a recipe for other data is used on the user's own, else an empty string."""
     recipe, data = choices.get("recipe"), choices.get("data")
     own = f"{str(recipe).partition('/')[0]}/{OWN_DATA}"
     if recipe not in recipe_files() or recipe == own or data not in READERS:
         return ""
     return (
         f"recipe={recipe} has settings for its own data, such as scores and label names; "
-        f"recipe={own} has neutral ones."
+        f"recipe={own} fits any data."
     )
 
 
-def _filed_under(recipe: str | None, data: str | None, *, _root_: DictConfig) -> str:
-    return filed_under(recipe, data, _root_)
-
-
-OmegaConf.register_new_resolver("filed_under", _filed_under, replace=True)
+OmegaConf.register_new_resolver(
+    "filed_under",
+    lambda recipe, data, *, _root_: filed_under(recipe, data, _root_),
+    replace=True,
+)

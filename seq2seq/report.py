@@ -1,4 +1,4 @@
-"""The report on the terminal at the end of a run."""
+"""Prints a report on the terminal at the end of a run."""
 
 import random
 import shlex
@@ -21,14 +21,9 @@ def print_report(
     run_folder: Path,
     page_command: str,
 ) -> None:
-    """Prints scores, sample predictions, and the commands that come next.
+    """Prints scores, sample predictions, and the commands to predict and to open MLflow.
 
-    Args:
-        console: The console.
-        metrics: The content of `metrics.json`.
-        rows: Test predictions.
-        run_folder: The run folder.
-        page_command: The command that opens the tracking page; empty if there is none.
+    `metrics` is the content of `metrics.json`, `rows` are the test predictions.
     """
     console.print(scores_table(metrics))
     for row in random.Random(0).sample(list(rows), min(SAMPLES, len(rows))):
@@ -46,7 +41,7 @@ def print_report(
         ("MLflow page", page_command),
     ):
         if text:
-            # Not wrapped, so that the command can be copied.
+            # A line that is not wrapped can be copied.
             console.print(plain(f"{label + ':':<13}{text}"), soft_wrap=True)
 
 
@@ -55,7 +50,7 @@ def scores_table(metrics: dict[str, Any]) -> Table:
     splits = [split for split in ("validation", "test") if split in metrics]
     table = Table("score", *splits, box=None)
     for name in metrics["test"]:
-        values = [metrics[split].get(name) for split in splits]  # some are not always defined
+        values = [metrics[split].get(name) for split in splits]  # not all splits have all scores
         table.add_row(plain(name), *("" if value is None else f"{value:.4g}" for value in values))
     return table
 

@@ -1,4 +1,4 @@
-"""Rows of `predictions/<split>.jsonl`: one prediction a line, as plain JSON values."""
+"""The types of predictions, and reading and writing them as JSON lines."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from seq2seq.files import write_text
 
 
 class TokenOutputs(TypedDict, total=False):
-    """Extra outputs of each token of a text."""
+    """Extra outputs for each token of a text."""
 
     target_tokens: list[str]
     token_scores: list[float]
@@ -28,7 +28,7 @@ class Hypothesis(TokenOutputs):
 
 
 class Row(TypedDict):
-    """The fields of every prediction."""
+    """The fields of all predictions."""
 
     source: str
     prediction: str
@@ -53,7 +53,7 @@ class ScoredPair(TokenOutputs):
 
 
 class TagRow(Row):
-    """A label for each token; `prediction` and `reference` are the labels joined by blanks."""
+    """A label for each token; `prediction` and `reference` are the labels joined by spaces."""
 
     tokens: list[str]
     labels: list[str]
@@ -63,10 +63,9 @@ class TagRow(Row):
 
 
 class ClassRow(Row):
-    """The class of a text, or of two; or any number of classes.
+    """The class, or a set of classes, of one or two texts.
 
-    Names of several classes are joined by a delimiter in `prediction` and `reference`; only then
-    there are `labels`.
+    A set has `labels`; its `prediction` and `reference` are the labels joined by a delimiter.
     """
 
     probabilities: dict[str, float]
@@ -83,7 +82,7 @@ Kind = Literal["text", "tags", "class", "label set"]
 
 
 def kind_of(row: Mapping[str, Any]) -> Kind:
-    """Returns what a row predicts, by the fields that only rows of its type have."""
+    """Returns what a row predicts, determined by its fields."""
     if "tokens" in row and "labels" in row:
         return "tags"
     if "probabilities" in row:
@@ -92,25 +91,21 @@ def kind_of(row: Mapping[str, Any]) -> Kind:
 
 
 def labels_of(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Returns the reference and the predicted labels of a row that is not a text."""
+    """Returns the reference labels and the predicted labels of a row that is not a text."""
     if kind_of(row) == "class":
         return [row["reference"]], [row["prediction"]]
     if "reference_labels" in row:
         return row["reference_labels"], row["labels"]
-    return str(row["reference"]).split(" "), row["labels"]  # tags of an older version
+    return str(row["reference"]).split(" "), row["labels"]  # tags written by an older version
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes one JSON object a line; the file appears only when it is complete."""
+    """Writes one JSON object a line, atomically."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Reads what `write_rows` wrote.
-
-    Raises:
-        UserError: If a line is not a JSON object.
-    """
+    """Reads a file of `write_rows`, or raises UserError if a line is not a JSON object."""
     rows = []
     try:
         with path.open(encoding="utf-8", newline="\n") as file:

@@ -1,4 +1,4 @@
-"""Run folders, each used by one process at a time."""
+"""Locks run folders, so that one process at a time writes each, and writes their configs."""
 
 import fcntl
 import os
@@ -17,11 +17,11 @@ from seq2seq.files import remove_unfinished, write_text
 
 LOCK = ".lock"
 SAVED = ".hydra"
-"""The folder of the run's config."""
+"""The folder of the config in a run folder."""
 
 
 class OccupiedError(UserError):
-    """The folder is used by another run or process."""
+    """Another run or process uses the folder."""
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def claimed(folder: Path) -> Iterator[None]:
     """Locks a run folder until the block ends or the process dies, and removes unfinished files.
 
     Raises:
-        OccupiedError: If another process holds it.
+        OccupiedError: If another process has locked it.
         UserError: If it cannot be written.
     """
     with _locked(folder):
@@ -39,49 +39,45 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def claimed_new(folder: Path, named: bool) -> Iterator[Path]:
+def claimed_new(folder: Path, is_named: bool) -> Iterator[Path]:
     """Locks the folder of a new run, and yields it.
 
     Args:
         folder: The folder.
-        named: Whether the user has named it. If not, and another run uses it, which may have been
-            started in the same second, a number is appended to its name.
+        is_named: Whether the user has chosen the name. If not, and another run uses the folder (it
+            may have started in the same second), a number is appended to the name.
 
     Raises:
-        OccupiedError: If another process holds the folder that was named.
-        UserError: If that holds a run, or cannot be written.
+        OccupiedError: If the named folder holds a run, or another process has locked it.
+        UserError: If it cannot be written.
     """
     with ExitStack() as stack:
         for number in count(1):
-            place = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+            free = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
             try:
-                stack.enter_context(claimed(place))
-                refuse_used(place)
+                stack.enter_context(claimed(free))
+                refuse_used(free)
                 break
             except OccupiedError:
                 stack.close()
-                if named:
+                if is_named:
                     raise
-        yield place
+        yield free
 
 
 def refuse_used(folder: Path) -> None:
     """Raises OccupiedError if a folder holds a run with a checkpoint or results."""
     if (folder / "checkpoints").exists() or (folder / "metrics.json").exists():
         raise OccupiedError(
-            f"hydra.run.dir={folder}: holds a run already. Choose another folder, or go on with "
-            f"that run by resume={shlex.quote(str(folder))}"
+            f"hydra.run.dir={folder}: holds a run already. Choose another folder, or resume that "
+            f"run with resume={shlex.quote(str(folder))}"
         )
 
 
 def write_config(
     folder: Path, config: DictConfig, hydra: DictConfig, overrides: Sequence[str]
 ) -> None:
-    """Writes the config of a run, Hydra's own config and the overrides into the run folder.
-
-    Raises:
-        UserError: If they cannot be written.
-    """
+    """Writes the config of a run, Hydra's own config and the overrides into the run folder."""
     texts = {
         "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(overrides))),
         "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
@@ -96,8 +92,7 @@ def write_config(
 
 def remove_if_empty(folder: Path) -> None:
     """Removes the folder of a run that ended before it wrote any result."""
-    always = {SAVED, "train.log", LOCK}
-    if folder.is_dir() and {path.name for path in folder.iterdir()} <= always:
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {SAVED, "train.log", LOCK}:
         shutil.rmtree(folder)
 
 
@@ -111,7 +106,7 @@ def _locked(folder: Path) -> Iterator[None]:
             raise _unwritable(folder, error) from error
         with lock:
             _lock(lock, folder)
-            if _is_at(lock, folder / LOCK):  # else its folder was removed meanwhile
+            if _is_at(lock, folder / LOCK):  # otherwise, the folder was removed meanwhile
                 yield
                 return
 
@@ -121,8 +116,8 @@ def _lock(file: TextIO, folder: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise OccupiedError(
-            f"{folder}: another process is at work on this run. Wait for it, or choose another "
-            "hydra.run.dir"
+            f"{folder}: another process is at work on this run. Wait until it ends, or choose "
+            "another hydra.run.dir"
         ) from None
     except OSError:
         return  # a file system without locks

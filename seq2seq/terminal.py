@@ -1,4 +1,4 @@
-"""Makes text safe for terminals: control characters from data and models are escaped."""
+"""Escapes control characters from data and models, which could manipulate a terminal."""
 
 import io
 import logging
@@ -13,12 +13,12 @@ from rich.text import Text
 _ALLOWED = "\n\t"
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]
 _DIRECTIONS = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-"""Bidirectional overrides, which can disguise a text."""
+"""Bidirectional overrides, which can make a text look like another one."""
 _BREAKS = [0x2028, 0x2029]
 
 
 class _Escapes(dict[int, str]):
-    """Maps character codes to escapes, unpaired surrogates included."""
+    """Maps character codes to escapes, also those of unpaired surrogates."""
 
     def __missing__(self, code: int) -> str:
         return f"\\u{code:04x}" if 0xD800 <= code < 0xE000 else chr(code)
@@ -34,7 +34,7 @@ _ESCAPES = _Escapes(
 
 
 def printable(text: str) -> str:
-    r"""Returns a text with its control characters escaped; line breaks and tabs stay.
+    r"""Escapes the control characters of a text, except line breaks and tabs.
 
     Example:
         >>> printable("\x1b[2Jgone")
@@ -67,12 +67,12 @@ def standard_output() -> TextIO:
 
 
 def plain(text: str, style: str = "") -> Text:
-    """Returns a text for rich's tables, without control sequences and markup."""
+    """Returns a text for rich, with control characters escaped and markup not interpreted."""
     return Text(printable(text), style)
 
 
 class PlainConsole(Console):
-    """A rich console that escapes control characters of texts, not its own styles."""
+    """A rich console that escapes control characters of texts, but not its own styles."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

@@ -1,8 +1,8 @@
-"""The classes that the config of a saved run may name: a fixed list.
+"""The list of classes that the config of a saved run may name.
 
-The files of a run or a model folder may come from strangers. A config in them that names any other
-class, or that creates objects in another way, is refused before anything is created from it. Users
-add what they trust by the name of a module.
+The files of a run or a model folder may be hostile. A config in them that names another class, or
+creates objects in another way, is refused before anything is created from it. Users can trust
+further modules and classes by name.
 """
 
 import importlib
@@ -21,7 +21,7 @@ from seq2seq.yaml_files import load
 Trust = Sequence[str]
 """Names of further modules and classes that saved runs may name, such as `mypackage.layers`."""
 
-_OWN = {
+_CLASSES = {
     "data.batching": ("Batching",),
     "data.embedded.cldr_date_parts": ("CldrDateParts",),
     "data.embedded.cldr_dates": ("CldrDates",),
@@ -71,8 +71,10 @@ _OWN = {
     "training.schedules": ("CosineDecay",),
     "training.trainer": ("Trainer",),
 }
-CLASSES = frozenset(f"seq2seq.{module}.{name}" for module, names in _OWN.items() for name in names)
-"""The package's own classes that a config names."""
+CLASSES = frozenset(
+    f"seq2seq.{module}.{name}" for module, names in _CLASSES.items() for name in names
+)
+"""The classes of this package that a config may name."""
 
 MOVED_MODULES = {
     "data.cldr_languages": "data.embedded.cldr_languages",
@@ -93,7 +95,7 @@ MOVED_MODULES = {
     "data.token_features": "data.tokenizers.token_features",
     "data.tokenizers": "data.tokenizers.tokenizer",
 }
-"""Where modules and classes that older runs name are today, below `seq2seq`."""
+"""Old to current names, below `seq2seq`, of modules and classes that older runs name."""
 
 LIBRARIES = {
     "keras.callbacks": ("RemoteMonitor",),
@@ -105,7 +107,7 @@ LIBRARIES = {
     "optuna.pruners": (),
     "optuna.samplers": (),
 }
-"""Library modules whose classes a saved config may name, each with the exceptions."""
+"""Library modules whose classes a saved config may name, each with the classes excluded."""
 
 _REFERENCE = re.compile(r"\$\{\.*[A-Za-z_][\w.]*\}")
 _RESOLVER = re.compile(r"\$\{([A-Za-z_][\w.]*):([^${}]*)\}")
@@ -113,7 +115,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 def check_trust(trust: Trust) -> None:
-    """Raises UserError for a text that is not the dotted name of a module, class or resolver."""
+    """Raises UserError for a string that is not a dotted name."""
     for name in trust:
         if not _NAME.fullmatch(name):
             raise UserError(
@@ -128,12 +130,12 @@ def load_saved(
 
     Args:
         path: The file.
-        trust: Names that are trusted besides the list.
-        keys: The top-level keys that are needed; None for all.
+        trust: Further trusted names.
+        keys: The top-level keys to return; None for all.
         resolve: Whether references such as `${data.pattern}` are resolved.
 
     Raises:
-        UserError: If the file cannot be read, or names what is not trusted.
+        UserError: If the file cannot be read, or names a class that is not trusted.
     """
     check_trust(trust)
     config = with_current_names(load(path))
@@ -142,7 +144,7 @@ def load_saved(
 
 
 def with_current_names(config: DictConfig) -> DictConfig:
-    """Returns a config whose `_target_` names classes where they are today."""
+    """Replaces the old names of moved classes, which older runs have, by the current ones."""
 
     def renamed(node: object) -> object:
         if isinstance(node, list):
@@ -170,16 +172,9 @@ def _current_name(target: str) -> str:
 def check_config(
     config: DictConfig, place: str, trust: Trust = (), keys: Collection[str] | None = None
 ) -> dict[str, object]:
-    """Checks every name in a saved config, and returns its values, see `load_saved`.
+    """Checks every name in a saved config, and returns its resolved values.
 
-    Args:
-        config: The config, which may hold references.
-        place: Its file, for messages.
-        trust: Names that are trusted besides the list.
-        keys: The top-level keys that are needed; None for all.
-
-    Raises:
-        UserError: If it cannot be resolved, or names what is not trusted.
+    `place` is its file, for messages; see `load_saved` for the others and the errors.
     """
     try:
         _check_references(OmegaConf.to_container(config), config, place, trust)
@@ -193,14 +188,14 @@ def check_config(
 
 
 def plain_values(config: DictConfig) -> dict[str, object]:
-    """Returns a config as plain values, references unresolved."""
+    """Returns a config as plain values, without resolving references."""
     plain = OmegaConf.to_container(config)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
 
 def check_trusted(config: Mapping[str, object], place: str, trust: Trust = ()) -> None:
-    """Raises UserError if plain values, at any depth, name a class that is not trusted."""
+    """Raises UserError if plain values name a class that is not trusted, at any depth."""
     for path, key, value in _entries(config):
         if isinstance(value, str) and "${" in value:
             _refuse(path, value, "a reference", place)
@@ -208,7 +203,7 @@ def check_trusted(config: Mapping[str, object], place: str, trust: Trust = ()) -
             node = path.removesuffix("_target_").removesuffix(".")
             _refuse(node, str(value), "not a class that a saved run may name", place)
         if key.startswith("_") and key not in ("_target_", "_partial_", "_convert_"):
-            raise UserError(f"{place}: {path} has no place in what a run saved")
+            raise UserError(f"{place}: {path} is not allowed in the config of a saved run")
         if isinstance(value, Mapping):
             _check_arguments(path, value, place, trust)
 
@@ -226,7 +221,7 @@ def is_trusted(name: str, trust: Trust = ()) -> bool:
 
 
 def _check_arguments(path: str, node: Mapping[str, object], place: str, trust: Trust) -> None:
-    """Refuses arguments that make a trusted class write files elsewhere or load other code."""
+    """Refuses arguments by which a trusted class could write files elsewhere or load code."""
     target = str(node.get("_target_"))
     if target.startswith("keras.callbacks.") and "keras.callbacks" not in trust:
         for key, value in node.items():
@@ -234,28 +229,24 @@ def _check_arguments(path: str, node: Mapping[str, object], place: str, trust: T
                 _refuse(f"{path}.{key}", value, "outside of the current folder", place, target)
     name = str(node.get("name"))
     if target.endswith(".Tfds") and ":" in name and target not in trust:
-        _refuse(f"{path}.name", name, "a data set that brings code of its own", place, target)
+        _refuse(f"{path}.name", name, "a data set with its own code", place, target)
 
 
 def _check_references(
     plain: Any, config: DictConfig | ListConfig, place: str, trust: Trust
 ) -> None:
-    """Refuses references that run resolvers, or that copy more than one value.
+    """Refuses references that run resolvers, or that stand for more than one value.
 
-    Args:
-        plain: The values, references unresolved.
-        config: The same as a `DictConfig` or `ListConfig`, which resolves references.
-        place: Its file, for messages.
-        trust: Resolvers that are trusted.
+    `plain` has the values with unresolved references, `config` the same with resolved ones.
     """
     keys: Iterable[Any] = config if isinstance(config, DictConfig) else range(len(config))
     for key in keys:
         value = plain[key]
         if isinstance(value, str) and "${" in value:
-            rest = _REFERENCE.sub("", value, count=1)
-            rest = _RESOLVER.sub(lambda match: "" if _may_resolve(match, trust) else match[0], rest)
-            if "${" in rest:
-                resolver = _RESOLVER.search(rest)
+            refused = _REFERENCE.sub("", value, count=1)
+            refused = _RESOLVER.sub(lambda m: "" if _may_resolve(m, trust) else m[0], refused)
+            if "${" in refused:
+                resolver = _RESOLVER.search(refused)
                 _refuse(str(key), value, "more than a reference", place, resolver and resolver[1])
             if OmegaConf.is_config(config[key]):
                 _refuse(str(key), value, "a reference to more than one value", place)
@@ -268,18 +259,18 @@ def _may_resolve(match: re.Match[str], trust: Trust) -> bool:
     return known or is_trusted(match[1], trust)
 
 
-def _refuse(path: str, value: str, what: str, place: str, trusted: str | None = None) -> NoReturn:
-    """Raises the error that names what was refused, and how to trust it."""
-    module = trusted or value.rpartition(".")[0]
-    remedy = f" If you trust it, say so: --trust {module}" if _NAME.fullmatch(module) else ""
+def _refuse(path: str, value: str, reason: str, place: str, name: str | None = None) -> NoReturn:
+    """Raises the error for a refused value; `name` is what to trust, by default its module."""
+    name = name or value.rpartition(".")[0]
+    remedy = f" If you trust it, add --trust {name}" if _NAME.fullmatch(name) else ""
     raise UserError(
-        f"{place}: {path} names '{value}', which is {what}; a saved run must not run code of "
-        f"somebody's choice.{remedy}"
+        f"{place}: {path} names '{value}', which is {reason}; a saved run must not run code other "
+        f"than seq2seq's.{remedy}"
     )
 
 
 def _entries(node: object, path: str = "") -> Iterator[tuple[str, str, object]]:
-    """Yields the path, the last key and the value of every entry of a config."""
+    """Yields the path, the last key and the value of every entry at any depth."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             full_key = f"{path}.{key}" if path else str(key)

@@ -1,4 +1,4 @@
-"""Reads YAML files as plain data of limited size."""
+"""Reads YAML files of limited size, without creating objects."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from seq2seq.errors import UserError
 
 MAXIMUM_BYTES = 2**20
 MAXIMUM_NODES = 50_000
-"""The limit after expanding aliases (`*name`), a few of which can stand for billions of values."""
+"""The limit after aliases (`*name`) are expanded; a few of them can mean billions of values."""
 
 
 def load(path: Path) -> DictConfig:
@@ -27,7 +27,7 @@ def load(path: Path) -> DictConfig:
         count = _expanded_count(yaml.compose(text, Loader=yaml.SafeLoader), {})
         if count > MAXIMUM_NODES:
             raise ValueError(
-                f"a config has at most {MAXIMUM_NODES:,} values, its aliases written out"
+                f"a config has at most {MAXIMUM_NODES:,} values, counted with aliases expanded"
             )
         config = OmegaConf.create(text) if text.strip() else None
     except Exception as error:  # yaml and omegaconf raise many kinds, with the line in the message
@@ -43,7 +43,7 @@ def _expanded_count(node: yaml.Node | None, counts: dict[int, int | None]) -> in
     if node is None:
         return 0
     if id(node) not in counts:
-        counts[id(node)] = None  # until it is known; met again, it contains itself
+        counts[id(node)] = None  # until counted; if met before that, it contains itself
         children: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
             children = [part for pair in node.value for part in pair]

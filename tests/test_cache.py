@@ -75,6 +75,6 @@ def test_a_damaged_folder_is_made_anew_and_said(tmp_path, caplog):
     ensure_directory(target, lambda path: (path / "a").write_text("right"))
     assert (target / "a").read_text() == "right"
     assert [r.getMessage() for r in caplog.records] == [
-        f"{target} is damaged (a) and made anew",
-        f"{target} is damaged (a) and made anew",
+        f"{target} is damaged (a) and is written again",
+        f"{target} is damaged (a) and is written again",
     ]

@@ -42,7 +42,7 @@ def claim(folder):
 def test_another_process_is_refused_until_the_first_one_dies(holder, tmp_path):
     with pytest.raises(OccupiedError, match="another process is at work on this run"):
         claim(tmp_path / "run")
-    with pytest.raises(OccupiedError), claimed_new(tmp_path / "run", named=True):
+    with pytest.raises(OccupiedError), claimed_new(tmp_path / "run", is_named=True):
         pass
     holder.send_signal(signal.SIGKILL)
     holder.wait()
@@ -50,17 +50,17 @@ def test_another_process_is_refused_until_the_first_one_dies(holder, tmp_path):
 
 
 def test_a_new_run_without_a_name_of_its_own_gets_a_folder_beside(holder, tmp_path):
-    with claimed_new(tmp_path / "run", named=False) as second:
+    with claimed_new(tmp_path / "run", is_named=False) as second:
         assert second == tmp_path / "run_2"
-        with claimed_new(tmp_path / "run", named=False) as third:
+        with claimed_new(tmp_path / "run", is_named=False) as third:
             assert third == tmp_path / "run_3"
 
 
 def test_a_run_that_has_learned_is_never_overwritten(tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     with pytest.raises(OccupiedError, match="holds a run already"):
-        claimed_new(tmp_path / "run", named=True).__enter__()
-    with claimed_new(tmp_path / "run", named=False) as folder:
+        claimed_new(tmp_path / "run", is_named=True).__enter__()
+    with claimed_new(tmp_path / "run", is_named=False) as folder:
         assert folder.name == "run_2"
 
 
@@ -94,7 +94,7 @@ def test_the_command_says_so_without_a_trace(tmp_path, monkeypatch, capfd, optio
 
 
 def test_a_folder_where_nothing_was_made_is_removed(tmp_path):
-    with claimed_new(tmp_path / "run", named=True) as folder:
+    with claimed_new(tmp_path / "run", is_named=True) as folder:
         write_config(folder, OmegaConf.create({"a": 1}), OmegaConf.create({}), ["a=1"])
         remove_if_empty(folder)
     assert not (tmp_path / "run").exists()

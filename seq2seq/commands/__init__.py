@@ -1,1 +1,1 @@
-"""The commands of `seq2seq`, one module each; none imports TensorFlow before it is run."""
+"""The commands of `seq2seq`, one module each; TensorFlow is imported only when one runs."""

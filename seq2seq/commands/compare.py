@@ -7,7 +7,7 @@ from seq2seq.commands.tensorflow import start_tensorflow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments."""
     parser.add_argument(
         "runs",
         metavar="RUN",
@@ -22,23 +22,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the format of the printed comparison",
     )
     parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="write all formats and the pictures",
+        "-o", "--output", type=Path, metavar="FOLDER", help="write all formats and the figures"
     )
     parser.add_argument(
         "--ignore",
         action="append",
         default=[],
         metavar="KEY",
-        help="a config key in which runs of one variant may differ, as they do in seed; may be "
-        "given again",
+        help="a config key in which runs of one variant may differ, like seed; may be repeated",
     )
     parser.add_argument("--tracking-uri", help="the MLflow store (default as for training)")
     parser.add_argument(
-        "--log", action="store_true", help="log the comparison to MLflow, as a run of its own"
+        "--log", action="store_true", help="log the comparison to MLflow as a separate run"
     )
 
 
@@ -60,8 +55,8 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "table":
         print_comparison(comparison, PlainConsole(width=None if is_terminal else 200))
     else:
-        make = {"markdown": markdown, "json": as_json, "html": page}[options.format]
-        print(make(comparison), end="", file=standard_output())
+        format_comparison = {"markdown": markdown, "json": as_json, "html": page}[options.format]
+        print(format_comparison(comparison), end="", file=standard_output())
     if options.output is not None:
         write_comparison(comparison, options.output)
     if options.log:

@@ -8,7 +8,7 @@ from seq2seq.commands.tensorflow import start_tensorflow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments."""
     parser.add_argument(
         "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
     )
@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("float32", "mixed_bfloat16", "int8"),
         help="the precision of computation (default: that of the run); bfloat16 and, for decoding "
-        "translations, int8 are faster where the processor has instructions for them",
+        "translations, int8 are faster if the processor has instructions for them",
     )
     trust_option(parser)
 
@@ -33,5 +33,5 @@ def run(options: argparse.Namespace) -> int:
     before, after = (weights_size(folder) / 2**20 for folder in (model, options.output))
     print(f"{options.output}: {after:.1f} MiB of weights, from {before:.1f}")
     if options.precision == "int8" and not supports_int8():
-        print("this machine has no instructions for int8 and will not use it")
+        print("this machine has no instructions for int8, and will not use it")
     return 0

@@ -9,23 +9,21 @@ from seq2seq.commands.tensorflow import start_tensorflow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments."""
     parser.add_argument(
         "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
     )
     parser.add_argument("--split", default="test", help="a split of the run's data (default test)")
-    parser.add_argument("--source", type=Path, help="a file, instead of a split")
+    parser.add_argument("--source", type=Path, help="a file of sources, instead of a split")
     parser.add_argument(
-        "--target",
-        type=Path,
-        help="the references of --source, line by line, if it does not hold them itself",
+        "--target", type=Path, help="a file of references, line by line, if --source has none"
     )
     parser.add_argument(
         "--dynamic-rate",
         metavar="RATE",
         type=float,
-        help="language models: also measure by dynamic evaluation (the model is updated after each "
-        "window) with this learning rate",
+        help="for language models: the learning rate of dynamic evaluation, which updates the "
+        "model after each window",
     )
     parser.add_argument("--output", type=Path, help="where to write the predictions as JSONL")
     parser.add_argument(
@@ -35,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--champion",
         metavar="RUN",
-        help="the run that `champion` in --gate means, scored on the same data: a run folder, or "
+        help="the run to which --gate compares, scored on the same data: a run folder, or "
         "models:/NAME@champion",
     )
     trust_option(parser)
@@ -50,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
 
     gate = Gate.parse(options.gate) if options.gate else None
     if gate is not None and gate.champion and options.champion is None:
-        raise UserError("--gate: names the champion; give it: --champion models:/NAME@champion")
+        raise UserError("--gate: compares to the champion; add --champion models:/NAME@champion")
     model, test_set = local_run(options.model), (options.split, options.source, options.target)
     scores = evaluate(model, *test_set, options.output, options.dynamic_rate, tuple(options.trust))
     if gate is None:

@@ -1,4 +1,4 @@
-"""`seq2seq generate`: continues texts with a language model, token by token."""
+"""`seq2seq generate`: continues texts with a language model."""
 
 import argparse
 
@@ -7,13 +7,10 @@ from seq2seq.commands.tensorflow import start_tensorflow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments."""
     parser.add_argument("model", metavar="RUN", help="a run folder of the task generation")
     parser.add_argument(
-        "--prompt",
-        action="append",
-        metavar="TEXT",
-        help="the text to continue; may be repeated",
+        "--prompt", action="append", metavar="TEXT", help="the text to continue; may be repeated"
     )
     parser.add_argument(
         "--prompts", metavar="FILE", help="a file with one prompt a line, or - for stdin"
@@ -21,31 +18,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=1, help="texts for each prompt (default 1)")
     parser.add_argument("--length", type=int, default=500, help="maximum tokens (default 500)")
     parser.add_argument(
-        "--temperature",
-        type=float,
-        default=1.0,
-        help="0 is greedy search (default 1)",
+        "--temperature", type=float, default=1.0, help="0 is greedy search (default 1)"
     )
-    parser.add_argument("--top-k", type=int, default=0, help="likeliest tokens (default 0: all)")
     parser.add_argument(
-        "--top-p",
-        type=float,
-        default=1.0,
-        help="nucleus sampling (default 1: off)",
+        "--top-k", type=int, default=0, help="sample from the most probable tokens (default 0: all)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same texts (default 0)")
+    parser.add_argument(
+        "--top-p", type=float, default=1.0, help="nucleus sampling (default 1: all tokens)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the seed of sampling (default 0)")
     parser.add_argument(
         "--stop",
         action="append",
         default=[],
         metavar="TEXT",
-        help="ends a text; may be repeated",
+        help="a string that ends a text; may be repeated",
     )
     parser.add_argument(
         "--format",
         choices=("text", "jsonl"),
         default="text",
-        help="text: as it is generated; jsonl: prompt and text of each, once complete",
+        help="text: printed as it is generated; jsonl: prompt and text, when complete",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="texts at once (default 64)")
     trust_option(parser)
@@ -56,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     start_tensorflow()
     from seq2seq.inference.generate import GenerationOptions, generate
 
-    how = GenerationOptions(
+    generation_options = GenerationOptions(
         options.length,
         options.temperature,
         options.top_k,
@@ -69,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         options.prompt,
         options.prompts,
         options.count,
-        how,
+        generation_options,
         options.format,
         options.batch_size,
         tuple(options.trust),

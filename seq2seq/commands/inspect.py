@@ -8,7 +8,7 @@ from seq2seq.commands.tensorflow import start_tensorflow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments."""
     parser.add_argument("model", metavar="RUN", type=Path, help="a run folder")
     parser.add_argument(
         "input", nargs="?", default="-", help="a text, a file of inputs, or - for stdin"
@@ -18,13 +18,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         default=Path("inspection"),
-        help="the folder for arrays and pictures (default inspection)",
+        help="the folder for arrays and figures (default inspection)",
     )
-    parser.add_argument("--target", help="for a translation: what the decoder reads")
+    parser.add_argument("--target", help="for translations: the input of the decoder")
     parser.add_argument(
         "--map",
         choices=("pca", "tsne"),
-        help="draw all inputs as points of a plane instead, coloured by label or prediction",
+        help="instead, plot all inputs as points coloured by label or prediction",
     )
     trust_option(parser)
 

@@ -1,4 +1,4 @@
-"""Models on the command line: run folders, and `models:/NAME@ALIAS` of MLflow's registry."""
+"""Options for the runs that a command loads, and runs from MLflow's model registry."""
 
 import argparse
 from pathlib import Path
@@ -11,17 +11,26 @@ def trust_option(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="a module or class of yours that the run's config may name, such as "
-        "mypackage.layers; all other code but seq2seq's own is refused; may be given again",
+        help="a module or class of yours that the run's config may name, such as mypackage.layers; "
+        "other code than seq2seq's is refused; may be repeated",
+    )
+
+
+def ensemble_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option --ensemble."""
+    parser.add_argument(
+        "--ensemble",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        metavar="RUN",
+        help="further runs with the same vocabularies, whose distributions are averaged",
     )
 
 
 def local_run(model: str | Path) -> Path:
-    """Returns a run folder, or a local copy of a registered model.
-
-    Raises:
-        UserError: If there is no such registered model.
-    """
+    """Returns the path of a run folder; downloads a registered model, `models:/NAME@ALIAS`."""
     if not str(model).startswith("models:"):
         return Path(model)
     from seq2seq.tracking.logged_models import Registry

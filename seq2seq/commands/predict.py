@@ -4,24 +4,24 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from seq2seq.commands.models import local_run, trust_option
+from seq2seq.commands.models import ensemble_option, local_run, trust_option
 from seq2seq.commands.tensorflow import start_tensorflow
 from seq2seq.errors import UserError
 
 SEARCH = """\
-A run decodes as it was trained to, unless changed:
+A run uses the search of its config, unless changed:
   seq2seq predict RUN in.txt --decoding beam --n-best 5
   seq2seq predict RUN in.txt --decoding beam --set beam_size=10 length_penalty.alpha=1.0
   seq2seq predict RUN in.txt --decoding sampling --set temperature=0.7 top_p=0.9 seed=3
 `seq2seq train --cfg job recipe=NAME decoding=beam` shows the settings of a search.
 
-JSONL input may constrain each translation by itself; its fields override the options:
+JSONL input may have constraints for each translation; its fields override the options:
   {"source": "a red car", "prefix": "ein", "required": ["auto"], "forbidden": ["wagen"]}
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = SEARCH
     parser.add_argument(
@@ -35,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("text", "tsv", "jsonl", "conll"),
         help="text: predictions (the default); tsv: source, prediction, score; jsonl: the same by "
-        "name, and all extra outputs; conll (the default for .conll and .conllu): the same lines "
-        "with the labels filled in",
+        "name, and all extra outputs; conll (the default for .conll and .conllu): the lines of the "
+        "input with predicted labels",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="inputs at once (default 64)")
     ensemble_option(parser)
@@ -44,19 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _extra_outputs(parser)
     _constraints(parser)
     trust_option(parser)
-
-
-def ensemble_option(parser: argparse.ArgumentParser) -> None:
-    """Adds the option --ensemble."""
-    parser.add_argument(
-        "--ensemble",
-        nargs="+",
-        action="extend",
-        default=[],
-        type=Path,
-        metavar="RUN",
-        help="further runs with the same vocabularies, whose distributions are averaged",
-    )
 
 
 def _search_options(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +57,7 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="changed settings of the search",
     )
-    group.add_argument("--n-best", type=int, metavar="N", help="hypotheses of each input")
+    group.add_argument("--n-best", type=int, metavar="N", help="the number of hypotheses")
 
 
 def _extra_outputs(parser: argparse.ArgumentParser) -> None:
@@ -78,12 +65,12 @@ def _extra_outputs(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--token-scores", action="store_true", help="each token's log-probability")
     group.add_argument("--alignments", action="store_true", help="each token's attention weights")
     group.add_argument(
-        "--alignment-pictures", metavar="FOLDER", type=Path, help="the same, a heat map for each"
+        "--alignment-pictures", metavar="FOLDER", type=Path, help="the same as heat maps"
     )
     group.add_argument(
         "--replace-unknown",
         action=argparse.BooleanOptionalAction,
-        help="whether unknown words become the source words they attend to",
+        help="whether unknown words are replaced by the source words they attend to",
     )
     group = parser.add_argument_group("extra outputs of classifications")
     group.add_argument("--attention", action="store_true", help="weights of attention pooling")
@@ -91,20 +78,20 @@ def _extra_outputs(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--features",
         metavar="NAMES",
-        help="the encoder's vectors of each input, such as source.layer_0.forward.h, or all: "
-        "written to -o FILE.npy, .npz or .parquet",
+        help="names of the encoder's vectors to write, such as source.layer_0.forward.h, or all; "
+        "with -o FILE.npy, .npz or .parquet",
     )
 
 
 def _constraints(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("constraints on all translations")
     group.add_argument("--prefix", metavar="TEXT", help="the beginning of all translations")
-    for name, what in (("required", "must appear"), ("forbidden", "must not appear")):
+    for name, rule in (("required", "must appear"), ("forbidden", "must not appear")):
         group.add_argument(
             f"--{name}",
             action="append",
             metavar="WORDS",
-            help=f"a word or phrase that {what}; may be given again",
+            help=f"a word or phrase that {rule}; may be repeated",
         )
     group.add_argument(
         "--allowed", metavar="FILE", type=Path, help="the only words allowed, line by line"
@@ -112,11 +99,11 @@ def _constraints(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Predicts for each input, or writes its features."""
+    """Predicts for each input, or writes the encoder's vectors."""
     start_tensorflow()
     options.model = local_run(options.model)
     from seq2seq.inference.predict import predict_file
-    from seq2seq.inference.request import PredictionRequest, settings_of
+    from seq2seq.request import PredictionRequest, parse_settings
 
     constraints = _constraints_of(options)
     if options.features is not None:
@@ -124,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
     request = PredictionRequest(
         batch_size=options.batch_size,
         decoding=options.decoding,
-        settings=settings_of(options.set),
+        settings=parse_settings(options.set),
         n_best=options.n_best,
         alignments=options.alignments or options.alignment_pictures is not None,
         token_scores=options.token_scores,

@@ -1,14 +1,14 @@
-"""`seq2seq recipes`: what can be trained."""
+"""`seq2seq recipes`: lists the recipes."""
 
 import argparse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Takes no arguments."""
+    """Adds no arguments."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints each recipe's name and its comment's description."""
+    """Prints the name of each recipe, and the description in its comments."""
     from seq2seq.config import recipe_files
     from seq2seq.terminal import standard_output
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments."""
     parser.add_argument(
         "model",
         metavar="RUN",
@@ -23,9 +23,8 @@ def run(options: argparse.Namespace) -> int:
 
     registry = Registry(options.tracking_uri)
     version = registry.register(_run_id(options.model), options.name, options.alias)
-    address = f"models:/{options.name}/{version}"
-    also = f" models:/{options.name}@{options.alias}" if options.alias else ""
-    print(address + also)
+    alias = f" models:/{options.name}@{options.alias}" if options.alias else ""
+    print(f"models:/{options.name}/{version}{alias}")
     return 0
 
 
@@ -38,7 +37,7 @@ def _run_id(run: str) -> str:
     best = folder / "best.json"
     if best.is_file():
         folder = folder / str(json.loads(best.read_text("utf-8"))["trial"])
-    written = folder / "mlflow_run_id"
-    if not written.is_file():
+    run_id = folder / "mlflow_run_id"
+    if not run_id.is_file():
         raise UserError(f"{folder}: was not tracked by MLflow (it has no mlflow_run_id)")
-    return written.read_text("utf-8").strip()
+    return run_id.read_text("utf-8").strip()

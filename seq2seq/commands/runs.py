@@ -9,23 +9,23 @@ from pathlib import Path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments."""
     parser.add_argument(
         "folders",
         metavar="FOLDER",
         nargs="*",
         type=Path,
-        help="folders that hold run folders; by default, the runs of MLflow",
+        help="folders that contain run folders; by default, the runs in MLflow",
     )
     parser.add_argument("--experiment", help="the runs of one MLflow experiment")
-    parser.add_argument("--filter", default="", help="MLflow's search syntax")
-    parser.add_argument("--limit", type=int, default=20, help="maximum runs (default 20)")
+    parser.add_argument("--filter", default="", help="a filter in MLflow's search syntax")
+    parser.add_argument("--limit", type=int, default=20, help="the maximum number (default 20)")
     parser.add_argument("--tracking-uri", help="the MLflow store (default as for training)")
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints runs, the newest first."""
+    """Prints runs, newest first."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if options.limit < 1:
         raise UserError(f"--limit: must be at least 1, got {options.limit}")
     if options.folders:
-        from seq2seq.comparison.listing import runs_in_folders
+        from seq2seq.comparison.selection import runs_in_folders
 
         runs = runs_in_folders(options.folders)[: options.limit]
     else:
@@ -53,9 +53,9 @@ def run(options: argparse.Namespace) -> int:
         started = datetime.fromtimestamp(tracked.started / 1000).strftime("%Y-%m-%d %H:%M")
         minutes = "" if tracked.minutes is None else f"{tracked.minutes:.1f}"
         values = [f"{tracked.scores[s]:.4g}" if s in tracked.scores else "" for s in scores]
-        about = [tracked.name, tracked.tags.get("recipe", ""), tracked.status.lower()]
-        cells = [started, *about, minutes, *values, tracked.run_id[:8]]
+        recipe, status = tracked.tags.get("recipe", ""), tracked.status.lower()
+        cells = [started, tracked.name, recipe, status, minutes, *values, tracked.run_id[:8]]
         table.add_row(*map(plain, cells))
-    # Files and pipes get the full width.
+    # In files and pipes, the table is not cut to the width of the terminal.
     PlainConsole(width=None if sys.stdout.isatty() else 200).print(table)
     return 0

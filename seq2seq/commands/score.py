@@ -3,36 +3,35 @@
 import argparse
 from pathlib import Path
 
-from seq2seq.commands.models import trust_option
-from seq2seq.commands.predict import ensemble_option
+from seq2seq.commands.models import ensemble_option, trust_option
 from seq2seq.commands.tensorflow import start_tensorflow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments."""
     parser.add_argument("model", metavar="RUN", type=Path, help="a run folder")
     parser.add_argument(
         "input",
         nargs="?",
         help="sources and targets: TSV (two columns) or JSONL (source, target); - for TSV on stdin",
     )
-    parser.add_argument("--source", type=Path, help="a file of sources, instead")
-    parser.add_argument("--target", type=Path, help="its targets, line by line")
+    parser.add_argument("--source", type=Path, help="instead, a file of sources")
+    parser.add_argument("--target", type=Path, help="a file of their targets, line by line")
     parser.add_argument("-o", "--output", default="-", help="a file, or - for stdout")
     parser.add_argument(
         "--format",
         choices=("text", "tsv", "jsonl"),
         help="text: log-probabilities (the default); tsv: source, target, log-probability; jsonl: "
-        "the same by name, and that of each token",
+        "the same by name, and the log-probability of each token",
     )
     parser.add_argument("--alignments", action="store_true", help="attention weights of each token")
-    parser.add_argument("--batch-size", type=int, default=64, help="sentences at once")
+    parser.add_argument("--batch-size", type=int, default=64, help="pairs at once (default 64)")
     ensemble_option(parser)
     trust_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Scores pair by pair."""
+    """Scores each pair."""
     start_tensorflow()
     from seq2seq.inference.scoring import score_file
 

@@ -9,13 +9,13 @@ _NOT_NEEDED = ("matplotlib", "pandas", "sklearn")
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and Keras without TensorFlow's messages and Keras' optional libraries."""
-    with _no_errors_shown(), _not_imported(_NOT_NEEDED):
+    """Imports TensorFlow and Keras without messages and without Keras' optional libraries."""
+    with _stderr_discarded(), _imports_blocked(_NOT_NEEDED):
         import keras  # noqa: F401
 
 
 @contextmanager
-def _no_errors_shown() -> Iterator[None]:
+def _stderr_discarded() -> Iterator[None]:
     stderr = os.dup(2)
     devnull = os.open(os.devnull, os.O_WRONLY)
     sys.stderr.flush()
@@ -29,8 +29,8 @@ def _no_errors_shown() -> Iterator[None]:
 
 
 @contextmanager
-def _not_imported(names: tuple[str, ...]) -> Iterator[None]:
-    """Makes imports of libraries fail that are not imported yet, as if they were not installed."""
+def _imports_blocked(names: tuple[str, ...]) -> Iterator[None]:
+    """Makes imports of libraries fail, as if they were not installed, unless already imported."""
     blocked = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]
     try:

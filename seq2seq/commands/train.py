@@ -1,4 +1,4 @@
-"""`seq2seq train`: one run, or a sweep of runs."""
+"""`seq2seq train`: trains a run, or a sweep of runs."""
 
 from seq2seq.commands.tensorflow import start_tensorflow
 
@@ -16,11 +16,11 @@ Trains, evaluates and tracks one run; the config is composed with Hydra.
   recipe=NAME        a recipe of the package (`seq2seq recipes` lists them) or a YAML file
   key=value          any config value; group=choice any config group
   hydra.run.dir=DIR  the run folder (default outputs/RECIPE/TIME)
-  resume=RUN         go on with an interrupted run; more overrides may follow
+  resume=RUN         resume an interrupted run or sweep; more overrides may follow
   -m, --multirun     one run for every combination of comma-separated values
   --cfg job          print the config instead of running it
-  --trust MODULE     a module or class of yours that a resumed run, or one that weights are taken
-                     from, may name; other code than seq2seq's own is refused there
+  --trust MODULE     a module or class of yours that the config of a resumed run, or of a run that
+                     weights are copied from, may name; other code than seq2seq's is refused there
   --debug            show the stack trace of an error
 """
 

@@ -1,1 +1,1 @@
-"""Runs side by side: what differs, scores, significance, curves."""
+"""Compares runs: config, scores, significance, learning curves."""

@@ -22,7 +22,7 @@ from seq2seq.trust import load_saved
 LENGTH_BUCKETS = 6
 FREQUENCIES = ((0, 0), (1, 4), (5, 19), (20, 99), (100, 999), (1000, None))
 TRAINING_RECORDS = 200_000
-SMALLEST_BUCKET = 5
+MINIMUM_BUCKET_SIZE = 5
 EXAMPLES = 5
 
 Row = Mapping[str, Any]
@@ -30,15 +30,15 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Breakdown:
-    """A score in parts of the test set.
+    """Scores of parts of the test set.
 
     Attributes:
-        title: What the test set is divided by.
-        metric: The score.
+        title: The property that divides the test set, such as `source length`.
+        metric: The score's name.
         parts: The name of each part.
         sizes: The number of items of each part.
-        scores: Variant to its score in each part; NaN where it has none.
-        note: A sentence on how to read it.
+        scores: Variant to its score in each part; NaN if it has none.
+        note: An explanation for readers.
     """
 
     title: str
@@ -51,14 +51,7 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class Difference:
-    """One item with different predictions of two runs.
-
-    Attributes:
-        source: The source.
-        reference: The reference.
-        predictions: Those of baseline and system.
-        scores: Their scores, 0 to 100.
-    """
+    """An item that baseline and system predict differently, and their scores, 0 to 100."""
 
     source: str
     reference: str
@@ -67,12 +60,12 @@ class Difference:
 
 
 def words(text: str) -> list[str]:
-    """Returns the words of a text; its characters where it has no spaces."""
+    """Returns the words of a text, or its characters if it has no spaces."""
     return text.split() if " " in text.strip() else list(text)
 
 
 def by_length(runs: dict[str, FinishedRun]) -> Breakdown | None:
-    """Returns the main score by the length of the source; None where all have one length.
+    """Returns the main score by source length; None if the lengths hardly differ.
 
     Args:
         runs: Variant to its representative run; all have the same test set.
@@ -82,9 +75,9 @@ def by_length(runs: dict[str, FinishedRun]) -> Breakdown | None:
     borders = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTH_BUCKETS + 1)).astype(int))
     if len(borders) < 3:
         return None
-    # A border belongs to the bucket above it, the last border to the last bucket.
-    bucket = np.clip(np.searchsorted(borders, lengths, side="right") - 1, 0, len(borders) - 2)
-    buckets = [np.flatnonzero(bucket == number) for number in range(len(borders) - 1)]
+    # A border belongs to the bucket above it, except the last one.
+    numbers = np.clip(np.searchsorted(borders, lengths, side="right") - 1, 0, len(borders) - 2)
+    buckets = [np.flatnonzero(numbers == number) for number in range(len(borders) - 1)]
     metric, score = _main_score(first)
     return Breakdown(
         "source length",
@@ -99,12 +92,17 @@ def by_length(runs: dict[str, FinishedRun]) -> Breakdown | None:
 
 
 def _main_score(run: FinishedRun) -> tuple[str, Callable[[Sequence[Row]], float]]:
-    """Returns the score that parts of the test set are compared by: its name and function."""
+    """Returns the name and the function of the score of a part of the test set."""
+
+    def accuracy(rows: Sequence[Row]) -> float:
+        hits = [hit for row in rows for hit in _hits(row, run.kind)]
+        return float(np.mean(hits)) if hits else math.nan
+
     if run.kind != "text":
-        return "accuracy", lambda rows: _mean([hit for row in rows for hit in _hits(row, run.kind)])
+        return "accuracy", accuracy
     metrics = [m for m in ("bleu", "chrf", "chrf++", "ter") if m in run.metrics["test"]]
     if not metrics:
-        return "exact_match", lambda rows: _mean([_is_right(row) for row in rows])
+        return "exact_match", accuracy
     metric, tokenize = metrics[0], run.config.get("task.bleu_tokenize", "13a")
 
     def score(rows: Sequence[Row]) -> float:
@@ -115,27 +113,18 @@ def _main_score(run: FinishedRun) -> tuple[str, Callable[[Sequence[Row]], float]
     return metric, score
 
 
-def _mean(hits: Sequence[bool]) -> float:
-    return float(np.mean(hits)) if hits else math.nan
-
-
 def _hits(row: Row, kind: Kind) -> list[bool]:
-    """Returns whether each tag is right; otherwise whether the prediction is the reference."""
+    """Returns whether each tag is correct; for other kinds, whether the prediction is."""
     if kind == "tags":
         return [true == predicted for true, predicted in zip(*labels_of(row), strict=True)]
-    return [_is_right(row)]
-
-
-def _is_right(row: Row) -> bool:
-    return bool(row["reference"].strip() == row["prediction"].strip())
+    return [row["reference"].strip() == row["prediction"].strip()]
 
 
 def by_frequency(runs: dict[str, FinishedRun]) -> Breakdown:
     """Returns a score of words or labels by their frequency in the training data.
 
-    Texts: the F1 of the target's words, each counted as often as it occurs in both prediction and
-    reference. Tags: the accuracy by source word. Classes: the accuracy by label. Label sets: the
-    recall of each label.
+    The score is the F1 of target words for texts, the accuracy by source word for tags, the
+    accuracy by label for classes, and the recall of labels for label sets.
     """
     first = next(iter(runs.values()))
     title, score, metric = FREQUENCY_OF[first.kind]
@@ -144,7 +133,7 @@ def by_frequency(runs: dict[str, FinishedRun]) -> Breakdown:
     for row in first.rows:
         for item in _items(row, first.kind):
             sizes[_bin(counts[item])] += 1
-    bins = [number for number, size in enumerate(sizes) if size >= SMALLEST_BUCKET]
+    bins = [number for number, size in enumerate(sizes) if size >= MINIMUM_BUCKET_SIZE]
     scores = {variant: score(run, counts) for variant, run in runs.items()}
     return Breakdown(
         f"frequency of the {title}",
@@ -157,7 +146,7 @@ def by_frequency(runs: dict[str, FinishedRun]) -> Breakdown:
 
 
 def _items(row: Row, kind: Kind) -> list[str]:
-    """Returns the words or labels of a row whose frequency counts."""
+    """Returns the words or labels of a row that `by_frequency` groups."""
     if kind == "text":
         return words(row["reference"])
     return row["tokens"] if kind == "tags" else labels_of(row)[0]
@@ -172,7 +161,7 @@ def _bin(count: int) -> int:
 
 
 def _training_counts(run: FinishedRun) -> tuple[Counter[str], str]:
-    """Counts words in the run's training data, or in the test set if those cannot be read."""
+    """Returns counts of words or labels in the training data, and a note on where they are from."""
     try:
         saved = load_saved(run.folder / ".hydra" / "config.yaml", keys=["data", "task"])
         records = build(saved, "data").records("train")
@@ -187,7 +176,7 @@ def _training_counts(run: FinishedRun) -> tuple[Counter[str], str]:
 
 
 def _record_items(kind: Kind, task: Mapping[str, Any]) -> Callable[[Row], list[str]]:
-    """Returns the function that finds the words or labels of a training record."""
+    """Returns the function from a training record to its words or labels."""
     if kind == "text":
         return lambda record: words(next(record[n] for n in ("target", "text") if n in record))
     if kind == "tags":
@@ -198,7 +187,7 @@ def _record_items(kind: Kind, task: Mapping[str, Any]) -> Callable[[Row], list[s
 
 
 def _word_f1(run: FinishedRun, counts: Counter[str]) -> list[float]:
-    sums = np.zeros((3, len(FREQUENCIES)))  # right, true, predicted
+    sums = np.zeros((3, len(FREQUENCIES)))  # correct, in the reference, predicted
     for row in run.rows:
         true, predicted = Counter(words(row["reference"])), Counter(words(row["prediction"]))
         for number, counter in enumerate((true & predicted, true, predicted)):
@@ -208,10 +197,10 @@ def _word_f1(run: FinishedRun, counts: Counter[str]) -> list[float]:
         return (2 * sums[0] / (sums[1] + sums[2])).tolist()
 
 
-def _share_right(
+def _share_of_hits(
     hits: Callable[[Row, Kind], Iterable[bool]], run: FinishedRun, counts: Counter[str]
 ) -> list[float]:
-    sums = np.zeros((2, len(FREQUENCIES)))  # right, all
+    sums = np.zeros((2, len(FREQUENCIES)))  # correct, all
     for row in run.rows:
         for item, hit in zip(_items(row, run.kind), hits(row, run.kind), strict=True):
             sums[:, _bin(counts[item])] += (hit, 1)
@@ -219,7 +208,7 @@ def _share_right(
         return (sums[0] / sums[1]).tolist()
 
 
-def _predicted(row: Row, kind: Kind) -> list[bool]:
+def _is_predicted(row: Row, kind: Kind) -> list[bool]:
     """Returns whether each label of the reference is predicted."""
     true, predicted = labels_of(row)
     return [label in predicted for label in true]
@@ -227,19 +216,19 @@ def _predicted(row: Row, kind: Kind) -> list[bool]:
 
 FREQUENCY_OF: dict[Kind, tuple[str, Callable[[FinishedRun, Counter[str]], list[float]], str]] = {
     "text": ("word", _word_f1, "word F1"),
-    "tags": ("source word", partial(_share_right, _hits), "accuracy"),
-    "class": ("label", partial(_share_right, _hits), "accuracy"),
-    "label set": ("label", partial(_share_right, _predicted), "recall"),
+    "tags": ("source word", partial(_share_of_hits, _hits), "accuracy"),
+    "class": ("label", partial(_share_of_hits, _hits), "accuracy"),
+    "label set": ("label", partial(_share_of_hits, _is_predicted), "recall"),
 }
-"""For each kind of prediction: the item whose frequency counts, its score, and the score's name."""
+"""For each kind of prediction: the items whose frequencies are counted, their score, its name."""
 
 
 def largest_differences(
     baseline: FinishedRun, system: FinishedRun
 ) -> tuple[list[Difference], list[Difference]]:
-    """Returns the items where the system is better than the baseline by most, and where worse.
+    """Returns the items on which the system beats the baseline most, and those where it is worst.
 
-    Texts are scored by sacreBLEU's sentence chrF, labels by the share that is right.
+    Texts are scored by sacreBLEU's sentence chrF, labels by the share of correct ones.
     """
     scores = [_item_scores(run) for run in (baseline, system)]
     change = np.array(scores[1]) - np.array(scores[0])

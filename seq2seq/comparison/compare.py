@@ -1,4 +1,4 @@
-"""Compares finished runs: scores, significance tests, parts of the test set, examples."""
+"""Compares finished runs: scores, significance tests, scores of parts of the test set, examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ from seq2seq.evaluation.significance import PairedResult, holm, welch_p_value
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """The test of one variant against the baseline in one score.
+    """The significance tests of one variant against the baseline in one score.
 
     Attributes:
         variant: The variant's label.
-        result: The tests on the items of the two representative runs.
-        corrected: Name of the test to p-value after Holm's correction for all variants.
+        result: The paired tests of the two representative runs.
+        corrected: Name of the test to p-value after Holm's correction over all variants.
         seeds: Welch's p-value between the scores of the seeds; None without several seeds.
     """
 
@@ -44,8 +44,8 @@ class Comparison:
         metrics: The test scores that all variants have.
         tests: The significance tests.
         breakdowns: Scores of parts of the test set.
-        examples: Variant to the sentences where it is better, and worse, than the baseline.
-        notes: What was left out, and why; for people.
+        examples: Variant to the items where it is better, and worse, than the baseline.
+        notes: Explanations for readers, such as what is missing and why.
     """
 
     variants: list[Variant]
@@ -58,12 +58,12 @@ class Comparison:
 
     @property
     def baseline(self) -> Variant:
-        """The variant that the others are compared to."""
+        """The variant to which the others are compared."""
         return self.variants[0]
 
 
 def compare(runs: Sequence[FinishedRun]) -> Comparison:
-    """Compares runs; those that differ only in their seed are one variant, the first the baseline.
+    """Compares variants, groups of runs that differ only in their seed; the first is the baseline.
 
     Raises:
         UserError: If there are fewer than two runs, or they have no score in common.
@@ -76,7 +76,7 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
     notes = comparison.notes
     reason = _why_not_paired(variants)
     if reason:
-        notes.append(f"Tests, parts of the test set and examples are left out: {reason}.")
+        notes.append(f"There are no tests, parts of the test set and examples: {reason}.")
     elif len(variants) > 1:
         comparison.tests.extend(_tests(variants, metrics, notes))
         comparison.breakdowns.extend(_breakdowns(variants, notes))
@@ -84,13 +84,13 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
             pair = comparison.baseline.representative, variant.representative
             comparison.examples[variant.label] = largest_differences(*pair)
     if len(variants) == 1:
-        notes.append("All runs differ by their seed only: there is nothing to test.")
+        notes.append("The runs differ only in their seed: there is nothing to test.")
     for variant in variants:
         if len({run.seed for run in variant.runs}) < len(variant.runs):
             notes.append(f"{variant.label}: several of its runs have the same seed.")
-    without = [run.name for run in runs if not run.history]
-    if without:
-        notes.append(f"No learning curve of {', '.join(without)}: no history.jsonl was kept.")
+    without_history = [run.name for run in runs if not run.history]
+    if without_history:
+        notes.append(f"No learning curve of {', '.join(without_history)}: no history.jsonl.")
     return comparison
 
 
@@ -99,7 +99,9 @@ def _common_metrics(variants: Sequence[Variant]) -> list[str]:
     metrics = [m for m in runs[0].metrics["test"] if all(m in r.metrics["test"] for r in runs)]
     if not metrics:
         scores = "; ".join(f"{run.name}: {', '.join(run.metrics['test'])}" for run in runs[:4])
-        raise UserError(f"The runs have no test score in common ({scores}); compare runs of a task")
+        raise UserError(
+            f"The runs have no test score in common ({scores}); compare runs of the same task"
+        )
     return metrics
 
 
@@ -118,8 +120,8 @@ def _why_not_paired(variants: Sequence[Variant]) -> str:
             same = sum(a == b for a, b in zip(run.test_set, first.test_set, strict=False))
             return (
                 f"{run.name} was tested on other data than {first.name} ({len(run.rows):,} and "
-                f"{len(first.rows):,} items, {same:,} of them the same), so that their scores "
-                "cannot be compared either"
+                f"{len(first.rows):,} items, {same:,} of them the same), so their scores cannot be "
+                "compared either"
             )
     return ""
 
@@ -150,6 +152,6 @@ def _breakdowns(variants: Sequence[Variant], notes: list[str]) -> list[Breakdown
     runs = {variant.label: variant.representative for variant in variants}
     lengths = by_length(runs)
     if lengths is None:
-        notes.append("No scores by length: all sources have about one length.")
+        notes.append("No scores by length: all sources have about the same length.")
         return [by_frequency(runs)]
     return [lengths, by_frequency(runs)]

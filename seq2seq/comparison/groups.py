@@ -13,7 +13,7 @@ MAX_LABEL = 60
 
 @dataclass(frozen=True)
 class Variant:
-    """Runs of one config with one or more seeds.
+    """Runs with the same config except for the seed.
 
     Attributes:
         label: The config values that differ from the other variants.
@@ -29,16 +29,13 @@ class Variant:
         return [float(score) for score in scores if score is not None]
 
     def summary(self, metric: str, split: str = "test") -> tuple[float, float | None] | None:
-        """Returns mean and deviation over the seeds; None where no run has the metric."""
+        """Returns mean and deviation over the seeds; None if no run has the metric."""
         values = self.values(metric, split)
         return mean_and_deviation(values) if values else None
 
     @property
     def representative(self) -> FinishedRun:
-        """The run whose predictions are compared: the median by validation score.
-
-        Of an even number of runs, the worse of the two in the middle.
-        """
+        """The run to compare: the median by validation score, or the worse of two."""
         metric = self.runs[0].monitor.removeprefix("val_")
         sign = 1 if metric in LOWER_IS_BETTER else -1
 
@@ -63,7 +60,7 @@ def grouped(runs: Sequence[FinishedRun]) -> list[Variant]:
 def config_differences(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
     """Returns the config keys in which runs differ, except the seed, each with the runs' values.
 
-    A value is an empty text where a run does not have the key, or null.
+    A value is an empty string if a run does not have the key, or null.
     """
     keys = dict.fromkeys(key for run in runs for key in run.variant)
     table = {key: [run.variant.get(key, "") for run in runs] for key in keys}
@@ -71,13 +68,13 @@ def config_differences(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
 
 
 def _labels(runs: Sequence[FinishedRun], differing: Mapping[str, Sequence[str]]) -> list[str]:
-    """Returns the differing values of each variant, or its folder if they are too long."""
+    """Returns the differing values of each variant, or its name if they do not suit as a label."""
     if len(runs) == 1:
         return [runs[0].name]
     labels = []
     for position, run in enumerate(runs):
         own = {key: values[position] for key, values in differing.items()}
-        # Another class implies its other arguments.
+        # Where the class differs, its arguments differ too.
         classes = {key: value for key, value in own.items() if key.endswith("_target_")}
         text = ", ".join(f"{_short(k)}={_value(k, v)}" for k, v in (classes or own).items())
         labels.append(text if 0 < len(text) <= MAX_LABEL else run.name)
@@ -85,11 +82,11 @@ def _labels(runs: Sequence[FinishedRun], differing: Mapping[str, Sequence[str]])
 
 
 def _value(key: str, value: str) -> str:
-    """Returns a value, that of a class without its module."""
+    """Shortens the name of a class to its last part."""
     return (value.rpartition(".")[2] if key.endswith("_target_") else value) or "none"
 
 
 def _short(key: str) -> str:
-    """Shortens `model.attention._target_` to `attention`, and `model.encoder.units` to its end."""
+    """Shortens `model.attention._target_` to `attention`, `model.a.units` to `a.units`."""
     parts = key.removesuffix("._target_").split(".")
     return ".".join(parts[-2:]) if len(parts) > 2 and not key.endswith("_target_") else parts[-1]

@@ -1,4 +1,4 @@
-"""Writes a comparison as pictures and as one self-contained HTML page."""
+"""Writes a comparison as figures and as a self-contained HTML page."""
 
 import base64
 import io
@@ -12,7 +12,14 @@ from matplotlib.figure import Figure
 
 from seq2seq import __version__
 from seq2seq.comparison.compare import Comparison
-from seq2seq.comparison.report import as_json, breakdown_title, examples, letter, markdown, tables
+from seq2seq.comparison.report import (
+    as_json,
+    breakdown_title,
+    examples,
+    markdown,
+    tables,
+    variant_names,
+)
 from seq2seq.files import write_text
 from seq2seq.plots.comparison import difference_intervals, scores_by_part, variant_curves
 from seq2seq.plots.figure import figure_style, save_figure
@@ -22,7 +29,7 @@ TEXT_TABLES = ("Variants", "What differs in the config")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the page: a PNG in base 64, shown `width` pixels wide."""
+    """An image of the page: a PNG in base 64, displayed `width` pixels wide."""
 
     name: str
     data: str
@@ -30,8 +37,8 @@ class Picture:
 
 
 def figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
-    """Returns the pictures of a comparison: file name to the title of its table and the figure."""
-    names = {v.label: f"{letter(i)} {v.label}" for i, v in enumerate(comparison.variants)}
+    """Returns the figures of a comparison: file name to the title of its table and the figure."""
+    names = variant_names(comparison)
     pictures: dict[str, tuple[str, Figure]] = {}
     histories = {
         names[variant.label]: [run.history for run in variant.runs if run.history]
@@ -66,7 +73,7 @@ def figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
 
 
 def page(comparison: Comparison) -> str:
-    """Returns one HTML page with the pictures inside."""
+    """Returns a comparison as one HTML page with embedded figures."""
     pictures: dict[str, list[Picture]] = {}
     for name, (table, figure) in figures(comparison).items():
         pictures.setdefault(table, []).append(_picture(name, figure))
@@ -84,7 +91,7 @@ def page(comparison: Comparison) -> str:
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """Writes `comparison.html`, `.md` and `.json`, and the pictures as PNG, into a folder."""
+    """Writes `comparison.html`, `.md` and `.json`, and the figures as PNG, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for ending, text in (
         ("html", page(comparison)),

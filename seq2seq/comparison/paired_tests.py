@@ -1,4 +1,4 @@
-"""Paired tests of two runs on the same test set, from the statistics that they have saved."""
+"""Paired significance tests of two runs on the same test set, from their saved statistics."""
 
 import numpy as np
 
@@ -22,23 +22,21 @@ def paired_result(
 
     Args:
         metric: The score's name in `metrics.json`.
-        baseline: One run.
-        system: The other.
+        baseline: The run to compare to.
+        system: The other run.
 
     Returns:
-        The result, or None and the reason why there is none.
+        The result and an empty string, or None and the reason.
     """
     if metric in ("loss", "perplexity"):
-        return None, "is no score of predictions"
+        return None, "is not a score of predictions"
     if metric in SACREBLEU_METRICS:
         return _test_text(metric, baseline, system)
-    if metric not in SCORES:
-        return None, "is not known how to compute from the predictions"
-    statistic, from_sums = SCORES[metric]
     try:
+        statistic, from_sums = SCORES[metric]
         first, second = statistics_matrices(statistic, baseline.statistics, system.statistics)
     except KeyError:
-        return None, "is not known how to compute from the predictions"
+        return None, "cannot be computed from the predictions"
     if first.shape[1] == 2 and (first[:, 1] == 1).all() and (second[:, 1] == 1).all():
         result = accuracy_test(first[:, 0] == 1, second[:, 0] == 1, metric)
     else:
@@ -51,7 +49,7 @@ def _test_text(
 ) -> tuple[PairedResult | None, str]:
     signatures = [run.metrics.get("signatures", {}).get(metric) for run in (baseline, system)]
     if signatures[0] != signatures[1]:
-        return None, f"was computed in two ways: {signatures[0]} and {signatures[1]}"
+        return None, f"was computed in different ways: {signatures[0]} and {signatures[1]}"
     tokenize = baseline.config.get("task.bleu_tokenize", "13a")
     result = paired_text_test(
         metric,
@@ -66,7 +64,7 @@ def _test_text(
 def _checked(
     result: PairedResult, baseline: FinishedRun, system: FinishedRun
 ) -> tuple[PairedResult | None, str]:
-    """Returns the result only if its scores are those that the runs have reported."""
+    """Returns the result if its scores equal those in `metrics.json`; otherwise the reason."""
     for score, run in ((result.baseline, baseline), (result.system, system)):
         reported = run.metrics["test"][result.metric]
         if not np.isclose(score, reported, rtol=TOLERANCE, atol=TOLERANCE):

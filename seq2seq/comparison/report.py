@@ -1,4 +1,4 @@
-"""Writes a comparison as tables for a terminal, as Markdown and as JSON."""
+"""Formats a comparison as tables for a terminal, as Markdown and as JSON."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from seq2seq.terminal import plain, printable
 
 @dataclass(frozen=True)
 class Table:
-    """A titled table of texts; the first column names the rows, the note says how to read it."""
+    """A table with a title and a note for readers; the first column names the rows."""
 
     title: str
     head: list[str]
@@ -27,7 +27,7 @@ class Table:
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """Returns the tables of a comparison: all but its examples and pictures."""
+    """Returns the tables of a comparison, except its examples."""
     all_tables = [_runs_table(comparison), _config_table(comparison), _scores_table(comparison)]
     if comparison.tests:
         all_tables.append(_tests_table(comparison))
@@ -36,14 +36,14 @@ def tables(comparison: Comparison) -> list[Table]:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Formats a number in a few digits; a dash where there is none."""
+    """Formats a number; a dash if it is missing or not finite."""
     if value is None or not math.isfinite(value):
         return "-"
     return f"{value:.{digits}g}"
 
 
 def p_value(value: float | None) -> str:
-    """Formats a p-value as sacreBLEU does, to four places."""
+    """Formats a p-value with four decimals, as sacreBLEU does."""
     if value is None:
         return "-"
     return f"{value:.4f}" if value >= 0.00005 else "<0.0001"
@@ -59,7 +59,8 @@ def letter(position: int) -> str:
     return chr(ord("A") + position % 26) + (str(position // 26) if position >= 26 else "")
 
 
-def _names(comparison: Comparison) -> dict[str, str]:
+def variant_names(comparison: Comparison) -> dict[str, str]:
+    """Returns the label of each variant with its letter before it, by label."""
     return {v.label: f"{letter(i)} {v.label}" for i, v in enumerate(comparison.variants)}
 
 
@@ -91,7 +92,7 @@ def _scores_table(comparison: Comparison) -> Table:
         mean, deviation = summary
         return number(mean) if deviation is None else f"{number(mean)} ± {number(deviation, 2)}"
 
-    names = _names(comparison).values()
+    names = variant_names(comparison).values()
     rows = [
         [metric, *(cell(variant.summary(metric)) for variant in comparison.variants)]
         for metric in comparison.metrics
@@ -106,7 +107,7 @@ def _scores_table(comparison: Comparison) -> Table:
 def _tests_table(comparison: Comparison) -> Table:
     letters = {v.label: letter(i) for i, v in enumerate(comparison.variants)}
     kinds = list(dict.fromkeys(kind for test in comparison.tests for kind in test.corrected))
-    several = len(comparison.variants) > 2  # else there is nothing to correct
+    several = len(comparison.variants) > 2  # otherwise, there is nothing to correct
     with_seeds = any(test.seeds is not None for test in comparison.tests)
     head = ["score", "", "A", "variant", "difference", "95 % interval"]
     for kind in kinds:
@@ -144,9 +145,9 @@ def _breakdown_table(breakdown: Breakdown) -> Table:
 
 
 def examples(comparison: Comparison) -> list[tuple[str, list[Table]]]:
-    """Returns, by title, the items on which each variant differs most from the baseline."""
+    """Returns titled tables of the items on which each variant differs most from the baseline."""
     titled = []
-    names = _names(comparison)
+    names = variant_names(comparison)
     for label, (better, worse) in comparison.examples.items():
         example_tables = [
             Table(
@@ -170,12 +171,14 @@ def examples(comparison: Comparison) -> list[tuple[str, list[Table]]]:
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Prints the tables on a terminal."""
     for table in tables(comparison):
-        shown = RichTable(title=table.title, title_justify="left", title_style="bold", box=None)
+        rich_table = RichTable(
+            title=table.title, title_justify="left", title_style="bold", box=None
+        )
         for position, name in enumerate(table.head):
-            shown.add_column(plain(name), justify="left" if position < 2 else "right")
+            rich_table.add_column(plain(name), justify="left" if position < 2 else "right")
         for row in table.rows:
-            shown.add_row(*map(plain, row))
-        console.print(shown)
+            rich_table.add_row(*map(plain, row))
+        console.print(rich_table)
         console.print(plain(table.note + "\n" if table.note else "", "dim"))
     for title, example_tables in examples(comparison):
         console.print(plain(f"Sentences that differ most: {title}", "bold"))
@@ -210,7 +213,7 @@ def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escapes a text for Markdown: no markup, links, pictures or line breaks."""
+    """Escapes markup, links, images and line breaks of a text for Markdown."""
     escaped = re.sub(r"([\\`*\[\]<>|$])", r"\\\1", printable(text))
     return " ".join(escaped.split())
 
@@ -263,7 +266,7 @@ def as_json(comparison: Comparison) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """Replaces numbers that are not finite, which JSON does not have, by null."""
+    """Replaces numbers that are not finite, which JSON does not allow, by null."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Reads finished runs: config, scores, predictions, learning curve."""
+"""Reads the folders of finished runs: config, scores, predictions, learning curve."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,16 +19,16 @@ from seq2seq.yaml_files import load
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run folder that has been read.
+    """The content of a run folder.
 
     Attributes:
         name: The run's name in tables.
         folder: The run folder.
-        config: The config, flat: dotted key to text.
+        config: The config, flattened: dotted key to text.
         tree: The config as it was written.
         metrics: The content of `metrics.json`.
         history: One entry an epoch: metrics, `step`, `seconds`, `target_tokens`; may be empty.
-        run_id: Its MLflow run, if there is one.
+        run_id: The id of its MLflow run, if there is one.
     """
 
     name: str
@@ -41,7 +41,7 @@ class FinishedRun:
 
     @property
     def seed(self) -> str:
-        """The seed, as the config has it."""
+        """The seed in the config, or an empty string."""
         return self.config.get("seed", "")
 
     @property
@@ -62,7 +62,7 @@ class FinishedRun:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """The test predictions, see `seq2seq.rows`; empty if there is no file of them."""
+        """The test predictions, see `seq2seq.rows`; empty if they were not saved."""
         path = self.folder / "predictions" / "test.jsonl"
         return read_rows(path) if path.is_file() else []
 
@@ -80,11 +80,11 @@ class FinishedRun:
             if len(statistics) != len(self.rows):
                 raise UserError(f"{path}: needs a line for each of {len(self.rows):,} predictions")
             return statistics
-        return item_statistics(self.rows, self.config.get("task.scheme"))  # an older run
+        return item_statistics(self.rows, self.config.get("task.scheme"))  # of an older run
 
     @cached_property
     def test_set(self) -> tuple[str, ...]:
-        """The sources and references of the test set, as one text a row."""
+        """The source and reference of each test item, as one string."""
         return tuple(
             json.dumps([row.get("source"), row.get("reference")], ensure_ascii=False)
             for row in self.rows
@@ -92,19 +92,14 @@ class FinishedRun:
 
 
 def read_run(folder: Path, run_id: str | None = None) -> FinishedRun:
-    """Reads the folder of a finished run.
+    """Reads the folder of a finished run; raises UserError if it is not one.
 
-    Args:
-        folder: The folder.
-        run_id: Its MLflow run; None for the one in its `mlflow_run_id`.
-
-    Raises:
-        UserError: If it is not the folder of a finished run.
+    `run_id` is the id of its MLflow run; None for the one in its file `mlflow_run_id`.
     """
     metrics = folder / "metrics.json"
     if not metrics.is_file():
         raise UserError(f"{folder}: is not the folder of a finished run, it has no metrics.json")
-    config = load(folder / ".hydra" / "config.yaml" if _has_hydra(folder) else _saved(folder))
+    config = load(_config_file(folder))
     try:
         scores = json.loads(metrics.read_text("utf-8"))
         history = folder / "history.jsonl"
@@ -126,14 +121,14 @@ def read_run(folder: Path, run_id: str | None = None) -> FinishedRun:
 
 
 def flat_config(config: DictConfig) -> dict[str, str]:
-    """Returns the config as dotted keys and texts, without keys that do not change results."""
+    """Returns a config as dotted keys and texts, without keys that do not change results."""
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, Mapping)
     return meaningful({str(key): value for key, value in plain.items()})
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """Returns the run folders below a folder, or itself if it is one, in order of their names."""
+    """Returns the run folders below a folder, or the folder itself if it is one, sorted by name."""
     if (folder / "metrics.json").is_file():
         return [folder]
     paths = sorted(folder.rglob("metrics.json"), key=lambda path: _natural(path.parent))
@@ -141,17 +136,14 @@ def run_folders(folder: Path) -> list[Path]:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Returns a key that sorts trial 10 after trial 9."""
+    """Returns a sort key that puts trial 10 after trial 9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in path.parts]
 
 
-def _has_hydra(folder: Path) -> bool:
-    return (folder / ".hydra" / "config.yaml").is_file()
-
-
-def _saved(folder: Path) -> Path:
-    """Returns the config that MLflow has, or the part of it in the model folder."""
-    for path in (folder / "config.yaml", folder / "model" / "config.yaml"):
+def _config_file(folder: Path) -> Path:
+    """Returns the file of the config, also in a copy by MLflow or of the model folder only."""
+    for subfolder in (".hydra", ".", "model"):
+        path = folder / subfolder / "config.yaml"
         if path.is_file():
             return path
     raise UserError(f"{folder}: has no .hydra/config.yaml, so its config is unknown")

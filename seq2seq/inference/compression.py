@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.errors import UserError
-from seq2seq.files import whole_folder, write_checksums
+from seq2seq.files import atomic_folder, write_checksums
 from seq2seq.tasks.model_folder import WEIGHTS, model_folder, set_precision
 from seq2seq.training.weights_file import WeightsBuffer, check_weights
 from seq2seq.trust import Trust
@@ -19,33 +19,33 @@ MODEL, CONFIG = "model", ".hydra"
 def compress(
     run_folder: Path, target: Path, precision: str | None = None, trust: Trust = ()
 ) -> None:
-    """Copies a run with its matrices rounded to bfloat16, but not vectors such as biases.
+    """Copies a run with its matrices rounded to bfloat16; vectors such as biases stay float32.
 
-    Decoding single sentences is bound by reading weights: bfloat16 halves the bytes.
+    The time to decode single sentences is that of reading the weights, whose bytes bfloat16 halves.
 
     Args:
         run_folder: A run folder, or its `model` folder.
         target: The folder of the copy, which has no checkpoints, plots and logs.
-        precision: The precision that the copy computes in, see `set_precision`; None for the run's.
+        precision: The precision of the copy, see `set_precision`; None for the run's.
         trust: Further modules and classes that the run's config may name.
 
     Raises:
-        UserError: If there is no model or it is damaged, it cannot compute in that precision, or
-            the copy exists already or cannot be written.
+        UserError: If there is no model, it is damaged or does not support the precision, or the
+            target exists already or cannot be written.
     """
     model = model_folder(run_folder)
     if target.exists():
         raise UserError(f"{target}: exists already; remove it, or name another folder")
     weights = _opened(model / WEIGHTS)
     try:
-        with weights, whole_folder(target) as aside:
-            shutil.copytree(model, aside / MODEL, ignore=shutil.ignore_patterns(WEIGHTS))
+        with weights, atomic_folder(target) as temporary:
+            shutil.copytree(model, temporary / MODEL, ignore=shutil.ignore_patterns(WEIGHTS))
             if precision is not None:
-                set_precision(aside / MODEL, precision, trust)
+                set_precision(temporary / MODEL, precision, trust)
             if (run_folder / CONFIG).is_dir():
-                shutil.copytree(run_folder / CONFIG, aside / CONFIG)
-            _compress_weights(weights, aside / MODEL / WEIGHTS)
-            write_checksums(aside / MODEL)
+                shutil.copytree(run_folder / CONFIG, temporary / CONFIG)
+            _compress_weights(weights, temporary / MODEL / WEIGHTS)
+            write_checksums(temporary / MODEL)
     except OSError as error:
         raise UserError(
             f"{target}: cannot be written ({error}). Make room, or give access."
@@ -53,7 +53,7 @@ def compress(
 
 
 def weights_size(run_folder: Path) -> int:
-    """Returns the bytes of a run's weights on the disk."""
+    """Returns the size of a run's weights file in bytes."""
     return (model_folder(run_folder) / WEIGHTS).stat().st_size
 
 
@@ -63,7 +63,7 @@ def _opened(path: Path) -> h5py.File:
         return h5py.File(path)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path}: the weights are damaged ({error}). Copy them again, or train anew."
+            f"{path}: the weights are damaged ({error}). Copy them again, or train again."
         ) from error
 
 
@@ -72,7 +72,7 @@ def _compress_weights(source: h5py.File, target: Path) -> None:
         if isinstance(item, h5py.Group):
             copied = to.require_group(name)
         else:
-            # Shuffled, the lower halves, which are zeros now, compress to nothing.
+            # The lower two bytes of each number are zero; shuffled, they compress to nothing.
             options = {"shuffle": True, "compression": "gzip"} if item.shape else {}
             copied = to.create_dataset(name, data=rounded(item[()]), **options)
         copied.attrs.update(item.attrs)

@@ -1,4 +1,4 @@
-"""`seq2seq evaluate`: a run's scores on a split of its data, or on files."""
+"""`seq2seq evaluate`: computes the scores of a run on a split of its data, or on files."""
 
 import json
 from contextlib import nullcontext
@@ -30,21 +30,18 @@ def evaluate(
     dynamic_rate: float | None = None,
     trust: Trust = (),
 ) -> dict[str, float]:
-    """Predicts and scores, and prints the scores as JSON.
+    """Predicts and scores, prints the scores as JSON, and returns them.
 
     Args:
         run_folder: A run folder.
         split: A split of the data that the run was trained on.
-        source: A file to use instead: of sources, or of both, laid out as the files that the run
-            was trained on, or in columns (CoNLL).
-        target: The references of a file of sources, line by line.
-        predictions: Where to write the predictions as JSONL.
-        dynamic_rate: Of a language model: the learning rate of dynamic evaluation, instead of its
-            own.
-        trust: Modules and classes of one's own that the run's config may name.
-
-    Returns:
-        The scores.
+        source: A file to use instead. It holds sources only, or also references: then in the format
+            of the files that the run was trained on, or in CoNLL.
+        target: A file with the reference of each line of `source`.
+        predictions: The JSONL file to write the predictions to.
+        dynamic_rate: The learning rate of dynamic evaluation, for a language model; None for that
+            of its config.
+        trust: Further modules and classes that the run's config may name.
 
     Raises:
         UserError: If the run or the data cannot be used.
@@ -52,7 +49,7 @@ def evaluate(
     if dynamic_rate is not None:
         checked_rate(dynamic_rate, "--dynamic-rate")
     data = data_of(run_folder, split, source, target, trust)
-    # Opened and read first, so that a mistake is found before the work is done.
+    # The output is opened and the data are read first, so that mistakes show before the work.
     with nullcontext() if predictions is None else output(str(predictions)) as stream:
         records = list(data.records(split))
         predictor = Predictor.load(run_folder, trust=trust)
@@ -83,19 +80,19 @@ def data_of(
     target: Path | None,
     trust: Trust = (),
 ) -> Dataset:
-    """Returns data that have the split: two files, or what the run was trained on."""
+    """Returns the data to evaluate on: files, or the run's data, which must have the split."""
     if source is None and target is not None:
         raise UserError("--target: give --source, too")
+    for path, option in ((source, "--source"), (target, "--target")):
+        if path is not None:
+            check_readable(path, option)
     if source is not None and target is not None:
-        check_readable(source, "--source")
-        check_readable(target, "--target")
         return ParallelText(".", {split: str(source)}, {split: str(target)})
     saved = run_folder / ".hydra" / "config.yaml"
     if not saved.is_file():
         raise UserError(f"{run_folder}: has no .hydra/config.yaml; give --source and --target")
     config = load_saved(saved, trust, ("data", *PARTS))
     if source is not None:
-        check_readable(source, "--source")
         return _one_file(config, split, source)
     data: Dataset = build(config, "data")
     if split not in data.split_names:
@@ -104,23 +101,23 @@ def data_of(
 
 
 def _one_file(config: DictConfig, split: str, source: Path) -> Dataset:
-    """Returns a file of records with references, laid out as the files that a run was trained on.
+    """Returns a file of sources and references as data.
 
-    A file in columns may also be given where a run was trained on other data, and a table where it
-    classifies.
+    CoNLL files are read for any run, tables for any classifier; other files are read like those
+    that the run was trained on.
     """
-    path, data = str(source.absolute()), config.data
-    trained = build(config, "data")
+    path = str(source.absolute())
+    training_data = build(config, "data")
     if in_columns(source.name):
-        known = trained.format if isinstance(trained, Conll) else None
-        return Conll(".", {split: path}, **vars(layout_of(source.name, known)))
-    if "files" not in data and (fields := build_task(config).input_fields):
-        return labelled_file(source, split, (*fields, "label"))
-    if "files" not in data:
+        layout = training_data.format if isinstance(training_data, Conll) else None
+        return Conll(".", {split: path}, **vars(layout_of(source.name, layout)))
+    if "files" not in config.data:
+        if fields := build_task(config).input_fields:
+            return labelled_file(source, split, (*fields, "label"))
         raise UserError(
             "--source: the run was not trained on files that hold sources and references; give "
             "--target, too"
         )
-    data.files, data.holdout = {split: path}, None
-    one_file: Dataset = build(config, "data")
-    return one_file
+    config.data.files, config.data.holdout = {split: path}, None
+    data: Dataset = build(config, "data")
+    return data

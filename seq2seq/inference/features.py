@@ -1,16 +1,15 @@
-"""`seq2seq predict --features`: writes the encoder's vectors of texts, for use elsewhere."""
+"""`seq2seq predict --features`: writes the encoder's vectors of texts."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from seq2seq.config import nearest
 from seq2seq.data.records import Record, chunks
 from seq2seq.errors import UserError
-from seq2seq.files import whole_file
+from seq2seq.files import atomic_file
 from seq2seq.inference.input_files import input_path, read_inputs
 from seq2seq.inference.predict import CHUNK
 from seq2seq.inference.predictor import Predictor
@@ -20,20 +19,24 @@ from seq2seq.trust import Trust
 def predict_features(
     run_folder: Path, source: str, names: str, target: str, batch_size: int, trust: Trust = ()
 ) -> None:
-    """Encodes a file, and prints the names and widths of the vectors on stderr.
+    """Encodes the inputs of a file, and prints the names and widths of the vectors on stderr.
+
+    The ending of the output decides its format: `.npy` holds one float32 matrix `(inputs, width)`
+    of all vectors concatenated; `.npz` one matrix for each name; `.parquet` one column for each
+    name, and the column `source`.
 
     Args:
         run_folder: The run folder.
         source: The file, see `read_inputs`; `-` reads lines from stdin.
-        names: See `write_features`.
-        target: See `write_features`.
+        names: Names such as `source.layer_0.forward.h,source.layer_0.backward.h`, or `all`.
+        target: The file to write.
         batch_size: How many inputs are encoded at once.
         trust: Further modules and classes that the run's config may name.
 
     Raises:
-        UserError: If the run, the input or the output cannot be used.
+        UserError: If the run has no encoder, a name is unknown, or a file cannot be used.
     """
-    writer_for(Path(target))
+    write = _writer_for(Path(target))
     path = input_path(source)
     predictor = Predictor.load(run_folder, trust=trust)
     inputs = (
@@ -41,51 +44,22 @@ def predict_features(
         for item in read_inputs(path, predictor.task)
         if item.sentence is None or item.sentence.words
     )
-    widths = write_features(predictor, inputs, names, target, batch_size)
-    print(
-        f"{target}: {', '.join(f'{n} ({width})' for n, width in widths.items())}", file=sys.stderr
-    )
-
-
-def write_features(
-    predictor: Predictor, inputs: Iterable[Any], names: str, target: str, batch_size: int
-) -> dict[str, int]:
-    """Encodes inputs and writes their vectors, one row an input, in order.
-
-    The file's ending decides its format: `.npy` holds one float32 matrix `(inputs, width)`, the
-    vectors side by side; `.npz` a matrix for each name; `.parquet` a column for each name, beside
-    the text.
-
-    Args:
-        predictor: The run.
-        inputs: Texts or records.
-        names: The vectors, such as `source.layer_0.forward.h,source.layer_0.backward.h`; or `all`.
-        target: The file.
-        batch_size: How many inputs are encoded at once.
-
-    Returns:
-        The width of each vector, in their order.
-
-    Raises:
-        UserError: If the run has no encoder, a name is unknown, or the file cannot be written.
-    """
-    path = Path(target)
-    write = writer_for(path)
     texts: list[str] = []
     parts: list[dict[str, np.ndarray]] = []
     for chunk in chunks(inputs, CHUNK * batch_size):
         features = predictor.features(chunk, batch_size)
-        parts.append({name: features[name] for name in selected_names(names, list(features))})
+        parts.append({name: features[name] for name in _selected_names(names, list(features))})
         texts += map(_text_of, chunk)
     if not parts:
-        raise UserError("--features: there is nothing to encode; the input is empty.")
+        raise UserError("--features: there is nothing to encode, the input is empty.")
     vectors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     try:
-        with whole_file(path) as aside:
-            write(aside, texts, vectors)
+        with atomic_file(Path(target)) as temporary:
+            write(temporary, texts, vectors)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error})") from error
-    return {name: values.shape[1] for name, values in vectors.items()}
+    widths = ", ".join(f"{name} ({values.shape[1]})" for name, values in vectors.items())
+    print(f"{target}: {widths}", file=sys.stderr)
 
 
 def _text_of(item: str | Record) -> str:
@@ -94,12 +68,8 @@ def _text_of(item: str | Record) -> str:
     return value if isinstance(value, str) else " ".join(value)
 
 
-def selected_names(names: str, known: Sequence[str]) -> list[str]:
-    """Returns the selected names of vectors.
-
-    Raises:
-        UserError: If there is no such vector.
-    """
+def _selected_names(names: str, known: Sequence[str]) -> list[str]:
+    """Returns the comma-separated names of vectors, or raises UserError for an unknown name."""
     if names == "all":
         return list(known)
     selected = names.split(",")
@@ -115,12 +85,8 @@ def selected_names(names: str, known: Sequence[str]) -> list[str]:
 Writer = Callable[[Path, Sequence[str], dict[str, np.ndarray]], None]
 
 
-def writer_for(path: Path) -> Writer:
-    """Returns the function that writes a file of this ending.
-
-    Raises:
-        UserError: If its ending is not known, or its folder does not exist.
-    """
+def _writer_for(path: Path) -> Writer:
+    """Returns the function that writes files of this ending, if the folder exists."""
     if path.suffix not in WRITERS:
         raise UserError(
             f"-o {path}: --features writes a file whose name ends in {', '.join(WRITERS)}."
@@ -131,13 +97,11 @@ def writer_for(path: Path) -> Writer:
 
 
 def _write_npy(path: Path, texts: Sequence[str], vectors: dict[str, np.ndarray]) -> None:
-    with path.open("wb") as stream:
-        np.save(stream, np.concatenate(list(vectors.values()), axis=1))
+    np.save(path, np.concatenate(list(vectors.values()), axis=1))
 
 
 def _write_npz(path: Path, texts: Sequence[str], vectors: dict[str, np.ndarray]) -> None:
-    with path.open("wb") as stream:
-        np.savez(stream, **vectors)  # type: ignore[arg-type]
+    np.savez(path, **vectors)  # type: ignore[arg-type]
 
 
 def _write_parquet(path: Path, texts: Sequence[str], vectors: dict[str, np.ndarray]) -> None:

@@ -1,4 +1,4 @@
-"""A condition on a model's score, for use in CI: `bleu >= champion - 0.3`."""
+"""A condition on a score, for use in CI: `bleu >= champion - 0.3`."""
 
 import operator
 import re
@@ -25,12 +25,12 @@ GATE = re.compile(
 
 @dataclass(frozen=True)
 class Gate:
-    """One condition.
+    """A condition on a score.
 
     Attributes:
-        metric: The score.
+        metric: The score's name.
         comparison: `>=`, `<=`, `>` or `<`.
-        limit: A number, to which the champion's score is added where `champion` is true.
+        limit: A number; if `champion` is true, relative to the champion's score.
         champion: Whether the limit is relative to the champion.
     """
 
@@ -41,14 +41,11 @@ class Gate:
 
     @classmethod
     def parse(cls, text: str) -> "Gate":
-        """Reads a condition.
+        """Parses a condition, or raises UserError.
 
         Example:
             >>> Gate.parse("bleu >= champion - 0.3")
             Gate(metric='bleu', comparison='>=', limit=-0.3, champion=True)
-
-        Raises:
-            UserError: If it is none.
         """
         match = GATE.fullmatch(text)
         if match is None:
@@ -64,11 +61,11 @@ class Gate:
     def check(
         self, scores: Mapping[str, float], champion: Mapping[str, float] | None
     ) -> tuple[bool, str]:
-        """Tells whether a model passes, and why, in one line.
+        """Returns whether a model passes, and a line that explains it.
 
         Args:
             scores: The model's scores.
-            champion: The champion's, on the same data, where the limit is relative to it.
+            champion: The champion's scores on the same data, if the limit is relative to them.
 
         Raises:
             UserError: If there is no such score.

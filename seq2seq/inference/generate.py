@@ -23,9 +23,9 @@ class GenerationOptions:
 
     Attributes:
         length: The maximum number of tokens.
-        temperature: 0 is greedy search; as the next three, see `Sampling`.
-        top_k: Samples from the k likeliest tokens; 0 from all.
-        top_p: Samples from the likeliest tokens with this sum; 1 from all.
+        temperature: The temperature of sampling; 0 is greedy search.
+        top_k: Samples from the k most probable tokens; 0 from all.
+        top_p: Samples from the most probable tokens with this total probability; 1 from all.
         seed: The seed of sampling.
         stop: Strings that end a text.
     """
@@ -38,15 +38,11 @@ class GenerationOptions:
     stop: tuple[str, ...]
 
     def decoding(self) -> Strategy:
-        """Returns the search strategy.
-
-        Raises:
-            UserError: If a value is impossible.
-        """
+        """Returns the search strategy, or raises UserError for an invalid value."""
         if self.length < 1:
             raise UserError(f"--length: must be at least 1, got {self.length}")
         if "" in self.stop:
-            raise UserError("--stop: an empty text would end every text at once")
+            raise UserError("--stop: an empty string would end every text at once")
         if self.temperature == 0:
             return Greedy(maximum_length_ratio=0.0, maximum_length_extra=self.length)
         try:
@@ -77,12 +73,12 @@ def generate(
     Args:
         run_folder: The run folder.
         prompts: Texts.
-        source: A file with one text a line, or `-` for stdin; after the prompts. With neither,
-            there is one empty prompt.
+        source: A file with further prompts, one a line; `-` is stdin. With neither prompts nor
+            file, there is one empty prompt.
         count: The number of texts for each prompt.
         options: How texts are continued.
-        output_format: `text` writes prompt and text as it is generated, one text after the other,
-            each under a heading if there are several; `jsonl` writes `prompt` and `text` of each.
+        output_format: `text` writes each prompt and its continuation, under a heading if there are
+            several; `jsonl` writes one object with `prompt` and `text` a line.
         batch_size: How many texts are generated at once.
         trust: Further modules and classes that the run's config may name.
 
@@ -94,21 +90,22 @@ def generate(
             raise UserError(f"--{name}: must be at least 1, got {value}")
     decoding = options.decoding()
     path = input_path(source) if source else None
-    first = list(prompts or ()) if prompts or source else [""]
+    prompts = list(prompts or ()) if prompts or source else [""]
     stream = standard_output()
     generator = Generator.load(run_folder, trust)
-    more = (item.value for item in read_inputs(path, generator.task)) if path else ()
-    repeated = (text for text in chain(first, more) for _ in range(count))
-    alone = source is None and len(first) * count == 1
-    done = 0
+    from_file = (item.value for item in read_inputs(path, generator.task)) if path else ()
+    repeated = (prompt for prompt in chain(prompts, from_file) for _ in range(count))
+    is_single = source is None and len(prompts) * count == 1
+    first = 0
     for batch in chunks(repeated, batch_size):
-        pieces = generator.stream(batch, decoding, options.stop, first_key=done)
+        pieces = generator.stream(batch, decoding, options.stop, first_key=first)
         if output_format == "jsonl":
             _write_lines(batch, pieces, stream)
         else:
-            headings = [""] if alone else [f"==> {done + n + 1} <==\n" for n in range(len(batch))]
-            _show(batch, pieces, headings, stream)
-        done += len(batch)
+            numbers = range(first + 1, first + 1 + len(batch))
+            headings = [""] if is_single else [f"==> {number} <==\n" for number in numbers]
+            _write_texts(batch, pieces, headings, stream)
+        first += len(batch)
 
 
 def _write_lines(prompts: Sequence[str], pieces: Iterator[list[str]], stream: TextIO) -> None:
@@ -117,18 +114,18 @@ def _write_lines(prompts: Sequence[str], pieces: Iterator[list[str]], stream: Te
         print(line, flush=True, file=stream)
 
 
-def _show(
+def _write_texts(
     prompts: Sequence[str],
     pieces: Iterator[list[str]],
     headings: Sequence[str],
     stream: TextIO,
 ) -> None:
-    """Writes the first text as it is generated, then the others, generated at the same time."""
+    """Writes the first text of a batch as it is generated, and the others when it is complete."""
     print(headings[0] + prompts[0], end="", flush=True, file=stream)
     texts = [""] * len(prompts)
-    for new in pieces:
-        print(new[0], end="", flush=True, file=stream)
-        texts = [text + piece for text, piece in zip(texts, new, strict=True)]
+    for batch in pieces:
+        print(batch[0], end="", flush=True, file=stream)
+        texts = [text + piece for text, piece in zip(texts, batch, strict=True)]
     _end_line(prompts[0] + texts[0], stream)
     for heading, prompt, text in zip(headings[1:], prompts[1:], texts[1:], strict=True):
         print(heading + prompt + text, end="", file=stream)

@@ -1,4 +1,4 @@
-"""A language model as a function that goes on with texts."""
+"""A language model as a function that continues texts."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from seq2seq.trust import Trust
 
 
 class Generator:
-    r"""Goes on with texts, token by token; load it once, call it often.
+    r"""Continues texts token by token; load it once, call it often.
 
     Args:
         task: A task that is ready to predict.
@@ -35,7 +35,7 @@ class Generator:
 
     def __init__(self, task: Generation, model: LanguageModel) -> None:
         self.task, self.model = task, model
-        self._read = tf.function(
+        self._encode_prompts = tf.function(
             model.read,
             input_signature=[
                 tf.TensorSpec((None, None), tf.int32),
@@ -55,8 +55,8 @@ class Generator:
         task, model = load_model_folder(Path(run_folder), trust)
         if not isinstance(task, Generation):
             raise UserError(
-                f"{run_folder}: was trained for {type(task).__name__.lower()}, not generation; "
-                "`seq2seq predict` is the command for it"
+                f"{run_folder}: was trained for {type(task).__name__.lower()}, not generation; use "
+                "`seq2seq predict`"
             )
         return cls(task, cast(LanguageModel, model))
 
@@ -67,7 +67,7 @@ class Generator:
         stop: Sequence[str] = (),
         first_key: int = 0,
     ) -> list[str]:
-        """Returns what follows each prompt; see `stream`."""
+        """Returns the continuation of each prompt; see `stream`."""
         texts = [""] * len(prompts)
         for pieces in self.stream(prompts, decoding, stop, first_key):
             texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
@@ -80,43 +80,43 @@ class Generator:
         stop: Sequence[str] = (),
         first_key: int = 0,
     ) -> Iterator[list[str]]:
-        """Goes on with all prompts at once, and hands out the text as it comes.
+        """Continues all prompts as one batch, and yields their texts as they are generated.
 
         Args:
-            prompts: Texts of any lengths, which may be empty.
-            decoding: Greedy search or sampling, with its limits; by default the run's own.
-            stop: Strings that end a text, and are no part of it.
-            first_key: The number of the first prompt: what is sampled depends on the seed and a
-                prompt's number, not on the prompts beside it.
+            prompts: Texts of any length, which may be empty.
+            decoding: Greedy search or sampling, with its length limits; None for the run's.
+            stop: Strings that end a text; they are not part of it.
+            first_key: The number of the first prompt. Samples depend on the seed and the number of
+                a prompt, not on the rest of the batch.
 
         Yields:
-            The next piece of each text, often an empty one.
+            The next piece of each text, often an empty string.
 
         Raises:
-            ValueError: If the search keeps several hypotheses.
+            ValueError: If the search has several hypotheses.
         """
         if not prompts:
             return
-        ids = [np.append(START, each) for each in self.task.tokenizer.encode(prompts)]
+        ids = [np.append(START, tokens) for tokens in self.task.tokenizer.encode(prompts)]
         tokens, lengths = padded(ids)
         keys = np.arange(first_key, first_key + len(prompts), dtype=np.int32)
-        last, states = self._read(tokens, lengths)
-        texts = [TextStream(self.task.tokenizer, row[-4:].tolist(), stop) for row in ids]
-        ended = [False] * len(texts)
-        for column in self._compiled(decoding)(states, last, tf.constant(lengths), keys):
+        logits, states = self._encode_prompts(tokens, lengths)
+        texts = [TextStream(self.task.tokenizer, prompt[-4:].tolist(), stop) for prompt in ids]
+        finished = [False] * len(texts)
+        for next_tokens in self._search(decoding)(states, logits, tf.constant(lengths), keys):
             pieces = [""] * len(texts)
-            for row, token in enumerate(column.tolist()):
-                if ended[row]:
+            for row, token in enumerate(next_tokens.tolist()):
+                if finished[row]:
                     continue
                 pieces[row] = texts[row].close() if token == END else texts[row].push(token)
-                ended[row] = token == END or texts[row].stopped
+                finished[row] = token == END or texts[row].stopped
             yield pieces
-            if all(ended):
+            if all(finished):
                 return
-        yield ["" if end else text.close() for end, text in zip(ended, texts, strict=True)]
+        yield ["" if done else text.close() for done, text in zip(finished, texts, strict=True)]
 
-    def _compiled(self, decoding: Strategy | None) -> Streaming:
-        """Returns the search, traced once as long as the strategy is the same object."""
+    def _search(self, decoding: Strategy | None) -> Streaming:
+        """Returns the compiled search: the last one, if the strategy is the same object."""
         decoding = decoding or self.task.decoding
         if self._streaming is None or self._streaming.strategy is not decoding:
             self._streaming = Streaming(decoding, self.model.step, END)

@@ -1,4 +1,4 @@
-"""Reads the inputs of predictions: a file's ending and the task decide its format, here alone."""
+"""Reads the inputs of predictions; a file's ending and the task decide its format."""
 
 import os
 import stat
@@ -19,20 +19,14 @@ from seq2seq.tasks.translation.phrases import FIELDS
 
 
 class Input(NamedTuple):
-    """An input of a prediction."""
+    """An input of a prediction: a text or a record, and its lines if it was read from CoNLL."""
 
     value: Any
-    """A text, or a record."""
     sentence: Sentence | None = None
-    """Its lines, if it was read from CoNLL."""
 
 
 def input_path(source: str) -> Path:
-    """Returns the path of an input; `-` is stdin.
-
-    Raises:
-        UserError: If it is missing, a folder, or a device that has no end.
-    """
+    """Returns the path of an input, `-` for stdin, after `check_readable`."""
     path = Path("/dev/stdin" if source == "-" else source)
     check_readable(path)
     return path
@@ -42,18 +36,18 @@ def read_inputs(path: Path, task: Task, columns: bool = False) -> Iterator[Input
     """Yields the inputs of a file, plain or gzip, for a task.
 
     - `.conll`, `.conllu`: sentences for a tagger;
-    - `.jsonl`: objects with the task's fields, by default `source`, as keys; those of a translation
-      may constrain it, and an object with `tokens` is a sentence to tag;
+    - `.jsonl`: objects with the task's fields, by default `source`, as keys; for translations also
+      constraints, for taggers `tokens`;
     - `.csv`: a table whose header has the fields; `.tsv`: the fields in the first columns;
-    - any other: the text of each line; where the task reads several fields, as `.tsv`.
+    - any other: one text a line; for tasks with several fields, the same as `.tsv`.
 
     Args:
         path: The file.
         task: The task.
-        columns: Whether the file is CoNLL, whatever its ending.
+        columns: Whether the file is CoNLL even if its ending is another.
 
     Raises:
-        UserError: If the file cannot be read, or an input is not what the task reads.
+        UserError: If the file cannot be read, or an input does not fit the task.
     """
     fields = task.input_fields
     ending = ending_of(path)
@@ -66,7 +60,7 @@ def read_inputs(path: Path, task: Task, columns: bool = False) -> Iterator[Input
         table = Csv(str(path.parent), {"test": path.name}, {field: field for field in fields})
         yield from map(Input, table.read_file(path))
     elif fields:
-        yield from map(Input, _columns(path, fields, whole_line=ending != "tsv"))
+        yield from map(Input, tab_separated(path, fields, split_single=ending == "tsv"))
     else:
         lines = read_lines(path)
         yield from (Input(line.split("\t")[0] if ending == "tsv" else line) for line in lines)
@@ -78,19 +72,14 @@ def layout_for(task: Tagging, path: Path) -> ColumnFormat:
 
 
 def tagging_task(task: Task, path: Path) -> Tagging:
-    """Returns a task that can label a CoNLL file.
-
-    Raises:
-        UserError: If it is another task.
-    """
+    """Returns the task if it can label a CoNLL file, or raises UserError."""
     if not isinstance(task, Tagging):
-        kind = type(task).__name__
-        raise UserError(f"{path}: is read in columns, which {kind} runs do not use.")
+        raise UserError(f"{path}: {type(task).__name__} runs do not read CoNLL files.")
     return task
 
 
 def with_fields(inputs: Iterable[Input], fields: Mapping[str, Any]) -> Iterator[Input]:
-    """Adds fields, such as `required`, to inputs; their own fields stay."""
+    """Adds fields, such as `required`, to inputs that do not have them."""
     for item in inputs:
         own = {"source": item.value} if isinstance(item.value, str) else item.value
         yield item._replace(value={**fields, **own}) if fields else item
@@ -103,8 +92,7 @@ def _sentences(path: Path, task: Tagging) -> Iterator[Input]:
         for field in fields:
             if field not in layout.columns:
                 raise UserError(
-                    f"{path}: the model reads {field}, of which it is not known in which column "
-                    "they are; give JSONL."
+                    f"{path}: the model reads {field}, but their column is not known; give JSONL."
                 )
         try:
             values = layout.values(sentence, fields)
@@ -114,7 +102,7 @@ def _sentences(path: Path, task: Tagging) -> Iterator[Input]:
 
 
 def _source_of(values: Mapping[str, Any], place: str) -> str | dict[str, Any]:
-    """Returns the source of a JSON object, with the fields that constrain its translation."""
+    """Returns the source of a JSON object, with the constraints of its translation."""
     if "tokens" in values:
         return PlacedRecord(values, place)
     text = text_at(values, "source", place, required_by="the text to predict from")
@@ -132,27 +120,36 @@ def _fields_of(values: Mapping[str, Any], fields: Sequence[str], place: str) -> 
     return PlacedRecord({field: values[field] for field in fields}, place)
 
 
-def _columns(path: Path, fields: Sequence[str], whole_line: bool) -> Iterator[PlacedRecord]:
+def tab_separated(
+    path: Path, fields: Sequence[str], split_single: bool = True
+) -> Iterator[PlacedRecord]:
+    """Yields records whose fields are the first columns of each line.
+
+    Args:
+        path: The file.
+        fields: The fields, in order.
+        split_single: Whether a single field is the first column, not the complete line.
+
+    Raises:
+        UserError: If the file cannot be read, or a line has too few columns.
+    """
     for number, line in enumerate(read_lines(path), start=1):
-        values = [line] if whole_line and len(fields) == 1 else line.split("\t")
+        values = line.split("\t") if split_single or len(fields) > 1 else [line]
         place = f"{path}:{number}"
         if len(values) < len(fields):
             raise UserError(
-                f"{place}: {len(values)} column(s), but the model reads {', '.join(fields)}; "
-                "put a tab between two."
+                f"{place}: {len(values)} column(s), but {len(fields)} are needed: "
+                f"{', '.join(fields)}, separated by tabs."
             )
         yield PlacedRecord(dict(zip(fields, values, strict=False)), place)
 
 
 def check_readable(path: Path, option: str = "") -> None:
-    """Refuses what is not a file, a pipe or a terminal, before any work is done.
+    """Raises UserError if a path is missing, a folder, or a device without end.
 
     Args:
         path: The path.
-        option: The option it was given by, for the message.
-
-    Raises:
-        UserError: If it is missing, a folder, or a device that has no end.
+        option: The command-line option that named it, for the message.
     """
     name = f"{option} {path}".strip()
     try:

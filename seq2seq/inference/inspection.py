@@ -1,4 +1,4 @@
-"""`seq2seq inspect`: writes states and gates of recurrent layers as arrays and pictures."""
+"""`seq2seq inspect`: writes states and gates of recurrent layers as arrays and figures."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from seq2seq.data.formats.by_ending import ending_of
 from seq2seq.data.formats.json_lines import read_objects
 from seq2seq.data.formats.text_files import read_lines
 from seq2seq.errors import UserError
-from seq2seq.files import whole_file, write_text
+from seq2seq.files import atomic_file, write_text
 from seq2seq.inference.input_files import input_path, read_inputs
 from seq2seq.inference.predictor import Predictor
 from seq2seq.models.base import ensemble_of
@@ -22,7 +22,7 @@ from seq2seq.tasks.states import InputStates, input_states, memory_states, state
 from seq2seq.terminal import standard_output
 from seq2seq.trust import Trust
 
-NAMED_UNITS = 5
+PRINTED_UNITS = 5
 MAXIMUM_COLOURS = 50
 MINIMUM_POINTS = 3
 TITLES = {"pca": "PCA", "tsne": "t-SNE"}
@@ -31,14 +31,14 @@ TITLES = {"pca": "PCA", "tsne": "t-SNE"}
 def inspect(
     run_folder: Path, source: str, output: Path, target: str | None = None, trust: Trust = ()
 ) -> None:
-    """Writes states and pictures of each input, and prints the units that vary most.
+    """Writes states and figures of each input, and prints the units that vary most.
 
     Args:
         run_folder: The run folder.
         source: A text; or a file, see `read_inputs`; `-` reads lines from stdin.
-        output: The folder to write to: for each input a folder, named by its number, with
-            `states.npz` and pictures.
-        target: For a translation: the target that the decoder reads.
+        output: The folder to write to. Each input has a folder in it, named by its number, with
+            `states.npz` and figures.
+        target: The decoder's input, for a translation model.
         trust: Further modules and classes that the run's config may name.
 
     Raises:
@@ -56,20 +56,20 @@ def inspect(
         stream = standard_output()
         print(f"{states.source} -> {states.prediction}", file=stream)
         for layer, fields in states.by_layer().items():
-            print(f"  {layer}: {_named_units(memory_states(fields))}", file=stream)
+            print(f"  {layer}: {_most_varying_units(memory_states(fields))}", file=stream)
         print(f"  {folder}", file=stream)
 
 
 def inspect_map(
     run_folder: Path, source: str, output: Path, method: Method, trust: Trust = ()
 ) -> None:
-    """Draws the final states of inputs as points coloured by label or prediction.
+    """Plots the final states of inputs as points coloured by label or prediction.
 
     Args:
         run_folder: The run folder.
-        source: A file of inputs, see `read_inputs`; the second column of a TSV file, or the key
-            `label` of JSONL, colours the points. Without these, predictions do, if they are few;
-            those of a language model do not.
+        source: A file of inputs, see `read_inputs`. Points are coloured by the second column of a
+            TSV file or the key `label` of JSONL; without these by prediction, except those of a
+            language model, and at most `MAXIMUM_COLOURS` different ones.
         output: The folder for `map_METHOD.png`, and `map_METHOD.tsv` with the points.
         method: See `plane`.
         trust: Further modules and classes that the run's config may name.
@@ -86,8 +86,8 @@ def inspect_map(
     if labels is None and not isinstance(predictor.task, Generation):
         labels = [str(row["prediction"]) for row in predictor(inputs)]
     points = plane(states, method)
-    few = labels is not None and len(set(labels)) <= MAXIMUM_COLOURS
-    figure = state_map(points, labels if few else None, f"{TITLES[method]} of {len(inputs)} inputs")
+    colours = labels if labels and len(set(labels)) <= MAXIMUM_COLOURS else None
+    figure = state_map(points, colours, f"{TITLES[method]} of {len(inputs)} inputs")
     texts = [x if isinstance(x, str) else str(next(iter(x.values()))) for x in inputs]
     try:
         save_figure(figure, output / f"map_{method}.png")
@@ -98,8 +98,8 @@ def inspect_map(
 
 
 def _inputs(predictor: Predictor, source: str) -> Iterator[Any]:
-    """Yields the inputs of a file, if there is one, or the text itself."""
-    if source != "-" and not os.path.exists(source):  # also where it is too long to be a path
+    """Yields the inputs of a file; a source that is not a file is itself the input."""
+    if source != "-" and not os.path.exists(source):  # `Path.exists` fails for long texts
         return iter([source])
     return (item.value for item in read_inputs(input_path(source), predictor.task))
 
@@ -107,27 +107,26 @@ def _inputs(predictor: Predictor, source: str) -> Iterator[Any]:
 def _write(states: InputStates, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokens = {f"{part}/tokens": np.array(values) for part, values in states.tokens.items()}
-    with whole_file(folder / "states.npz") as aside:
-        np.savez_compressed(aside, allow_pickle=False, **tokens, **states.arrays)
+    with atomic_file(folder / "states.npz") as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **tokens, **states.arrays)
     for name, figure in state_figures(states).items():
         save_figure(figure, folder / f"{name}.png")
 
 
-def _named_units(states: np.ndarray) -> str:
-    amounts = variation(states)
-    units = ", ".join(f"{unit} ({amounts[unit]:.2f})" for unit in most_varying(states, NAMED_UNITS))
-    return f"units that vary most: {units}"
+def _most_varying_units(states: np.ndarray) -> str:
+    amounts, units = variation(states), most_varying(states, PRINTED_UNITS)
+    return f"units that vary most: {', '.join(f'{u} ({amounts[u]:.2f})' for u in units)}"
 
 
 def _last_layer(features: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Returns the final hidden states of the last layer, all texts and directions concatenated."""
+    """Returns the last layer's final hidden states, of all texts and directions concatenated."""
     hidden = [name for name in features if name.endswith(".h")]
     last = max(name.split(".")[-3] for name in hidden)  # such as layer_1
     return np.concatenate([features[name] for name in hidden if f".{last}." in name], axis=1)
 
 
 def _labels(source: str, count: int) -> list[str] | None:
-    """Returns the labels in the file of the inputs, if there are any."""
+    """Returns the labels in the file of the inputs; None if it has none."""
     path = Path(source)
     ending = ending_of(path)
     if ending == "jsonl":
@@ -138,7 +137,9 @@ def _labels(source: str, count: int) -> list[str] | None:
     else:
         return None
     if labels and len(labels) != count:
-        raise UserError(f"{source}: {len(labels)} of {count} inputs have a label: all or none.")
+        raise UserError(
+            f"{source}: {len(labels)} of {count} inputs have a label; label all of them, or none."
+        )
     return labels or None
 
 

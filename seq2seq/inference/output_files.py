@@ -1,4 +1,4 @@
-"""Writes predictions: as text, TSV, JSONL, or into the columns of CoNLL."""
+"""Writes predictions as text, TSV or JSONL."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from seq2seq.errors import UserError
-from seq2seq.files import whole_file
+from seq2seq.files import atomic_file
 from seq2seq.terminal import standard_output
 
 Format = Literal["text", "tsv", "jsonl"]
@@ -17,11 +17,7 @@ _BREAKS = str.maketrans("\n\r\t", "   ")
 
 @contextmanager
 def output(target: str) -> Iterator[TextIO]:
-    """Opens stdout (`-`), a pipe or device, or a file that appears only when it is complete.
-
-    Raises:
-        UserError: If it cannot be written.
-    """
+    """Opens stdout (`-`), a pipe or device, or a file that appears only when it is complete."""
     if target == "-":
         yield standard_output()
         return
@@ -36,19 +32,22 @@ def output(target: str) -> Iterator[TextIO]:
     if not path.parent.is_dir():
         raise UserError(f"{target}: there is no folder {path.parent} to write to; make it first")
     try:
-        with whole_file(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as stream:
+        with (
+            atomic_file(path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="\n") as stream,
+        ):
             yield stream
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error})") from error
 
 
 def one_cell(text: str) -> str:
-    """Replaces line breaks and tabs, which would break a line or column, by spaces."""
+    """Replaces line breaks and tabs by spaces, so that a text fits a line or column."""
     return text.translate(_BREAKS)
 
 
 def _tsv(row: Mapping[str, Any]) -> str:
-    """Returns a line for each hypothesis: source, prediction, score, probabilities."""
+    """Returns one line for each hypothesis: source, prediction, score, probabilities."""
     lines = []
     for hypothesis in row.get("hypotheses", [row]):
         numbers = [hypothesis["score"], *hypothesis.get("probabilities", {}).values()]
@@ -62,4 +61,4 @@ WRITERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "tsv": _tsv,
     "jsonl": lambda row: json.dumps(row, ensure_ascii=False),
 }
-"""The lines of a prediction in each format."""
+"""For each format, the function that formats a prediction."""

@@ -17,13 +17,13 @@ from seq2seq.inference.input_files import (
 )
 from seq2seq.inference.output_files import WRITERS, Format, output
 from seq2seq.inference.predictor import Predictor
-from seq2seq.inference.request import PredictionRequest
 from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.plots.figure import save_figure
+from seq2seq.request import PredictionRequest
 from seq2seq.trust import Trust
 
 CHUNK = 64
-"""Batches that are read together: sorted by length, predicted, and written in order."""
+"""The number of batches that are read, sorted by length and predicted together."""
 
 FORMATS_WITH: dict[str, tuple[Format, ...]] = {
     "n_best": ("jsonl", "tsv"),
@@ -31,7 +31,7 @@ FORMATS_WITH: dict[str, tuple[Format, ...]] = {
     "attention": ("jsonl",),
     "token_scores": ("jsonl",),
 }
-"""The formats that can hold an extra output."""
+"""The output formats that can hold an extra output."""
 
 
 def predict_file(
@@ -52,11 +52,11 @@ def predict_file(
         target: The file to write, or `-` for stdout.
         request: How to predict, and which extra outputs to return.
         output_format: `text` writes predictions; `tsv` also source, score, and the probability of
-            each class, a line for each hypothesis; `jsonl` everything; `conll` the input's lines
-            with the labels filled in. None chooses `conll` for CoNLL files, `jsonl` for extra
-            outputs, otherwise `text`.
-        constraints: Fields, such as `required`, of all records that do not have them.
-        pictures: A folder for a heat map of each prediction's alignment.
+            each class, one line for each hypothesis; `jsonl` all outputs; `conll` the input's lines
+            with the predicted labels. None is `conll` for CoNLL files, `jsonl` for extra outputs,
+            otherwise `text`.
+        constraints: Fields, such as `required`, added to all records that do not have them.
+        pictures: A folder for a heat map of each alignment.
         trust: Further modules and classes that the runs' configs may name.
 
     Raises:
@@ -64,13 +64,13 @@ def predict_file(
     """
     path = input_path(source)
     columns = output_format == "conll" or in_columns(path.name)
-    name = _format_for(output_format, request, columns)
+    output_format = _format_for(output_format, request, columns)
     _refuse_for_columns(columns, constraints, pictures, runs[1:])
     with output(target) as stream:
         predictor = Predictor.load(*runs, trust=trust)
         if constraints and predictor.task.input_fields:
             raise UserError(f"--{next(iter(constraints))}: does not apply to this run.")
-        write = _writer(name, predictor, path)
+        write = _writer(output_format, predictor, path)
         inputs = with_fields(read_inputs(path, predictor.task, columns), constraints or {})
         number = 0
         for chunk in chunks(inputs, CHUNK * request.batch_size):
@@ -84,22 +84,19 @@ def predict_file(
 
 
 def _format_for(
-    requested: Format | Literal["conll"] | None, request: PredictionRequest, columns: bool
-) -> str:
-    """Returns the format of the output.
-
-    Raises:
-        UserError: If it cannot hold the requested extra outputs.
-    """
-    extra = [name for name in FORMATS_WITH if getattr(request, name)]
-    name = requested or ("conll" if columns else "jsonl" if extra else "text")
-    for option in extra:
-        if name not in FORMATS_WITH[option]:
+    output_format: Format | Literal["conll"] | None, request: PredictionRequest, columns: bool
+) -> Format | Literal["conll"]:
+    """Returns the output format, or raises UserError if it cannot hold an extra output."""
+    extra_outputs = [name for name in FORMATS_WITH if getattr(request, name)]
+    if output_format is None:
+        output_format = "conll" if columns else "jsonl" if extra_outputs else "text"
+    for name in extra_outputs:
+        if output_format not in FORMATS_WITH[name]:
             raise UserError(
-                f"--{option.replace('_', '-')}: cannot be written with --format {name}; use "
-                f"{' or '.join(FORMATS_WITH[option])}."
+                f"--{name.replace('_', '-')}: cannot be written with --format {output_format}; use "
+                f"{' or '.join(FORMATS_WITH[name])}."
             )
-    return name
+    return output_format
 
 
 def _refuse_for_columns(
@@ -108,30 +105,32 @@ def _refuse_for_columns(
     pictures: Path | None,
     ensemble: Sequence[Path],
 ) -> None:
-    """Refuses options that have no effect on labels of CoNLL files."""
+    """Raises UserError for options that do not apply to CoNLL files."""
     options = [*(constraints or {}), *["alignment-pictures"] * (pictures is not None)]
     options += ["ensemble"] * bool(ensemble)
     if columns and options:
-        raise UserError(f"--{options[0]}: does not apply to files in columns.")
+        raise UserError(f"--{options[0]}: does not apply to CoNLL files.")
 
 
-def _writer(name: str, predictor: Predictor, path: Path) -> Callable[[Input, Any], str]:
-    """Returns the function that makes the text of an input and its row."""
-    if name == "conll":
+def _writer(
+    output_format: Format | Literal["conll"], predictor: Predictor, path: Path
+) -> Callable[[Input, Any], str]:
+    """Returns the function that formats an input and its row."""
+    if output_format == "conll":
         layout = layout_for(tagging_task(predictor.task, path), path)
 
-        def fill(item: Input, row: Any) -> str:
+        def with_labels(item: Input, row: Any) -> str:
             assert item.sentence is not None  # read from CoNLL
             return layout.filled(item.sentence, "labels", row["labels"])
 
-        return fill
-    line = WRITERS[name]
+        return with_labels
+    format_row = WRITERS[output_format]
 
-    def write(item: Input, row: Any) -> str:
+    def line(item: Input, row: Any) -> str:
         is_empty = item.sentence is not None and not item.sentence.words
-        return "" if is_empty else line(row) + "\n"
+        return "" if is_empty else format_row(row) + "\n"
 
-    return write
+    return line
 
 
 def _draw_alignment(row: Mapping[str, Any], path: Path) -> None:

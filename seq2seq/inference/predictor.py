@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
-from seq2seq.inference.request import PredictionRequest
 from seq2seq.inference.search import changed_search
 from seq2seq.models.base import SequenceModel
+from seq2seq.request import PredictionRequest, check_batch_size
 from seq2seq.rows import Row, ScoredPair
 from seq2seq.tasks.base import PredictionOptions, Task
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
@@ -27,7 +27,7 @@ class Predictor:
     Args:
         task: A task that is ready to predict.
         model: Its model, or the models of an ensemble.
-        search: The `decoding` config of the run, if its task searches: the basis of changed ones.
+        search: The `decoding` config of the run, if its task searches; requests may change it.
         trust: Further modules and classes that changed settings of the search may name.
 
     Example:
@@ -55,20 +55,20 @@ class Predictor:
             run_folder: The run.
             others: Further runs with the same vocabularies: an ensemble, whose predictions come
                 from the mean of their distributions.
-            trust: Further modules and classes that the runs' configs may name; all others but
-                seq2seq's own are refused, since a run may come from a stranger.
+            trust: Further modules and classes that the runs' configs may name; other code than
+                seq2seq's is refused, since a run folder may be hostile.
 
         Raises:
             UserError: If there is no model, it is damaged or from a newer version, or the runs
                 cannot be an ensemble.
         """
         folders = [Path(folder) for folder in (run_folder, *others)]
-        loaded = [load_model_folder(folder, trust) for folder in folders]
-        tasks, models = zip(*loaded, strict=True)
+        (task, *other_tasks), models = zip(
+            *(load_model_folder(folder, trust) for folder in folders), strict=True
+        )
         if others:
-            tasks[0].check_ensemble(tasks[1:])
-        search = saved_search(folders[0], trust)
-        return cls(tasks[0], models if others else models[0], search, trust)
+            task.check_ensemble(other_tasks)
+        return cls(task, models if others else models[0], saved_search(folders[0], trust), trust)
 
     def __call__(
         self,
@@ -83,18 +83,10 @@ class Predictor:
         replace_unknown: bool | None = None,
         attention: bool = False,
     ) -> list[Row]:
-        """Predicts for each input, in order; the options are those of `PredictionRequest`.
+        """Predicts for each input, in order.
 
-        Args:
-            inputs: Texts, or records, such as those of a translation with constraints.
-            batch_size: How many are predicted at once.
-            decoding: Another search than the run's.
-            settings: Changed values of the search.
-            n_best: The number of hypotheses of each row.
-            alignments: Whether to return each token's attention weights.
-            token_scores: Whether to return each token's log-probability.
-            replace_unknown: Whether unknown words become the source words that they attend to.
-            attention: Whether to return the weights of attention pooling.
+        Inputs are texts, or records, such as those of a translation with constraints. For the other
+        arguments see `PredictionRequest`.
 
         Returns:
             One row an input, see `seq2seq.rows`.
@@ -111,21 +103,17 @@ class Predictor:
     def predict(self, inputs: Sequence[Any], request: PredictionRequest | None = None) -> list[Row]:
         """Predicts for each input, in order.
 
-        A changed search is compiled at the first request, and kept for the next ones.
-
-        Args:
-            inputs: Texts or records.
-            request: How to predict, and which extra outputs to return.
+        The first request with a changed search compiles it; later ones reuse it.
 
         Raises:
             UserError: If the task or its model cannot do what is requested.
         """
         request = request or PredictionRequest()
         strategy, n_best = None, request.n_best
-        searches = request.n_best is not None and self.search is not None
-        if request.decoding is not None or request.settings or searches:
-            changes = tuple(sorted(request.settings.items()))
-            strategy, n_best = self._strategies(request.decoding, changes, n_best), None
+        changes_count = n_best is not None and self.search is not None
+        if request.decoding is not None or request.settings or changes_count:
+            settings = tuple(sorted(request.settings.items()))
+            strategy, n_best = self._strategies(request.decoding, settings, n_best), None
         options = PredictionOptions(
             batch_size=request.batch_size,
             decoding=strategy,
@@ -154,16 +142,12 @@ class Predictor:
         Raises:
             UserError: If the task has no such scores, or its model no attention.
         """
-        request = PredictionRequest(batch_size, alignments=alignments)
-        options = PredictionOptions(request.batch_size, alignments=alignments)
+        check_batch_size(batch_size)
+        options = PredictionOptions(batch_size, alignments=alignments)
         return self.task.score(self.model, _as_list(pairs), options)
 
     def features(self, inputs: Sequence[Any], batch_size: int = 64) -> dict[str, np.ndarray]:
         """Returns the encoder's vectors of inputs by name.
-
-        Args:
-            inputs: Texts or records.
-            batch_size: How many are encoded at once.
 
         Returns:
             Float32 `(inputs, width)` each, such as `source.layer_0.forward.h`.
@@ -171,8 +155,8 @@ class Predictor:
         Raises:
             UserError: If the task has no encoder.
         """
-        request = PredictionRequest(batch_size)
-        return self.task.features(self.model, _as_list(inputs), request.batch_size)
+        check_batch_size(batch_size)
+        return self.task.features(self.model, _as_list(inputs), batch_size)
 
     def _strategy(
         self, name: str | None, settings: tuple[tuple[str, Any], ...], n_best: int | None

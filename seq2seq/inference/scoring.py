@@ -11,7 +11,7 @@ from seq2seq.data.formats.json_lines import read_objects, text_at
 from seq2seq.data.formats.text_files import read_lines
 from seq2seq.data.records import chunks
 from seq2seq.errors import UserError
-from seq2seq.inference.input_files import check_readable, input_path
+from seq2seq.inference.input_files import check_readable, input_path, tab_separated
 from seq2seq.inference.output_files import Format, one_cell, output
 from seq2seq.inference.predict import CHUNK
 from seq2seq.inference.predictor import Predictor
@@ -42,12 +42,12 @@ def score_file(
 
     Args:
         runs: The run folder; with further ones, an ensemble.
-        pairs: A TSV file (source, target) or JSONL (keys `source` and `target`), by its ending; `-`
-            reads TSV from stdin.
-        sides: A file of sources and one of targets instead, line by line.
+        pairs: A `.jsonl` file with the keys `source` and `target`; any other is TSV with these two
+            columns; `-` reads TSV from stdin.
+        sides: Instead, a file of sources and one of targets, line by line.
         target: The file to write, or `-` for stdout.
-        output_format: `text` writes log-probabilities, `tsv` also the texts, `jsonl` also those of
-            each token; None for `jsonl` with alignments, otherwise `text`.
+        output_format: `text` writes log-probabilities, `tsv` also the texts, `jsonl` also the
+            log-probability of each token. None is `jsonl` with alignments, otherwise `text`.
         batch_size: How many pairs are scored at once.
         alignments: Whether to write each token's attention weights.
         trust: Further modules and classes that the runs' configs may name.
@@ -75,8 +75,8 @@ def input_pairs(
     """Yields records with `source` and `target`.
 
     Raises:
-        UserError: If a file is missing or not UTF-8, a line is not as its format says, or there
-            are more sources than targets, or fewer.
+        UserError: If a file is missing or not UTF-8, a line is malformed, or the numbers of sources
+            and targets differ.
     """
     if (source is None) != (target is None) or (pairs is None) == (source is None):
         raise UserError("Give either a file of pairs (TSV or JSONL), or --source and --target.")
@@ -90,7 +90,7 @@ def input_pairs(
             {key: text_at(values, key, place, required_by="what is scored") for key in SIDES}
             for place, values in read_objects(path)
         )
-    return _columns(path)
+    return tab_separated(path, SIDES)
 
 
 def _side_by_side(source: Path, target: Path) -> Iterator[dict[str, str]]:
@@ -100,11 +100,3 @@ def _side_by_side(source: Path, target: Path) -> Iterator[dict[str, str]]:
             shorter = source if source_line is None else target
             raise UserError(f"{shorter}: has only {number - 1} lines, and the other file has more.")
         yield {"source": source_line, "target": target_line}
-
-
-def _columns(path: Path) -> Iterator[dict[str, str]]:
-    for number, line in enumerate(read_lines(path), start=1):
-        columns = line.split("\t")
-        if len(columns) < 2:
-            raise UserError(f"{path}:{number}: needs two columns, source and target, and a tab.")
-        yield dict(zip(SIDES, columns, strict=False))

@@ -1,4 +1,4 @@
-"""Changes the search of a run."""
+"""Builds a changed search from the `decoding` config of a run."""
 
 import inspect
 from collections.abc import Mapping
@@ -15,38 +15,40 @@ from seq2seq.yaml_files import load
 
 
 def changed_search(
-    own: DictConfig,
+    run_search: DictConfig,
     name: str | None,
     settings: Mapping[str, Any],
     n_best: int | None,
     trust: Trust = (),
 ) -> Strategy:
-    """Builds a search from that of a run and changes.
+    """Builds a search from the config of a run's search and changes to it.
 
     Args:
-        own: The run's `decoding` config.
-        name: A choice of `conf/decoding`, such as `beam`; None for the run's own. Settings of the
-            run's search that the other one also has, such as the length limits, stay.
+        run_search: The run's `decoding` config.
+        name: A choice of `conf/decoding`, such as `beam`; None for the run's own. Settings of both
+            searches, such as the length limits, keep the run's values.
         settings: Changed values, by their keys in the config, such as `beam_size` or
             `length_penalty.alpha`.
-        n_best: The number of hypotheses; None for that of the search.
+        n_best: The number of hypotheses; None for that of the config.
         trust: Further modules and classes that the settings may name.
 
     Raises:
-        UserError: If there is no such search, or it has no such setting or not such a value.
+        UserError: If there is no such search, or a setting or its value is invalid.
     """
-    node = own.copy()
-    other = own if name is None else _named(name)
-    if other["_target_"] != own["_target_"]:
-        node = other.copy()
-        node.update({key: own[key] for key in own if key in node and key != "_target_"})
+    node = run_search.copy()
+    if name is not None:
+        named = _named(name)
+        if named["_target_"] != run_search["_target_"]:
+            shared = [key for key in run_search if key in named and key != "_target_"]
+            node = named.copy()
+            node.update({key: run_search[key] for key in shared})
     for key, value in settings.items():
         _set(node, key, value)
     if n_best is not None:
         count = next((key for key in ("n_best", "samples") if key in node), None)
         if count is None:
             raise UserError(
-                "n_best: this search finds one hypothesis; choose beam or sampling as the decoding."
+                "n_best: this search has only one hypothesis; set decoding to beam or sampling."
             )
         node[count] = n_best
     config = OmegaConf.create({"decoding": node})
@@ -66,7 +68,7 @@ def _named(name: str) -> DictConfig:
 
 
 def _set(node: DictConfig, key: str, value: Any) -> None:
-    """Sets a value; a part that is null, such as `coverage_penalty`, is created for it."""
+    """Sets a value; a null node above it, such as `coverage_penalty`, becomes a new object."""
     part, _, rest = key.partition(".")
     if part not in node:
         known = [str(k) for k in node if not str(k).startswith("_")]

@@ -1,4 +1,4 @@
-"""What MLflow runs to load the model of a run: models from code, nothing is pickled."""
+"""The code that MLflow runs to load the model of a run; nothing is pickled."""
 
 from seq2seq.inference.predictor import Predictor
 from seq2seq.tracking.served_model import serve

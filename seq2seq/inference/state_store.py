@@ -1,4 +1,4 @@
-"""Stores states in one SQLite file, whose transactions survive crashes."""
+"""Stores the states of a session in an SQLite file."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,15 +14,16 @@ _TABLES = (
 
 
 class StateStore:
-    """Stores the states of one model's sources.
+    """Stores the states of the sources of one model, see `Session`.
 
-    Each `write` is one transaction. Several processes may use one file.
+    Each `write` is one transaction, so a crash leaves all old states or all new ones. Several
+    processes may use one file.
 
     Args:
         path: The file; created if it does not exist.
 
     Raises:
-        UserError: If the file cannot be opened, or is no such store.
+        UserError: If the file cannot be opened, or is not a store of states.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -32,7 +33,7 @@ class StateStore:
                 connection.execute(table)
 
     def write(self, states: Mapping[str, bytes | None], model: str) -> None:
-        """Writes states by source; None removes one. `model` identifies the model.
+        """Writes states by source; None removes the state. `model` identifies the model.
 
         Raises:
             UserError: If the store belongs to another model, or cannot be written.
@@ -61,21 +62,15 @@ class StateStore:
             self._check(connection, model)
             if sources is None:
                 return dict(connection.execute("SELECT source, state FROM states"))
-            states = {}
-            for source in sources:
-                row = connection.execute(
-                    "SELECT state FROM states WHERE source = ?", (source,)
-                ).fetchone()
-                if row is not None:
-                    states[source] = row[0]
-            return states
+            query = "SELECT source, state FROM states WHERE source = ?"
+            rows = (connection.execute(query, (source,)).fetchone() for source in sources)
+            return dict(row for row in rows if row is not None)
 
     def _check(self, connection: sqlite3.Connection, model: str) -> None:
         row = connection.execute("SELECT model FROM about").fetchone()
         if row is not None and row[0] != model:
             raise UserError(
-                f"{self.path}: holds states of another model, or of other weights; choose another "
-                "file"
+                f"{self.path}: holds states of another model or other weights; use another file"
             )
 
     @contextmanager

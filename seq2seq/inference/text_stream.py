@@ -1,4 +1,4 @@
-"""Turns tokens that arrive one by one into text."""
+"""Decodes tokens to text as they are generated."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ _CHARACTER_BYTES = 4
 
 
 class TextStream:
-    """Returns the text of tokens as soon as later tokens cannot change it.
+    """Decodes tokens to text, and returns it as soon as later tokens cannot change it.
 
-    Incomplete characters are held back, and the beginnings of stop strings.
+    Incomplete characters and possible beginnings of stop strings are held back.
 
     Args:
-        tokenizer: Decodes ids.
-        before: The ids of the text that is continued.
+        tokenizer: The tokenizer of the tokens.
+        before: The last token ids of the text that is continued.
         stop: Strings that end the text; they are not returned.
 
     Attributes:
@@ -38,7 +38,7 @@ class TextStream:
         return self._final(text)
 
     def close(self) -> str:
-        """Returns the rest of the text; no token follows."""
+        """Returns the rest of the text, after the last token."""
         if self.stopped:
             return ""
         text = self._final(continuation(self.tokenizer, self._before, self._unfinished))
@@ -48,17 +48,16 @@ class TextStream:
         self._before = [*self._before, *self._unfinished][-_CHARACTER_BYTES:]
         self._unfinished = []
         text = self._held + text
-        places = [place for place in map(text.find, self.stop) if place >= 0]
-        if places:
+        positions = [position for position in map(text.find, self.stop) if position >= 0]
+        if positions:
             self.stopped, self._held = True, ""
-            return text[: min(places)]
-        length = max((_overlap(text, stop) for stop in self.stop), default=0)
-        end = len(text) - length
+            return text[: min(positions)]
+        end = len(text) - max((_overlap(text, stop) for stop in self.stop), default=0)
         self._held = text[end:]
         return text[:end]
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Returns the length of the longest suffix of the text with which `stop` begins."""
+    """Returns the length of the text's longest suffix that is a proper prefix of `stop`."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

@@ -9,7 +9,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seq2seq.files import whole_file
+from seq2seq.files import atomic_file
 
 TEXT_COLOUR, LINE_COLOUR = "#3b424a", "#c9ced4"
 
@@ -36,5 +36,5 @@ def style_axes(
 
 def save_figure(figure: Figure, path: Path, dots_per_inch: int = 150) -> None:
     """Writes a figure as a PNG, atomically; several processes may write the same file."""
-    with whole_file(path) as temporary, figure_style():
+    with atomic_file(path) as temporary, figure_style():
         figure.savefig(temporary, format="png", dpi=dots_per_inch, facecolor="white")

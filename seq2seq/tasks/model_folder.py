@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from seq2seq import __version__
 from seq2seq.config import build, build_as, check_nodes, locate
 from seq2seq.errors import UserError
-from seq2seq.files import CHECKSUMS, damaged_files, whole_folder, write_text
+from seq2seq.files import CHECKSUMS, atomic_folder, damaged_files, write_text
 from seq2seq.models.base import SequenceModel
 from seq2seq.tasks.base import Task
 from seq2seq.training.weights_file import check_weights, save_to_memory
@@ -71,7 +71,7 @@ def save_model_folder(
         UserError: If it cannot be written.
     """
     try:
-        with whole_folder(folder, replace=True) as aside:
+        with atomic_folder(folder, replace=True) as aside:
             saved = {part: config[part] for part in PARTS if part in config}
             write_text(aside / CONFIG, OmegaConf.to_yaml(OmegaConf.create(saved)))
             version = {"format": FORMAT, "seq2seq": __version__}

@@ -1,4 +1,4 @@
-"""A run as an MLflow model: a pyfunc that runs seq2seq's own code, so that nothing is pickled.
+"""A run as an MLflow pyfunc model, loaded by seq2seq's own code, so that nothing is pickled.
 
 Logged models import `serve` from here, so this module keeps its path.
 """
@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import mlflow.models
 import numpy as np
@@ -19,6 +19,8 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
 
 from seq2seq.errors import UserError
+from seq2seq.request import PredictionRequest
+from seq2seq.rows import Row
 
 MODEL = "model"
 """The name of the model folder among the artifacts of the MLflow model."""
@@ -37,13 +39,16 @@ SEARCH_PARAMS = {
     "top_p": DataType.double,
     "seed": DataType.long,
 }
-"""Params that override the run's search; the others are arguments of the predictor."""
+"""Params that override settings of the run's search."""
 PARAMS = {"decoding": DataType.string, "n_best": DataType.long, **SEARCH_PARAMS}
 HYPOTHESIS_COUNTS = ("beam_size", "n_best")
 
 
-Predict = Callable[..., list[Any]]
-"""Sources and options to one row for each source: `Predictor`."""
+class Predicts(Protocol):
+    """A loaded run, such as `seq2seq.inference.predictor.Predictor`."""
+
+    def predict(self, inputs: Sequence[Any], request: PredictionRequest) -> list[Row]:
+        """Returns one row an input."""
 
 
 class ServedModel(PythonModel):  # type: ignore[misc]
@@ -54,21 +59,21 @@ class ServedModel(PythonModel):  # type: ignore[misc]
     row for each.
 
     Args:
-        load: Loads a model folder as a function.
+        load: Loads a model folder.
     """
 
     # MLflow would read a type hint of `model_input` as a schema, and warns if there is none.
     _skip_type_hint_validation = True
 
-    def __init__(self, load: Callable[[Path], Predict]) -> None:
+    def __init__(self, load: Callable[[Path], Predicts]) -> None:
         self._load = load
         self._lock = threading.Lock()
-        self._predict: Predict | None = None
+        self._predictor: Predicts | None = None
 
     def load_context(self, context: Any) -> None:
         """Loads the run's model folder."""
         try:
-            self._predict = self._load(Path(context.artifacts[MODEL]))
+            self._predictor = self._load(Path(context.artifacts[MODEL]))
         except UserError as error:
             raise _invalid(str(error)) from error
 
@@ -83,28 +88,26 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         Raises:
             MlflowException: If the request is invalid; a server answers 400.
         """
-        assert self._predict is not None
+        assert self._predictor is not None
         sources = sources_of(model_input)
         options = {name: value for name, value in (params or {}).items() if value is not None}
         check_params(options)
         _check_size(sources, max(options.get(name, 1) for name in HYPOTHESIS_COUNTS))
-        settings = {name: options.pop(name) for name in SEARCH_PARAMS if name in options}
-        if settings:
-            options["settings"] = settings
+        request = PredictionRequest(
+            decoding=options.get("decoding"),
+            settings={name: options[name] for name in SEARCH_PARAMS if name in options},
+            n_best=options.get("n_best"),
+        )
         try:
-            with self._lock:  # requests share all cores: one after the other is faster for all
-                rows = self._predict(sources, **options)
+            with self._lock:  # each request uses all cores: in parallel, all would be slower
+                rows = self._predictor.predict(sources, request)
         except (UserError, ValueError, TypeError) as error:
             raise _invalid(str(error)) from error
         return pd.DataFrame.from_records(rows)
 
 
 def check_params(params: Mapping[str, Any]) -> None:
-    """Rejects numbers that are meaningless, or would exhaust the machine.
-
-    Raises:
-        MlflowException: If there is one.
-    """
+    """Raises MlflowException for a number that is invalid, or would exhaust the machine."""
     for name, value in params.items():
         if PARAMS[name] is DataType.string:
             continue
@@ -127,11 +130,7 @@ def _check_size(sources: Sequence[Any], hypotheses: int) -> None:
 
 
 def sources_of(model_input: Any) -> list[Any]:
-    """Returns the sources of a request.
-
-    Raises:
-        MlflowException: If there are none, too many, or one is invalid.
-    """
+    """Returns the sources of a request, or raises MlflowException."""
     if isinstance(model_input, pd.DataFrame):
         values = _column(model_input)
     elif isinstance(model_input, str | Mapping):
@@ -186,8 +185,8 @@ def _invalid(message: str) -> MlflowException:
     return MlflowException.invalid_parameter_value(message)
 
 
-def serve(load: Callable[[Path], Predict]) -> None:
-    """Sets the model that MLflow loads; called by the code file of each logged model."""
+def serve(load: Callable[[Path], Predicts]) -> None:
+    """Sets the model that MLflow loads; the code file of each logged model calls it."""
     mlflow.models.set_model(ServedModel(load))
 
 

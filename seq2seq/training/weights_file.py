@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import keras
 
-from seq2seq.files import whole_file
+from seq2seq.files import atomic_file
 
 _MARKER = b"seq2seq-sha256:"
 """At the end of a file, before the checksum of all bytes before it: HDF5 ignores both."""
@@ -34,7 +34,7 @@ def save_to_memory(model: keras.Model) -> WeightsBuffer:
 def write_weights(path: Path, memory: WeightsBuffer) -> None:
     """Writes a weights file and its checksum atomically; raises an `OSError` on failure."""
     content = memory.getbuffer()
-    with whole_file(path) as aside, aside.open("wb") as file:
+    with atomic_file(path) as aside, aside.open("wb") as file:
         file.write(content)
         file.write(_MARKER + hashlib.sha256(content).digest())
 

@@ -133,7 +133,7 @@ def test_scores_computed_in_two_ways_are_not_tested(tmp_path):
     (runs[1] / "metrics.json").write_text(json.dumps(metrics))
     found = compare([read_run(run) for run in runs])
     assert [test.result.metric for test in found.tests] == ["exact_match"]
-    assert "computed in two ways" in found.notes[0]
+    assert "computed in different ways" in found.notes[0]
     assert "by its predictions" in found.notes[1]
 
 

@@ -182,7 +182,7 @@ class TestCache:
         assert self._build_count(tmp_path, ("x", LETTERS), ("x", LETTERS)) == 1
         assert path.read_bytes() == content
         [line] = caplog.messages
-        assert f"{folder} is damaged ({file}) and made anew" in line
+        assert f"{folder} is damaged ({file}) and is written again" in line
 
     def test_a_folder_that_is_no_store(self, tmp_path):
         with pytest.raises(UserError, match="are damaged"):

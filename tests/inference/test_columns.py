@@ -13,7 +13,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.evaluation import evaluate
 from seq2seq.inference.features import predict_features
 from seq2seq.inference.predict import predict_file
-from seq2seq.inference.request import PredictionRequest
+from seq2seq.request import PredictionRequest
 from seq2seq.tasks.model_folder import build_task, save_model_folder
 
 UD = (
@@ -154,7 +154,7 @@ def test_evaluate_a_file_in_columns(run_folder, tmp_path, capsys):
         (
             "1\ta\t_\n",
             {"constraints": {"prefix": "x"}},
-            "--prefix: does not apply to files in columns",
+            "--prefix: does not apply to CoNLL files",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.output_files import WRITERS
 from seq2seq.inference.predict import predict_file
 from seq2seq.inference.predictor import Predictor
-from seq2seq.inference.request import PredictionRequest
+from seq2seq.request import PredictionRequest
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ def test_several_texts_stand_under_headings(run, generator, capsys):
         (("--length", "0"), "--length: must be at least 1"),
         (("--temperature", "-1"), "--temperature: must be above 0"),
         (("--top-p", "2"), "--top-p: must be above 0 and at most 1"),
-        (("--stop", ""), "--stop: an empty text"),
+        (("--stop", ""), "--stop: an empty string"),
         (("--count", "0"), "--count: must be at least 1"),
         (("--prompts", "nowhere.txt"), "nowhere.txt: no such file"),
     ],

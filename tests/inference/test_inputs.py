@@ -11,7 +11,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.input_files import check_readable
 from seq2seq.inference.predict import predict_file
 from seq2seq.inference.predictor import Predictor
-from seq2seq.inference.request import PredictionRequest
+from seq2seq.request import PredictionRequest
 
 BLANK = ["", "   ", "\t", "\u200b", "\u00a0", "\u3000", "\ufeff\u200d"]
 

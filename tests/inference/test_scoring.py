@@ -8,8 +8,8 @@ import pytest
 from seq2seq.errors import UserError
 from seq2seq.inference.predict import predict_file
 from seq2seq.inference.predictor import Predictor
-from seq2seq.inference.request import PredictionRequest, settings_of
 from seq2seq.inference.scoring import score_file
+from seq2seq.request import PredictionRequest, parse_settings
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_two_files(run_folder, expected, tmp_path):
         (None, ("source", None), "either a file of pairs"),
         (None, ("source", "missing"), "--target .*missing: no such file"),
         (None, ("source", "short"), "short: has only 2 lines, and the other file has more"),
-        ("a.tsv", (None, None), "a.tsv:2: needs two columns"),
+        ("a.tsv", (None, None), r"a.tsv:2: 1 column\(s\), but 2 are needed"),
         ("a.jsonl", (None, None), "a.jsonl:1: there is no key 'target'"),
     ],
 )
@@ -131,7 +131,7 @@ class TestPredictions:
 
 def test_settings_are_yaml():
     pairs = ["beam_size=10", "length_penalty.alpha=1e-1", "n_best=null", "name=a=b"]
-    assert settings_of(pairs) == {
+    assert parse_settings(pairs) == {
         "beam_size": 10,
         "length_penalty.alpha": 0.1,
         "n_best": None,
@@ -139,4 +139,4 @@ def test_settings_are_yaml():
     }
     for wrong in ("beam_size", "=3", "x=[1"):
         with pytest.raises(UserError, match="--set"):
-            settings_of([wrong])
+            parse_settings([wrong])

@@ -37,7 +37,7 @@ def model(request):
 
 
 def opened(model, **options):
-    return Session(model.step_model, beginning=(START,), **options)
+    return Session(model.step_model, start_tokens=(START,), **options)
 
 
 def whole(model, tokens):
@@ -239,13 +239,16 @@ ALL = ["read", "length", "states"]
         (lambda: functional(inputs="alone", outputs=BOTH), "its inputs are no dict"),
         (lambda: functional(inputs=["read", "states"], outputs=BOTH), "no 'length' among"),
         (lambda: functional(inputs=ALL, outputs=["outputs"]), "no 'states' among its outputs"),
-        (lambda: functional(inputs=ALL, outputs=[*BOTH, "more"]), "not one more of its outputs"),
+        (
+            lambda: functional(inputs=ALL, outputs=[*BOTH, "more"]),
+            "outputs must be states and one more",
+        ),
     ],
 )
 def test_a_model_that_is_no_step_model_is_refused_in_one_plain_message(model, words):
     with pytest.raises(UserError, match=words) as raised:
         Session(model())
-    assert "{'states', 'length', what is read}" in str(raised.value)
+    assert "{'states', 'length', DATA}" in str(raised.value)
     assert "KerasTensor" not in str(raised.value)
 
 

@@ -113,7 +113,7 @@ class TestSearch:
             assert one["score"] == pytest.approx(other["score"], abs=1e-4)
 
     def test_what_is_switched_off_can_be_set(self, first):
-        strategy = first._searches("beam", (("coverage_penalty.beta", 0.3),), 2)
+        strategy = first._strategies("beam", (("coverage_penalty.beta", 0.3),), 2)
         assert strategy.coverage_penalty.beta == 0.3
         assert strategy.n_best == 2
         assert strategy.beam_size == 5
@@ -128,14 +128,14 @@ class TestSearch:
         for batch_size in (1, 2, 5):
             for _ in range(2):
                 first(SOURCES, batch_size, settings={"beam_size": 3}, **DETAILS)
-        strategy = first._searches(None, (("beam_size", 3),), None)
+        strategy = first._strategies(None, (("beam_size", 3),), None)
         assert first.task._search((first.model,), strategy, True, True).tracing_count == 1
 
     @pytest.mark.parametrize(
         ("asked", "message"),
         [
             ({"decoding": "beams"}, "no such search; the nearest is 'beam'"),
-            ({"decoding": "greedy", "n_best": 2}, "finds one hypothesis"),
+            ({"decoding": "greedy", "n_best": 2}, "has only one hypothesis"),
             ({"n_best": 9}, "a beam of 5 gives 1 to 5"),
             ({"settings": {"beam_sise": 2}}, "no such setting; the nearest is 'beam_size'"),
             ({"settings": {"temperature": 2}}, "BeamSearch has no such setting"),

@@ -6,16 +6,16 @@ import pytest
 
 from seq2seq.files import (
     CHECKSUMS,
+    atomic_file,
+    atomic_folder,
     damaged_files,
     remove_unfinished,
-    whole_file,
-    whole_folder,
     write_text,
 )
 
 
 def written_by_half(path):
-    with whole_file(path) as aside:
+    with atomic_file(path) as aside:
         aside.write_text("half")
         raise KeyboardInterrupt
 
@@ -32,21 +32,21 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 
 def test_a_folder_is_replaced_whole_or_stays(tmp_path):
     target = tmp_path / "model"
-    with whole_folder(target) as aside:
+    with atomic_folder(target) as aside:
         write_text(aside / "weights", "first")
-    with pytest.raises(OSError, match="not empty"), whole_folder(target):
+    with pytest.raises(OSError, match="not empty"), atomic_folder(target):
         pass
-    with pytest.raises(ValueError, match="stop"), whole_folder(target, replace=True):
+    with pytest.raises(ValueError, match="stop"), atomic_folder(target, replace=True):
         raise ValueError("stop")
     assert (target / "weights").read_text() == "first"
-    with whole_folder(target, replace=True) as aside:
+    with atomic_folder(target, replace=True) as aside:
         write_text(aside / "weights", "second")
     assert (target / "weights").read_text() == "second"
     assert os.listdir(tmp_path) == ["model"]
 
 
 def test_checksums_are_those_of_hashlib(tmp_path):
-    with whole_folder(tmp_path / "t") as aside:
+    with atomic_folder(tmp_path / "t") as aside:
         write_text(aside / "sub" / "a", "content")
     sums = json.loads((tmp_path / "t" / CHECKSUMS).read_text())
     assert sums == {"sub/a": [7, hashlib.sha256(b"content").hexdigest()]}
@@ -54,7 +54,7 @@ def test_checksums_are_those_of_hashlib(tmp_path):
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "removed", "grown"])
 def test_any_damage_to_a_file_is_seen(tmp_path, damage):
-    with whole_folder(tmp_path / "t") as folder:
+    with atomic_folder(tmp_path / "t") as folder:
         (folder / "a").write_bytes(bytes(range(256)))
         (folder / "b").write_bytes(b"")
     path = tmp_path / "t" / "a"
@@ -75,7 +75,7 @@ def test_unreadable_checksums_are_damage(tmp_path, text):
 def test_leftovers_of_killed_writers_are_removed(tmp_path):
     pid = os.fork()
     if not pid:
-        with whole_file(tmp_path / "a") as aside:
+        with atomic_file(tmp_path / "a") as aside:
             aside.write_text("half")
             os._exit(1)
     os.waitpid(pid, 0)

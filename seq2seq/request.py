@@ -1,4 +1,4 @@
-"""A request for predictions: what the command line, Python and MLflow hand to a run."""
+"""The options of a prediction, as the command line, Python and MLflow pass them to a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ class PredictionRequest:
 
     Attributes:
         batch_size: How many inputs are predicted at once.
-        decoding: Another search than the run's: a choice of `conf/decoding`, such as `beam`.
+        decoding: A choice of `conf/decoding`, such as `beam`; None for the run's search.
         settings: Changed values of the search, by their keys in its config, such as
             `{"beam_size": 10, "length_penalty.alpha": 1.0}`.
         n_best: The number of `hypotheses` of each row.
@@ -39,11 +39,16 @@ class PredictionRequest:
     attention: bool = False
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise UserError(f"batch_size: must be at least 1, got {self.batch_size}.")
+        check_batch_size(self.batch_size)
 
 
-def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
+def check_batch_size(batch_size: int) -> None:
+    """Raises UserError if a batch size is below 1."""
+    if batch_size < 1:
+        raise UserError(f"batch_size: must be at least 1, got {batch_size}.")
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     """Parses settings of the command line.
 
     Args:
@@ -59,6 +64,6 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"--set {pair}: must be KEY=VALUE, such as beam_size=10.")
         try:
             settings[key] = OmegaConf.from_dotlist([f"value={value}"])["value"]
-        except Exception as error:  # YAML's
+        except Exception as error:  # of the YAML parser
             raise UserError(f"--set {pair}: {value!r} cannot be read as YAML.") from error
     return settings
