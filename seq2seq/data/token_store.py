@@ -13,14 +13,13 @@ import numpy as np
 
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.formats.text_files import is_blank
-from seq2seq.data.records import chunks, place_of
+from seq2seq.data.records import SHOWN_PLACES, chunks, first_places, hash64, place_of
 from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)
 
 _FORMAT_VERSION = 4
-_CHUNK = 8192
-_SHOWN_PLACES = 5
+_CHUNK_SIZE = 8192
 
 
 class Encoder(Protocol):
@@ -35,7 +34,7 @@ class Encoder(Protocol):
 
 
 class Truncated:
-    """Encodes as another encoder does, but keeps only the first `maximum_length` ids of a value."""
+    """An encoder whose results are truncated to the first `maximum_length` ids."""
 
     def __init__(self, encoder: Encoder, maximum_length: int) -> None:
         self.encoder, self.maximum_length = encoder, maximum_length
@@ -58,51 +57,46 @@ class ColumnSpec(NamedTuple):
     encoder: Encoder
     """Turns the field's value into ids or numbers."""
     maximum_length: int | None = None
-    """Longer rows are left out; `None` keeps all."""
+    """Records with longer rows are dropped; `None` is unlimited."""
     dtype: type = np.int32
     """Dtype of the ids or numbers: `np.int32` or `np.float32`."""
     may_be_empty: bool = False
-    """Whether a row of length 0 is kept."""
+    """Whether records with rows of length 0 stay."""
     empty: str = "empty"
-    """What a row of length 0 is called in the log."""
+    """The reason in the log for dropping a row of length 0."""
     is_target: bool = False
     """Whether the column is the target, and no part of the input."""
 
 
 @dataclasses.dataclass
 class StoreReport:
-    """Counts of the records that were kept and left out.
-
-    Attributes:
-        records: The number of records.
-        rows: The number of those that were kept.
-        left_out: The number of those that were left out, by reason.
-        places: The places of the first few of these, by reason.
-    """
+    """Counts of stored and dropped records; the fields are saved in `store.json`."""
 
     records: int = 0
+    """All records."""
     rows: int = 0
+    """The stored ones."""
     left_out: dict[str, int] = dataclasses.field(default_factory=dict)
+    """The dropped ones, by reason."""
     places: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    """The places of the first few dropped ones, by reason."""
 
-    def leave_out(self, reason: str, place: str) -> None:
-        """Counts a record that is left out."""
+    def drop(self, reason: str, place: str) -> None:
+        """Counts a dropped record."""
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
-        first = self.places.setdefault(reason, [])
-        if len(first) < _SHOWN_PLACES:
-            first.append(place)
+        places = self.places.setdefault(reason, [])
+        if len(places) < SHOWN_PLACES:
+            places.append(place)
 
     def __str__(self) -> str:
         parts = [f"{self.rows:,} of {self.records:,} records kept"]
         for reason, count in sorted(self.left_out.items()):
-            first = self.places[reason]
-            more = ", ..." if count > len(first) else ""
-            parts.append(f"{count:,} {reason} ({', '.join(first)}{more})")
+            parts.append(f"{count:,} {reason} ({first_places(self.places[reason], count)})")
         return "; ".join(parts)
 
 
 class RaggedColumn(NamedTuple):
-    """Rows of different lengths, stored one after the other."""
+    """Rows of different lengths, concatenated."""
 
     offsets: np.ndarray
     """int64 `(rows + 1,)`: row i is `tokens[offsets[i]:offsets[i + 1]]`."""
@@ -111,17 +105,17 @@ class RaggedColumn(NamedTuple):
 
 
 class TokenStore:
-    """Tokenised records, read from disk when they are needed.
+    """Tokenised records, read from disk on demand.
 
     Args:
         directory: A folder that `build` or `cached` has written.
 
     Attributes:
-        report: Counts of the records that were kept and left out.
+        report: Counts of stored and dropped records.
         columns: The columns, by name.
         lengths: The length of each row in each column, int32 `(rows, columns)`.
         hashes: A hash of each row's content, uint64 `(rows,)`.
-        input_hashes: A hash of its content without the targets, uint64 `(rows,)`.
+        input_hashes: A hash of each row's content without the targets, uint64 `(rows,)`.
 
     Raises:
         UserError: If the store is damaged.
@@ -171,9 +165,9 @@ class TokenStore:
         starts = offsets[rows]
         lengths = offsets[rows + 1] - starts
         steps = np.arange(lengths.max(initial=0))
-        real = steps < lengths[:, None]
-        ids = np.zeros(real.shape, dtype=tokens.dtype)
-        ids[real] = tokens[(starts[:, None] + steps)[real]]
+        mask = steps < lengths[:, None]
+        ids = np.zeros(mask.shape, dtype=tokens.dtype)
+        ids[mask] = tokens[(starts[:, None] + steps)[mask]]
         return ids, lengths.astype(np.int32)
 
     @classmethod
@@ -193,7 +187,7 @@ class TokenStore:
             cache: The folder of all stores; `None` for `$XDG_CACHE_HOME/seq2seq/tokens`.
 
         Raises:
-            UserError: If no record is left, or the records are faulty.
+            UserError: If no record remains, or the records are faulty.
         """
         parts = [_FORMAT_VERSION, fingerprint]
         for name, spec in columns.items():
@@ -207,14 +201,14 @@ class TokenStore:
 def build(
     records: Iterable[Mapping[str, Any]], columns: Mapping[str, ColumnSpec], directory: Path
 ) -> StoreReport:
-    """Writes a store into an empty folder, leaving out records that are empty or too long.
+    """Writes a store into an empty folder, without records that are empty or too long.
 
     Raises:
-        UserError: If no record is left, or a record lacks a field.
+        UserError: If no record remains, or a record lacks a field.
     """
     report = StoreReport()
     with _Writer(directory, columns) as writer:
-        for chunk in chunks(records, _CHUNK):
+        for chunk in chunks(records, _CHUNK_SIZE):
             writer.write(chunk, report)
     if report.rows == 0:
         raise UserError(
@@ -238,7 +232,7 @@ class _Writer:
         self._ends = dict.fromkeys(columns, 0)
         self._files: dict[str, IO[bytes]] = {}
         specs = columns.values()
-        self._fields = {
+        self._hashed_fields = {
             "hashes": [spec.field for spec in specs],
             "input_hashes": list(dict.fromkeys(s.field for s in specs if not s.is_target)),
         }
@@ -248,7 +242,7 @@ class _Writer:
             for part in (f"{name}.offsets", f"{name}.tokens"):
                 self._files[part] = (self._directory / part).open("wb")
             np.zeros(1, np.int64).tofile(self._files[f"{name}.offsets"])
-        for name in self._fields:
+        for name in self._hashed_fields:
             self._files[name] = (self._directory / name).open("wb")
         return self
 
@@ -257,22 +251,20 @@ class _Writer:
             file.close()
 
     def write(self, chunk: Sequence[Mapping[str, Any]], report: StoreReport) -> None:
-        """Tokenises records and appends those that are kept."""
+        """Tokenises records and appends those that are neither empty nor too long."""
         encoded = {
-            name: _encoded(spec, [_value(record, name, spec) for record in chunk], chunk, report)
+            name: _encode(spec, [_value(record, name, spec) for record in chunk], chunk, report)
             for name, spec in self._columns.items()
         }
-        rows_kept = [
-            index
-            for index, record in enumerate(chunk)
-            if self._accepts(
-                record, {name: len(rows[index]) for name, rows in encoded.items()}, report
-            )
-        ]
+        accepted = []
+        for index, record in enumerate(chunk):
+            lengths = {name: len(rows[index]) for name, rows in encoded.items()}
+            if self._accepts(record, lengths, report):
+                accepted.append(index)
         for name, rows in encoded.items():
-            self._append(name, [rows[index] for index in rows_kept])
-        for name, fields in self._fields.items():
-            hashes = [_content_hash(chunk[index], fields) for index in rows_kept]
+            self._append(name, [rows[index] for index in accepted])
+        for name, fields in self._hashed_fields.items():
+            hashes = [_content_hash(chunk[index], fields) for index in accepted]
             np.array(hashes, dtype=np.uint64).tofile(self._files[name])
 
     def _accepts(
@@ -284,11 +276,11 @@ class _Writer:
             value = record[spec.field]
             blank = isinstance(value, str) and is_blank(value)
             if (lengths[name] == 0 or blank) and not spec.may_be_empty:
-                report.leave_out(spec.empty, place)
+                report.drop(spec.empty, place)
                 return False
         for name, spec in self._columns.items():
             if spec.maximum_length is not None and lengths[name] > spec.maximum_length:
-                report.leave_out("too long", place)
+                report.drop("too long", place)
                 return False
         report.rows += 1
         return True
@@ -313,10 +305,10 @@ def _value(record: Mapping[str, Any], column: str, spec: ColumnSpec) -> Any:
         ) from None
 
 
-def _encoded(
+def _encode(
     spec: ColumnSpec, values: Sequence[Any], chunk: Sequence[Mapping[str, Any]], report: StoreReport
 ) -> Sequence[np.ndarray]:
-    """Returns the ids of values; raises UserError if one is not a text where texts are needed."""
+    """Returns the ids of values; raises UserError if one should be a text and is not."""
     try:
         return spec.encoder.encode(values)
     except TypeError:
@@ -330,15 +322,12 @@ def _encoded(
 
 
 def _content_hash(record: Mapping[str, Any], fields: Sequence[str]) -> int:
-    """Returns 64 bits that depend on the content of a row alone, not on its position."""
     values = (record[field] for field in fields)
-    texts = (value if isinstance(value, str) else json.dumps(value) for value in values)
-    content = "\0".join(texts).encode()
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
+    return hash64("\0".join(v if isinstance(v, str) else json.dumps(v) for v in values))
 
 
 def _mapped(path: Path, dtype: type | np.dtype) -> np.ndarray:
-    # A plain array: slicing a memmap is slow.
+    # As a plain array, since slicing a memmap is slow.
     return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
 
 
@@ -351,18 +340,17 @@ def shared_inputs(stores: Mapping[str, TokenStore]) -> dict[tuple[str, str], int
     Returns:
         The number of rows by the names of both splits, the later one first.
     """
+    hashes = {split: store.input_hashes for split, store in stores.items()}
     return {
-        (later, earlier): int(
-            np.isin(stores[later].input_hashes, stores[earlier].input_hashes).sum()
-        )
+        (later, earlier): int(np.isin(hashes[later], hashes[earlier]).sum())
         for earlier, later in itertools.combinations(stores, 2)
     }
 
 
 def report_shared_inputs(stores: Mapping[str, TokenStore]) -> None:
-    """Warns of inputs that occur in two splits: a model may have memorised them in training."""
+    """Logs a warning of inputs that occur in two splits: the model may have memorised them."""
     parts = [
-        f"{count:,} of {len(stores[later]):,} of {later} stand in {earlier}"
+        f"{count:,} of {len(stores[later]):,} in {later} are also in {earlier}"
         for (later, earlier), count in shared_inputs(stores).items()
         if count
     ]

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from seq2seq.config import build
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.formats.by_ending import labelled_file
-from seq2seq.data.formats.conll import Conll, in_columns, layout_of
+from seq2seq.data.formats.conll import Conll, is_conll, layout_of
 from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.errors import UserError
 from seq2seq.inference.input_files import check_readable
@@ -111,7 +111,7 @@ def _one_file(config: DictConfig, split: str, source: Path) -> Dataset:
     """
     path, data = str(source.absolute()), config.data
     trained = build(config, "data")
-    if in_columns(source.name):
+    if is_conll(source.name):
         known = trained.format if isinstance(trained, Conll) else None
         return Conll(".", {split: path}, **vars(layout_of(source.name, known)))
     if "files" not in data and (fields := build_task(config).input_fields):

@@ -1,1 +1,1 @@
-"""Datasets read from files, one format a module; and from TensorFlow Datasets."""
+"""Datasets from files, one format per module, and from TensorFlow Datasets."""

@@ -24,7 +24,7 @@ def fitted(records=RECORDS, **settings):
 
 def encoded(features, records):
     """The columns of a store, sentence by sentence."""
-    columns = features.columns_of_store()
+    columns = features.store_columns()
     return {
         name: spec.encoder.encode([record[spec.field] for record in records])
         for name, spec in columns.items()
