@@ -29,9 +29,6 @@ class Batching:
         maximum_length: Longer rows are left out of training, by column, such as
             `{"source": 100}`; `None` is unlimited.
 
-    Raises:
-        UserError: If a value is impossible.
-
     Example:
         >>> batching = Batching(batch_size=64)
         >>> batches = batching.training_batches(store.lengths, store.hashes, seed=0, epoch=3)

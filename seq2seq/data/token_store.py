@@ -6,8 +6,9 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -207,7 +208,8 @@ def build(
         UserError: If no record remains, or a record lacks a field.
     """
     report = StoreReport()
-    with _Writer(directory, columns) as writer:
+    with ExitStack() as open_files:
+        writer = _Writer(directory, columns, open_files)
         for chunk in chunks(records, _CHUNK_SIZE):
             writer.write(chunk, report)
     if report.rows == 0:
@@ -226,29 +228,23 @@ def build(
 class _Writer:
     """Writes the files of a store, chunk by chunk."""
 
-    def __init__(self, directory: Path, columns: Mapping[str, ColumnSpec]) -> None:
+    def __init__(
+        self, directory: Path, columns: Mapping[str, ColumnSpec], open_files: ExitStack
+    ) -> None:
         self._columns = columns
-        self._directory = directory
         self._ends = dict.fromkeys(columns, 0)
-        self._files: dict[str, IO[bytes]] = {}
         specs = columns.values()
         self._hashed_fields = {
             "hashes": [spec.field for spec in specs],
             "input_hashes": list(dict.fromkeys(s.field for s in specs if not s.is_target)),
         }
-
-    def __enter__(self) -> "_Writer":
-        for name in self._columns:
-            for part in (f"{name}.offsets", f"{name}.tokens"):
-                self._files[part] = (self._directory / part).open("wb")
+        names = [f"{name}.{part}" for name in columns for part in ("offsets", "tokens")]
+        self._files = {
+            name: open_files.enter_context((directory / name).open("wb"))
+            for name in (*names, *self._hashed_fields)
+        }
+        for name in columns:
             np.zeros(1, np.int64).tofile(self._files[f"{name}.offsets"])
-        for name in self._hashed_fields:
-            self._files[name] = (self._directory / name).open("wb")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for file in self._files.values():
-            file.close()
 
     def write(self, chunk: Sequence[Mapping[str, Any]], report: StoreReport) -> None:
         """Tokenises records and appends those that are neither empty nor too long."""

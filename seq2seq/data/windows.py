@@ -38,9 +38,6 @@ class Windows:
         stateful: Whether a window starts from the final state of the window before it, or from
             zeros.
 
-    Raises:
-        UserError: If a value is impossible.
-
     Example:
         >>> windows = Windows(batch_size=2, length=3)
         >>> [batch.tolist() for batch in windows.batches(np.array([10]), np.array([0]))]
@@ -67,7 +64,7 @@ class Windows:
             epoch: The epoch.
 
         Returns:
-            Arrays with the columns of `Window`, each `(rows in the batch, 3)`.
+            Arrays of windows, each `(rows in the batch, 3)`, see `Window`.
         """
         order = np.argsort(hashes, kind="stable")
         np.random.default_rng([seed, epoch]).shuffle(order)

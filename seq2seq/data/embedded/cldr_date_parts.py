@@ -57,9 +57,6 @@ class CldrDateParts(Dataset):
     Args:
         pattern: The regular expression of a token, see `WordSplitter`.
 
-    Raises:
-        UserError: If the pattern cannot be read.
-
     Example:
         >>> next(CldrDateParts().records("train"))
         {'tokens': ['6', 'ஆகஸ்ட்', ',', '2087'], 'labels': ['DAY', 'MONTH', 'PUNCTUATION', 'YEAR']}

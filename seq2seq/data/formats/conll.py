@@ -196,9 +196,6 @@ class Conll(FileDataset):
         width: The number of columns.
         holdout: Takes further splits out of `train`.
 
-    Raises:
-        UserError: If no column holds the tokens.
-
     Example:
         >>> dataset = Conll("conll2003", {"train": "eng.train"}, {"tokens": 0, "labels": 3})
         >>> next(dataset.records("train"))

@@ -30,9 +30,6 @@ class LabelLines(FileDataset):
             is its only label.
         holdout: Takes further splits out of `train`.
 
-    Raises:
-        UserError: If an argument is impossible.
-
     Example:
         >>> dataset = LabelLines("trec", {"train": "train_5500.label"}, depth=1)
     """
@@ -93,9 +90,6 @@ class LabelFolders(FolderDataset):
         pattern: Which files of a class's folder are read; `**/*.txt` also reads subfolders.
         labels: The folders that are classes; null for all folders.
         holdout: Takes further splits out of `train`.
-
-    Raises:
-        UserError: If the pattern is impossible.
 
     Example:
         >>> dataset = LabelFolders("aclImdb", {"train": "train"}, labels=["pos", "neg"])

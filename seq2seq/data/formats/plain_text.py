@@ -27,9 +27,6 @@ class PlainText(FolderDataset):
         tail: The same at the end of each file.
         holdout: Takes documents out of `train` for further splits.
 
-    Raises:
-        UserError: If the shares are impossible, or a split is given twice.
-
     Example:
         >>> dataset = PlainText(
         ...     "shakespeare", {"train": "input.txt"}, head={"validation": 0.05}, tail={"test": 0.1}

@@ -23,9 +23,6 @@ class Tsv(FileDataset):
         delimiter: The text between two columns. There is no quoting.
         holdout: Takes further splits out of `train`.
 
-    Raises:
-        UserError: If the delimiter is empty, there is no column, or a negative one.
-
     Example:
         >>> dataset = Tsv("tatoeba", {"train": "fra.txt"}, {"source": 0, "target": 1})
     """
@@ -70,9 +67,6 @@ class Csv(FileDataset):
         header: Whether the first line names the columns.
         quoting: Whether a value in `"` may hold delimiters and line breaks.
         holdout: Takes further splits out of `train`.
-
-    Raises:
-        UserError: If an argument is impossible.
 
     Example:
         >>> dataset = Csv("ag_news", {"train": "train.csv"}, {"text": "content", "label": 0})

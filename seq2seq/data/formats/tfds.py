@@ -33,9 +33,6 @@ class Tfds(Dataset):
             of TFDS.
         holdout: Takes further splits out of `train`.
 
-    Raises:
-        UserError: If neither a name nor a directory is given.
-
     Example:
         >>> dataset = Tfds(
         ...     "ted_hrlr_translate/pt_to_en",

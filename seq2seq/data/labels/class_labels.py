@@ -28,9 +28,6 @@ class ClassLabels:
         several: Whether a record may have any number of labels (multi-label classification).
         delimiter: The text between two labels of a record; no label may contain it.
 
-    Raises:
-        UserError: If the delimiter is empty.
-
     Attributes:
         names: The name of each class.
         counts: How many training records each class has.

@@ -22,9 +22,6 @@ class TokenLabels:
         scheme: The scheme of the data: `IOB1`, `IOB2`, `BIOES`, or `None` for labels of single
             tokens, such as parts of speech.
         train_scheme: The scheme that the model learns; `None` for that of the data.
-
-    Raises:
-        ValueError: If there is no such scheme, or only `train_scheme` is given.
     """
 
     def __init__(self, scheme: str | None = None, train_scheme: str | None = None) -> None:

@@ -46,9 +46,6 @@ class TokenFeatures:
         maximum_vectors: How many of its vectors are read, from the first; `None` for all.
         pattern: Matches a token of a raw sentence, see `WordSplitter`.
 
-    Raises:
-        UserError: If an argument is impossible.
-
     Example:
         >>> features = TokenFeatures(columns=["pos"])
         >>> features.fit([{"tokens": ["A", "dog"], "pos": ["DT", "NN"]}])
@@ -71,20 +68,8 @@ class TokenFeatures:
         maximum_vectors: int | None = None,
         pattern: str = WORDS,
     ) -> None:
-        self.settings: dict[str, Any] = {
-            "lowercase": lowercase,
-            "zero_digits": zero_digits,
-            "minimum_frequency": minimum_frequency,
-            "maximum_words": maximum_words,
-            "characters": characters,
-            "minimum_character_frequency": minimum_character_frequency,
-            "maximum_word_length": maximum_word_length,
-            "casing": casing,
-            "columns": list(columns),
-            "vectors": vectors,
-            "maximum_vectors": maximum_vectors,
-            "pattern": pattern,
-        }
+        self.settings: dict[str, Any] = {**locals(), "columns": list(columns)}
+        del self.settings["self"]
         for name in ("minimum_frequency", "minimum_character_frequency", "maximum_word_length"):
             value = self.settings[name]
             if not isinstance(value, int):

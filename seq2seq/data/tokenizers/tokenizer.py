@@ -46,9 +46,6 @@ class Tokenizer:
             pair of pieces to be merged; not for `unigram`.
         dropout: The share of merges that are skipped in training (BPE-dropout).
 
-    Raises:
-        UserError: If a value is impossible.
-
     Example:
         >>> tokenizer = Tokenizer("character").fit(["2051-08-07"])
         >>> tokenizer.decode(tokenizer.encode(["2051", "août"]))
@@ -64,14 +61,8 @@ class Tokenizer:
         minimum_frequency: int = 1,
         dropout: float = 0.0,
     ) -> None:
-        self.settings: dict[str, Any] = {
-            "kind": kind,
-            "vocabulary_size": vocabulary_size,
-            "lowercase": lowercase,
-            "normalization": normalization,
-            "minimum_frequency": minimum_frequency,
-            "dropout": dropout,
-        }
+        self.settings: dict[str, Any] = dict(locals())
+        del self.settings["self"]
         _check_settings(self.settings)
         self._normalizer = algorithms.build_normalizer(lowercase, normalization)
         self._fitted: Backend | None = None

@@ -16,9 +16,6 @@ class WordSplitter:
         pattern: A regular expression (Oniguruma's, with `\p{L}` for letters) that matches a token;
             text between tokens is dropped.
 
-    Raises:
-        UserError: If the pattern is not a regular expression.
-
     Example:
         >>> WordSplitter()("It's 3 p.m.")
         [('It', 0), ("'", 2), ('s', 3), ('3', 5), ('p', 7), ('.', 8), ('m', 9), ('.', 10)]
