@@ -20,8 +20,8 @@ class Holdout:
         unless_given: Whether splits that the data already have are not held out.
 
     Raises:
-        UserError: If a fraction is not between 0 and 1, if nothing is left for `train`, or if
-            `train` itself is named.
+        UserError: If a fraction is not between 0 and 1, nothing remains for `train`, or `train`
+            itself is named.
 
     Example:
         >>> holdout = Holdout({"validation": 0.05, "test": 0.05})

@@ -23,7 +23,7 @@ class NumberColumn:
     Args:
         field: The field of the records.
         mean: The mean of the training records.
-        deviation: Their standard deviation; 1 where all numbers are the same.
+        deviation: Their standard deviation; 1 if all numbers are the same.
 
     Raises:
         ValueError: If mean or deviation is not finite, or the deviation not positive.

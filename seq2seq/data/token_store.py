@@ -248,10 +248,7 @@ class _Writer:
 
     def write(self, chunk: Sequence[Mapping[str, Any]], report: StoreReport) -> None:
         """Tokenises records and appends those that are neither empty nor too long."""
-        encoded = {
-            name: _encode(spec, [_value(record, name, spec) for record in chunk], chunk, report)
-            for name, spec in self._columns.items()
-        }
+        encoded = {name: _encode(name, spec, chunk, report) for name, spec in self._columns.items()}
         accepted = []
         for index, record in enumerate(chunk):
             lengths = {name: len(rows[index]) for name, rows in encoded.items()}
@@ -291,20 +288,17 @@ class _Writer:
         self._ends[name] = int(ends[-1])
 
 
-def _value(record: Mapping[str, Any], column: str, spec: ColumnSpec) -> Any:
-    try:
-        return record[spec.field]
-    except KeyError:
-        raise UserError(
-            f"The column {column} needs the field {spec.field!r}; the records have "
-            f"{', '.join(record)}."
-        ) from None
-
-
 def _encode(
-    spec: ColumnSpec, values: Sequence[Any], chunk: Sequence[Mapping[str, Any]], report: StoreReport
+    column: str, spec: ColumnSpec, chunk: Sequence[Mapping[str, Any]], report: StoreReport
 ) -> Sequence[np.ndarray]:
-    """Returns the ids of values; raises UserError if one should be a text and is not."""
+    """Returns the ids of a column; raises UserError if a record lacks its field, or a text."""
+    for record in chunk:
+        if spec.field not in record:
+            raise UserError(
+                f"The column {column} needs the field {spec.field!r}; the records have "
+                f"{', '.join(record)}."
+            )
+    values = [record[spec.field] for record in chunk]
     try:
         return spec.encoder.encode(values)
     except TypeError:

@@ -39,16 +39,14 @@ def date_parts(
             letter, count = str(value[0]), int(value[1])
             labels += [PARTS[letter]] * len(str(fields[letter * count]))
     labels = [LANGUAGE] * (len(text) - len(labels)) + labels
-    return [
+    parts = []
+    for token, start in split(text):
+        is_word = any(unicodedata.category(character)[0] in "LMN" for character in token)
+        literal = WORD if is_word else PUNCTUATION
         # A token that is partly a field, such as Hebrew's "in May", gets the label of the field.
-        (token, next(filter(None, labels[start : start + len(token)]), _literal(token)))
-        for token, start in split(text)
-    ]
-
-
-def _literal(token: str) -> str:
-    is_word = any(unicodedata.category(character)[0] in "LMN" for character in token)
-    return WORD if is_word else PUNCTUATION
+        label = next(filter(None, labels[start : start + len(token)]), literal)
+        parts.append((token, label))
+    return parts
 
 
 class CldrDateParts(Dataset):

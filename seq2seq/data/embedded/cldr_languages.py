@@ -30,8 +30,8 @@ class Name(NamedTuple):
 
     text: str
     language: str
-    thing: str
-    """The named thing, such as `currencies/EUR`."""
+    entity: str
+    """The named place, language or currency, such as `currencies/EUR`."""
 
 
 class CldrLanguages(Dataset):
@@ -54,8 +54,8 @@ class CldrLanguages(Dataset):
 
     def _read(self, split: str) -> Iterator[PlacedRecord]:
         for name in names():
-            if split_of(name.thing) == split:
-                place = f"{name.thing} in {name.language}"
+            if split_of(name.entity) == split:
+                place = f"{name.entity} in {name.language}"
                 yield PlacedRecord({"text": name.text, "label": name.language}, place)
 
     def _content(self, split: str) -> list[str]:
@@ -78,6 +78,6 @@ def names() -> tuple[Name, ...]:
     return tuple(group[0] for group in groups if len({name.language for name in group}) == 1)
 
 
-def split_of(thing: str) -> str:
-    """Returns the split that all names of a thing belong to."""
-    return split_by_hash(f"{_SEED} {thing}", SHARES)
+def split_of(entity: str) -> str:
+    """Returns the split of all names of an entity."""
+    return split_by_hash(f"{_SEED} {entity}", SHARES)

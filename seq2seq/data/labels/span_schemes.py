@@ -3,8 +3,8 @@
 A label is `O` or a prefix, `-` and the span's type, such as `B-PER`.
 
 - IOB2: `B` begins every span, `I` continues it.
-- IOB1 (CoNLL 2003 as it was published): `I` throughout; `B` begins a span only where one of the
-  same type ends right before it (Ramshaw & Marcus, 1995).
+- IOB1 (Ramshaw & Marcus, 1995; CoNLL 2003 as published): `I` throughout; `B` begins a span only if
+  one of the same type ends right before it.
 - BIOES: as IOB2, but `E` ends a span and `S` is one of a single token.
 """
 
@@ -81,7 +81,7 @@ def labels_of(spans: Iterable[Span], length: int, scheme: str) -> list[str]:
 def convert(labels: Sequence[str], scheme: str | None, new_scheme: str | None) -> list[str]:
     """Converts a sentence's labels to another scheme; to the same one, it repairs them.
 
-    Without a scheme, labels stand for single tokens and stay unchanged.
+    Without a scheme, labels are those of single tokens and stay unchanged.
 
     Raises:
         ValueError: If a label is not one of the scheme.

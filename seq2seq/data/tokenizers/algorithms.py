@@ -1,6 +1,6 @@
 """Fits the four kinds of tokenizer with the HF `tokenizers` library.
 
-The special pieces have the first ids. Their names hold a space, which no other piece does, and are
+The special pieces have the first ids. Their names contain a space, as no other piece does, and are
 not registered as special tokens: a literal `<pad>` or `</s>` in a text is ordinary text.
 """
 
