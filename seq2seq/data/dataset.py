@@ -20,7 +20,7 @@ class Dataset(ABC):
     The configuration decides which fields a record has; the task knows them.
 
     Args:
-        stored_splits: The splits that are read from the data themselves.
+        stored_splits: The splits that the data have.
         holdout: Takes further splits out of `train`.
 
     Raises:

@@ -40,11 +40,7 @@ class NumberColumn:
         self.field, self.mean, self.deviation = field, mean, deviation
 
     def fit(self, records: Iterable[Mapping[str, Any]]) -> "NumberColumn":
-        """Computes mean and deviation of the finite numbers, and returns itself.
-
-        Raises:
-            UserError: If no record has a finite number.
-        """
+        """Computes mean and deviation of the finite numbers; raises UserError if there are none."""
         numbers = (finite_number(record.get(self.field)) for record in records)
         values = np.array([number for number in numbers if number is not None])
         if not len(values):
@@ -85,11 +81,7 @@ def _moments(values: np.ndarray) -> tuple[float, float]:
 def standardised_numbers(
     columns: Sequence[NumberColumn], records: Sequence[Mapping[str, Any]]
 ) -> np.ndarray:
-    """Returns the standardised numbers of records, float32 `(records, columns)`.
-
-    Raises:
-        UserError: If a record has no number in one of the columns.
-    """
+    """Returns standardised numbers, float32 `(records, columns)`; UserError if one is missing."""
     numbers = np.zeros((len(records), len(columns)), np.float32)
     for j, column in enumerate(columns):
         values = [record.get(column.field, "nothing") for record in records]

@@ -51,7 +51,7 @@ class Truncated:
 
 
 class ColumnSpec(NamedTuple):
-    """How a column is made from records."""
+    """The definition of a column."""
 
     field: str
     """The field of the records."""
@@ -153,14 +153,9 @@ class TokenStore:
         return len(self.hashes)
 
     def padded(self, column: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns rows of a column, padded with zeros on the right, and their lengths.
+        """Returns rows by their indices, right-padded with 0, `(rows, length)`, and their lengths.
 
-        Args:
-            column: The name of the column.
-            rows: Row indices, `(rows,)`.
-
-        Returns:
-            The ids `(rows, length)`, and the lengths, int32 `(rows,)`.
+        The lengths are int32 `(rows,)`.
         """
         offsets, tokens = self.columns[column]
         starts = offsets[rows]
@@ -179,12 +174,12 @@ class TokenStore:
         columns: Mapping[str, ColumnSpec],
         cache: Path | None = None,
     ) -> "TokenStore":
-        """Opens the cached store of these records and columns, or builds it.
+        """Opens the cached store of records and columns; builds it if there is none.
 
         Args:
             fingerprint: A hash of the content of the records.
             records: Returns the records; called only to build.
-            columns: How each column is made.
+            columns: The columns, by name.
             cache: The folder of all stores; `None` for `$XDG_CACHE_HOME/seq2seq/tokens`.
 
         Raises:
@@ -202,11 +197,7 @@ class TokenStore:
 def build(
     records: Iterable[Mapping[str, Any]], columns: Mapping[str, ColumnSpec], directory: Path
 ) -> StoreReport:
-    """Writes a store into an empty folder, without records that are empty or too long.
-
-    Raises:
-        UserError: If no record remains, or a record lacks a field.
-    """
+    """Writes a store into an empty folder, without records that are empty or too long."""
     report = StoreReport()
     with ExitStack() as open_files:
         writer = _Writer(directory, columns, open_files)
@@ -322,14 +313,7 @@ def _mapped(path: Path, dtype: type | np.dtype) -> np.ndarray:
 
 
 def shared_inputs(stores: Mapping[str, TokenStore]) -> dict[tuple[str, str], int]:
-    """Counts the rows of each split whose input also occurs in an earlier split.
-
-    Args:
-        stores: The splits by name, `train` first.
-
-    Returns:
-        The number of rows by the names of both splits, the later one first.
-    """
+    """Counts the rows of each split whose input occurs in an earlier one, by (later, earlier)."""
     hashes = {split: store.input_hashes for split, store in stores.items()}
     return {
         (later, earlier): int(np.isin(hashes[later], hashes[earlier]).sum())

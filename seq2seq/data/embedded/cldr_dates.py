@@ -138,11 +138,7 @@ def ambiguous_formats() -> set[DateFormat]:
 
 
 def date_examples(split: str) -> Iterator[DateExample]:
-    """Yields the examples of a split, a key of `SPLIT_SIZES`; no date is in two examples.
-
-    Raises:
-        UserError: If the installed Babel lacks the formats of a language.
-    """
+    """Yields the examples of a split, a key of `SPLIT_SIZES`; no date is in two examples."""
     for date, date_format in dates_with_formats(split):
         text = write_date(date, date_format)
         yield DateExample(text, date.isoformat(), date_format.language)

@@ -44,11 +44,7 @@ class CldrDates(tfds.core.GeneratorBasedBuilder):
 
 
 def prepare(directory: Path | None = None) -> Path:
-    """Returns the folder of the prepared dataset, written on first use.
-
-    Args:
-        directory: The folder of all datasets; `None` for this package's cache folder.
-    """
+    """Returns the prepared dataset's folder below `directory` (by default the package's cache)."""
     root = cache_directory() if directory is None else directory
     # One folder per release of Babel, as their data differ.
     release = f"cldr_dates-{CldrDates.VERSION}-babel-{babel.__version__}"

@@ -15,11 +15,7 @@ def ending_of(path: Path) -> str:
 
 
 def labelled_file(path: Path, split: str, fields: Sequence[str]) -> Dataset:
-    """Returns a dataset with one file as its split: CSV (with header), JSONL, or TSV (without).
-
-    Raises:
-        UserError: If the file has another ending.
-    """
+    """Returns a dataset of one file and split: CSV (with header), JSONL, or TSV (without)."""
     files = {split: str(path.absolute())}
     match ending_of(path):
         case "csv":

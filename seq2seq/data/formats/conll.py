@@ -172,10 +172,7 @@ def is_conll(file_name: str) -> bool:
 def layout_of(file_name: str, training_layout: ColumnFormat | None) -> ColumnFormat:
     """Returns the layout of a CoNLL file, or of a CoNLL-U file (`.conllu`).
 
-    Args:
-        file_name: The name of the file.
-        training_layout: The layout of the run's training files, if they were CoNLL; it replaces
-            the default for files of the same kind.
+    That of the training files is preferred to the default, if they were of the same kind.
     """
     is_conllu = file_name.removesuffix(".gz").endswith(".conllu")
     if training_layout is not None and training_layout.word_ids == is_conllu:

@@ -87,11 +87,7 @@ class TaggedJsonl(Jsonl):
 
 
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields each object of a file with its place, `FILE:LINE`.
-
-    Raises:
-        UserError: If the file cannot be read, or a line is not a JSON object.
-    """
+    """Yields each object of a file after its place; raises UserError if a line is not one."""
     for place, line in read_lines_with_places(path):
         try:
             values = parsed_json(line)
@@ -112,7 +108,7 @@ def text_at(values: Mapping[str, Any], key: str, place: str, required_by: str) -
         values: The object.
         key: The key.
         place: Where the object was read, for messages.
-        required_by: What needs the key, such as a config key, for messages.
+        required_by: The config key or other reason for needing the key, for messages.
 
     Raises:
         UserError: If there is no such key, or its value is not a valid Unicode text.

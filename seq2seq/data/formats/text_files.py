@@ -34,11 +34,7 @@ def is_blank(text: str) -> bool:
 
 
 def find_file(directory: Path, name: str) -> Path:
-    """Returns the path of a non-empty file, or of its `.gz` if only that exists.
-
-    Raises:
-        UserError: If the folder or the file is missing, or the file is empty.
-    """
+    """Returns the path of a file, or of its `.gz`; raises UserError if it is missing or empty."""
     advice = "Set data.directory, or the variable SEQ2SEQ_DATA that its default is built on."
     try:
         if not directory.is_dir():

@@ -251,10 +251,7 @@ def _to_list(values: Any) -> list[Any]:
 
 
 def check_features(directory: Path) -> None:
-    """Raises UserError if a prepared folder names feature classes that are not part of TFDS.
-
-    TFDS would import them, and so run code that the folder names.
-    """
+    """Raises UserError if a prepared folder names classes outside TFDS, which TFDS would import."""
     path = directory / "features.json"
     if not path.exists():
         return

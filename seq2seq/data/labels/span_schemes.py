@@ -81,10 +81,8 @@ def labels_of(spans: Iterable[Span], length: int, scheme: str) -> list[str]:
 def convert(labels: Sequence[str], scheme: str | None, new_scheme: str | None) -> list[str]:
     """Converts a sentence's labels to another scheme; to the same one, it repairs them.
 
-    Without a scheme, labels are those of single tokens and stay unchanged.
-
-    Raises:
-        ValueError: If a label is not one of the scheme.
+    Without a scheme, labels are those of single tokens and stay unchanged. Raises ValueError if a
+    label is not one of the scheme.
     """
     if scheme is None or new_scheme is None:
         return list(labels)

@@ -263,11 +263,7 @@ class TokenFeatures:
 
     @classmethod
     def load(cls, path: Path) -> "TokenFeatures":
-        """Reads what `save` wrote; the file of vectors is no longer needed.
-
-        Raises:
-            UserError: If the file is missing, damaged, or from a newer version.
-        """
+        """Reads what `save` wrote, without the file of vectors; raises as `open_model_file`."""
         with open_model_file(path, "vocabulary of tokens", _FORMAT_VERSION) as content:
             features = cls(**content["settings"])
             features.forms = frozenset(content["forms"])

@@ -140,11 +140,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Reads what `save` wrote; nothing in the file is executed.
-
-        Raises:
-            UserError: If the file is missing, damaged, or from a newer version.
-        """
+        """Reads what `save` wrote; raises as `open_model_file`."""
         with open_model_file(path, "tokenizer", _FORMAT_VERSION) as content:
             tokenizer = cls(**content["settings"])
             fitted = content["tokenizer"]
