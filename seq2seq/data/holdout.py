@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from seq2seq.data.records import hash64
+from seq2seq.data.records import field_value, hash64
 from seq2seq.errors import UserError
 
 
@@ -68,12 +68,8 @@ class Holdout:
 
     def split_of(self, record: Mapping[str, str]) -> str:
         """Returns the split of a training record; raises UserError if it lacks the field."""
-        if self._field not in record:
-            raise UserError(
-                f"data.holdout.field={self._field} is not a field of the records, "
-                f"which have {', '.join(record)}."
-            )
-        return split_by_hash(f"{self._seed}\0{record[self._field]}", self._fractions)
+        value = field_value(record, self._field, f"data.holdout.field={self._field}")
+        return split_by_hash(f"{self._seed}\0{value}", self._fractions)
 
     def describe(self) -> str:
         """Returns everything that determines the splits, as one line."""

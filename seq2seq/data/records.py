@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
+from seq2seq.errors import UserError
+
 SHOWN_PLACES = 5
 """How many places a message names at most."""
 
@@ -23,6 +25,14 @@ class PlacedRecord(Record):
 def place_of(record: Mapping[str, Any], number: int) -> str:
     """Returns the place of a record for messages, or its number (from 1) if it has no place."""
     return getattr(record, "place", f"record {number}")
+
+
+def field_value(record: Mapping[str, Any], field: str, required_by: str) -> Any:
+    """Returns a field of a record; raises UserError, naming what requires it, if it is missing."""
+    if field not in record:
+        fields = ", ".join(record)
+        raise UserError(f"{required_by} needs the field {field!r}; the records have {fields}.")
+    return record[field]
 
 
 def first_places(places: Sequence[str], count: int | None = None) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.formats.text_files import is_blank
-from seq2seq.data.records import SHOWN_PLACES, chunks, first_places, hash64, place_of
+from seq2seq.data.records import SHOWN_PLACES, chunks, field_value, first_places, hash64, place_of
 from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -283,13 +283,7 @@ def _encode(
     column: str, spec: ColumnSpec, chunk: Sequence[Mapping[str, Any]], report: StoreReport
 ) -> Sequence[np.ndarray]:
     """Returns the ids of a column; raises UserError if a record lacks its field, or a text."""
-    for record in chunk:
-        if spec.field not in record:
-            raise UserError(
-                f"The column {column} needs the field {spec.field!r}; the records have "
-                f"{', '.join(record)}."
-            )
-    values = [record[spec.field] for record in chunk]
+    values = [field_value(record, spec.field, f"The column {column}") for record in chunk]
     try:
         return spec.encoder.encode(values)
     except TypeError:

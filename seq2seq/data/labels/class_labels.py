@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from seq2seq.data.formats.json_lines import check_unique_texts, open_model_file
-from seq2seq.data.records import first_places, place_of
+from seq2seq.data.records import field_value, first_places, place_of
 from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -88,12 +88,8 @@ class ClassLabels:
     ) -> Iterator[tuple[str, str]]:
         for number, record in enumerate(records, start=1):
             place = place_of(record, number)
-            if field not in record:
-                raise UserError(
-                    f"{place}: there is no field {field!r} for the label; the records have "
-                    f"{', '.join(record)}."
-                )
-            for name in self._checked_names(record[field], place):
+            value = field_value(record, field, f"{place}: the label")
+            for name in self._checked_names(value, place):
                 yield name, place
 
     def _checked_names(self, value: Any, place: str) -> list[str]:

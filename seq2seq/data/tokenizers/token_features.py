@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from seq2seq.data.formats.json_lines import open_model_file
+from seq2seq.data.records import field_value
 from seq2seq.data.token_store import ColumnSpec
 from seq2seq.data.tokenizers.vocabulary import RESERVED, Vocabulary
 from seq2seq.data.tokenizers.word_splitter import WORDS, WordSplitter
@@ -104,12 +105,7 @@ class TokenFeatures:
         for record in records:
             tokens.update(record["tokens"])
             for name, counts in values.items():
-                if name not in record:
-                    raise UserError(
-                        f"tokenizer.columns: {name} is no field of the records, which have "
-                        f"{', '.join(record)}."
-                    )
-                counts.update(record[name])
+                counts.update(field_value(record, name, f"tokenizer.columns: {name}"))
         self.forms = frozenset(tokens)
         words: Counter[str] = Counter()
         characters: Counter[str] = Counter()

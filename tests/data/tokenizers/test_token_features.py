@@ -109,7 +109,7 @@ def test_further_columns_have_their_own_vocabularies():
     assert features.sizes["columns"] == {"pos": 6, "casing": len(CASINGS) + 1}
     batch = inputs(features, [{"tokens": ["a", "b"], "pos": ["NN", "XX"]}])
     assert batch["pos"].tolist() == [[features.columns["pos"].items.index("NN") + 2, 1]]
-    with pytest.raises(UserError, match="chunk is no field of the records, which have tokens, pos"):
+    with pytest.raises(UserError, match="needs the field 'chunk'; the records have tokens, pos"):
         fitted(columns=["chunk"])
 
 
