@@ -1,4 +1,4 @@
-"""Windows of documents for truncated backpropagation: batch rows continue those of the last one."""
+"""Windows of documents for training by truncated backpropagation through time."""
 
 import heapq
 from typing import NamedTuple

@@ -114,8 +114,10 @@ def write_date(date: datetime.date, date_format: DateFormat) -> str:
 
     `07/08/2051` is in August in French and in July in English; `<fr> 07/08/2051` is unambiguous.
     """
-    text = format_date(date, date_format.pattern, locale=date_format.language)
-    return text if _names_month(date_format.pattern) else f"<{date_format.language}> {text}"
+    pattern = date_format.pattern
+    text = format_date(date, pattern, locale=date_format.language)
+    names_month = _MONTH_NAME.search(pattern) or _MONTH_WITH_UNIT.search(pattern)
+    return text if names_month else f"<{date_format.language}> {text}"
 
 
 def ambiguous_formats() -> set[DateFormat]:
@@ -186,10 +188,6 @@ def _dates(first: datetime.date, last: datetime.date) -> list[datetime.date]:
 def _is_full_date(pattern: str) -> bool:
     fields = _LITERAL.sub("", pattern)
     return bool(_YEAR.search(fields) and "d" in fields and re.search("[ML]", fields))
-
-
-def _names_month(pattern: str) -> bool:
-    return bool(_MONTH_NAME.search(pattern) or _MONTH_WITH_UNIT.search(pattern))
 
 
 def _hash(text: str) -> int:
