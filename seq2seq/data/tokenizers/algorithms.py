@@ -97,6 +97,7 @@ def fit(
     minimum_frequency: int,
 ) -> Tokenizer:
     """Fits a tokenizer of a kind, see `seq2seq.data.tokenizers.tokenizer.Tokenizer`."""
+    split: pre_tokenizers.PreTokenizer
     if kind == "word":
         split = pre_tokenizers.WhitespaceSplit()
         words = _most_frequent(texts, normalizer, split, size, minimum_frequency)
