@@ -75,7 +75,7 @@ def test_a_class_with_one_example_is_warned_of(caplog):
     [
         (records("a", "a"), r"1 class\(es\) \(a\); at least 2"),
         (records("a", ["a", "b"]), r"f\.tsv:2: 2 labels \(a, b\)"),
-        ([{"text": "a"}], r"record 1: there is no field 'label'.* have text"),
+        ([{"text": "a"}], r"record 1: the label needs the field 'label'.* have text"),
     ],
 )
 def test_faults(given, message):
