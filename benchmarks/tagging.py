@@ -107,7 +107,7 @@ def tagger(sentences: list[list[str]], output: str) -> tuple[Tagging, Tagger]:
     task = Tagging(build(config, "tokenizer"), batching)
     task.tokenizer.fit([{"tokens": tokens} for tokens in sentences])
     names = [f"label {number}" for number in range(SIZES["labels"])]
-    task.labels.use(Counter(names))
+    task.labels.fit(Counter(names))
     keras.utils.set_random_seed(1)
     return task, build(config, "model", **task.model_arguments())
 
@@ -162,8 +162,7 @@ def step(sentences: list[list[str]], output: str) -> Callable[[], Any]:
     chosen = [tokens for tokens in sentences if 20 <= len(tokens) <= 40][:BATCH_SIZE]
     task, model = tagger(sentences, output)
     columns = {
-        name: spec.encoder.encode(chosen)
-        for name, spec in task.tokenizer.columns_of_store().items()
+        name: spec.encoder.encode(chosen) for name, spec in task.tokenizer.store_columns().items()
     }
     inputs = task.tokenizer.inputs(lambda name: padded(columns[name]))
     shape = inputs["words"].shape

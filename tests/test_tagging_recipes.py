@@ -51,7 +51,7 @@ def test_conll_2003_from_files_as_they_were_published(tmp_path):
     )
     records = list(build(config, "data").records("train"))
     assert records == [{"tokens": ["EU"], "labels": ["I-ORG"]}]
-    assert build_task(config).labels.trained(["I-ORG"]) == ["S-ORG"]
+    assert build_task(config).labels.to_train_scheme(["I-ORG"]) == ["S-ORG"]
 
 
 def test_the_local_recipes_read_their_files():

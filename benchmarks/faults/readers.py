@@ -29,11 +29,16 @@ from seq2seq.data.formats.labelled_texts import LabelFolders, LabelLines
 from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.data.formats.plain_text import PlainText
 from seq2seq.data.formats.tables import Csv, Tsv
-from seq2seq.data.formats.text_files import read_lines, read_whole_lines
+from seq2seq.data.formats.text_files import read_lines, read_lines_with_ends
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.data.labels.token_labels import TokenLabels
-from seq2seq.data.number_columns import NumberColumn, load_columns, numbers_of, save_columns
+from seq2seq.data.number_columns import (
+    NumberColumn,
+    load_columns,
+    save_columns,
+    standardised_numbers,
+)
 from seq2seq.data.token_store import ColumnSpec, TokenStore, build
 from seq2seq.data.tokenizers.token_features import TokenFeatures
 from seq2seq.data.tokenizers.tokenizer import Tokenizer
@@ -169,9 +174,9 @@ def _conllu(path: Path, rng: random.Random) -> Conll:
 def columns_filled(path: Path, rng: random.Random) -> None:
     """Fills the labels in: all lines stay, and the new labels are read back."""
     for layout in (WORDS_FIRST, CONLLU, ColumnFormat({"tokens": 0, "labels": -1}, width=4)):
-        for sentence in layout.sentences(read_whole_lines(path)):
+        for sentence in layout.sentences(read_lines_with_ends(path)):
             labels = [f"L{n}" for n, _ in enumerate(sentence.words)]
-            written = layout.filled(sentence, "labels", labels)
+            written = layout.with_column(sentence, "labels", labels)
             if written.count("\n") != sum(line.count("\n") for line in sentence.lines):
                 raise AssertionError("lines were lost")
 
@@ -218,7 +223,7 @@ def tokenizer_loaded(path: Path, rng: random.Random) -> None:
 def features_loaded(path: Path, rng: random.Random) -> None:
     """Loads what a tagger reads, and uses it."""
     features = TokenFeatures.load(path)
-    for spec in features.columns_of_store().values():
+    for spec in features.store_columns().values():
         spec.encoder.encode([["a", "Film", "\0", ""]] if spec.field == "tokens" else [["x"]])
 
 
@@ -231,7 +236,7 @@ def labels_loaded(path: Path, rng: random.Random) -> None:
                 loaded.encode(["pos", None, ["a"], 3])
             elif isinstance(loaded, list):
                 with contextlib.suppress(UserError):
-                    numbers_of(loaded, [{"x": 1.0}])
+                    standardised_numbers(loaded, [{"x": 1.0}])
 
 
 def inputs(path: Path, *fields: str) -> Iterator[object]:

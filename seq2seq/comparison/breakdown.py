@@ -183,7 +183,7 @@ def _record_items(kind: Kind, task: Mapping[str, Any]) -> Callable[[Row], list[s
         return lambda record: list(record["tokens"])
     delimiter = task.get("label_delimiter", ",")
     labels = ClassLabels(task.get("label_names"), kind == "label set", delimiter)
-    return lambda record: labels.read(record["label"])
+    return lambda record: labels.names_of(record["label"])
 
 
 def _word_f1(run: FinishedRun, counts: Counter[str]) -> list[float]:

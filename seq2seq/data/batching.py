@@ -1,7 +1,7 @@
-"""Bucketing by length: batches as a pure function of the content of the data, seed and epoch.
+"""Bucketing by length: batches as a pure function of the data's content, the seed and the epoch.
 
-The order in which the rows are stored is irrelevant: the same records from text files and from a
-shuffled TFDS folder give the same batches.
+The stored order of the rows is irrelevant: the same records give the same batches, whether they
+come from text files or from a shuffled TFDS folder.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,25 +12,22 @@ import numpy as np
 from seq2seq.errors import UserError
 
 _UNITS = ("sentences", "tokens")
-_BATCHES_AHEAD = 8
+_PREFETCHED_BATCHES = 8
 
 
 class Batching:
-    """Batches of rows of similar length.
+    """Makes batches of rows of similar length.
 
     For training, all rows are shuffled and cut into pools; each pool is sorted by length and cut
     into batches; then the batches are shuffled. The larger the pool, the less padding.
 
     Args:
         batch_size: The size of a batch, in units.
-        unit: `sentences` (rows), or `tokens`: all cells of the padded arrays, source and target
-            together.
+        unit: `sentences` (rows) or `tokens` (all cells of the padded arrays, source and target
+            together).
         pool_size: How many rows are sorted together.
-        maximum_length: The longest row that is trained on, by column, such as `{"source": 100}`;
-            `None` keeps all.
-
-    Raises:
-        UserError: If a value is impossible.
+        maximum_length: Longer rows are left out of training, by column, such as
+            `{"source": 100}`; `None` is unlimited.
 
     Example:
         >>> batching = Batching(batch_size=64)
@@ -63,11 +60,11 @@ class Batching:
     def training_batches(
         self, lengths: np.ndarray, hashes: np.ndarray, seed: int, epoch: int
     ) -> list[np.ndarray]:
-        """Returns the batches of an epoch; every row is in one of them.
+        """Returns the batches of an epoch, which together hold each row once.
 
         Args:
             lengths: The length of each row in each column, `(rows, columns)`; the last column
-                (the target) is sorted by first.
+                (the target) is the first sort key.
             hashes: A hash of each row's content, `(rows,)`.
             seed: Determines the order, together with the epoch.
             epoch: The epoch.
@@ -75,18 +72,18 @@ class Batching:
         Returns:
             Arrays of row indices, each `(rows in the batch,)`.
         """
-        random = np.random.default_rng([seed, epoch])
+        generator = np.random.default_rng([seed, epoch])
         order = np.argsort(hashes, kind="stable")
-        random.shuffle(order)
+        generator.shuffle(order)
         pool_size = self.pool_size
         if self.unit == "sentences":
-            # Whole batches, or each pool would leave a small one.
+            # A multiple of the batch size, or each pool would end with a smaller batch.
             pool_size = max(pool_size // self.batch_size, 1) * self.batch_size
         for start in range(0, len(order), pool_size):
             pool = order[start : start + pool_size]
             pool[:] = _sorted_by_length(lengths, pool)
         batches = self._cut(order, lengths)
-        return [batches[index] for index in random.permutation(len(batches))]
+        return [batches[index] for index in generator.permutation(len(batches))]
 
     def evaluation_batches(self, lengths: np.ndarray, hashes: np.ndarray) -> list[np.ndarray]:
         """Returns batches with every row once, from short to long; see `training_batches`."""
@@ -104,7 +101,7 @@ class Batching:
         """Yields where a new batch starts; a row with too many tokens is a batch of its own."""
         start = 0
         while start < len(lengths):
-            # At most this many rows fit: none can be padded to less than the first one.
+            # No more rows can fit: each is padded to at least the length of the first.
             window = self.batch_size // max(int(lengths[start].sum()), 1) + 1
             longest = np.maximum.accumulate(lengths[start : start + window], axis=0)
             padded = longest.sum(axis=1, dtype=np.int64) * np.arange(1, len(longest) + 1)
@@ -114,10 +111,10 @@ class Batching:
 
 
 def _sorted_by_length(lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Returns `order`, sorted by the last column of the lengths, then by the ones before it.
+    """Returns `order`, sorted by the last column of the lengths, then by the columns before it.
 
-    Each column alternates (short to long, long to short, ...) while the next one grows step by
-    step, so that neighbours have similar lengths in all columns.
+    Each column alternately rises and falls from one value of the next column to the following one,
+    so that neighbours have similar lengths in all columns.
     """
     keys: list[np.ndarray] = []
     for column in range(lengths.shape[1]):
@@ -127,13 +124,13 @@ def _sorted_by_length(lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def padding_share(lengths: np.ndarray, batches: Iterable[np.ndarray]) -> float:
-    """Returns the share of padding in all batches, 0 to 1; arguments as of `training_batches`."""
-    real = cells = 0
+    """Returns the share of padding in batches, 0 to 1; arguments as of `training_batches`."""
+    tokens = cells = 0
     for rows in batches:
-        inside = lengths[rows]
-        real += int(inside.sum())
-        cells += int(inside.max(axis=0).sum()) * len(rows)
-    return 1 - real / cells if cells else 0.0
+        row_lengths = lengths[rows]
+        tokens += int(row_lengths.sum())
+        cells += int(row_lengths.max(axis=0).sum()) * len(rows)
+    return 1 - tokens / cells if cells else 0.0
 
 
 def batch_dataset(
@@ -141,11 +138,11 @@ def batch_dataset(
     batches: Sequence[np.ndarray],
     output_signature: Any,
 ) -> Any:
-    """Returns a `tf.data.Dataset` whose elements are made in the background, in order.
+    """Returns a `tf.data.Dataset` that makes its batches in the background, in order.
 
     Args:
-        make_batch: Turns row indices, `(rows in the batch,)`, into arrays, in any structure, that
-            depend on the indices alone.
+        make_batch: A pure function from row indices, `(rows in the batch,)`, to a structure of
+            arrays.
         batches: Arrays of row indices.
         output_signature: The same structure of `tf.TensorSpec`.
     """
@@ -153,16 +150,17 @@ def batch_dataset(
 
     specs = tf.nest.flatten(output_signature)
 
-    def make(index: int) -> list[np.ndarray]:
+    def flat_batch(index: int) -> list[np.ndarray]:
         return tf.nest.flatten(make_batch(batches[index]))
 
     @tf.autograph.experimental.do_not_convert
     def batch(index: tf.Tensor) -> Any:
-        # With deterministic ops, TensorFlow does not prefetch what has a state, as `from_generator`
-        # has: the step would wait for each batch.
-        arrays = tf.numpy_function(make, [index], [spec.dtype for spec in specs], stateful=False)
+        # Not `from_generator`: with deterministic ops, TensorFlow does not prefetch from stateful
+        # ops, so that each step would wait for its batch.
+        dtypes = [spec.dtype for spec in specs]
+        arrays = tf.numpy_function(flat_batch, [index], dtypes, stateful=False)
         for array, spec in zip(arrays, specs, strict=True):
             array.set_shape(spec.shape)
         return tf.nest.pack_sequence_as(output_signature, arrays)
 
-    return tf.data.Dataset.range(len(batches)).map(batch).prefetch(_BATCHES_AHEAD)
+    return tf.data.Dataset.range(len(batches)).map(batch).prefetch(_PREFETCHED_BATCHES)

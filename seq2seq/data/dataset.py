@@ -17,20 +17,18 @@ SPLITS = ("train", "validation", "test")
 class Dataset(ABC):
     """Named splits of records; some of them may be held out from the split `train`.
 
-    Which fields a record has is decided by the configuration and known to the task.
+    The configuration decides which fields a record has; the task knows them.
 
     Args:
-        stored_splits: The splits that can be read as they are.
+        stored_splits: The splits that the data have.
         holdout: Takes further splits out of `train`.
-
-    Attributes:
-        split_keys: The config keys, below `data`, that name what each split is read from.
 
     Raises:
         UserError: If a split is both stored and held out, or there is no `train` to take from.
     """
 
     split_keys: ClassVar[tuple[str, ...]] = ()
+    """The config keys, below `data`, that name the files or parts of each split."""
 
     def __init__(self, stored_splits: Iterable[str], holdout: Holdout | None = None) -> None:
         self._stored_splits = tuple(stored_splits)
@@ -53,10 +51,10 @@ class Dataset(ABC):
         return (*self._stored_splits, *held_out)
 
     def records(self, split: str) -> Iterator[Record]:
-        """Streams the records of a split, always in the same order.
+        """Yields the records of a split, always in the same order.
 
         Raises:
-            UserError: If there is no such split, if it is empty, or if its data are faulty.
+            UserError: If there is no such split, it is empty, or its data are faulty.
         """
         stored = self._stored_split(split)
         records = self._read(stored)
@@ -66,11 +64,7 @@ class Dataset(ABC):
         return self._not_empty(split, records)
 
     def fingerprint(self, split: str) -> str:
-        """Returns a hash, in hexadecimal, of everything that determines the records of a split.
-
-        Raises:
-            UserError: If there is no such split, or its data cannot be found.
-        """
+        """Returns a hash, in hexadecimal, of everything that determines the records of a split."""
         stored = self._stored_split(split)
         parts = [type(self).__name__, *self._content(stored)]
         if self._holdout and stored == "train":
@@ -83,7 +77,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def _read(self, split: str) -> Iterator[Record]:
-        """Streams the records of a stored split."""
+        """Yields the records of a stored split."""
 
     @abstractmethod
     def _content(self, split: str) -> list[str]:
@@ -98,7 +92,7 @@ class Dataset(ABC):
         return split if split in self._stored_splits else "train"
 
     def _advice(self, split: str) -> str:
-        """Returns how a missing split can be given, as a sentence."""
+        """Returns a sentence that says how a missing split can be configured."""
         if not self.split_keys:
             return ""
         keys = " and ".join(f"data.{key}.{split}" for key in self.split_keys)

@@ -1,20 +1,21 @@
-"""Records: what datasets yield, as dictionaries of field -> text, number or list of them."""
+"""Records: dictionaries of field -> text, number or list of them, as datasets yield them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
+
+from seq2seq.errors import UserError
+
+SHOWN_PLACES = 5
+"""How many places a message names at most."""
 
 Record = dict[str, Any]
 Item = TypeVar("Item")
 
 
 class PlacedRecord(Record):
-    """A record that knows where it was read; equal to any dictionary of the same fields.
-
-    Args:
-        values: The fields.
-        place: Where it was read, such as `train.tsv:7`.
-    """
+    """A record with the place that it was read from, such as `train.tsv:7`, for messages."""
 
     def __init__(self, values: Mapping[str, Any], place: str) -> None:
         super().__init__(values)
@@ -22,8 +23,27 @@ class PlacedRecord(Record):
 
 
 def place_of(record: Mapping[str, Any], number: int) -> str:
-    """Returns where a record was read, for messages: its place, or its number (from 1)."""
+    """Returns the place of a record for messages, or its number (from 1) if it has no place."""
     return getattr(record, "place", f"record {number}")
+
+
+def field_value(record: Mapping[str, Any], field: str, required_by: str) -> Any:
+    """Returns a field of a record; raises UserError, naming what requires it, if it is missing."""
+    if field not in record:
+        fields = ", ".join(record)
+        raise UserError(f"{required_by} needs the field {field!r}; the records have {fields}.")
+    return record[field]
+
+
+def first_places(places: Sequence[str], count: int | None = None) -> str:
+    """Returns the first few of `count` places for a message, with `...` for the others."""
+    more = ["..."] if (count or len(places)) > SHOWN_PLACES else []
+    return ", ".join([*places[:SHOWN_PLACES], *more])
+
+
+def hash64(text: str) -> int:
+    """Returns a 64-bit hash of a text that is the same on every machine."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -6,21 +6,21 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.formats.text_files import is_blank
-from seq2seq.data.records import chunks, place_of
+from seq2seq.data.records import SHOWN_PLACES, chunks, field_value, first_places, hash64, place_of
 from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)
 
 _FORMAT_VERSION = 4
-_CHUNK = 8192
-_SHOWN_PLACES = 5
+_CHUNK_SIZE = 8192
 
 
 class Encoder(Protocol):
@@ -35,7 +35,7 @@ class Encoder(Protocol):
 
 
 class Truncated:
-    """Encodes as another encoder does, but keeps only the first `maximum_length` ids of a value."""
+    """An encoder whose results are truncated to the first `maximum_length` ids."""
 
     def __init__(self, encoder: Encoder, maximum_length: int) -> None:
         self.encoder, self.maximum_length = encoder, maximum_length
@@ -51,58 +51,53 @@ class Truncated:
 
 
 class ColumnSpec(NamedTuple):
-    """How a column is made from records."""
+    """The definition of a column."""
 
     field: str
     """The field of the records."""
     encoder: Encoder
     """Turns the field's value into ids or numbers."""
     maximum_length: int | None = None
-    """Longer rows are left out; `None` keeps all."""
+    """Records with longer rows are dropped; `None` is unlimited."""
     dtype: type = np.int32
     """Dtype of the ids or numbers: `np.int32` or `np.float32`."""
     may_be_empty: bool = False
-    """Whether a row of length 0 is kept."""
+    """Whether records with rows of length 0 stay."""
     empty: str = "empty"
-    """What a row of length 0 is called in the log."""
+    """The reason in the log for dropping a row of length 0."""
     is_target: bool = False
     """Whether the column is the target, and no part of the input."""
 
 
 @dataclasses.dataclass
 class StoreReport:
-    """Counts of the records that were kept and left out.
-
-    Attributes:
-        records: The number of records.
-        rows: The number of those that were kept.
-        left_out: The number of those that were left out, by reason.
-        places: The places of the first few of these, by reason.
-    """
+    """Counts of stored and dropped records; the fields are saved in `store.json`."""
 
     records: int = 0
+    """All records."""
     rows: int = 0
+    """The stored ones."""
     left_out: dict[str, int] = dataclasses.field(default_factory=dict)
+    """The dropped ones, by reason."""
     places: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    """The places of the first few dropped ones, by reason."""
 
-    def leave_out(self, reason: str, place: str) -> None:
-        """Counts a record that is left out."""
+    def drop(self, reason: str, place: str) -> None:
+        """Counts a dropped record."""
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
-        first = self.places.setdefault(reason, [])
-        if len(first) < _SHOWN_PLACES:
-            first.append(place)
+        places = self.places.setdefault(reason, [])
+        if len(places) < SHOWN_PLACES:
+            places.append(place)
 
     def __str__(self) -> str:
         parts = [f"{self.rows:,} of {self.records:,} records kept"]
         for reason, count in sorted(self.left_out.items()):
-            first = self.places[reason]
-            more = ", ..." if count > len(first) else ""
-            parts.append(f"{count:,} {reason} ({', '.join(first)}{more})")
+            parts.append(f"{count:,} {reason} ({first_places(self.places[reason], count)})")
         return "; ".join(parts)
 
 
 class RaggedColumn(NamedTuple):
-    """Rows of different lengths, stored one after the other."""
+    """Rows of different lengths, concatenated."""
 
     offsets: np.ndarray
     """int64 `(rows + 1,)`: row i is `tokens[offsets[i]:offsets[i + 1]]`."""
@@ -111,17 +106,17 @@ class RaggedColumn(NamedTuple):
 
 
 class TokenStore:
-    """Tokenised records, read from disk when they are needed.
+    """Tokenised records, read from disk on demand.
 
     Args:
         directory: A folder that `build` or `cached` has written.
 
     Attributes:
-        report: Counts of the records that were kept and left out.
+        report: Counts of stored and dropped records.
         columns: The columns, by name.
         lengths: The length of each row in each column, int32 `(rows, columns)`.
         hashes: A hash of each row's content, uint64 `(rows,)`.
-        input_hashes: A hash of its content without the targets, uint64 `(rows,)`.
+        input_hashes: A hash of each row's content without the targets, uint64 `(rows,)`.
 
     Raises:
         UserError: If the store is damaged.
@@ -158,22 +153,17 @@ class TokenStore:
         return len(self.hashes)
 
     def padded(self, column: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns rows of a column, padded with zeros on the right, and their lengths.
+        """Returns rows by their indices, right-padded with 0, `(rows, length)`, and their lengths.
 
-        Args:
-            column: The name of the column.
-            rows: Row indices, `(rows,)`.
-
-        Returns:
-            The ids `(rows, length)`, and the lengths, int32 `(rows,)`.
+        The lengths are int32 `(rows,)`.
         """
         offsets, tokens = self.columns[column]
         starts = offsets[rows]
         lengths = offsets[rows + 1] - starts
         steps = np.arange(lengths.max(initial=0))
-        real = steps < lengths[:, None]
-        ids = np.zeros(real.shape, dtype=tokens.dtype)
-        ids[real] = tokens[(starts[:, None] + steps)[real]]
+        mask = steps < lengths[:, None]
+        ids = np.zeros(mask.shape, dtype=tokens.dtype)
+        ids[mask] = tokens[(starts[:, None] + steps)[mask]]
         return ids, lengths.astype(np.int32)
 
     @classmethod
@@ -184,16 +174,16 @@ class TokenStore:
         columns: Mapping[str, ColumnSpec],
         cache: Path | None = None,
     ) -> "TokenStore":
-        """Opens the cached store of these records and columns, or builds it.
+        """Opens the cached store of records and columns; builds it if there is none.
 
         Args:
             fingerprint: A hash of the content of the records.
             records: Returns the records; called only to build.
-            columns: How each column is made.
+            columns: The columns, by name.
             cache: The folder of all stores; `None` for `$XDG_CACHE_HOME/seq2seq/tokens`.
 
         Raises:
-            UserError: If no record is left, or the records are faulty.
+            UserError: If no record remains, or the records are faulty.
         """
         parts = [_FORMAT_VERSION, fingerprint]
         for name, spec in columns.items():
@@ -207,14 +197,11 @@ class TokenStore:
 def build(
     records: Iterable[Mapping[str, Any]], columns: Mapping[str, ColumnSpec], directory: Path
 ) -> StoreReport:
-    """Writes a store into an empty folder, leaving out records that are empty or too long.
-
-    Raises:
-        UserError: If no record is left, or a record lacks a field.
-    """
+    """Writes a store into an empty folder, without records that are empty or too long."""
     report = StoreReport()
-    with _Writer(directory, columns) as writer:
-        for chunk in chunks(records, _CHUNK):
+    with ExitStack() as open_files:
+        writer = _Writer(directory, columns, open_files)
+        for chunk in chunks(records, _CHUNK_SIZE):
             writer.write(chunk, report)
     if report.rows == 0:
         raise UserError(
@@ -232,47 +219,36 @@ def build(
 class _Writer:
     """Writes the files of a store, chunk by chunk."""
 
-    def __init__(self, directory: Path, columns: Mapping[str, ColumnSpec]) -> None:
+    def __init__(
+        self, directory: Path, columns: Mapping[str, ColumnSpec], open_files: ExitStack
+    ) -> None:
         self._columns = columns
-        self._directory = directory
         self._ends = dict.fromkeys(columns, 0)
-        self._files: dict[str, IO[bytes]] = {}
         specs = columns.values()
-        self._fields = {
+        self._hashed_fields = {
             "hashes": [spec.field for spec in specs],
             "input_hashes": list(dict.fromkeys(s.field for s in specs if not s.is_target)),
         }
-
-    def __enter__(self) -> "_Writer":
-        for name in self._columns:
-            for part in (f"{name}.offsets", f"{name}.tokens"):
-                self._files[part] = (self._directory / part).open("wb")
+        names = [f"{name}.{part}" for name in columns for part in ("offsets", "tokens")]
+        self._files = {
+            name: open_files.enter_context((directory / name).open("wb"))
+            for name in (*names, *self._hashed_fields)
+        }
+        for name in columns:
             np.zeros(1, np.int64).tofile(self._files[f"{name}.offsets"])
-        for name in self._fields:
-            self._files[name] = (self._directory / name).open("wb")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for file in self._files.values():
-            file.close()
 
     def write(self, chunk: Sequence[Mapping[str, Any]], report: StoreReport) -> None:
-        """Tokenises records and appends those that are kept."""
-        encoded = {
-            name: _encoded(spec, [_value(record, name, spec) for record in chunk], chunk, report)
-            for name, spec in self._columns.items()
-        }
-        rows_kept = [
-            index
-            for index, record in enumerate(chunk)
-            if self._accepts(
-                record, {name: len(rows[index]) for name, rows in encoded.items()}, report
-            )
-        ]
+        """Tokenises records and appends those that are neither empty nor too long."""
+        encoded = {name: _encode(name, spec, chunk, report) for name, spec in self._columns.items()}
+        accepted = []
+        for index, record in enumerate(chunk):
+            lengths = {name: len(rows[index]) for name, rows in encoded.items()}
+            if self._accepts(record, lengths, report):
+                accepted.append(index)
         for name, rows in encoded.items():
-            self._append(name, [rows[index] for index in rows_kept])
-        for name, fields in self._fields.items():
-            hashes = [_content_hash(chunk[index], fields) for index in rows_kept]
+            self._append(name, [rows[index] for index in accepted])
+        for name, fields in self._hashed_fields.items():
+            hashes = [_content_hash(chunk[index], fields) for index in accepted]
             np.array(hashes, dtype=np.uint64).tofile(self._files[name])
 
     def _accepts(
@@ -284,11 +260,11 @@ class _Writer:
             value = record[spec.field]
             blank = isinstance(value, str) and is_blank(value)
             if (lengths[name] == 0 or blank) and not spec.may_be_empty:
-                report.leave_out(spec.empty, place)
+                report.drop(spec.empty, place)
                 return False
         for name, spec in self._columns.items():
             if spec.maximum_length is not None and lengths[name] > spec.maximum_length:
-                report.leave_out("too long", place)
+                report.drop("too long", place)
                 return False
         report.rows += 1
         return True
@@ -303,20 +279,11 @@ class _Writer:
         self._ends[name] = int(ends[-1])
 
 
-def _value(record: Mapping[str, Any], column: str, spec: ColumnSpec) -> Any:
-    try:
-        return record[spec.field]
-    except KeyError:
-        raise UserError(
-            f"The column {column} needs the field {spec.field!r}; the records have "
-            f"{', '.join(record)}."
-        ) from None
-
-
-def _encoded(
-    spec: ColumnSpec, values: Sequence[Any], chunk: Sequence[Mapping[str, Any]], report: StoreReport
+def _encode(
+    column: str, spec: ColumnSpec, chunk: Sequence[Mapping[str, Any]], report: StoreReport
 ) -> Sequence[np.ndarray]:
-    """Returns the ids of values; raises UserError if one is not a text where texts are needed."""
+    """Returns the ids of a column; raises UserError if a record lacks its field, or a text."""
+    values = [field_value(record, spec.field, f"The column {column}") for record in chunk]
     try:
         return spec.encoder.encode(values)
     except TypeError:
@@ -330,39 +297,28 @@ def _encoded(
 
 
 def _content_hash(record: Mapping[str, Any], fields: Sequence[str]) -> int:
-    """Returns 64 bits that depend on the content of a row alone, not on its position."""
     values = (record[field] for field in fields)
-    texts = (value if isinstance(value, str) else json.dumps(value) for value in values)
-    content = "\0".join(texts).encode()
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
+    return hash64("\0".join(v if isinstance(v, str) else json.dumps(v) for v in values))
 
 
 def _mapped(path: Path, dtype: type | np.dtype) -> np.ndarray:
-    # A plain array: slicing a memmap is slow.
+    # As a plain array, since slicing a memmap is slow.
     return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
 
 
 def shared_inputs(stores: Mapping[str, TokenStore]) -> dict[tuple[str, str], int]:
-    """Counts the rows of each split whose input also occurs in an earlier split.
-
-    Args:
-        stores: The splits by name, `train` first.
-
-    Returns:
-        The number of rows by the names of both splits, the later one first.
-    """
+    """Counts the rows of each split whose input occurs in an earlier one, by (later, earlier)."""
+    hashes = {split: store.input_hashes for split, store in stores.items()}
     return {
-        (later, earlier): int(
-            np.isin(stores[later].input_hashes, stores[earlier].input_hashes).sum()
-        )
+        (later, earlier): int(np.isin(hashes[later], hashes[earlier]).sum())
         for earlier, later in itertools.combinations(stores, 2)
     }
 
 
 def report_shared_inputs(stores: Mapping[str, TokenStore]) -> None:
-    """Warns of inputs that occur in two splits: a model may have memorised them in training."""
+    """Logs a warning of inputs that occur in two splits: the model may have memorised them."""
     parts = [
-        f"{count:,} of {len(stores[later]):,} of {later} stand in {earlier}"
+        f"{count:,} of {len(stores[later]):,} in {later} are also in {earlier}"
         for (later, earlier), count in shared_inputs(stores).items()
         if count
     ]

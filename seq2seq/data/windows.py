@@ -1,4 +1,4 @@
-"""Documents cut into windows: row i of a batch continues row i of the batch before."""
+"""Windows of documents for training by truncated backpropagation through time."""
 
 import heapq
 from typing import NamedTuple
@@ -14,11 +14,11 @@ class Window(NamedTuple):
     """The columns of a batch of windows, an int64 array `(rows, 3)`."""
 
     document: int
-    """The number of the document."""
+    """The index of the document."""
     start: int
-    """The number of its predictions before the window."""
+    """The number of the document's predictions before the window."""
     reset: int
-    """1 where the state is reset, else 0."""
+    """1 if the state is reset before the window, else 0."""
 
 
 RESET = Window._fields.index("reset")
@@ -29,17 +29,14 @@ class Windows:
 
     A document of n tokens has n + 1 predictions: the first is made from the start token, the last
     one is the end token. The windows of all documents are concatenated, and each row of the batches
-    gets a contiguous part. The state is reset at the start of each document and each epoch. No
-    window spans two documents.
+    gets a contiguous part: row i of a batch continues row i of the batch before. The state is reset
+    at the start of each document and each epoch. No window spans two documents.
 
     Args:
         batch_size: Rows of a batch; the last batches may have fewer.
         length: Predictions of a window: how far back gradients reach.
-        stateful: Whether a window starts from the last state of the window before it; if not, from
+        stateful: Whether a window starts from the final state of the window before it, or from
             zeros.
-
-    Raises:
-        UserError: If a value is impossible.
 
     Example:
         >>> windows = Windows(batch_size=2, length=3)
@@ -67,7 +64,7 @@ class Windows:
             epoch: The epoch.
 
         Returns:
-            Arrays with the columns of `Window`, each `(rows of the batch, 3)`.
+            Arrays of windows, each `(rows in the batch, 3)`, see `Window`.
         """
         order = np.argsort(hashes, kind="stable")
         np.random.default_rng([seed, epoch]).shuffle(order)
@@ -76,14 +73,15 @@ class Windows:
     def evaluation_batches(
         self, lengths: np.ndarray, hashes: np.ndarray | None = None
     ) -> list[np.ndarray]:
-        """Returns batches whose rows hold whole documents, so that every state is carried.
+        """Returns batches in which no document continues in another row, so no state is lost.
 
-        Arguments and result are those of `training_batches`; the order needs no hashes.
+        Arguments and result are those of `training_batches`; the hashes are not needed.
         """
         rows: list[list[int]] = [[] for _ in range(min(self.batch_size, len(lengths)))]
         counts = self._count(lengths).tolist()
         sizes = [(0, row) for row in range(len(rows))]
-        for document in np.argsort(-lengths, kind="stable").tolist():  # to the shortest row so far
+        # The longest document first, each to the row that is the shortest so far.
+        for document in np.argsort(-lengths, kind="stable").tolist():
             size, row = sizes[0]
             rows[row].append(document)
             heapq.heapreplace(sizes, (size + counts[document], row))
@@ -93,15 +91,9 @@ class Windows:
     def batches(
         self, lengths: np.ndarray, order: np.ndarray, carry: bool = True
     ) -> list[np.ndarray]:
-        """Returns the batches of documents in a given order.
+        """Returns the batches of documents in the order of their indices in `order`.
 
-        Args:
-            lengths: The number of tokens of each document, `(documents,)`.
-            order: The documents, `(documents,)`.
-            carry: Whether the state is carried from window to window.
-
-        Returns:
-            Arrays with the columns of `Window`, each `(rows of the batch, 3)`.
+        Without `carry`, the state is reset before each window. See `training_batches`.
         """
         windows = self._windows(lengths, order)
         if not carry:
@@ -112,7 +104,7 @@ class Windows:
         return _as_batches(rows)
 
     def _windows(self, lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
-        """Returns the windows of documents, one after the other, `(windows, 3)`."""
+        """Returns the windows of documents in their order, `(windows, 3)`."""
         counts = self._count(lengths[order])
         documents = np.repeat(order, counts)
         firsts = np.repeat(np.cumsum(counts) - counts, counts)
@@ -131,11 +123,7 @@ class Windows:
     def read(
         self, column: RaggedColumn, batch: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-        """Returns the tokens of a batch of windows.
-
-        Args:
-            column: The tokens of all documents.
-            batch: The windows, `(rows, 3)`.
+        """Returns inputs, labels and weights of a batch of windows, `(rows, 3)`.
 
         Returns:
             Inputs (`tokens`, int32 `(rows, steps)`, and `reset`, bool `(rows,)`), labels, int32
@@ -145,19 +133,19 @@ class Windows:
         begins, ends = column.offsets[documents], column.offsets[documents + 1]
         remaining = ends - begins + 1 - starts
         steps = np.arange(min(self.length, remaining.max()))
-        places = (begins + starts)[:, None] + steps  # of the labels
-        real = steps < remaining[:, None]
+        positions = (begins + starts)[:, None] + steps  # of the labels in `column.tokens`
+        mask = steps < remaining[:, None]
         last = len(column.tokens) - 1
-        labels = np.where(places == ends[:, None], END, column.tokens[np.minimum(places, last)])
-        tokens = np.where(
-            places == begins[:, None], START, column.tokens[np.clip(places - 1, 0, last)]
-        )
-        inputs = {"tokens": np.where(real, tokens, 0).astype(np.int32), "reset": reset == 1}
-        return inputs, np.where(real, labels, 0).astype(np.int32), real.astype(np.float32)
+        next_tokens = column.tokens[np.minimum(positions, last)]
+        labels = np.where(positions == ends[:, None], END, next_tokens)
+        previous_tokens = column.tokens[np.clip(positions - 1, 0, last)]
+        tokens = np.where(positions == begins[:, None], START, previous_tokens)
+        inputs = {"tokens": np.where(mask, tokens, 0).astype(np.int32), "reset": reset == 1}
+        return inputs, np.where(mask, labels, 0).astype(np.int32), mask.astype(np.float32)
 
 
 def _as_batches(rows: list[np.ndarray]) -> list[np.ndarray]:
-    """Returns batch i as window i of each row that has one; the longest rows come first."""
+    """Returns as batch i the i-th window of each row that has one; the longest rows come first."""
     return [
         np.stack([row[step] for row in rows if step < len(row)]) for step in range(len(rows[0]))
     ]

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from seq2seq.config import build
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.formats.by_ending import labelled_file
-from seq2seq.data.formats.conll import Conll, in_columns, layout_of
+from seq2seq.data.formats.conll import Conll, is_conll, layout_of
 from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.errors import UserError
 from seq2seq.inference.input_files import check_readable
@@ -108,7 +108,7 @@ def _one_file(config: DictConfig, split: str, source: Path) -> Dataset:
     """
     path = str(source.absolute())
     training_data = build(config, "data")
-    if in_columns(source.name):
+    if is_conll(source.name):
         layout = training_data.format if isinstance(training_data, Conll) else None
         return Conll(".", {split: path}, **vars(layout_of(source.name, layout)))
     if "files" not in config.data:

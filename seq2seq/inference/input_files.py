@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seq2seq.data.formats.by_ending import ending_of
-from seq2seq.data.formats.conll import ColumnError, ColumnFormat, Sentence, in_columns, layout_of
+from seq2seq.data.formats.conll import ColumnError, ColumnFormat, Sentence, is_conll, layout_of
 from seq2seq.data.formats.json_lines import read_objects, text_at
 from seq2seq.data.formats.tables import Csv
-from seq2seq.data.formats.text_files import read_lines, read_whole_lines
+from seq2seq.data.formats.text_files import read_lines, read_lines_with_ends
 from seq2seq.data.records import PlacedRecord
 from seq2seq.errors import UserError
 from seq2seq.tasks.base import Task
@@ -51,7 +51,7 @@ def read_inputs(path: Path, task: Task, columns: bool = False) -> Iterator[Input
     """
     fields = task.input_fields
     ending = ending_of(path)
-    if columns or in_columns(path.name):
+    if columns or is_conll(path.name):
         yield from _sentences(path, tagging_task(task, path))
     elif ending == "jsonl":
         for place, values in read_objects(path):
@@ -88,7 +88,7 @@ def with_fields(inputs: Iterable[Input], fields: Mapping[str, Any]) -> Iterator[
 def _sentences(path: Path, task: Tagging) -> Iterator[Input]:
     layout = layout_for(task, path)
     fields = ["tokens", *task.tokenizer.settings["columns"]]
-    for sentence in layout.sentences(read_whole_lines(path)):
+    for sentence in layout.sentences(read_lines_with_ends(path)):
         for field in fields:
             if field not in layout.columns:
                 raise UserError(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from seq2seq.data.formats.conll import in_columns
+from seq2seq.data.formats.conll import is_conll
 from seq2seq.data.records import chunks
 from seq2seq.errors import UserError
 from seq2seq.inference.input_files import (
@@ -63,7 +63,7 @@ def predict_file(
         UserError: If a run, the input or the request cannot be used.
     """
     path = input_path(source)
-    columns = output_format == "conll" or in_columns(path.name)
+    columns = output_format == "conll" or is_conll(path.name)
     output_format = _format_for(output_format, request, columns)
     _refuse_for_columns(columns, constraints, pictures, runs[1:])
     with output(target) as stream:
@@ -121,7 +121,7 @@ def _writer(
 
         def with_labels(item: Input, row: Any) -> str:
             assert item.sentence is not None  # read from CoNLL
-            return layout.filled(item.sentence, "labels", row["labels"])
+            return layout.with_column(item.sentence, "labels", row["labels"])
 
         return with_labels
     format_row = WRITERS[output_format]

@@ -61,7 +61,7 @@ def test_no_rows_are_padded_to_nothing(tmp_path):
 def test_chunks_do_not_change_the_result(tmp_path, monkeypatch, chunk):
     records = _records(*[("a" * (1 + i % 5), "b" * (1 + i % 7)) for i in range(20)], ("", "x"))
     whole = _store(tmp_path / "whole", records)
-    monkeypatch.setattr(token_store, "_CHUNK", chunk)
+    monkeypatch.setattr(token_store, "_CHUNK_SIZE", chunk)
     parts = _store(tmp_path / "parts", iter(records))
     for column in ("source", "target"):
         assert np.array_equal(whole.columns[column].tokens, parts.columns[column].tokens)
@@ -206,7 +206,7 @@ def test_inputs_that_stand_in_two_splits_are_counted(tmp_path, caplog):
     }
     report_shared_inputs(stores)
     assert caplog.messages == [
-        "inputs in two splits: 3 of 4 of validation stand in train; 1 of 2 of test stand in "
+        "inputs in two splits: 3 of 4 in validation are also in train; 1 of 2 in test are also in "
         "validation"
     ]
     report_shared_inputs({"train": stores["train"]})

@@ -149,7 +149,7 @@ def test_evaluate_a_file_in_columns(run_folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("1\n\n", {}, r"in.conllu:1: 1 column\(s\), but tokens stand in column 1"),
+        ("1\n\n", {}, r"in.conllu:1: 1 column\(s\), but tokens are in column 1"),
         ("1\ta\t_\n", {"n_best": 2}, "--n-best: cannot be written with --format conll"),
         (
             "1\ta\t_\n",

@@ -133,7 +133,7 @@ def test_a_translation_gives_a_tagger_its_words(tmp_path, translation):
     assert_same(weights(model), weights(source))
     after = np.array(model.embedding.embeddings)
     theirs = np.array(source.source_embedding.embeddings)
-    good, no, odd = task.tokenizer.words.numbers(sentence["tokens"])
+    good, no, odd = task.tokenizer.words.ids(sentence["tokens"])
     known = load_model_folder(folder)[0].tokenizer.source.encode(["good not unheard"])[0]
     np.testing.assert_array_equal(after[[good, no, UNKNOWN]], theirs[known[:3]])
     np.testing.assert_array_equal(after[odd], before[odd])

@@ -1,1 +1,1 @@
-"""Data that need no download: dates and names from Unicode CLDR."""
+"""Datasets that need no download: dates and names from Unicode CLDR."""

@@ -1,4 +1,4 @@
-"""Dates of `cldr_dates` as tokens labelled with the part of the date."""
+"""The dates of `cldr_dates` as tokens, each labelled with its part of the date."""
 
 import datetime
 import unicodedata
@@ -14,7 +14,7 @@ from seq2seq.data.tokenizers.word_splitter import WordSplitter
 from seq2seq.errors import UserError
 
 TOKENS = r"<\p{L}+>|\p{N}+|[\p{L}\p{M}]+|[^\s]"
-"""A language tag, a run of digits, a run of letters, or any other character by itself."""
+"""Matches a language tag, a run of digits, a run of letters, or any other single character."""
 
 PARTS = {
     "y": "YEAR", "M": "MONTH", "L": "MONTH", "d": "DAY", "E": "WEEKDAY", "c": "WEEKDAY", "G": "ERA",
@@ -30,7 +30,7 @@ def date_parts(
     Text between the fields of the date is `WORD` or `PUNCTUATION`; a language tag is `LANGUAGE`.
     """
     text = write_date(date, date_format)
-    labels: list[str] = []  # of each character; empty between fields
+    labels: list[str] = []  # one per character; empty between fields
     fields = DateTimeFormat(date, locale=date_format.language)
     for kind, value in tokenize_pattern(date_format.pattern):
         if kind == "chars":
@@ -39,26 +39,21 @@ def date_parts(
             letter, count = str(value[0]), int(value[1])
             labels += [PARTS[letter]] * len(str(fields[letter * count]))
     labels = [LANGUAGE] * (len(text) - len(labels)) + labels
-    return [
-        # The label of a word that continues as a field, such as Hebrew's "in May", is the field's.
-        (token, next(filter(None, labels[start : start + len(token)]), _literal(token)))
-        for token, start in split(text)
-    ]
-
-
-def _literal(token: str) -> str:
-    is_word = any(unicodedata.category(character)[0] in "LMN" for character in token)
-    return WORD if is_word else PUNCTUATION
+    parts = []
+    for token, start in split(text):
+        is_word = any(unicodedata.category(character)[0] in "LMN" for character in token)
+        literal = WORD if is_word else PUNCTUATION
+        # A token that is partly a field, such as Hebrew's "in May", gets the label of the field.
+        label = next(filter(None, labels[start : start + len(token)]), literal)
+        parts.append((token, label))
+    return parts
 
 
 class CldrDateParts(Dataset):
-    """The embedded dataset: tokens of dates in many languages -> the parts of a date.
+    """The embedded tagging dataset: tokens of dates in many languages -> parts of the date.
 
     Args:
-        pattern: Matches a token, see `WordSplitter`.
-
-    Raises:
-        UserError: If the pattern cannot be read.
+        pattern: The regular expression of a token, see `WordSplitter`.
 
     Example:
         >>> next(CldrDateParts().records("train"))

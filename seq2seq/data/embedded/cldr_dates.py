@@ -1,12 +1,11 @@
-"""Dates written in many languages and their ISO form, from Unicode CLDR.
+"""Dates in many languages and their ISO form, from Unicode CLDR.
 
-Pure functions of the data in the Babel package: equal on every machine, whatever its locale, time
-zone or hash seed.
+The examples depend on the data of the Babel package alone: not on the locale, time zone or hash
+seed of the machine.
 """
 
 import datetime
 import functools
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import babel
 from babel.dates import format_date
 
 from seq2seq.data.formats.tfds import Tfds, open_builder
+from seq2seq.data.records import hash64
 from seq2seq.errors import UserError
 
 # fmt: off
@@ -32,7 +32,6 @@ _SEED = "cldr_dates 1"
 _LITERAL = re.compile(r"'[^']*'")
 _FULL_DATE_SKELETON = re.compile(r"yM+[Ec]*d")
 _YEAR = re.compile(r"(?<!y)(y|yyyy)(?!y)")
-_DAY = re.compile(r"d")
 _MONTH_NAME = re.compile(r"[ML]{3}")
 _MONTH_WITH_UNIT = re.compile(r"[ML]\s?[월月]")
 
@@ -53,13 +52,13 @@ class DateExample(NamedTuple):
 
 
 class CldrDates(Tfds):
-    """The embedded dataset: dates written in many languages (source) -> ISO dates (target).
+    """The embedded translation dataset: dates in many languages (source) -> ISO dates (target).
 
-    It is made from Unicode CLDR, as shipped with Babel, on first use. The field `language` holds
-    the language tag.
+    It is generated on first use from Unicode CLDR, as shipped with Babel. The field `language`
+    holds the language tag.
 
     Args:
-        directory: Where the dataset is kept; `None` for `$XDG_CACHE_HOME/seq2seq`.
+        directory: The folder to write it to; `None` for `$XDG_CACHE_HOME/seq2seq`.
 
     Example:
         >>> next(CldrDates().records("train"))
@@ -85,17 +84,15 @@ class CldrDates(Tfds):
         # These determine the examples; the bytes of the files may differ.
         return [self._builder.info.full_name, self.describe()["source"], split]
 
-    @property
+    @functools.cached_property
     def _builder(self) -> Any:
-        if self._opened is None:
-            from seq2seq.data.embedded.cldr_dates_builder import prepare
+        from seq2seq.data.embedded.cldr_dates_builder import prepare
 
-            self._opened = open_builder(None, prepare(self._directory))
-        return self._opened
+        return open_builder(None, prepare(self._directory))
 
 
 def date_formats() -> list[DateFormat]:
-    """Returns the patterns of all languages that write a full date with a four-digit year."""
+    """Returns the patterns of all languages for full dates with a four-digit year."""
     formats = []
     for language in LANGUAGES:
         locale = babel.Locale.parse(language)
@@ -113,59 +110,49 @@ def date_formats() -> list[DateFormat]:
 
 
 def write_date(date: datetime.date, date_format: DateFormat) -> str:
-    """Returns the date in a format, after its language's tag if day and month are numbers.
+    """Returns the date in a format, after the language tag if day and month are numbers.
 
-    `07/08/2051` is a day of August in French and of July in English: `<fr> 07/08/2051` has one
-    reading.
+    `07/08/2051` is in August in French and in July in English; `<fr> 07/08/2051` is unambiguous.
     """
-    text = format_date(date, date_format.pattern, locale=date_format.language)
-    return text if _names_month(date_format.pattern) else f"<{date_format.language}> {text}"
+    pattern = date_format.pattern
+    text = format_date(date, pattern, locale=date_format.language)
+    names_month = _MONTH_NAME.search(pattern) or _MONTH_WITH_UNIT.search(pattern)
+    return text if names_month else f"<{date_format.language}> {text}"
 
 
 def ambiguous_formats() -> set[DateFormat]:
-    """Returns the formats in which a text can stand for two dates.
+    """Returns the formats that can write two dates as the same text.
 
-    Checks all dates of a leap year and of a common year, which is enough: a text has one number of
+    It is enough to check the dates of a leap year and a common year: a text holds one number of
     four digits, the year, so that texts of different years differ.
     """
-    readings: dict[str, set[datetime.date]] = defaultdict(set)
-    writers: dict[str, set[DateFormat]] = defaultdict(set)
+    dates_of_text: dict[str, set[datetime.date]] = defaultdict(set)
+    formats_of_text: dict[str, set[DateFormat]] = defaultdict(set)
     formats = date_formats()
     for year in (2000, 2001):
         for date in _dates(datetime.date(year, 1, 1), datetime.date(year, 12, 31)):
             for date_format in formats:
                 text = write_date(date, date_format)
-                readings[text].add(date)
-                writers[text].add(date_format)
-    ambiguous = (text for text, dates in readings.items() if len(dates) > 1)
-    return {date_format for text in ambiguous for date_format in writers[text]}
+                dates_of_text[text].add(date)
+                formats_of_text[text].add(date_format)
+    ambiguous = (text for text, dates in dates_of_text.items() if len(dates) > 1)
+    return {date_format for text in ambiguous for date_format in formats_of_text[text]}
 
 
 def date_examples(split: str) -> Iterator[DateExample]:
-    """Yields the examples of a split; no date is in two examples.
-
-    Args:
-        split: A key of `SPLIT_SIZES`.
-
-    Raises:
-        UserError: If the installed Babel has no format for some language.
-    """
+    """Yields the examples of a split, a key of `SPLIT_SIZES`; no date is in two examples."""
     for date, date_format in dates_with_formats(split):
         text = write_date(date, date_format)
         yield DateExample(text, date.isoformat(), date_format.language)
 
 
 def dates_with_formats(split: str) -> Iterator[tuple[datetime.date, DateFormat]]:
-    """Yields the date of each example of a split, and the format it is written in.
-
-    Raises:
-        UserError: If the installed Babel has no format for some language.
-    """
+    """Yields the date and the format of each example of a split; see `date_examples`."""
     formats = _unambiguous_formats()
     for date in _split_dates()[split]:
-        language = LANGUAGES[_draw(f"language {date}", len(LANGUAGES))]
+        language = LANGUAGES[_hash(f"language {date}") % len(LANGUAGES)]
         choices = formats[language]
-        yield date, choices[_draw(f"format {date}", len(choices))]
+        yield date, choices[_hash(f"format {date}") % len(choices)]
 
 
 @functools.cache
@@ -200,18 +187,9 @@ def _dates(first: datetime.date, last: datetime.date) -> list[datetime.date]:
 
 def _is_full_date(pattern: str) -> bool:
     fields = _LITERAL.sub("", pattern)
-    has_month = "M" in fields or "L" in fields
-    return bool(_YEAR.search(fields) and _DAY.search(fields) and has_month)
-
-
-def _names_month(pattern: str) -> bool:
-    return bool(_MONTH_NAME.search(pattern) or _MONTH_WITH_UNIT.search(pattern))
+    return bool(_YEAR.search(fields) and "d" in fields and re.search("[ML]", fields))
 
 
 def _hash(text: str) -> int:
-    # A hash: the numbers of a random generator may change with the version of its library.
-    return int.from_bytes(hashlib.blake2b(f"{_SEED} {text}".encode(), digest_size=8).digest())
-
-
-def _draw(text: str, count: int) -> int:
-    return _hash(text) % count
+    # Instead of a random generator, whose numbers may change with the version of its library.
+    return hash64(f"{_SEED} {text}")

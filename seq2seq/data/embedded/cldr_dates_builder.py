@@ -1,4 +1,4 @@
-"""The dates of `seq2seq.data.embedded.cldr_dates` as a dataset of TensorFlow Datasets."""
+"""Writes the dates of `cldr_dates` as a dataset of TensorFlow Datasets."""
 
 import contextlib
 import io
@@ -44,13 +44,9 @@ class CldrDates(tfds.core.GeneratorBasedBuilder):
 
 
 def prepare(directory: Path | None = None) -> Path:
-    """Returns the folder of the prepared dataset, which is made on first use.
-
-    Args:
-        directory: Where datasets are kept; `None` stands for the cache folder of this package.
-    """
+    """Returns the prepared dataset's folder below `directory` (by default the package's cache)."""
     root = cache_directory() if directory is None else directory
-    # A folder of its own for each release of Babel, whose data may differ.
+    # One folder per release of Babel, as their data differ.
     release = f"cldr_dates-{CldrDates.VERSION}-babel-{babel.__version__}"
     return ensure_directory(root / release, _write) / "cldr_dates" / str(CldrDates.VERSION)
 

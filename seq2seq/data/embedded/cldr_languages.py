@@ -1,7 +1,6 @@
 """Names of places, languages and currencies in many languages, from Unicode CLDR."""
 
 import functools
-import hashlib
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import babel
 
 from seq2seq.data.dataset import Dataset
+from seq2seq.data.holdout import split_by_hash
 from seq2seq.data.records import PlacedRecord
 
 # fmt: off
@@ -30,15 +30,15 @@ class Name(NamedTuple):
 
     text: str
     language: str
-    thing: str
-    """The named thing, such as `currencies/EUR`."""
+    entity: str
+    """The named place, language or currency, such as `currencies/EUR`."""
 
 
 class CldrLanguages(Dataset):
-    """The embedded dataset: names (text) -> the language they are written in (label).
+    """The embedded classification dataset: names (text) -> the language of the name (label).
 
-    No named place, language or currency is in two splits, nor is any text. Names that two languages
-    share are left out. All names are from Unicode CLDR as shipped with Babel.
+    All names of a place, language or currency are in one split. Names that two languages share are
+    excluded, and no text occurs twice. The source is Unicode CLDR, as shipped with Babel.
 
     Example:
         >>> next(CldrLanguages().records("test"))
@@ -54,8 +54,8 @@ class CldrLanguages(Dataset):
 
     def _read(self, split: str) -> Iterator[PlacedRecord]:
         for name in names():
-            if split_of(name.thing) == split:
-                place = f"{name.thing} in {name.language}"
+            if split_of(name.entity) == split:
+                place = f"{name.entity} in {name.language}"
                 yield PlacedRecord({"text": name.text, "label": name.language}, place)
 
     def _content(self, split: str) -> list[str]:
@@ -65,28 +65,19 @@ class CldrLanguages(Dataset):
 @functools.cache
 def names() -> tuple[Name, ...]:
     """Returns all names that only one language uses, each text once."""
-    by_key: dict[str, list[Name]] = defaultdict(list)
+    names_by_key: dict[str, list[Name]] = defaultdict(list)
     for language in LANGUAGES:
         locale = babel.Locale.parse(language)
         for kind in KINDS:
             for code, text in sorted(getattr(locale, kind).items()):
                 if text != code:
-                    by_key[_key(text)].append(Name(text, language, f"{kind}/{code}"))
-    return tuple(same[0] for same in by_key.values() if len({name.language for name in same}) == 1)
+                    # The key ignores differences in case and Unicode form.
+                    key = unicodedata.normalize("NFKC", text).casefold()
+                    names_by_key[key].append(Name(text, language, f"{kind}/{code}"))
+    groups = names_by_key.values()
+    return tuple(group[0] for group in groups if len({name.language for name in group}) == 1)
 
 
-def split_of(thing: str) -> str:
-    """Returns the split that all names of a thing belong to."""
-    # A hash: the numbers of a random generator may change with the version of its library.
-    digest = hashlib.blake2b(f"{_SEED} {thing}".encode(), digest_size=8).digest()
-    position = int.from_bytes(digest) / 2**64
-    for split, share in SHARES.items():
-        if position < share:
-            return split
-        position -= share
-    return "train"
-
-
-def _key(text: str) -> str:
-    """Returns the same key for texts that differ only in case or Unicode form."""
-    return unicodedata.normalize("NFKC", text).casefold()
+def split_of(entity: str) -> str:
+    """Returns the split of all names of an entity."""
+    return split_by_hash(f"{_SEED} {entity}", SHARES)

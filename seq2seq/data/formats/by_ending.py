@@ -1,4 +1,4 @@
-"""Chooses the format of a single file by its ending."""
+"""Chooses the format of a file by the ending of its name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +10,12 @@ from seq2seq.errors import UserError
 
 
 def ending_of(path: Path) -> str:
-    """Returns the ending of a file's name without the dot, that of `.gz` left out."""
+    """Returns the ending of a file's name without the dot, ignoring `.gz`."""
     return path.name.removesuffix(".gz").rpartition(".")[2]
 
 
 def labelled_file(path: Path, split: str, fields: Sequence[str]) -> Dataset:
-    """Returns one file as a split: CSV with a header, JSONL, or TSV with the fields in order.
-
-    Raises:
-        UserError: If the ending is another.
-    """
+    """Returns a dataset of one file and split: CSV (with header), JSONL, or TSV (without)."""
     files = {split: str(path.absolute())}
     match ending_of(path):
         case "csv":

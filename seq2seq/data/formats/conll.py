@@ -1,4 +1,4 @@
-"""CoNLL and CoNLL-U: a token and its labels a line, in columns; blank lines between sentences."""
+"""Reads CoNLL and CoNLL-U: one token per line, in columns, and blank lines between sentences."""
 
 import logging
 import re
@@ -8,31 +8,30 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seq2seq.data.formats.files import FileDataset, FileNames
-from seq2seq.data.formats.text_files import read_whole_lines
+from seq2seq.data.formats.text_files import read_lines_with_ends
 from seq2seq.data.holdout import Holdout
-from seq2seq.data.records import PlacedRecord
+from seq2seq.data.records import PlacedRecord, first_places
 from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)
 
 DOCUMENT_START = "-DOCSTART-"
 FILLER = "_"
-"""Written to the columns that a line lacks before the predicted one."""
+"""Fills the columns that a line lacks before the predicted one."""
 
 _BLANKS = re.compile(r"[ \t]+")
-_NO_BLANKS = re.compile(r"[^ \t]+")
+_CELL = re.compile(r"[^ \t]+")
 _INVISIBLE = "\ufeff \t\r\n"
-_SHOWN_PLACES = 5
-_BROKEN_SHARE = 0.1
+_MAXIMUM_SKIPPED_SHARE = 0.1
 
 
 class Sentence(NamedTuple):
-    """The lines of a sentence with their ends, comments and blank lines included."""
+    """The lines of a sentence, including comments and blank lines around it."""
 
     lines: list[str]
-    """The lines, unchanged."""
+    """The lines with their ends, unchanged."""
     words: list[int]
-    """Which of the lines hold a word; none in what remains at the end of a file."""
+    """The indices of the lines that hold a word; empty for blank lines at the end of a file."""
     first_line: int
     """The number of the first line, from 1."""
 
@@ -43,7 +42,7 @@ class Sentence(NamedTuple):
 
 
 class ColumnError(ValueError):
-    """A line, whose number is `line`, has too few columns."""
+    """The line with the number `line` has too few columns."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -56,14 +55,14 @@ class ColumnFormat:
 
     Attributes:
         columns: The column of each field, counted from 0, or from the end by negative numbers.
-            `tokens` are the words, and `labels` what is predicted.
+            `tokens` are the words, `labels` the predicted column.
         delimiter: The text between two columns; `None` for any run of blanks and tabs.
-        comment: The beginning of comment lines, outside or inside of a sentence; `None` where there
-            are no comments, and `#` may be a word.
+        comment: The beginning of comment lines, outside or inside of a sentence; `None` if there
+            are no comments, so that `#` may be a word.
         word_ids: Whether the first column holds the ids of CoNLL-U; ranges (`3-4`, words written as
             one) and empty nodes (`5.1`) are skipped.
-        width: The number of columns of the training files, if known: columns counted from the end
-            keep their place in a file that has fewer columns.
+        width: The number of columns of the training files, if known: with it, columns counted from
+            the end are found in files that lack the last columns.
     """
 
     columns: Mapping[str, int]
@@ -73,7 +72,7 @@ class ColumnFormat:
     width: int | None = None
 
     def sentences(self, lines: Iterable[str]) -> Iterator[Sentence]:
-        """Splits lines, with their ends, into sentences; no line is dropped.
+        """Splits lines, with their ends, into sentences that together hold all lines.
 
         A sentence ends with a blank line, which may hold blanks, tabs or byte order marks.
         """
@@ -91,30 +90,26 @@ class ColumnFormat:
             yield Sentence(sentence, words, first)
 
     def values(self, sentence: Sentence, fields: Iterable[str]) -> dict[str, list[str]]:
-        """Returns the columns of a sentence by field.
-
-        Raises:
-            ColumnError: If a line has too few columns.
-        """
+        """Returns columns of a sentence; raises ColumnError if a line has too few of them."""
         rows = [
             (sentence.first_line + index, self._cells(_without_end(sentence.lines[index])))
             for index in sentence.words
         ]
         columns = {field: self.columns[field] for field in fields}
         values = {
-            field: [_cell(row, self._place(column, row), field, line) for line, row in rows]
+            field: [_cell(row, self._position(column, row), field, line) for line, row in rows]
             for field, column in columns.items()
         }
-        different = set(columns.values())
+        distinct = set(columns.values())
         for line, row in rows:
-            if len({self._place(column, row) for column in different}) < len(different):
+            if len({self._position(column, row) for column in distinct}) < len(distinct):
                 raise ColumnError(line, f"{len(row)} column(s) cannot hold {', '.join(columns)}")
         return values
 
-    def filled(self, sentence: Sentence, field: str, values: Iterable[str]) -> str:
+    def with_column(self, sentence: Sentence, field: str, values: Iterable[str]) -> str:
         """Returns the lines of a sentence with one column replaced, all else unchanged.
 
-        Lines that have too few columns get the missing ones.
+        Lines with too few columns get the missing ones.
         """
         lines = list(sentence.lines)
         for index, value in zip(sentence.words, values, strict=True):
@@ -123,13 +118,12 @@ class ColumnFormat:
             lines[index] = self._replaced(line, self.columns[field], value) + end
         return "".join(lines)
 
-    def measured(self, sentence: Sentence) -> "ColumnFormat":
-        """Returns the layout with the width of a sentence."""
-        cells = self._cells(_without_end(sentence.lines[sentence.words[0]]))
-        return replace(self, width=len(cells))
+    def width_of(self, sentence: Sentence) -> int:
+        """Returns the number of columns in the line of a sentence's first word."""
+        return len(self._cells(_without_end(sentence.lines[sentence.words[0]])))
 
-    def _place(self, column: int, row: Sequence[str]) -> int:
-        """Returns the position of a column in a line, from 0; negative where it has none."""
+    def _position(self, column: int, row: Sequence[str]) -> int:
+        """Returns the position of a column in a row, from 0; negative if the row is too short."""
         return column if column >= 0 else max(len(row), self.width or 0) + column
 
     def _is_word(self, line: str) -> bool:
@@ -147,16 +141,17 @@ class ColumnFormat:
 
     def _replaced(self, line: str, column: int, value: str) -> str:
         cells = self._cells(line)
-        # A file of words alone has no last column to replace.
-        place = column if column >= 0 else max(self._place(column, cells), 1)
-        if place >= len(cells):
-            added = [*([FILLER] * (place - len(cells))), value]
+        # In a file of words alone, the last column is that of the words, not one to replace.
+        position = column if column >= 0 else max(self._position(column, cells), 1)
+        if position >= len(cells):
+            fillers = [FILLER] * (position - len(cells))
             separator = self.delimiter or (" " if "\t" not in line else "\t")
-            return separator.join([line.rstrip(" \t") if self.delimiter is None else line, *added])
+            line = line.rstrip(" \t") if self.delimiter is None else line
+            return separator.join([line, *fillers, value])
         if self.delimiter is not None:
-            cells[place] = value
+            cells[position] = value
             return self.delimiter.join(cells)
-        start, end = list(_NO_BLANKS.finditer(line))[place].span()
+        start, end = list(_CELL.finditer(line))[position].span()
         return line[:start] + value + line[end:]
 
 
@@ -169,43 +164,34 @@ WORDS_FIRST = ColumnFormat({"tokens": 0, "labels": -1})
 ENDINGS = (".conll", ".conllu")
 
 
-def in_columns(file_name: str) -> bool:
+def is_conll(file_name: str) -> bool:
     """Returns whether a file is CoNLL or CoNLL-U, by its ending."""
     return file_name.removesuffix(".gz").endswith(ENDINGS)
 
 
-def layout_of(file_name: str, trained: ColumnFormat | None) -> ColumnFormat:
-    """Returns the layout of a file.
+def layout_of(file_name: str, training_layout: ColumnFormat | None) -> ColumnFormat:
+    """Returns the layout of a CoNLL file, or of a CoNLL-U file (`.conllu`).
 
-    Args:
-        file_name: Its name; `.conllu` is CoNLL-U.
-        trained: The layout of the run's training files, if they were CoNLL; it wins over the
-            defaults for files of the same kind.
+    That of the training files is preferred to the default, if they were of the same kind.
     """
     is_conllu = file_name.removesuffix(".gz").endswith(".conllu")
-    if trained is not None and trained.word_ids == is_conllu:
-        return trained
+    if training_layout is not None and training_layout.word_ids == is_conllu:
+        return training_layout
     return CONLLU if is_conllu else WORDS_FIRST
 
 
 class Conll(FileDataset):
-    """CoNLL files; sentences with a line that has too few columns are skipped and reported.
+    """Reads CoNLL files; skips and reports sentences with a line that has too few columns.
 
     Args:
         directory: The folder that the file names are relative to.
         files: The file, or files, of each split.
-        columns: The column of each field, see `ColumnFormat`, as are the next four.
+        columns: The column of each field, see `ColumnFormat` for this and the next four.
         delimiter: The text between two columns; `None` for any run of blanks and tabs.
         comment: The beginning of comment lines, if there are any.
         word_ids: Whether the first column holds the ids of CoNLL-U.
         width: The number of columns.
         holdout: Takes further splits out of `train`.
-
-    Attributes:
-        format: The layout, by which predictions are written into files of the same kind.
-
-    Raises:
-        UserError: If no column holds the tokens.
 
     Example:
         >>> dataset = Conll("conll2003", {"train": "eng.train"}, {"tokens": 0, "labels": 3})
@@ -232,15 +218,11 @@ class Conll(FileDataset):
         super().__init__(directory, files, holdout)
 
     def measured_format(self, split: str) -> ColumnFormat:
-        """Returns the layout with the width of a split's files, that of their first word.
-
-        Raises:
-            UserError: If a file cannot be read.
-        """
+        """Returns the layout with its width, measured at the first word of a split's files."""
         for path in self._paths(split):
-            for sentence in self.format.sentences(read_whole_lines(path)):
+            for sentence in self.format.sentences(read_lines_with_ends(path)):
                 if sentence.words:
-                    return self.format.measured(sentence)
+                    return replace(self.format, width=self.format.width_of(sentence))
         return self.format
 
     def _settings(self) -> list[str]:
@@ -253,32 +235,29 @@ class Conll(FileDataset):
         """Yields the sentences of a file as records, and logs how many were skipped.
 
         Raises:
-            UserError: If the file cannot be read, or more than a tenth of its sentences is broken.
+            UserError: If the file cannot be read, or more than a tenth of the sentences is skipped.
         """
         count = 0
-        broken: list[ColumnError] = []
-        for sentence in self.format.sentences(read_whole_lines(path)):
+        skipped: list[ColumnError] = []
+        for sentence in self.format.sentences(read_lines_with_ends(path)):
             if not sentence.words:
                 continue
             count += 1
             try:
                 values: dict[str, Any] = self.format.values(sentence, self.format.columns)
             except ColumnError as error:
-                broken.append(error)
+                skipped.append(error)
                 continue
             yield PlacedRecord(values, f"{path}:{sentence.line}")
-        if len(broken) > _BROKEN_SHARE * count:
+        if len(skipped) > _MAXIMUM_SKIPPED_SHARE * count:
             raise UserError(
-                f"{path}:{broken[0].line}: {broken[0]}; so it is in {len(broken):,} of {count:,} "
-                "sentences. Look at data.columns and data.delimiter."
+                f"{path}:{skipped[0].line}: {skipped[0]}; {len(skipped):,} of {count:,} sentences "
+                "have such a line. Look at data.columns and data.delimiter."
             )
-        if broken:
-            places = ", ".join(f"{path}:{error.line}" for error in broken[:_SHOWN_PLACES])
-            more = ", ..." if len(broken) > _SHOWN_PLACES else ""
-            log.warning(
-                "%d sentence(s) left out, as a line has too few columns: %s%s",
-                len(broken), places, more,
-            )  # fmt: skip
+        if skipped:
+            places = first_places([f"{path}:{error.line}" for error in skipped])
+            message = "%d sentence(s) skipped, as a line has too few columns: %s"
+            log.warning(message, len(skipped), places)
 
 
 def _without_end(line: str) -> str:
@@ -288,7 +267,7 @@ def _without_end(line: str) -> str:
 def _cell(row: list[str], column: int, field: str, line: int) -> str:
     if not 0 <= column < len(row):
         raise ColumnError(
-            line, f"{len(row)} column(s), but {field} stand in column {column} (counted from 0)"
+            line, f"{len(row)} column(s), but {field} are in column {column} (counted from 0)"
         )
     value = row[column]
     return value.lstrip("\ufeff") if column == 0 and line == 1 else value

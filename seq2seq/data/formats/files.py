@@ -11,17 +11,11 @@ from seq2seq.data.holdout import Holdout
 from seq2seq.data.records import Record
 
 FileNames = Mapping[str, str | Iterable[str] | None]
-"""The files of each split: one name, several names, or nothing where there is no such split."""
+"""The names of the files of each split; `None` if there is no such split."""
 
 
 class FolderDataset(Dataset):
-    """Splits that are read from files below one folder.
-
-    Args:
-        directory: The folder.
-        stored_splits: The splits that can be read as they are.
-        holdout: Takes further splits out of `train`.
-    """
+    """A dataset of files below one folder."""
 
     def __init__(
         self, directory: str, stored_splits: Iterable[str], holdout: Holdout | None = None
@@ -36,7 +30,7 @@ class FolderDataset(Dataset):
 
 
 class FileDataset(FolderDataset):
-    """Splits that are read from one file after the other; nothing is read before it is needed.
+    """A dataset whose splits are read lazily, one file after the other.
 
     Args:
         directory: The folder that the file names are relative to.
@@ -66,11 +60,11 @@ class FileDataset(FolderDataset):
 
     @abstractmethod
     def _settings(self) -> list[str]:
-        """Returns what determines the records besides the files' content."""
+        """Returns what determines the records apart from the content of the files."""
 
 
 def files_by_split(files: FileNames) -> dict[str, tuple[str, ...]]:
-    """Returns the names of each split's files; splits without any are left out."""
+    """Returns the names of each split's files, without the splits that have none."""
     return {
         split: (names,) if isinstance(names, str) else tuple(names)
         for split, names in files.items()

@@ -1,19 +1,22 @@
-"""JSON lines: files with one JSON object a line; blank lines are ignored."""
+"""Reads JSON lines (one JSON object per line; blank lines are ignored) and other JSON texts."""
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from seq2seq.data.formats.files import FileDataset, FileNames
-from seq2seq.data.formats.text_files import read_lines
+from seq2seq.data.formats.text_files import read_lines_with_places
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.records import PlacedRecord
 from seq2seq.errors import UserError
 
+_LONGEST_REASON = 200
+
 
 class Jsonl(FileDataset):
-    """Files of JSON objects whose values are texts.
+    """Reads files of JSON objects whose values are texts.
 
     Args:
         directory: The folder that the file names are relative to.
@@ -38,11 +41,11 @@ class Jsonl(FileDataset):
     def read_file(self, path: Path) -> Iterator[PlacedRecord]:
         """Yields the records of a file."""
         for place, values in read_objects(path):
-            fields = {
+            record = {
                 field: self._value(values, key, place, f"data.fields.{field}")
                 for field, key in self._fields.items()
             }
-            yield PlacedRecord(fields, place)
+            yield PlacedRecord(record, place)
 
     def _value(self, values: dict[str, Any], key: str, place: str, required_by: str) -> Any:
         return text_at(values, key, place, required_by)
@@ -52,7 +55,7 @@ class Jsonl(FileDataset):
 
 
 class LabelledJsonl(Jsonl):
-    """As `Jsonl`, but a value may also be a number or a list of texts, as labels are."""
+    """Reads JSON objects like `Jsonl`, but a value may also be a number or a list of texts."""
 
     def _value(self, values: dict[str, Any], key: str, place: str, required_by: str) -> Any:
         value = values.get(key)
@@ -65,7 +68,7 @@ class LabelledJsonl(Jsonl):
 
 
 class TaggedJsonl(Jsonl):
-    """As `Jsonl`, but each value is a list of texts: the tokens of a sentence, and their labels.
+    """Reads JSON objects like `Jsonl`, but each value is a list of texts: tokens, or labels.
 
     Example:
         >>> fields = {"tokens": "tokens", "labels": "ner"}
@@ -79,20 +82,23 @@ class TaggedJsonl(Jsonl):
                 f"{place}: needs a list of texts under the key {key!r} ({required_by}); "
                 f"there are {', '.join(map(repr, values)) or 'none'}."
             )
-        named = {f"{key}[{index}]": item for index, item in enumerate(items)}
-        return [text_at(named, name, place, required_by) for name in named]
+        items_by_name = {f"{key}[{index}]": item for index, item in enumerate(items)}
+        return [text_at(items_by_name, name, place, required_by) for name in items_by_name]
 
 
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields each object of a file with its place, `FILE:LINE`.
-
-    Raises:
-        UserError: If the file cannot be read, or a line is not a JSON object.
-    """
-    for number, line in enumerate(read_lines(path), start=1):
-        if line and not line.isspace():
-            place = f"{path}:{number}"
-            yield place, _parsed_object(line, place)
+    """Yields each object of a file after its place; raises UserError if a line is not one."""
+    for place, line in read_lines_with_places(path):
+        try:
+            values = parsed_json(line)
+        except json.JSONDecodeError as error:
+            message = f"malformed JSON ({error.msg} at column {error.colno})"
+            raise UserError(f"{place}: {message}.") from None
+        except ValueError as error:
+            raise UserError(f"{place}: cannot be read as JSON ({error}).") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{place}: a JSON object is needed, not {type(values).__name__}.")
+        yield place, values
 
 
 def text_at(values: Mapping[str, Any], key: str, place: str, required_by: str) -> str:
@@ -101,8 +107,8 @@ def text_at(values: Mapping[str, Any], key: str, place: str, required_by: str) -
     Args:
         values: The object.
         key: The key.
-        place: Where the object stands, for messages.
-        required_by: What needs the key, such as a config key, for messages.
+        place: Where the object was read, for messages.
+        required_by: The config key or other reason for needing the key, for messages.
 
     Raises:
         UserError: If there is no such key, or its value is not a valid Unicode text.
@@ -114,16 +120,19 @@ def text_at(values: Mapping[str, Any], key: str, place: str, required_by: str) -
         )
     value = values[key]
     if not isinstance(value, str):
-        raise UserError(f"{place}: the value of {key!r} is not a text but {_beginning(value)}.")
+        try:
+            shown = json.dumps(value)[:80]
+        except (RecursionError, ValueError):
+            shown = f"a {type(value).__name__}"
+        raise UserError(f"{place}: the value of {key!r} is not a text but {shown}.")
     check_characters(value, f"{place}: the value of {key!r}")
     return value
 
 
 def check_characters(text: str, name: str) -> None:
-    """Refuses unpaired surrogates, which JSON can escape and UTF-8 cannot encode.
+    """Raises UserError if a text, called `name` in the message, cannot be encoded in UTF-8.
 
-    Raises:
-        UserError: If there is one; `name` says in which text.
+    JSON can escape unpaired surrogates, but UTF-8 has no bytes for them.
     """
     try:
         text.encode()
@@ -143,20 +152,38 @@ def parsed_json(text: str) -> Any:
         raise ValueError("brackets are nested too deeply") from None
 
 
-def _beginning(value: Any) -> str:
-    try:
-        return json.dumps(value)[:80]
-    except (RecursionError, ValueError):
-        return f"a {type(value).__name__}"
+def check_unique_texts(items: object) -> None:
+    """Raises ValueError if a JSON value is not a list of different texts."""
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError("not a list of texts")
+    if len(set(items)) < len(items):
+        raise ValueError("a text occurs twice")
 
 
-def _parsed_object(line: str, place: str) -> dict[str, Any]:
+@contextmanager
+def open_model_file(path: Path, kind: str, newest_version: int | None = None) -> Iterator[Any]:
+    """Yields the content of a JSON file of a model; errors in the `with` block mean it is damaged.
+
+    Args:
+        path: The file.
+        kind: What the file holds, such as `tokenizer`, for messages.
+        newest_version: The highest `format_version` that can be read; `None` without versions.
+
+    Raises:
+        UserError: If the file is missing, damaged, or from a newer version.
+    """
     try:
-        values = parsed_json(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{place}: malformed JSON ({error.msg} at column {error.colno}).") from None
-    except ValueError as error:
-        raise UserError(f"{place}: cannot be read as JSON ({error}).") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{place}: a JSON object is needed, not {type(values).__name__}.")
-    return values
+        content = parsed_json(path.read_text(encoding="utf-8"))
+        if newest_version is not None and content["format_version"] > newest_version:
+            raise UserError(
+                f"{path} was written by a newer version of seq2seq (format "
+                f"{content['format_version']}, known up to {newest_version}). Install that version."
+            )
+        yield content
+    except FileNotFoundError:
+        raise UserError(f"There is no {kind} {path}.") from None
+    except UserError:
+        raise
+    except Exception as error:  # whatever a library raises for content that it cannot read
+        reason = str(error)[:_LONGEST_REASON]
+        raise UserError(f"{path} is damaged: it holds no valid {kind} ({reason}).") from error

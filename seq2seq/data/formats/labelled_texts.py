@@ -1,4 +1,4 @@
-"""Labelled texts: lines that begin with their label, and one folder of files per class."""
+"""Reads labelled texts: lines that begin with their label, and one folder of files per class."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,32 +6,29 @@ from pathlib import Path
 from typing import ClassVar
 
 from seq2seq.data.formats.files import FileDataset, FileNames, FolderDataset
-from seq2seq.data.formats.text_files import content_hash, read_lines
+from seq2seq.data.formats.text_files import content_hash, read_lines, read_lines_with_places
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.records import PlacedRecord
 from seq2seq.errors import UserError
 
-# Folders that systems and editors put beside the data, as they do with names that begin with a dot.
+# Folders that systems and editors put beside the data, besides those that begin with a dot.
 _IGNORED_FOLDERS = frozenset(("__MACOSX", "__pycache__", "@eaDir", "lost+found"))
 _FIRST_WORD = re.compile(r"(\S*)\s*(.*)", re.DOTALL)
 
 
 class LabelLines(FileDataset):
-    """Lines that begin with their label, as TREC's `NUM:dist How far is it ?`.
+    """Reads lines that begin with their label, such as TREC's `NUM:dist How far is it ?`.
 
-    With a prefix also lines of fastText, `__label__pos __label__short great !`; the field `label`
-    is then a list. Label and text are separated by any white space.
+    With a prefix, it reads lines of fastText, `__label__pos __label__short great !`; the field
+    `label` is then a list. Label and text are separated by any white space.
 
     Args:
         directory: The folder that the file names are relative to.
         files: The file, or files, of each split.
         depth: How many levels of a label, separated by `:`, are used; null for all.
-        prefix: What each label begins with, such as `__label__`; null where the first word of a
-            line is its only label.
+        prefix: What each label begins with, such as `__label__`; null if the first word of a line
+            is its only label.
         holdout: Takes further splits out of `train`.
-
-    Raises:
-        UserError: If an argument is impossible.
 
     Example:
         >>> dataset = LabelLines("trec", {"train": "train_5500.label"}, depth=1)
@@ -55,13 +52,11 @@ class LabelLines(FileDataset):
 
     def read_file(self, path: Path) -> Iterator[PlacedRecord]:
         """Yields the records of a file."""
-        for number, line in enumerate(read_lines(path), start=1):
-            if line and not line.isspace():
-                place = f"{path}:{number}"
-                label, text = self._split(line)
-                if not label or (isinstance(label, list) and "" in label):
-                    raise UserError(f"{place}: does not begin with {self._prefix!r} and a label.")
-                yield PlacedRecord({"text": text, "label": label}, place)
+        for place, line in read_lines_with_places(path):
+            label, text = self._split(line)
+            if not label or (isinstance(label, list) and "" in label):
+                raise UserError(f"{place}: does not begin with {self._prefix!r} and a label.")
+            yield PlacedRecord({"text": text, "label": label}, place)
 
     def _split(self, line: str) -> tuple[str | list[str], str]:
         """Returns the label, or labels, and the text."""
@@ -85,7 +80,7 @@ def _split_first_word(line: str) -> tuple[str, str]:
 
 
 class LabelFolders(FolderDataset):
-    """One folder per class with one file per text, as `train/pos/0_9.txt` of IMDB.
+    """Reads one folder per class with one file per text, such as `train/pos/0_9.txt` of IMDB.
 
     Hidden folders and files, such as `.ipynb_checkpoints`, and `__MACOSX` are ignored.
 
@@ -93,11 +88,8 @@ class LabelFolders(FolderDataset):
         directory: The folder that holds the folders of the splits.
         folders: The folder of each split; it holds a folder for each class.
         pattern: Which files of a class's folder are read; `**/*.txt` also reads subfolders.
-        labels: The classes, where there are other folders beside theirs; null for all folders.
+        labels: The folders that are classes; null for all folders.
         holdout: Takes further splits out of `train`.
-
-    Raises:
-        UserError: If the pattern is impossible.
 
     Example:
         >>> dataset = LabelFolders("aclImdb", {"train": "train"}, labels=["pos", "neg"])

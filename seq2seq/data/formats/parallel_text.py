@@ -1,4 +1,4 @@
-"""Parallel text: two files a split, line N of the source belongs to line N of the target."""
+"""Reads parallel text: line N of a source file belongs to line N of a target file."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -12,7 +12,7 @@ from seq2seq.errors import UserError
 
 
 class ParallelText(FolderDataset):
-    """Pairs of text files, as the corpora of WMT and Multi30k are distributed.
+    """Reads pairs of text files, as the corpora of WMT and Multi30k are distributed.
 
     Args:
         directory: The folder that the file names are relative to.
@@ -57,11 +57,11 @@ class ParallelText(FolderDataset):
             lines = zip_longest(read_lines(source_path), read_lines(target_path))
             for number, (source, target) in enumerate(lines):
                 if source is None or target is None:
-                    longer = number + 1 + sum(1 for _ in lines)
-                    counts = (number, longer) if source is None else (longer, number)
+                    line_count = number + 1 + sum(1 for _ in lines)
+                    counts = (number, line_count) if source is None else (line_count, number)
                     raise UserError(
                         f"{source_path} has {counts[0]} lines, but {target_path} has "
-                        f"{counts[1]}: line N of the one must belong to line N of the other."
+                        f"{counts[1]}: line N of the source must belong to line N of the target."
                     )
                 yield {"source": source, "target": target}
 

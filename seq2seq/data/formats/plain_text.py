@@ -1,4 +1,4 @@
-"""Plain text files as documents."""
+"""Reads plain text files as documents."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -13,22 +13,19 @@ from seq2seq.errors import UserError
 
 
 class PlainText(FolderDataset):
-    r"""Text files; each is one document, or several with a separator between them.
+    r"""Reads text files, each of one document, or of several with a separator between them.
 
     A record is one document, `{"text": "..."}`; each of its lines ends with LF.
 
     Args:
         directory: The folder that the file names are relative to.
         files: The file, or files, of each split; gzip works.
-        separator: The text between two documents of a file, such as `"\n***\n"`; null where a
-            file is one document.
-        head: The shares of each file of `train` that belong to other splits, in the order in which
-            they stand at its beginning.
-        tail: As `head`, at its end.
-        holdout: Takes whole documents out of `train` for further splits.
-
-    Raises:
-        UserError: If the shares are impossible, or a split is given twice.
+        separator: The text between two documents of a file, such as `"\n***\n"`; null if each file
+            is one document.
+        head: The shares at the beginning of each file of `train` that belong to other splits, in
+            the order of the file.
+        tail: The same at the end of each file.
+        holdout: Takes documents out of `train` for further splits.
 
     Example:
         >>> dataset = PlainText(
@@ -57,7 +54,7 @@ class PlainText(FolderDataset):
 
     def _check(self) -> None:
         if self._separator == "":
-            raise UserError("data.separator is empty; leave it out where a file is one document.")
+            raise UserError("data.separator is empty; leave it out if each file is one document.")
         ends = [(end, *item) for end, shares in self._ends.items() for item in shares.items()]
         key_of_split = dict.fromkeys(self._files, "files")
         for end, split, share in ends:
@@ -98,8 +95,8 @@ def _without_none(shares: Mapping[str, float | None] | None) -> dict[str, float]
 
 
 def _parts(head: Mapping[str, float], tail: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Returns where each split begins and ends in the files of `train`, as shares of them."""
+    """Returns where each split begins and ends in the files of `train`, as shares of a file."""
     begins = itertools.accumulate(head.values(), initial=0.0)
-    ends = [1 - after for after in itertools.accumulate([*tail.values()][::-1], initial=0.0)]
+    ends = [1 - share for share in itertools.accumulate([*tail.values()][::-1], initial=0.0)]
     bounds = itertools.pairwise([*begins, *reversed(ends)])
     return dict(zip([*head, "train", *tail], bounds, strict=True))

@@ -1,4 +1,4 @@
-"""Tables: TSV files without quoting, and CSV files with a header and quoted values."""
+"""Reads tables: TSV files without quoting, and CSV files, whose values may be quoted."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -10,11 +10,11 @@ from seq2seq.data.holdout import Holdout
 from seq2seq.data.records import PlacedRecord
 from seq2seq.errors import UserError
 
-csv.field_size_limit(2**31 - 1)  # the library's own is 131,072 characters
+csv.field_size_limit(2**31 - 1)  # instead of the default, 131,072 characters
 
 
 class Tsv(FileDataset):
-    r"""Files with one record a line and its fields in columns, as Tatoeba's `fra.txt`.
+    r"""Reads files with one record per line and its fields in columns, such as Tatoeba's `fra.txt`.
 
     Args:
         directory: The folder that the file names are relative to.
@@ -22,9 +22,6 @@ class Tsv(FileDataset):
         columns: The column of each field, counted from 0; other columns are ignored.
         delimiter: The text between two columns. There is no quoting.
         holdout: Takes further splits out of `train`.
-
-    Raises:
-        UserError: If the delimiter is empty, or there is no column, or a negative one.
 
     Example:
         >>> dataset = Tsv("tatoeba", {"train": "fra.txt"}, {"source": 0, "target": 1})
@@ -60,7 +57,7 @@ class Tsv(FileDataset):
 
 
 class Csv(FileDataset):
-    """Tables with a header or without, of values that may be quoted.
+    """Reads tables with or without a header, whose values may be quoted.
 
     Args:
         directory: The folder that the file names are relative to.
@@ -68,11 +65,8 @@ class Csv(FileDataset):
         columns: The column of each field: its name in the header, or its number, from 0.
         delimiter: The character between two columns.
         header: Whether the first line names the columns.
-        quoting: Whether a value may stand in `"`, and then hold delimiters and line breaks.
+        quoting: Whether a value in `"` may hold delimiters and line breaks.
         holdout: Takes further splits out of `train`.
-
-    Raises:
-        UserError: If an argument is impossible.
 
     Example:
         >>> dataset = Csv("ag_news", {"train": "train.csv"}, {"text": "content", "label": 0})
@@ -94,8 +88,8 @@ class Csv(FileDataset):
         for field, column in columns.items():
             if isinstance(column, str) and not header:
                 raise UserError(
-                    f"data.columns.{field}={column}: a column is known by its name only with "
-                    "data.header=true; else by its number, from 0."
+                    f"data.columns.{field}={column}: a column has a name only with "
+                    "data.header=true; without it, give its number, from 0."
                 )
             if isinstance(column, int) and column < 0:
                 raise UserError(f"data.columns.{field}={column}: columns count from 0.")
@@ -149,16 +143,12 @@ class Csv(FileDataset):
 def selected_columns(
     rows: Iterator[tuple[str, list[str]]], columns: Mapping[str, int], delimiter: str
 ) -> Iterator[PlacedRecord]:
-    """Yields the columns of placed rows as records.
-
-    Raises:
-        UserError: If a row has too few columns.
-    """
-    needed = max(columns.values(), default=0) + 1
+    """Yields columns of rows, each with its place; raises UserError if a row has too few."""
+    count = max(columns.values(), default=0) + 1
     for place, values in rows:
-        if len(values) < needed:
+        if len(values) < count:
             raise UserError(
-                f"{place}: {len(values)} column(s), but data.columns needs {needed} "
+                f"{place}: {len(values)} column(s), but data.columns needs {count} "
                 f"(data.delimiter={delimiter!r})."
             )
         yield PlacedRecord({field: values[column] for field, column in columns.items()}, place)

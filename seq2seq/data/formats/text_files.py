@@ -1,4 +1,4 @@
-"""Reads the lines of text files, plain or gzip, with clear messages for what is wrong in them."""
+"""Reads text files, plain or gzip, with clear messages for what is wrong in them."""
 
 import codecs
 import difflib
@@ -21,7 +21,7 @@ _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800") | {chr(0xFE00 + n) for 
 
 
 def is_blank(text: str) -> bool:
-    """Returns whether a text is empty or invisible: white space, zero-width or control characters.
+    """Returns whether a text has only white space, zero-width and control characters, or none.
 
     Example:
         >>> is_blank(" \u00a0\u200b"), is_blank("a\u200b")
@@ -34,11 +34,7 @@ def is_blank(text: str) -> bool:
 
 
 def find_file(directory: Path, name: str) -> Path:
-    """Returns the path of a non-empty file, or of its `.gz` where only that one exists.
-
-    Raises:
-        UserError: If the folder or the file is missing, or the file is empty.
-    """
+    """Returns the path of a file, or of its `.gz`; raises UserError if it is missing or empty."""
     advice = "Set data.directory, or the variable SEQ2SEQ_DATA that its default is built on."
     try:
         if not directory.is_dir():
@@ -50,9 +46,7 @@ def find_file(directory: Path, name: str) -> Path:
                 return path
             if path.exists():
                 kind = "a folder" if path.is_dir() else "a pipe or device"
-                raise UserError(
-                    f"{path} is {kind}; a file is needed, which is read more than once."
-                )
+                raise UserError(f"{path} is {kind}; a file is needed, since it is read repeatedly.")
     except (OSError, ValueError) as error:  # such as a name that is too long, or holds a NUL
         raise UserError(f"{directory / name}: cannot be read ({error}).") from None
     similar = difflib.get_close_matches(name, sorted(path.name for path in directory.iterdir()))
@@ -70,17 +64,20 @@ def read_lines(path: Path) -> Iterator[str]:
         UserError: If the file cannot be read, is not valid UTF-8 (naming the line), is UTF-16, has
             line ends of CR alone, or is a damaged gzip file.
     """
-    for number, line in enumerate(read_whole_lines(path), start=1):
+    for number, line in enumerate(read_lines_with_ends(path), start=1):
         text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
         yield text.removesuffix("\n").removesuffix("\r")
 
 
-def read_whole_lines(path: Path) -> Iterator[str]:
-    """Yields the lines of a UTF-8 file with their ends: together they are the whole file.
+def read_lines_with_places(path: Path) -> Iterator[tuple[str, str]]:
+    """Yields each line that is not blank, after its place, `FILE:LINE`; see `read_lines`."""
+    for number, line in enumerate(read_lines(path), start=1):
+        if line and not line.isspace():
+            yield f"{path}:{number}", line
 
-    Raises:
-        UserError: As `read_lines`.
-    """
+
+def read_lines_with_ends(path: Path) -> Iterator[str]:
+    """Yields all lines of a UTF-8 file unchanged, with their ends; raises as `read_lines`."""
     number = 0
     try:
         with path.open("rb") as raw:
@@ -104,10 +101,10 @@ def read_whole_lines(path: Path) -> Iterator[str]:
 
 
 def _check_first_line(line: bytes, path: Path) -> None:
-    """Refuses UTF-16, with a byte order mark or half of NULs, and lines that only CR ends."""
+    """Raises UserError for UTF-16 (a mark, or NULs in every second byte) and for CR line ends."""
     fewer, more = sorted(half.count(0) for half in (line[::2], line[1::2]))
-    half_nul = len(line) >= _UTF_16_BYTES and fewer == 0 and 4 * more > len(line)
-    if line.startswith(_UTF_16_MARKS) or half_nul:
+    alternates = len(line) >= _UTF_16_BYTES and fewer == 0 and 4 * more > len(line)
+    if line.startswith(_UTF_16_MARKS) or alternates:
         raise UserError(
             f"{path}: is UTF-16. Convert the file to UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW."
         )
@@ -119,11 +116,7 @@ def _check_first_line(line: bytes, path: Path) -> None:
 
 
 def content_hash(path: Path) -> str:
-    """Returns the SHA-256 of a file's bytes, in hexadecimal.
-
-    Raises:
-        UserError: If the file cannot be read.
-    """
+    """Returns the SHA-256 of a file in hexadecimal; raises UserError if it cannot be read."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

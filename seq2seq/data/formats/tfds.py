@@ -1,6 +1,7 @@
-"""Datasets of TensorFlow Datasets (TFDS): any by its name, or from a prepared folder."""
+"""Reads TensorFlow Datasets (TFDS), by name or from a prepared folder."""
 
 import difflib
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,21 +20,18 @@ _CLASS_KEYS = ("pythonClassName", "python_class_name", "type")
 
 
 class Tfds(Dataset):
-    """Any dataset of TensorFlow Datasets; nothing is read or downloaded before it is needed.
+    """Reads any dataset of TensorFlow Datasets, downloading and preparing it on first use.
 
     Args:
-        name: `dataset`, `dataset/config` or `dataset/config:version`; `None` where `directory` is
+        name: `dataset`, `dataset/config` or `dataset/config:version`; `None` if `directory` is
             itself a prepared dataset, or a folder for `tfds.TranslateFolder`.
         features: The feature of each field, nested ones with `/`, such as `translation/en`. Texts,
             class labels (read as their names), numbers, and sequences of texts or labels (read as
             lists) are possible.
-        splits: The TFDS split of each split, sliced if wanted, such as `train[:90%]`.
-        directory: Where TFDS keeps its datasets, or one prepared dataset; `None` for the default
+        splits: The TFDS split of each split, optionally sliced, such as `train[:90%]`.
+        directory: The data folder of TFDS, or that of one prepared dataset; `None` for the default
             of TFDS.
         holdout: Takes further splits out of `train`.
-
-    Raises:
-        UserError: If neither a name nor a directory is given.
 
     Example:
         >>> dataset = Tfds(
@@ -59,7 +57,6 @@ class Tfds(Dataset):
         self._directory = Path(directory).expanduser() if directory is not None else None
         self._features = dict(features)
         self._splits = {split: spec for split, spec in splits.items() if spec is not None}
-        self._opened: Any = None
         super().__init__(self._splits, holdout)
 
     def describe(self) -> dict[str, str]:
@@ -67,11 +64,9 @@ class Tfds(Dataset):
         source = "tfds" if self._directory is None else str(self._directory.absolute())
         return {"name": self._name or "/".join(Path(source).parts[-2:]), "source": source}
 
-    @property
+    @functools.cached_property
     def _builder(self) -> Any:
-        if self._opened is None:
-            self._opened = open_builder(self._name, self._directory)
-        return self._opened
+        return open_builder(self._name, self._directory)
 
     @property
     def _is_translate_folder(self) -> bool:
@@ -82,45 +77,44 @@ class Tfds(Dataset):
     def _read(self, split: str) -> Iterator[Record]:
         import tensorflow_datasets as tfds
 
-        kinds = self._kinds()
-        # One file after the other, in order: the default reads several at once.
+        features = self._field_features()
+        # In the order of the files: by default, TFDS interleaves them.
         config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
         examples = self._builder.as_dataset(
             split=self._checked_split(split), shuffle_files=False, read_config=config
         )
         for batch in examples.map(self._fields_of).ragged_batch(_BATCH_SIZE).prefetch(1):
             columns = [
-                self._values(field, kind, _as_list(batch[field])) for field, kind in kinds.items()
+                self._values(field, feature, _to_list(batch[field]))
+                for field, feature in features.items()
             ]
             for values in zip(*columns, strict=True):
-                yield dict(zip(kinds, values, strict=True))
+                yield dict(zip(features, values, strict=True))
 
-    def _kinds(self) -> dict[str, Any]:
+    def _field_features(self) -> dict[str, Any]:
         """Returns the TFDS feature of each field."""
-        return {
-            field: self._feature(field, name.split("/")) for field, name in self._features.items()
-        }
+        return {field: self._feature(field, path) for field, path in self._features.items()}
 
-    def _feature(self, field: str, path: list[str]) -> Any:
-        """Returns the feature that a field is read from; raises UserError where there is none."""
+    def _feature(self, field: str, path: str) -> Any:
+        """Returns the TFDS feature of a field; raises UserError if it cannot be read."""
         import tensorflow_datasets as tfds
 
         feature: Any = self._builder.info.features
-        for name in path:
-            known = list(feature) if isinstance(feature, tfds.features.FeaturesDict) else []
-            if name not in known:
+        for name in path.split("/"):
+            names = list(feature) if isinstance(feature, tfds.features.FeaturesDict) else []
+            if name not in names:
                 raise UserError(
-                    f"data.features.{field}={'/'.join(path)}: there is no {name!r}; "
-                    f"there is {', '.join(known) or 'nothing inside'}."
+                    f"data.features.{field}={path}: there is no {name!r}; "
+                    f"there is {', '.join(names) or 'nothing inside'}."
                 )
             feature = feature[name]
-        inner = feature.feature if isinstance(feature, tfds.features.Sequence) else feature
-        if isinstance(inner, tfds.features.Text | tfds.features.ClassLabel):
+        item = feature.feature if isinstance(feature, tfds.features.Sequence) else feature
+        if isinstance(item, tfds.features.Text | tfds.features.ClassLabel):
             return feature
-        kind = getattr(feature, "np_dtype", None)
-        if feature.shape != () or kind is None or not np.issubdtype(kind, np.number):
+        dtype = getattr(feature, "np_dtype", None)
+        if feature.shape != () or dtype is None or not np.issubdtype(dtype, np.number):
             raise UserError(
-                f"data.features.{field}={'/'.join(path)} is neither a text nor a class label nor "
+                f"data.features.{field}={path} is neither a text nor a class label nor "
                 f"a number, nor a sequence of texts or labels, but {feature}."
             )
         return feature
@@ -133,14 +127,15 @@ class Tfds(Dataset):
                 fields[field] = fields[field][name]
         return fields
 
-    def _values(self, field: str, kind: Any, values: list[Any]) -> list[Any]:
+    def _values(self, field: str, feature: Any, values: list[Any]) -> list[Any]:
+        """Returns texts and label names for the bytes and numbers of TFDS."""
         import tensorflow_datasets as tfds
 
-        if isinstance(kind, tfds.features.Sequence):
-            return [self._values(field, kind.feature, items) for items in values]
-        if isinstance(kind, tfds.features.ClassLabel):  # -1 is an unknown label
-            return [kind.int2str(value) if value >= 0 else "" for value in values]
-        if not isinstance(kind, tfds.features.Text):
+        if isinstance(feature, tfds.features.Sequence):
+            return [self._values(field, feature.feature, items) for items in values]
+        if isinstance(feature, tfds.features.ClassLabel):  # -1 is an unknown label
+            return [feature.int2str(value) if value >= 0 else "" for value in values]
+        if not isinstance(feature, tfds.features.Text):
             return values
         try:
             return [value.decode("utf-8") for value in values]
@@ -151,49 +146,48 @@ class Tfds(Dataset):
             ) from None
 
     def _checked_split(self, split: str) -> str:
+        """Returns the TFDS split of a split; raises UserError if it is invalid or empty."""
         specification = self._splits[split]
-        known = self._builder.info.splits
+        setting = f"data.splits.{split}={specification}"
+        tfds_splits = self._builder.info.splits
         for part in specification.split("+"):
-            if part.split("[")[0].strip() not in known:
+            if part.split("[")[0].strip() not in tfds_splits:
                 raise UserError(
-                    f"data.splits.{split}={specification}: the dataset has {', '.join(known)}. To "
-                    f"take a split from train, give data.splits.{split}=null "
-                    f"data.holdout.fractions.{split}=0.05."
+                    f"{setting}: the dataset has {', '.join(tfds_splits)}. To take a split from "
+                    f"train, give data.splits.{split}=null data.holdout.fractions.{split}=0.05."
                 )
-        if self._is_translate_folder and specification not in list(known):
+        if self._is_translate_folder and specification not in list(tfds_splits):
             raise UserError(
-                f"data.splits.{split}={specification}: a folder of <language>.<split>.txt files "
-                f"has whole splits only: {', '.join(known)}."
+                f"{setting}: a folder of <language>.<split>.txt files cannot be sliced; its "
+                f"splits are {', '.join(tfds_splits)}."
             )
         try:
-            count = known[specification].num_examples
+            count = tfds_splits[specification].num_examples
         except ValueError as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"data.splits.{split}={specification}: {reason}") from None
+            raise UserError(f"{setting}: {str(error).splitlines()[0]}") from None
         if count == 0:
-            raise UserError(f"data.splits.{split}={specification}: there are no records in it.")
+            raise UserError(f"{setting}: there are no records in it.")
         return specification
 
     def _content(self, split: str) -> list[str]:
         specification = self._checked_split(split)
         # The sizes of all splits, since they decide where a slice begins.
-        sizes = [
-            f"{name} {info.shard_lengths}"
-            for name, info in sorted(self._builder.info.splits.items())
-        ]
-        labels = [str(getattr(kind, "names", None)) for kind in self._kinds().values()]
+        splits = sorted(self._builder.info.splits.items())
+        sizes = [f"{name} {info.shard_lengths}" for name, info in splits]
+        features = self._field_features().values()
+        labels = [str(getattr(feature, "names", None)) for feature in features]
         files = map(content_hash, self._files(specification))
         return [specification, str(self._features), *labels, *sizes, *files]
 
     def _files(self, specification: str) -> list[Path]:
-        """Returns the files that a TFDS split, or slice, is read from."""
+        """Returns the files of a TFDS split or slice."""
         if self._is_translate_folder:
             return sorted(Path(self._builder.data_dir).glob(f"*.{specification}.txt"))
         return [Path(path) for path in self._builder.info.splits[specification].filepaths]
 
 
 def open_builder(name: str | None, directory: Path | None) -> Any:
-    """Returns a prepared TFDS builder, downloading the data if need be."""
+    """Returns a prepared TFDS builder; downloads and prepares the data if necessary."""
     import tensorflow_datasets as tfds
 
     if directory is not None and (directory / "dataset_info.json").is_file():
@@ -223,7 +217,7 @@ def open_builder(name: str | None, directory: Path | None) -> Any:
     except UserError as error:
         raise UserError(f"data.name={name}: {error}") from None
     except Exception as error:
-        # Anything from the network, the remote server or the builder's own parsing ends here.
+        # Anything can be raised by the network, the server or the builder's own parsing.
         raise UserError(
             f"data.name={name} cannot be downloaded and prepared "
             f"({type(error).__name__}: {str(error).strip().splitlines()[0]}). Prepare it where "
@@ -246,21 +240,18 @@ def _translate_folder(directory: Path | None) -> Any:
     except ValueError as error:
         raise UserError(
             f"data.directory={directory} cannot be read as a folder of <language>.<split>.txt "
-            f"files: {error}. It must hold nothing else, and the files of a split as many lines."
+            f"files: {error}. It must hold no other files, and those of a split must have equally "
+            "many lines."
         ) from None
 
 
-def _as_list(values: Any) -> list[Any]:
-    """Returns a batch of values, or of sequences of different lengths, as plain lists."""
+def _to_list(values: Any) -> list[Any]:
+    """Returns a tensor or ragged tensor as plain lists."""
     return values.to_list() if hasattr(values, "to_list") else values.numpy().tolist()
 
 
 def check_features(directory: Path) -> None:
-    """Refuses a prepared folder whose features are not TFDS' own: TFDS would import their classes.
-
-    Raises:
-        UserError: If a feature is of another class, or the file is damaged.
-    """
+    """Raises UserError if a prepared folder names classes outside TFDS, which TFDS would import."""
     path = directory / "features.json"
     if not path.exists():
         return
@@ -272,7 +263,7 @@ def check_features(directory: Path) -> None:
     if foreign:
         raise UserError(
             f"{path}: names the feature class '{foreign[0]}', which is not one of TFDS; prepared "
-            "data must not run other code"
+            "data must not run other code."
         )
 
 

@@ -1,4 +1,4 @@
-"""Makes downloads of TensorFlow Datasets fail at once where there is no network."""
+"""Makes downloads of TensorFlow Datasets fail at once if there is no network."""
 
 import contextlib
 import functools
@@ -19,16 +19,16 @@ from seq2seq.private_api import tfds_url_opener
 log = logging.getLogger(__name__)
 
 CONNECTION_SECONDS, ANSWER_SECONDS = 5.0, 10.0
-"""Time limits for connecting to one address of a host, and for all, name resolution included."""
+"""Time limits for connecting to one address of a host, and to any, with name resolution."""
 
 _PORTS = {"http": 80, "https": 443, "ftp": 21}
 
 
 @contextlib.contextmanager
 def quick_failure(advice: str) -> Iterator[None]:
-    """Checks whether a host can be reached before TFDS downloads from it, and logs the address.
+    """Checks that a host can be reached before TFDS downloads from it, and logs the address.
 
-    By itself, TFDS tries ten times, which takes minutes. Its own output is suppressed.
+    Without the check, TFDS tries ten times, which takes minutes. Its own output is suppressed.
 
     Args:
         advice: What to do without a network, as the end of a message.
@@ -73,7 +73,7 @@ def unreachable(host: str, port: int) -> str:
         except OSError as error:
             problems.append(error.strerror or str(error) or type(error).__name__)
 
-    # Name resolution has no time limit of its own.
+    # In a thread, as name resolution has no time limit of its own.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(ANSWER_SECONDS)

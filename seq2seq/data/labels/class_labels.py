@@ -10,28 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.data.formats.json_lines import parsed_json
-from seq2seq.data.records import place_of
+from seq2seq.data.formats.json_lines import check_unique_texts, open_model_file
+from seq2seq.data.records import field_value, first_places, place_of
 from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)
-
-_SHOWN = 5
 
 
 class ClassLabels:
     """Maps labels to class ids, counted from 0 in the order of their names.
 
-    A record's label is a text or a number; with several labels, a list of them, or one text with a
+    A record's label is a text or a number; with `several`, a list of them, or one text with a
     delimiter between them.
 
     Args:
         renamed: Other names for labels, such as `{0: "negative"}`.
         several: Whether a record may have any number of labels (multi-label classification).
-        delimiter: The text between several labels; no label holds it.
-
-    Raises:
-        UserError: If the delimiter is empty.
+        delimiter: The text between two labels of a record; no label may contain it.
 
     Attributes:
         names: The name of each class.
@@ -56,18 +51,18 @@ class ClassLabels:
             raise UserError("task.label_delimiter is empty.")
         self.names: list[str] = []
         self.counts: list[int] = []
-        self._numbers: dict[str, int] = {}
+        self._id_of: dict[str, int] = {}
 
     def fit(self, records: Iterable[Mapping[str, Any]], field: str) -> "ClassLabels":
-        """Learns the classes, and returns the labels; warns of classes with one example.
+        """Learns the classes, and returns itself; logs classes with only one example.
 
         Raises:
-            UserError: If there are fewer than two classes, a record lacks the field, has two labels
-                where it may have one, or has one that is none of `renamed`, or holds the delimiter.
+            UserError: If there are fewer than two classes, a record lacks the field, has more
+                labels than it may, or a label that is not in `renamed` or contains the delimiter.
         """
         counts: Counter[str] = Counter()
         places: dict[str, str] = {}
-        for name, place in self._named(records, field):
+        for name, place in self._names_with_places(records, field):
             counts[name] += 1
             places.setdefault(name, place)
         if len(counts) < 2:
@@ -77,69 +72,61 @@ class ClassLabels:
             )
         single = sorted(name for name, count in counts.items() if count == 1)
         if single:
-            shown = ", ".join(f"{name!r} ({places[name]})" for name in single[:_SHOWN])
-            more = ", ..." if len(single) > _SHOWN else ""
-            log.warning("%d class(es) with one training example: %s%s", len(single), shown, more)
-        self._use(sorted(counts), [counts[name] for name in sorted(counts)])
+            examples = first_places([f"{name!r} ({places[name]})" for name in single])
+            log.warning("%d class(es) with one training example: %s", len(single), examples)
+        self._set_classes(sorted(counts), [counts[name] for name in sorted(counts)])
         return self
 
     def check(self, records: Iterable[Mapping[str, Any]], field: str) -> None:
-        """Checks the labels of records that are not learned from against the names, if any.
-
-        Raises:
-            UserError: If a record lacks the field or has a label that is none of `renamed`.
-        """
+        """Raises UserError if validation or test records have a label that is not in `renamed`."""
         if self.renamed:
-            for _ in self._named(records, field):
+            for _ in self._names_with_places(records, field):
                 pass
 
-    def _named(self, records: Iterable[Mapping[str, Any]], field: str) -> Iterator[tuple[str, str]]:
-        """Yields the name of each label, with the place of its record."""
+    def _names_with_places(
+        self, records: Iterable[Mapping[str, Any]], field: str
+    ) -> Iterator[tuple[str, str]]:
         for number, record in enumerate(records, start=1):
             place = place_of(record, number)
-            if field not in record:
-                raise UserError(
-                    f"{place}: there is no field {field!r} for the label; the records have "
-                    f"{', '.join(record)}."
-                )
-            for name in self._checked(record[field], place):
+            value = field_value(record, field, f"{place}: the label")
+            for name in self._checked_names(value, place):
                 yield name, place
 
-    def _checked(self, value: Any, place: str) -> list[str]:
-        names = self.read(value)
+    def _checked_names(self, value: Any, place: str) -> list[str]:
+        names = self.names_of(value)
         for name in names:
             if self.renamed and name not in self._all_names:
-                known = ", ".join(f"{label}: {each}" for label, each in self.renamed.items())
+                renamed = ", ".join(f"{label}: {new}" for label, new in self.renamed.items())
                 raise UserError(
-                    f"{place}: the label {name!r} is none of task.label_names ({known}). Name it, "
-                    "too, or take the labels as they stand: task.label_names=null."
+                    f"{place}: the label {name!r} is none of task.label_names ({renamed}). Add it "
+                    "there, or use the labels unchanged: task.label_names=null."
                 )
             if self.several and self.delimiter in name:
                 raise UserError(
-                    f"{place}: the label {name!r} holds {self.delimiter!r}, which stands between "
-                    "the labels of a prediction. Give another: task.label_delimiter='\"|\"'."
+                    f"{place}: the label {name!r} holds {self.delimiter!r}, which separates the "
+                    "labels of a prediction. Give another one: task.label_delimiter='\"|\"'."
                 )
         if len(names) > 1 and not self.several:
             raise UserError(
                 f"{place}: {len(names)} labels ({', '.join(names)}), where one is expected; "
-                "task.multi_label=true takes several."
+                "task.multi_label=true allows several."
             )
         return names
 
-    def _use(self, names: list[str], counts: list[int]) -> None:
+    def _set_classes(self, names: list[str], counts: list[int]) -> None:
         self.names, self.counts = names, counts
-        self._numbers = {name: number for number, name in enumerate(names)}
+        self._id_of = {name: number for number, name in enumerate(names)}
 
-    def read(self, value: Any) -> list[str]:
+    def names_of(self, value: Any) -> list[str]:
         """Returns the names of a record's labels; an empty list for an empty value."""
-        if isinstance(value, list | tuple):
-            parts = [str(each) for each in value]
-        elif value is None:
-            parts = []
+        if value is None:
+            labels = []
+        elif isinstance(value, list | tuple):
+            labels = [str(item).strip() for item in value]
         else:
-            parts = str(value).split(self.delimiter) if self.several else [str(value)]
-        stripped = [part.strip() for part in parts]
-        return [self.renamed.get(label, label) for label in stripped if label]
+            texts = str(value).split(self.delimiter) if self.several else [str(value)]
+            labels = [text.strip() for text in texts]
+        return [self.renamed.get(label, label) for label in labels if label]
 
     @property
     def fingerprint(self) -> str:
@@ -147,28 +134,27 @@ class ClassLabels:
         return hashlib.sha256(self._to_json().encode()).hexdigest()
 
     def encode(self, values: Sequence[Any]) -> list[np.ndarray]:
-        """Returns the class ids of each record's labels, ascending.
+        """Returns the class ids of each record's labels, ascending, int32 `(labels,)`.
 
-        Returns:
-            One int32 array a record, `(labels,)`: empty where a label does not occur in training,
-            or where there is none; with `several`, a record without labels has the one id -1.
+        The array is empty if there is no label, or one that does not occur in training; with
+        `several`, that of a record without labels is `[-1]`.
         """
-        return [np.array(self._numbers_of(self.read(value)), np.int32) for value in values]
+        return [np.array(self._encode(self.names_of(value)), np.int32) for value in values]
 
-    def numbers(self, names: Iterable[str]) -> list[int]:
-        """Returns the class ids of names that occur in training, ascending, each once."""
-        return sorted({self._numbers[name] for name in names})
-
-    def _numbers_of(self, names: list[str]) -> list[int]:
+    def _encode(self, names: list[str]) -> list[int]:
         if self.unseen(names) or (len(names) > 1 and not self.several):
             return []
         if not names and self.several:
             return [-1]
-        return self.numbers(names)
+        return self.ids(names)
+
+    def ids(self, names: Iterable[str]) -> list[int]:
+        """Returns the class ids of names that occur in training, ascending, each once."""
+        return sorted({self._id_of[name] for name in names})
 
     def unseen(self, names: Iterable[str]) -> list[str]:
         """Returns the names that do not occur in training."""
-        return [name for name in names if name not in self._numbers]
+        return [name for name in names if name not in self._id_of]
 
     def save(self, path: Path) -> None:
         """Writes the labels as one JSON file."""
@@ -186,22 +172,14 @@ class ClassLabels:
 
     @classmethod
     def load(cls, path: Path) -> "ClassLabels":
-        """Reads what `save` wrote.
-
-        Raises:
-            UserError: If the file is missing or damaged.
-        """
-        try:
-            content = parsed_json(path.read_text(encoding="utf-8"))
+        """Reads what `save` wrote; raises UserError if the file is missing or damaged."""
+        with open_model_file(path, "list of labels") as content:
             labels = cls(content["renamed"], content["several"], content["delimiter"])
             if not isinstance(labels.delimiter, str) or not isinstance(labels.several, bool):
                 raise ValueError("delimiter or several is of another type")
             names, counts = content["names"], content["counts"]
-            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise ValueError("the names are no list of texts")
-            if len(names) < 2 or len(set(names)) < len(names) or len(counts) != len(names):
-                raise ValueError("at least 2 different names, each with a count, are needed")
-            labels._use(list(names), [int(count) for count in counts])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise UserError(f"{path}: cannot be read as labels ({error}).") from error
+            check_unique_texts(names)
+            if len(names) < 2 or len(counts) != len(names):
+                raise ValueError("at least 2 names, each with a count, are needed")
+            labels._set_classes(names, [int(count) for count in counts])
         return labels

@@ -1,10 +1,10 @@
-"""Span schemes, which write spans as one label a token: IOB1, IOB2 and BIOES.
+"""Span schemes, which write spans as one label per token: IOB1, IOB2 and BIOES.
 
 A label is `O` or a prefix, `-` and the span's type, such as `B-PER`.
 
 - IOB2: `B` begins every span, `I` continues it.
-- IOB1 (CoNLL 2003 as it was published): `I` throughout; `B` begins a span only where one of the
-  same type ends right before it (Ramshaw & Marcus, 1995).
+- IOB1 (Ramshaw & Marcus, 1995; CoNLL 2003 as published): `I` throughout; `B` begins a span only if
+  one of the same type ends right before it.
 - BIOES: as IOB2, but `E` ends a span and `S` is one of a single token.
 """
 
@@ -19,7 +19,7 @@ PREFIXES = {"IOB1": "IB", "IOB2": "BI", "BIOES": "BIES"}
 
 
 class Span(NamedTuple):
-    """Tokens `start` to `end`, the latter not included."""
+    """The tokens from `start` up to, and without, `end`."""
 
     type: str
     start: int
@@ -33,38 +33,31 @@ def check_scheme(name: str, scheme: str | None) -> None:
 
 
 def split_label(label: str, scheme: str) -> tuple[str, str]:
-    """Returns the prefix and the type of a label; `O` is its own prefix.
-
-    Raises:
-        ValueError: If the label is not one of the scheme.
-    """
-    prefix, _, kind = label.partition("-")
-    if label == OUTSIDE or (len(prefix) == 1 and prefix in PREFIXES[scheme] and kind):
-        return prefix, kind
+    """Returns the prefix and the type of a label; raises ValueError if the scheme has no such."""
+    prefix, _, span_type = label.partition("-")
+    if label == OUTSIDE or (len(prefix) == 1 and prefix in PREFIXES[scheme] and span_type):
+        return prefix, span_type
     prefixes = ", ".join(f"{prefix}-TYPE" for prefix in PREFIXES[scheme])
     raise ValueError(f"{label!r} is no label of the scheme {scheme}: those are O, {prefixes}")
 
 
 def spans_of(labels: Sequence[str], scheme: str) -> list[Span]:
-    """Returns the spans of a sentence.
+    """Returns the spans of a sentence; raises ValueError if a label is not one of the scheme.
 
     Invalid sequences are read as `conlleval` does: an `I` without a beginning begins a span, and a
     span without an end ends.
-
-    Raises:
-        ValueError: If a label is not one of the scheme.
     """
     spans: list[Span] = []
     is_open = False
     for position, label in enumerate(labels):
-        prefix, kind = split_label(label, scheme)
+        prefix, span_type = split_label(label, scheme)
         if prefix == OUTSIDE:
             is_open = False
             continue
-        if is_open and prefix in "IE" and spans[-1].type == kind:
+        if is_open and prefix in "IE" and spans[-1].type == span_type:
             spans[-1] = spans[-1]._replace(end=position + 1)
         else:
-            spans.append(Span(kind, position, position + 1))
+            spans.append(Span(span_type, position, position + 1))
         is_open = prefix in "BI"
     return spans
 
@@ -72,27 +65,24 @@ def spans_of(labels: Sequence[str], scheme: str) -> list[Span]:
 def labels_of(spans: Iterable[Span], length: int, scheme: str) -> list[str]:
     """Returns the labels of a sentence of `length` tokens with spans, which do not overlap."""
     labels = [OUTSIDE] * length
-    ordered = sorted(spans, key=lambda span: span.start)
-    before = Span("", -1, -1)
-    for span in ordered:
-        inside = range(span.start, span.end)
-        labels[span.start : span.end] = [f"I-{span.type}" for _ in inside]
-        touches = before.end == span.start and before.type == span.type
-        if scheme != "IOB1" or touches:
+    previous = Span("", -1, -1)
+    for span in sorted(spans, key=lambda span: span.start):
+        size = span.end - span.start
+        labels[span.start : span.end] = [f"I-{span.type}"] * size
+        is_adjacent = previous.end == span.start and previous.type == span.type
+        if scheme != "IOB1" or is_adjacent:
             labels[span.start] = f"B-{span.type}"
         if scheme == "BIOES":
-            labels[span.end - 1] = f"{'S' if len(inside) == 1 else 'E'}-{span.type}"
-        before = span
+            labels[span.end - 1] = f"{'S' if size == 1 else 'E'}-{span.type}"
+        previous = span
     return labels
 
 
-def converted(labels: Sequence[str], scheme: str | None, new_scheme: str | None) -> list[str]:
-    """Converts a sentence's labels from one scheme into another; the same one repairs them.
+def convert(labels: Sequence[str], scheme: str | None, new_scheme: str | None) -> list[str]:
+    """Converts a sentence's labels to another scheme; to the same one, it repairs them.
 
-    Without a scheme, labels stand for single tokens and stay.
-
-    Raises:
-        ValueError: If a label is not one of the scheme.
+    Without a scheme, labels are those of single tokens and stay unchanged. Raises ValueError if a
+    label is not one of the scheme.
     """
     if scheme is None or new_scheme is None:
         return list(labels)
@@ -107,26 +97,22 @@ def allowed_transitions(labels: Sequence[str], scheme: str | None) -> list[list[
     """
     if scheme is None:
         return [[True] * (len(labels) + 1) for _ in range(len(labels) + 1)]
-    # Outside equals the ends of a sentence: no span continues there.
+    # The ends of a sentence are like `O`: no span continues there.
     parts = [split_label(label, scheme) for label in (*labels, OUTSIDE)]
     return [[_may_follow(first, second, scheme) for second in parts] for first in parts]
 
 
 def _may_follow(first: tuple[str, str], second: tuple[str, str], scheme: str) -> bool:
-    same = first[1] == second[1] and OUTSIDE not in (first[0], second[0])
+    same_type = first[1] == second[1] and OUTSIDE not in (first[0], second[0])
     if scheme == "IOB1":
-        return second[0] != "B" or same
+        return second[0] != "B" or same_type
     if scheme == "IOB2":
-        return second[0] != "I" or same
+        return second[0] != "I" or same_type
     is_open, continues = first[0] in "BI", second[0] in "IE"
-    return is_open == continues and (same or not continues)
+    return is_open == continues and (same_type or not continues)
 
 
 def is_well_formed(labels: Sequence[str], scheme: str) -> bool:
-    """Returns whether labels are a valid sequence of the scheme.
-
-    Raises:
-        ValueError: If a label is not one of the scheme.
-    """
+    """Returns whether labels follow each other as the scheme allows; raises as `split_label`."""
     parts = [split_label(label, scheme) for label in (OUTSIDE, *labels, OUTSIDE)]
     return all(_may_follow(first, second, scheme) for first, second in pairwise(parts))

@@ -1,1 +1,1 @@
-"""Texts and tokens as ids: tokenizers, vocabularies, word vectors."""
+"""Tokenizers, vocabularies and word vectors: texts and tokens as ids."""

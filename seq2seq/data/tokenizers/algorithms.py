@@ -1,7 +1,7 @@
 """Fits the four kinds of tokenizer with the HF `tokenizers` library.
 
-Ids begin with the special ones. Their names hold a space, which occurs in no piece, and are not
-registered as special tokens: a literal `<pad>` or `</s>` in a text is ordinary text.
+The special pieces have the first ids. Their names contain a space, as no other piece does, and are
+not registered as special tokens: a literal `<pad>` or `</s>` in a text is ordinary text.
 """
 
 import json
@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-# Set here, or the library warns in processes that are forked later.
+# Before the import, or the library warns in processes that are forked later.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -21,8 +21,8 @@ BYTE_PIECES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 _NO_LIMIT = 2**31
 _CHARACTER = Regex(r"[\s\S]")
-# Pieces stay within a word (don't, t-shirt), a run of punctuation or an escape of Moses (&apos;s),
-# each with the space before it, or within other white space.
+# No piece spans two of these: a word (don't, t-shirt), a run of punctuation or an escape of Moses
+# (&apos;s), each with the space before it, and other white space.
 _WORD = Regex(
     r" ?&#?\w+;\p{L}*"
     r"| ?[\p{L}\p{M}\p{N}]+(?:['’\-][\p{L}\p{M}\p{N}]+)*"
@@ -31,21 +31,17 @@ _WORD = Regex(
 )
 
 
-def normalizer(lowercase: bool, normalization: str | None) -> normalizers.Normalizer:
+def build_normalizer(lowercase: bool, normalization: str | None) -> normalizers.Normalizer:
     """Returns the normalizer: Unicode normal form, then lower-casing."""
     steps = [getattr(normalizers, normalization)()] if normalization else []
     return normalizers.Sequence([*steps, *([normalizers.Lowercase()] if lowercase else [])])
 
 
-def check_fitted(content: Any, kind: str, clean: normalizers.Normalizer) -> None:
-    """Checks that the parsed JSON of a fitted tokenizer is what `fit_...` of its kind writes.
-
-    Raises:
-        ValueError: If it is not.
-    """
+def check_fitted(content: Any, kind: str, normalizer: normalizers.Normalizer) -> None:
+    """Raises ValueError if the parsed JSON of a fitted tokenizer is not one that `fit` writes."""
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise ValueError("it holds no tokenizer")
-    expected = json.loads(_frame(kind, clean).to_str())
+    expected = json.loads(_tokenizer_without_text(kind, normalizer).to_str())
     for part in expected.keys() - {"model", "version"}:
         if content.get(part) != expected[part]:
             raise ValueError(f"its {part} is not that of a tokenizer of this kind")
@@ -56,17 +52,17 @@ def check_fitted(content: Any, kind: str, clean: normalizers.Normalizer) -> None
     _check_vocabulary(model.get("vocab"), kind)
 
 
-def _frame(kind: str, clean: normalizers.Normalizer) -> Tokenizer:
-    """Returns a tokenizer of a kind with the special pieces alone."""
-    special = _numbered([*SPECIAL_PIECES])
-    if kind == "word":
-        return _on_words(special, clean)
-    if kind == "character":
-        return _on_characters(special, clean)
-    if kind == "bpe":
-        return _on_bytes(models.BPE(special, []), clean)
-    scored = [(piece, 0.0) for piece in SPECIAL_PIECES]
-    return _on_bytes(models.Unigram(scored, SPECIAL_PIECES.index(UNKNOWN_PIECE), False), clean)
+def _tokenizer_without_text(kind: str, normalizer: normalizers.Normalizer) -> Tokenizer:
+    """Returns a tokenizer with the special pieces alone."""
+    special = _with_ids(SPECIAL_PIECES)
+    match kind:
+        case "word":
+            return _word_tokenizer(special, normalizer)
+        case "character":
+            return _character_tokenizer(special, normalizer)
+        case "bpe":
+            return _byte_level_tokenizer(models.BPE(special, []), normalizer)
+    return _unigram_tokenizer([], normalizer)
 
 
 def _check_vocabulary(vocabulary: Any, kind: str) -> None:
@@ -82,88 +78,90 @@ def _check_vocabulary(vocabulary: Any, kind: str) -> None:
     if tuple(pieces[: len(SPECIAL_PIECES)]) != SPECIAL_PIECES:
         raise ValueError(f"the first pieces are not {', '.join(map(repr, SPECIAL_PIECES))}")
     if not all(isinstance(piece, str) for piece in pieces) or len(set(pieces)) < len(pieces):
-        raise ValueError("a piece stands twice, or is no text")
-    needed = {"word": (), "character": BYTE_PIECES}.get(kind, pre_tokenizers.ByteLevel.alphabet())
-    missing = sorted(set(needed) - set(pieces))
+        raise ValueError("a piece occurs twice, or is no text")
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    required = {"word": set[str](), "character": set(BYTE_PIECES)}.get(kind, alphabet)
+    missing = sorted(required - set(pieces))
     if missing:
         raise ValueError(f"there is no piece {missing[0]!r}")
-    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
-    if kind in ("bpe", "unigram") and not all(
-        alphabet.issuperset(piece) for piece in pieces[len(SPECIAL_PIECES) :]
-    ):
+    learned = pieces[len(SPECIAL_PIECES) :]
+    if kind in ("bpe", "unigram") and not all(map(alphabet.issuperset, learned)):
         raise ValueError("a piece has a character that stands for no byte")
 
 
-def fit_words(
-    texts: Iterable[str], clean: normalizers.Normalizer, size: int | None, minimum_frequency: int
+def fit(
+    kind: str,
+    texts: Iterable[str],
+    normalizer: normalizers.Normalizer,
+    size: int | None,
+    minimum_frequency: int,
 ) -> Tokenizer:
-    """Fits a vocabulary of words, separated by white space."""
-    split = pre_tokenizers.WhitespaceSplit()
-    words = _most_frequent(texts, clean, split, size, minimum_frequency)
-    return _on_words(_numbered([*SPECIAL_PIECES, *words]), clean)
+    """Fits a tokenizer of a kind, see `seq2seq.data.tokenizers.tokenizer.Tokenizer`."""
+    split: pre_tokenizers.PreTokenizer
+    if kind == "word":
+        split = pre_tokenizers.WhitespaceSplit()
+        words = _most_frequent(texts, normalizer, split, size, minimum_frequency)
+        return _word_tokenizer(_with_ids([*SPECIAL_PIECES, *words]), normalizer)
+    if kind == "character":
+        split = pre_tokenizers.Split(_CHARACTER, "isolated")
+        limit = None if size is None else size - len(BYTE_PIECES)
+        characters = _most_frequent(texts, normalizer, split, limit, minimum_frequency)
+        vocabulary = _with_ids([*SPECIAL_PIECES, *BYTE_PIECES, *characters])
+        return _character_tokenizer(vocabulary, normalizer)
+    if size is None:
+        raise ValueError(f"the kind {kind} needs a vocabulary size")
+    options: dict[str, Any] = {
+        "vocab_size": size - len(SPECIAL_PIECES),
+        "initial_alphabet": sorted(pre_tokenizers.ByteLevel.alphabet()),
+        "show_progress": False,
+    }
+    if kind == "bpe":
+        bpe_trainer = trainers.BpeTrainer(min_frequency=minimum_frequency, **options)
+        model = _train(_byte_level_tokenizer(models.BPE(), normalizer), texts, bpe_trainer)
+        pieces = sorted(model["vocab"], key=model["vocab"].__getitem__)
+        merges = [tuple(pair) for pair in model["merges"]]
+        bpe = models.BPE(_with_ids([*SPECIAL_PIECES, *pieces]), merges)
+        return _byte_level_tokenizer(bpe, normalizer)
+    untrained = _byte_level_tokenizer(models.Unigram(), normalizer)
+    model = _train(untrained, texts, trainers.UnigramTrainer(**options))
+    return _unigram_tokenizer(_reproducible(model["vocab"]), normalizer)
 
 
-def _on_words(vocabulary: dict[str, int], clean: normalizers.Normalizer) -> Tokenizer:
-    fitted = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN_PIECE))
-    fitted.normalizer = clean
-    fitted.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return fitted
+def _word_tokenizer(vocabulary: dict[str, int], normalizer: normalizers.Normalizer) -> Tokenizer:
+    """Returns a tokenizer of words, separated by white space."""
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN_PIECE))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return tokenizer
 
 
-def fit_characters(
-    texts: Iterable[str], clean: normalizers.Normalizer, size: int | None, minimum_frequency: int
+def _character_tokenizer(
+    vocabulary: dict[str, int], normalizer: normalizers.Normalizer
 ) -> Tokenizer:
-    """Fits a vocabulary of characters; others are encoded as their UTF-8 bytes."""
-    split = pre_tokenizers.Split(_CHARACTER, "isolated")
-    room = None if size is None else size - len(BYTE_PIECES)
-    characters = _most_frequent(texts, clean, split, room, minimum_frequency)
-    return _on_characters(_numbered([*SPECIAL_PIECES, *BYTE_PIECES, *characters]), clean)
+    """Returns a tokenizer of characters that encodes unknown ones as their UTF-8 bytes."""
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges=[], byte_fallback=True))
+    tokenizer.normalizer = normalizer
+    return tokenizer
 
 
-def _on_characters(vocabulary: dict[str, int], clean: normalizers.Normalizer) -> Tokenizer:
-    fitted = Tokenizer(models.BPE(vocabulary, merges=[], byte_fallback=True))
-    fitted.normalizer = clean
-    return fitted
-
-
-def fit_bpe(
-    texts: Iterable[str], clean: normalizers.Normalizer, size: int, minimum_frequency: int
+def _unigram_tokenizer(
+    scored: list[tuple[str, float]], normalizer: normalizers.Normalizer
 ) -> Tokenizer:
-    """Fits byte-level byte-pair encoding, whose merges stay within words."""
-    trainer = trainers.BpeTrainer(
-        vocab_size=size - len(SPECIAL_PIECES),
-        min_frequency=minimum_frequency,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    model = _train(_on_bytes(models.BPE(), clean), texts, trainer)
-    pieces = sorted(model["vocab"], key=model["vocab"].__getitem__)
-    vocabulary = _numbered([*SPECIAL_PIECES, *pieces])
-    return _on_bytes(models.BPE(vocabulary, [tuple(pair) for pair in model["merges"]]), clean)
-
-
-def fit_unigram(texts: Iterable[str], clean: normalizers.Normalizer, size: int) -> Tokenizer:
-    """Fits a byte-level unigram language model over pieces that stay within words."""
-    trainer = trainers.UnigramTrainer(
-        vocab_size=size - len(SPECIAL_PIECES),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    model = _train(_on_bytes(models.Unigram(), clean), texts, trainer)
-    scored = [(piece, 0.0) for piece in SPECIAL_PIECES] + _canonical(model["vocab"])
-    return _on_bytes(models.Unigram(scored, SPECIAL_PIECES.index(UNKNOWN_PIECE), False), clean)
+    pieces = [*((piece, 0.0) for piece in SPECIAL_PIECES), *scored]
+    unigram = models.Unigram(pieces, SPECIAL_PIECES.index(UNKNOWN_PIECE), False)
+    return _byte_level_tokenizer(unigram, normalizer)
 
 
 def _most_frequent(
     texts: Iterable[str],
-    clean: normalizers.Normalizer,
+    normalizer: normalizers.Normalizer,
     split: pre_tokenizers.PreTokenizer,
     size: int | None,
     minimum_frequency: int,
 ) -> list[str]:
     """Returns the pieces that `split` makes, by falling frequency, then alphabetically."""
     counter = Tokenizer(models.WordLevel({}, unk_token=UNKNOWN_PIECE))
-    counter.normalizer = clean
+    counter.normalizer = normalizer
     counter.pre_tokenizer = split
     trainer = trainers.WordLevelTrainer(
         vocab_size=_NO_LIMIT if size is None else size - len(SPECIAL_PIECES),
@@ -174,13 +172,13 @@ def _most_frequent(
     return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
-def _on_bytes(model: models.Model, clean: normalizers.Normalizer) -> Tokenizer:
-    """Returns a tokenizer over UTF-8 bytes that puts a space before each text.
+def _byte_level_tokenizer(model: models.Model, normalizer: normalizers.Normalizer) -> Tokenizer:
+    """Returns a tokenizer of UTF-8 bytes whose pieces stay within words.
 
-    So a word has the same pieces wherever it occurs.
+    It puts a space before each text, so that a word has the same pieces wherever it occurs.
     """
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.Sequence([clean, normalizers.Prepend(" ")])
+    tokenizer.normalizer = normalizers.Sequence([normalizer, normalizers.Prepend(" ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(_WORD, "isolated"),
@@ -191,8 +189,8 @@ def _on_bytes(model: models.Model, clean: normalizers.Normalizer) -> Tokenizer:
 
 
 def _train(tokenizer: Tokenizer, texts: Iterable[str], trainer: trainers.Trainer) -> Any:
-    # In parallel, the library would read the texts from a thread of its own; those of a TensorFlow
-    # pipeline must be read from the thread that made it, or the process crashes.
+    # In parallel, the library reads the texts in a thread of its own; those of a TensorFlow
+    # pipeline must be read in the thread that made it, or the process crashes.
     setting = os.environ["TOKENIZERS_PARALLELISM"]
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     try:
@@ -202,22 +200,22 @@ def _train(tokenizer: Tokenizer, texts: Iterable[str], trainer: trainers.Trainer
     return json.loads(tokenizer.to_str())["model"]
 
 
-def _numbered(pieces: list[str]) -> dict[str, int]:
+def _with_ids(pieces: Iterable[str]) -> dict[str, int]:
     return {piece: number for number, piece in enumerate(pieces)}
 
 
-def _canonical(scored: list[tuple[str, float | None]]) -> list[tuple[str, float]]:
-    """Returns the pieces of a unigram model such that two fits on the same texts agree.
+def _reproducible(scored: list[tuple[str, float | None]]) -> list[tuple[str, float]]:
+    """Returns the scored pieces of a unigram model such that two fits on the same texts agree.
 
-    The trainer's counts stand in a hash map of random order, on which depend the last digits of the
-    scores, and the order of the fallback bytes: steps of 0.0001 above the lowest score.
+    The trainer's counts are in a hash map of random order. The last digits of the scores depend on
+    it, and so do the scores of the fallback bytes: steps of 0.0001 above the lowest score.
     """
     # Without any text, the trainer returns no scores.
     valid = [(piece, score) for piece, score in scored if score is not None]
     lowest = min((score for _, score in valid), default=0.0)
-    reserved = lowest + 0.0001 * 257
-    canonical = [
-        (piece, round(lowest if len(piece) == 1 and score < reserved else score, 6))
+    fallback_limit = lowest + 0.0001 * 257
+    rounded = [
+        (piece, round(lowest if len(piece) == 1 and score < fallback_limit else score, 6))
         for piece, score in valid
     ]
-    return sorted(canonical, key=lambda item: (-item[1], item[0]))
+    return sorted(rounded, key=lambda item: (-item[1], item[0]))

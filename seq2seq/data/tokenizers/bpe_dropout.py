@@ -1,7 +1,7 @@
 """BPE-dropout: random segmentations of words in training (Provilkov et al., 2020).
 
-See https://arxiv.org/abs/1910.13267. A pure function of seed, epoch and text, unlike the dropout of
-the `tokenizers` library.
+See https://arxiv.org/abs/1910.13267. Unlike the dropout of the `tokenizers` library, it is a pure
+function of seed, epoch and text.
 """
 
 import json
@@ -18,11 +18,11 @@ _CACHED_VARIANTS = 2_000_000
 
 
 class SubwordSampler:
-    """Segments words by a fitted byte-pair encoding, leaving out each merge with some probability.
+    """Segments words by a fitted byte-pair encoding, skipping merges at random.
 
     Args:
-        fitted: The encoding.
-        dropout: The probability of leaving out a merge.
+        fitted: The byte-pair encoding.
+        dropout: The probability of skipping a merge.
         seed: Determines the segmentations.
     """
 
@@ -35,26 +35,26 @@ class SubwordSampler:
 
     def words(self, text: str) -> list[str]:
         """Returns the words of a text; no merge spans two of them."""
-        clean, split = self.fitted.normalizer, self.fitted.pre_tokenizer
-        return [word for word, _ in split.pre_tokenize_str(clean.normalize_str(text))]
+        text = self.fitted.normalizer.normalize_str(text)
+        return [word for word, _ in self.fitted.pre_tokenizer.pre_tokenize_str(text)]
 
     def _variant(self, word: str, number: int) -> list[int]:
-        """Returns one of the segmentations of a word, as ids."""
+        """Returns the ids of segmentation `number` of a word."""
         draw = Random(f"{self.seed} {number} {word}").random
         pieces = list(word)
         while True:
             merges = [
-                (self.ranks[pair], place)
-                for place, pair in enumerate(pairwise(pieces))
+                (self.ranks[pair], position)
+                for position, pair in enumerate(pairwise(pieces))
                 if pair in self.ranks and draw() >= self.dropout
             ]
             if not merges:
                 return [self.ids[piece] for piece in pieces]
-            _, place = min(merges)
-            pieces[place : place + 2] = [pieces[place] + pieces[place + 1]]
+            _, first = min(merges)
+            pieces[first : first + 2] = [pieces[first] + pieces[first + 1]]
 
 
-class DroppedMerges:
+class DropoutEncoder:
     """Encodes the training texts of one epoch; an `Encoder` of a `TokenStore`'s column.
 
     Args:
@@ -73,8 +73,7 @@ class DroppedMerges:
 
     def _encode(self, text: str) -> np.ndarray:
         draw = Random(f"{self.sampler.seed} {self.epoch} {text}").random
-        variant = self.sampler.variant
         ids: list[int] = []
         for word in self.sampler.words(text):
-            ids += variant(word, int(draw() * _VARIANTS))
+            ids += self.sampler.variant(word, int(draw() * _VARIANTS))
         return np.array(ids, np.int32)

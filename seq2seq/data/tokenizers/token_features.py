@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.data.formats.json_lines import parsed_json
+from seq2seq.data.formats.json_lines import open_model_file
+from seq2seq.data.records import field_value
 from seq2seq.data.token_store import ColumnSpec
 from seq2seq.data.tokenizers.vocabulary import RESERVED, Vocabulary
 from seq2seq.data.tokenizers.word_splitter import WORDS, WordSplitter
 from seq2seq.data.tokenizers.word_vectors import read_word_vectors
 from seq2seq.errors import UserError
 
-Padded = Callable[[str], tuple[np.ndarray, np.ndarray]]
-"""Returns a column of a batch: ids `(rows, length)`, 0 at padding, and lengths `(rows,)`."""
+PaddedColumn = Callable[[str], tuple[np.ndarray, np.ndarray]]
+"""Returns a column of a batch by name: ids `(rows, length)`, 0 at padding; lengths `(rows,)`."""
+
+_Encode = Callable[[Sequence[str]], np.ndarray]
 
 CASINGS = ("lower", "title", "upper", "mixed", "digits", "with digits", "others")
 
@@ -28,7 +31,7 @@ _FORMAT_VERSION = 1
 
 
 class TokenFeatures:
-    """Maps tokens to ids, by vocabularies that are learned from the training split alone.
+    """Maps tokens to ids, with vocabularies learned from the training split alone.
 
     Args:
         lowercase: Whether words are lower-cased; characters and casing are of the original.
@@ -37,20 +40,17 @@ class TokenFeatures:
         maximum_words: The largest number of words; `None` for all.
         characters: Whether characters are a feature.
         minimum_character_frequency: How often a character must occur to enter the vocabulary.
-        maximum_word_length: Of longer words, the first and the last characters are used.
+        maximum_word_length: Longer words are reduced to this many first and last characters.
         casing: Whether the casing, one of `CASINGS`, is a feature.
         columns: Further fields of the records, with a text for each token.
-        vectors: A text file of pretrained vectors.
-        maximum_vectors: How many of its vectors are used, from the first; `None` for all.
+        vectors: A text file of pretrained word vectors.
+        maximum_vectors: How many of its vectors are read, from the first; `None` for all.
         pattern: Matches a token of a raw sentence, see `WordSplitter`.
-
-    Raises:
-        UserError: If an argument is impossible.
 
     Example:
         >>> features = TokenFeatures(columns=["pos"])
         >>> features.fit([{"tokens": ["A", "dog"], "pos": ["DT", "NN"]}])
-        >>> features.columns_of_store()["words"].encoder.encode([["A", "cat"]])
+        >>> features.store_columns()["words"].encoder.encode([["A", "cat"]])
         [array([2, 1], dtype=int32)]
     """
 
@@ -69,29 +69,17 @@ class TokenFeatures:
         maximum_vectors: int | None = None,
         pattern: str = WORDS,
     ) -> None:
-        self.settings: dict[str, Any] = {
-            "lowercase": lowercase,
-            "zero_digits": zero_digits,
-            "minimum_frequency": minimum_frequency,
-            "maximum_words": maximum_words,
-            "characters": characters,
-            "minimum_character_frequency": minimum_character_frequency,
-            "maximum_word_length": maximum_word_length,
-            "casing": casing,
-            "columns": list(columns),
-            "vectors": vectors,
-            "maximum_vectors": maximum_vectors,
-            "pattern": pattern,
-        }
+        self.settings: dict[str, Any] = {**locals(), "columns": list(columns)}
+        del self.settings["self"]
         for name in ("minimum_frequency", "minimum_character_frequency", "maximum_word_length"):
             value = self.settings[name]
             if not isinstance(value, int):
                 raise UserError(f"tokenizer.{name}={value!r} is not an integer.")
             if value < 1:
                 raise UserError(f"tokenizer.{name}={value} is below 1.")
-        taken = {"tokens", "labels", "words", "length", "casing", "characters"} & set(columns)
-        if taken:
-            raise UserError(f"tokenizer.columns: {', '.join(sorted(taken))} cannot be a column.")
+        reserved = {"tokens", "labels", "words", "length", "casing", "characters"} & set(columns)
+        if reserved:
+            raise UserError(f"tokenizer.columns: {', '.join(sorted(reserved))} cannot be a column.")
         self.split = WordSplitter(pattern)
         self.forms: frozenset[str] = frozenset()
         self.words = Vocabulary()
@@ -112,23 +100,23 @@ class TokenFeatures:
                 cannot be read.
         """
         settings = self.settings
-        forms: Counter[str] = Counter()
+        tokens: Counter[str] = Counter()
         values: dict[str, Counter[str]] = {name: Counter() for name in settings["columns"]}
         for record in records:
-            forms.update(record["tokens"])
+            tokens.update(record["tokens"])
             for name, counts in values.items():
-                counts.update(_column(record, name))
-        self.forms = frozenset(forms)
+                counts.update(field_value(record, name, f"tokenizer.columns: {name}"))
+        self.forms = frozenset(tokens)
         words: Counter[str] = Counter()
-        letters: Counter[str] = Counter()
-        for form, count in forms.items():
-            words[self.key(form)] += count
-            for letter in form:
-                letters[letter] += count
+        characters: Counter[str] = Counter()
+        for token, count in tokens.items():
+            words[self._word(token)] += count
+            for character in token:
+                characters[character] += count
         self.words = Vocabulary.of(words, settings["minimum_frequency"], settings["maximum_words"])
         if not self.words.items:
             raise UserError("The training sentences hold no word that is frequent enough to keep.")
-        self.characters = Vocabulary.of(letters, settings["minimum_character_frequency"])
+        self.characters = Vocabulary.of(characters, settings["minimum_character_frequency"])
         self.columns = {name: Vocabulary.of(counts) for name, counts in values.items()}
         if settings["vectors"] is None:
             return None
@@ -138,23 +126,23 @@ class TokenFeatures:
         self.vector_shape = [len(self.vector_words), vectors.shape[1]]
         return np.pad(vectors, ((RESERVED, 0), (0, 0)))
 
-    def key(self, token: str) -> str:
-        """Returns the entry of the word vocabulary that stands for a token."""
+    def _word(self, token: str) -> str:
+        """Returns the item of the word vocabulary for a token."""
         word = token.lower() if self.settings["lowercase"] else token
         return _DIGIT.sub("0", word) if self.settings["zero_digits"] else word
 
     def is_known(self, token: str) -> bool:
-        """Returns whether a token occurs in the training sentences, in this very form."""
+        """Returns whether a token occurs in the training sentences in exactly this form."""
         return token in self.forms
 
     @property
     def word_pieces(self) -> list[str]:
-        """The word of each id, as `Tokenizer.pieces` writes them."""
+        """The word of each id, written as by `Tokenizer.pieces`."""
         return ["<pad>", "<unk>", *self.words.items]
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """The vocabulary sizes of the features: the model's constructor argument."""
+        """The vocabulary sizes of the features, an argument of the model's constructor."""
         columns = {name: len(vocabulary) for name, vocabulary in self.columns.items()}
         if self.settings["casing"]:
             columns["casing"] = len(CASINGS) + 1
@@ -165,48 +153,45 @@ class TokenFeatures:
             "vectors": self.vector_shape,
         }
 
-    def columns_of_store(self) -> dict[str, ColumnSpec]:
+    def store_columns(self) -> dict[str, ColumnSpec]:
         """Returns the columns of a `TokenStore` that hold the features of sentences."""
-        columns = self.columns_but_spelling()
+        columns = self.store_columns_without_characters()
         if self.settings["characters"]:
-            spelling = _RowEncoder(self._character_numbers, "characters", self)
+            characters = _SentenceEncoder(self._sentence_characters, "characters", self)
             lengths = _TokenEncoder(self._word_lengths, "word_lengths", self)
-            columns["characters"] = ColumnSpec("tokens", spelling)
+            columns["characters"] = ColumnSpec("tokens", characters)
             columns["word_lengths"] = ColumnSpec("tokens", lengths)
         return columns
 
-    def columns_but_spelling(self) -> dict[str, ColumnSpec]:
-        """Returns `columns_of_store` without the characters."""
-        encoders: dict[str, tuple[str, Callable[[Sequence[str]], np.ndarray]]] = {
-            "words": ("tokens", lambda tokens: self.words.numbers([*map(self.key, tokens)]))
+    def store_columns_without_characters(self) -> dict[str, ColumnSpec]:
+        """Returns `store_columns` without the characters."""
+        encoders: dict[str, tuple[str, _Encode]] = {
+            "words": ("tokens", lambda tokens: self.words.ids([*map(self._word, tokens)]))
         }
         if self.vector_words.items:
-            encoders["vectors"] = ("tokens", self._vector_numbers)
+            encoders["vectors"] = ("tokens", self._vector_ids)
         if self.settings["casing"]:
             encoders["casing"] = ("tokens", lambda tokens: np.array([*map(casing, tokens)]))
         for name, vocabulary in self.columns.items():
-            encoders[name] = (name, vocabulary.numbers)
+            encoders[name] = (name, vocabulary.ids)
         return {
             name: ColumnSpec(field, _TokenEncoder(encode, name, self))
             for name, (field, encode) in encoders.items()
         }
 
-    def inputs(self, padded: Padded) -> dict[str, np.ndarray]:
+    def inputs(self, padded: PaddedColumn) -> dict[str, np.ndarray]:
         """Returns the model's inputs for a batch of sentences.
 
-        Every different word is spelled once: `characters`, int32 `(spellings, characters)`, with
-        `character_length` `(spellings,)`, and `spelling`, the index of each token's spelling, int32
-        `(rows, tokens)`.
-
-        Args:
-            padded: Returns each column of the batch.
+        The characters of each distinct word are given once: `characters`, int32 `(spellings,
+        characters)`, with `character_length` `(spellings,)`, and `spelling`, the index of each
+        token's spelling, int32 `(rows, tokens)`.
         """
-        inputs = self.inputs_but_spelling(padded)
+        inputs = self.inputs_without_characters(padded)
         if self.settings["characters"]:
             inputs |= spellings(padded("characters")[0], padded("word_lengths")[0])
         return inputs
 
-    def inputs_but_spelling(self, padded: Padded) -> dict[str, np.ndarray]:
+    def inputs_without_characters(self, padded: PaddedColumn) -> dict[str, np.ndarray]:
         """Returns `inputs` without the characters."""
         words, length = padded("words")
         inputs = {"words": words, "length": length}
@@ -214,9 +199,9 @@ class TokenFeatures:
             inputs["vectors"] = padded("vectors")[0]
         return inputs | {name: padded(name)[0] for name in self.sizes["columns"]}
 
-    def spelled(self, tokens: Sequence[str]) -> list[np.ndarray]:
+    def character_ids(self, tokens: Sequence[str]) -> list[np.ndarray]:
         """Returns the ids of each token's characters, at least one."""
-        return [self.characters.numbers(self._spelled(token)) for token in tokens]
+        return [self.characters.ids(self._characters_of(token)) for token in tokens]
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -228,21 +213,24 @@ class TokenFeatures:
             ranks |= {"characters": 2, "character_length": 1, "spelling": 2}
         return ranks
 
-    def _vector_numbers(self, tokens: Sequence[str]) -> np.ndarray:
+    def _vector_ids(self, tokens: Sequence[str]) -> np.ndarray:
         """Returns ids of pretrained words: as written, in lower case, or with digits as 0."""
-        words = [
-            next((form for form in _forms(token) if form in self.vector_words), token)
-            for token in tokens
-        ]
-        return self.vector_words.numbers(words)
 
-    def _character_numbers(self, tokens: Sequence[str]) -> np.ndarray:
-        return self.characters.numbers([*chain.from_iterable(map(self._spelled, tokens))])
+        def known_form(token: str) -> str:
+            lower = token.lower()
+            forms = (token, lower, _DIGIT.sub("0", lower))
+            return next((form for form in forms if form in self.vector_words), token)
+
+        return self.vector_words.ids([*map(known_form, tokens)])
+
+    def _sentence_characters(self, tokens: Sequence[str]) -> np.ndarray:
+        return self.characters.ids([*chain.from_iterable(map(self._characters_of, tokens))])
 
     def _word_lengths(self, tokens: Sequence[str]) -> np.ndarray:
-        return np.array([len(self._spelled(token)) for token in tokens], np.int32)
+        return np.array([len(self._characters_of(token)) for token in tokens], np.int32)
 
-    def _spelled(self, token: str) -> str:
+    def _characters_of(self, token: str) -> str:
+        """Returns the characters of a token that are used, at least one."""
         limit = self.settings["maximum_word_length"]
         if len(token) <= limit:
             return token or " "
@@ -261,7 +249,7 @@ class TokenFeatures:
             "words": self.words.items,
             "vector_words": self.vector_words.items,
             "characters": self.characters.items,
-            "columns": {name: each.items for name, each in self.columns.items()},
+            "columns": {name: vocabulary.items for name, vocabulary in self.columns.items()},
             "vector_shape": self.vector_shape,
         }
 
@@ -271,33 +259,22 @@ class TokenFeatures:
 
     @classmethod
     def load(cls, path: Path) -> "TokenFeatures":
-        """Reads what `save` wrote; the file of vectors is no longer needed.
-
-        Raises:
-            UserError: If the file is missing, damaged, or from a newer version.
-        """
-        try:
-            content = parsed_json(path.read_text(encoding="utf-8"))
-            if content["format_version"] > _FORMAT_VERSION:
-                raise UserError(f"{path} was written by a newer version of seq2seq. Install that.")
+        """Reads what `save` wrote, without the file of vectors; raises as `open_model_file`."""
+        with open_model_file(path, "vocabulary of tokens", _FORMAT_VERSION) as content:
             features = cls(**content["settings"])
             features.forms = frozenset(content["forms"])
             for name in ("words", "vector_words", "characters"):
-                setattr(features, name, Vocabulary.read(content[name]))
+                setattr(features, name, Vocabulary.from_json(content[name]))
             columns = content["columns"].items()
-            features.columns = {name: Vocabulary.read(items) for name, items in columns}
+            features.columns = {name: Vocabulary.from_json(items) for name, items in columns}
             if sorted(features.columns) != sorted(features.settings["columns"]):
                 raise ValueError("its columns are not those of its settings")
-            features.vector_shape = _read_shape(content["vector_shape"], features.vector_words)
-        except FileNotFoundError:
-            raise UserError(f"There is no {path}.") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} is damaged: {error}.") from error
+            features.vector_shape = _checked_shape(content["vector_shape"], features.vector_words)
         return features
 
 
-def _read_shape(shape: Any, words: Vocabulary) -> list[int] | None:
-    """Returns the shape of the vectors; raises ValueError if it is not that of the words."""
+def _checked_shape(shape: Any, words: Vocabulary) -> list[int] | None:
+    """Returns the shape of the vectors; raises ValueError if it does not fit the words."""
     if shape is None and not words.items:
         return None
     if not isinstance(shape, list) or [type(size) for size in shape] != [int, int]:
@@ -307,94 +284,78 @@ def _read_shape(shape: Any, words: Vocabulary) -> list[int] | None:
     return shape
 
 
-def numbered(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[np.ndarray]]:
-    """Returns the different items of all rows, and the rows as indices into that list."""
-    positions: dict[str, int] = {}
+def distinct_with_indices(
+    rows: Sequence[Sequence[str]],
+) -> tuple[list[str], list[np.ndarray]]:
+    """Returns the distinct items of all rows, and the rows as indices into that list."""
+    index_of: dict[str, int] = {}
     indices = [
-        np.array([positions.setdefault(item, len(positions)) for item in row], np.int32)
+        np.array([index_of.setdefault(item, len(index_of)) for item in row], np.int32)
         for row in rows
     ]
-    return list(positions), indices
+    return list(index_of), indices
 
 
-class _RowEncoder:
-    """Encodes the values of a column, sentence by sentence."""
+class _SentenceEncoder:
+    """Encodes a column, sentence by sentence."""
 
-    def __init__(
-        self, encode: Callable[[Sequence[str]], np.ndarray], name: str, features: TokenFeatures
-    ) -> None:
+    def __init__(self, encode: _Encode, name: str, features: TokenFeatures) -> None:
         self._encode, self._name, self._features = encode, name, features
 
     @property
     def fingerprint(self) -> str:
-        """A hash of everything that determines the ids, computed when it is needed."""
         return f"{self._name} {self._features.fingerprint}"
 
     def encode(self, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Returns the ids of each sentence."""
         return [self._encode(value) for value in values]
 
 
-class _TokenEncoder(_RowEncoder):
-    """Encodes a column with one id per token; each different token only once."""
+class _TokenEncoder(_SentenceEncoder):
+    """Encodes a column with one id per token; each distinct token only once."""
 
     def encode(self, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Returns the ids of each sentence."""
-        tokens, rows = numbered(values)
-        numbers = self._encode(tokens)
-        return [numbers[row] for row in rows]
+        tokens, rows = distinct_with_indices(values)
+        ids = self._encode(tokens)
+        return [ids[row] for row in rows]
 
 
 def casing(token: str) -> int:
     """Returns the index of a token's casing in `CASINGS`, from 1."""
-    digits = sum(letter.isdigit() for letter in token)
+    digits = sum(map(str.isdigit, token))
     if digits:
         name = "digits" if 2 * digits > len(token) else "with digits"
     elif token.islower():
         name = "lower"
     elif token.isupper() and len(token) > 1:
         name = "upper"
-    elif token[:1].isupper() and not any(letter.isupper() for letter in token[1:]):
+    elif token[:1].isupper() and not any(map(str.isupper, token[1:])):
         name = "title"
     else:
-        name = "mixed" if any(letter.isupper() for letter in token) else "others"
+        name = "mixed" if any(map(str.isupper, token)) else "others"
     return CASINGS.index(name) + 1
 
 
 def spellings(characters: np.ndarray, word_lengths: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the spelling of each different word once, and the index of each token's spelling.
+    """Returns the characters of each distinct word, and the index of each token's word.
 
     Args:
         characters: The characters of all words of a sentence, concatenated, int32 `(rows, length)`.
         word_lengths: int32 `(rows, tokens)`, 0 at padding.
     """
-    real = word_lengths > 0
-    lengths = word_lengths[real]
-    starts = (np.cumsum(word_lengths, axis=1) - word_lengths)[real]
-    starts += np.nonzero(real)[0] * characters.shape[1]
+    mask = word_lengths > 0
+    lengths = word_lengths[mask]  # (words,)
+    starts = (np.cumsum(word_lengths, axis=1) - word_lengths)[mask]
+    starts += np.nonzero(mask)[0] * characters.shape[1]
     steps = np.arange(lengths.max(initial=1))
-    inside = steps < lengths[:, None]
-    table = np.zeros(inside.shape, np.int32)
-    table[inside] = characters.ravel()[(starts[:, None] + steps)[inside]]
-    as_one = table.view(np.dtype((np.void, table.strides[0]))).ravel()
-    _, first, number = np.unique(as_one, return_index=True, return_inverse=True)
+    character_mask = steps < lengths[:, None]
+    table = np.zeros(character_mask.shape, np.int32)  # (words, characters)
+    table[character_mask] = characters.ravel()[(starts[:, None] + steps)[character_mask]]
+    words = table.view(np.dtype((np.void, table.strides[0]))).ravel()  # one value per row
+    _, first, index = np.unique(words, return_index=True, return_inverse=True)
     spelling = np.zeros(word_lengths.shape, np.int32)
-    spelling[real] = number
+    spelling[mask] = index
     return {
         "characters": table[first],
         "character_length": lengths[first].astype(np.int32),
         "spelling": spelling,
     }
-
-
-def _column(record: Mapping[str, Any], name: str) -> Sequence[str]:
-    if name not in record:
-        raise UserError(
-            f"tokenizer.columns: {name} is no field of the records, which have {', '.join(record)}."
-        )
-    return record[name]
-
-
-def _forms(token: str) -> list[str]:
-    lower = token.lower()
-    return [token, lower, _DIGIT.sub("0", lower)]

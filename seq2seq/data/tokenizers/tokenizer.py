@@ -1,19 +1,18 @@
-"""Tokenizers: texts to arrays of token ids, and back."""
+"""Tokenizers: texts to token ids, and back."""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer as Backend
 
-from seq2seq.data.formats.json_lines import parsed_json
+from seq2seq.data.formats.json_lines import open_model_file
 from seq2seq.data.tokenizers import algorithms
-from seq2seq.data.tokenizers.bpe_dropout import DroppedMerges, SubwordSampler
+from seq2seq.data.tokenizers.bpe_dropout import DropoutEncoder, SubwordSampler
 from seq2seq.errors import UserError
 
 PAD, UNKNOWN, START, END = range(4)
@@ -22,8 +21,7 @@ _KINDS = ("word", "character", "bpe", "unigram")
 _NORMALIZATIONS = (None, "NFC", "NFD", "NFKC", "NFKD")
 _SPECIAL_TEXTS = (b"<pad>", b"<unk>", b"<s>", b"</s>")
 _FORMAT_VERSION = 1
-_IN_PARALLEL_FROM = 64
-_MESSAGE_LENGTH = 200
+_SMALLEST_PARALLEL_BATCH = 64
 
 
 class Tokenizer:
@@ -32,9 +30,9 @@ class Tokenizer:
     The ids 0 to 3 are `PAD`, `UNKNOWN`, `START` and `END`; no text is ever encoded as `PAD`,
     `START` or `END`. The kinds:
 
-    - `word`: split at white space; out-of-vocabulary words become `UNKNOWN`.
-    - `character`: characters; those out of vocabulary are encoded as their UTF-8 bytes.
-    - `bpe`, `unigram`: subwords, over UTF-8 bytes.
+    - `word`: words separated by white space; unknown words become `UNKNOWN`.
+    - `character`: characters; unknown ones are encoded as their UTF-8 bytes.
+    - `bpe`, `unigram`: subwords of UTF-8 bytes, by byte-pair encoding or a unigram language model.
 
     For all kinds but `word`, `decode` restores any normalised text exactly.
 
@@ -46,10 +44,7 @@ class Tokenizer:
         normalization: `NFC`, `NFD`, `NFKC`, `NFKD` or `None`.
         minimum_frequency: How often a word or character must occur to enter the vocabulary, or a
             pair of pieces to be merged; not for `unigram`.
-        dropout: The share of merges that training leaves out (BPE-dropout), see `DroppedMerges`.
-
-    Raises:
-        UserError: If a value is impossible.
+        dropout: The share of merges that are skipped in training (BPE-dropout).
 
     Example:
         >>> tokenizer = Tokenizer("character").fit(["2051-08-07"])
@@ -66,50 +61,36 @@ class Tokenizer:
         minimum_frequency: int = 1,
         dropout: float = 0.0,
     ) -> None:
-        self.settings: dict[str, Any] = {
-            "kind": kind,
-            "vocabulary_size": vocabulary_size,
-            "lowercase": lowercase,
-            "normalization": normalization,
-            "minimum_frequency": minimum_frequency,
-            "dropout": dropout,
-        }
+        self.settings: dict[str, Any] = dict(locals())
+        del self.settings["self"]
         _check_settings(self.settings)
-        self._normalizer = algorithms.normalizer(lowercase, normalization)
+        self._normalizer = algorithms.build_normalizer(lowercase, normalization)
         self._fitted: Backend | None = None
         self._sampler: SubwordSampler | None = None
         self._piece_bytes: list[bytes] = []
 
     def fit(self, texts: Iterable[str]) -> "Tokenizer":
-        """Learns the vocabulary and returns the tokenizer; the order of the texts is irrelevant.
+        """Learns the vocabulary and returns itself; the order of the texts is irrelevant.
 
         Raises:
             UserError: If the texts hold nothing to learn from.
         """
-        size = self.settings["vocabulary_size"]
+        kind, size = self.settings["kind"], self.settings["vocabulary_size"]
         minimum = self.settings["minimum_frequency"]
-        match self.settings["kind"]:
-            case "word":
-                fitted = algorithms.fit_words(texts, self._normalizer, size, minimum)
-            case "character":
-                fitted = algorithms.fit_characters(texts, self._normalizer, size, minimum)
-            case "bpe":
-                fitted = algorithms.fit_bpe(texts, self._normalizer, size, minimum)
-            case _:
-                fitted = algorithms.fit_unigram(texts, self._normalizer, size)
-        if fitted.get_vocab_size() <= _reserved(self.settings["kind"]):
+        fitted = algorithms.fit(kind, texts, self._normalizer, size, minimum)
+        if fitted.get_vocab_size() <= _reserved_ids(kind):
             raise UserError(
                 "The tokenizer found nothing to learn in the training texts: they are empty, or "
                 f"tokenizer.minimum_frequency={minimum} or tokenizer.vocabulary_size={size} "
-                "leaves nothing."
+                "excludes everything."
             )
-        self._use(fitted)
+        self._set_fitted(fitted)
         return self
 
     @property
     def size(self) -> int:
-        """The number of ids, the special ones included."""
-        return len(self._pieces_or_fail)
+        """The number of ids, including the special ones."""
+        return len(self._pieces)
 
     @property
     def fingerprint(self) -> str:
@@ -121,40 +102,36 @@ class Tokenizer:
         return self._normalizer.normalize_str(text)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Returns the ids of each text, without `START` and `END`.
-
-        Returns:
-            One int32 array of shape `(length,)` per text; the length may be 0.
-        """
+        """Returns the ids of each text, int32 `(length,)`, without `START` and `END`."""
         backend = self._backend
-        if len(texts) < _IN_PARALLEL_FROM:
+        if len(texts) < _SMALLEST_PARALLEL_BATCH:
             encodings = [backend.encode(text, add_special_tokens=False) for text in texts]
         else:
             encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
 
-    def for_training(self, seed: int, epoch: int) -> "Tokenizer | DroppedMerges":
-        """Returns the encoder of the training texts of an epoch: itself without dropout."""
+    def for_training(self, seed: int, epoch: int) -> "Tokenizer | DropoutEncoder":
+        """Returns the encoder of the training texts of an epoch: itself if there is no dropout."""
         if not self.settings["dropout"]:
             return self
         if self._sampler is None or self._sampler.seed != seed:
             self._sampler = SubwordSampler(self._backend, self.settings["dropout"], seed)
-        return DroppedMerges(self._sampler, self.fingerprint, epoch)
+        return DropoutEncoder(self._sampler, self.fingerprint, epoch)
 
     def decode(self, sequences: Iterable[Iterable[int]]) -> list[str]:
         """Returns the text of each sequence of ids.
 
-        `PAD`, `START` and `END` are left out, `UNKNOWN` becomes `<unk>`, invalid UTF-8 U+FFFD.
+        `PAD`, `START` and `END` are omitted; `UNKNOWN` becomes `<unk>`, invalid UTF-8 U+FFFD.
         """
-        return [self._decode_one(ids) for ids in sequences]
+        return [self._decode(ids) for ids in sequences]
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """Returns the text of each id by itself, for people to read.
+        """Returns the text of each single id, for people to read.
 
-        Special ids are written as `<pad>`, incomplete characters by their bytes, as `<0xE2><0x80>`,
-        spaces as `▁`.
+        Special ids look like `<pad>`, the bytes of incomplete characters like `<0xE2><0x80>`, a
+        space like `▁`.
         """
-        pieces = self._pieces_or_fail
+        pieces = self._pieces
         return [_readable(pieces[number]) for number in ids]
 
     def save(self, path: Path) -> None:
@@ -163,30 +140,12 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Reads what `save` wrote; nothing in the file is executed.
-
-        Raises:
-            UserError: If the file is missing, damaged, or from a newer version.
-        """
-        try:
-            content = parsed_json(path.read_text(encoding="utf-8"))
-            version = content["format_version"]
-            if version > _FORMAT_VERSION:
-                raise UserError(
-                    f"{path} was written by a newer version of seq2seq (format {version}, known "
-                    f"up to {_FORMAT_VERSION}). Install that version."
-                )
+        """Reads what `save` wrote; raises as `open_model_file`."""
+        with open_model_file(path, "tokenizer", _FORMAT_VERSION) as content:
             tokenizer = cls(**content["settings"])
             fitted = content["tokenizer"]
             algorithms.check_fitted(fitted, tokenizer.settings["kind"], tokenizer._normalizer)
-            tokenizer._use(Backend.from_str(json.dumps(fitted)))
-        except FileNotFoundError:
-            raise UserError(f"There is no tokenizer {path}.") from None
-        except UserError:
-            raise
-        except Exception as error:
-            # The library raises plain Exception for what it cannot read.
-            raise UserError(f"{path} is damaged: {str(error)[:_MESSAGE_LENGTH]}.") from error
+            tokenizer._set_fitted(Backend.from_str(json.dumps(fitted)))
         return tokenizer
 
     def _to_json(self) -> str:
@@ -204,20 +163,20 @@ class Tokenizer:
         return self._fitted
 
     @property
-    def _pieces_or_fail(self) -> list[bytes]:
-        _ = self._backend
+    def _pieces(self) -> list[bytes]:
+        _ = self._backend  # raises if there is no vocabulary
         return self._piece_bytes
 
-    def _use(self, fitted: Backend) -> None:
+    def _set_fitted(self, fitted: Backend) -> None:
         to_bytes = _BYTES_OF_PIECE[self.settings["kind"]]
-        names = sorted(fitted.get_vocab().items(), key=itemgetter(1))
-        learned = [to_bytes(name) for name, _ in names[len(_SPECIAL_TEXTS) :]]
-        self._piece_bytes = [*_SPECIAL_TEXTS, *learned]
+        vocabulary = fitted.get_vocab()
+        names = sorted(vocabulary, key=vocabulary.__getitem__)
+        self._piece_bytes = [*_SPECIAL_TEXTS, *map(to_bytes, names[len(_SPECIAL_TEXTS) :])]
         self._fitted = fitted
         self._sampler = None
 
-    def _decode_one(self, ids: Iterable[int]) -> str:
-        pieces = self._pieces_or_fail
+    def _decode(self, ids: Iterable[int]) -> str:
+        pieces = self._pieces
         separator = b" " if self.settings["kind"] == "word" else b""
         visible = (pieces[number] for number in ids if number not in (PAD, START, END))
         text = separator.join(visible).decode("utf-8", errors="replace")
@@ -225,7 +184,7 @@ class Tokenizer:
 
 
 class TokenizerPair:
-    """The tokenizers of the source and the target side.
+    """The tokenizers of source and target.
 
     Args:
         source: The tokenizer of the source side.
@@ -243,25 +202,21 @@ class TokenizerPair:
 
     def __init__(self, source: Tokenizer, target: Tokenizer, joint: bool = False) -> None:
         if joint and source.settings != target.settings:
-            different = [
+            differences = [
                 f"{key} ({value} and {target.settings[key]})"
                 for key, value in source.settings.items()
                 if value != target.settings[key]
             ]
             raise UserError(
                 "tokenizer.joint=true needs the same settings in tokenizer.source and "
-                f"tokenizer.target; different are {', '.join(different)}."
+                f"tokenizer.target; different are {', '.join(differences)}."
             )
         self.source = source
         self.target = source if joint else target
         self.joint = joint
 
     def fit(self, source_texts: Iterable[str], target_texts: Iterable[str]) -> "TokenizerPair":
-        """Learns the vocabularies from training texts, and returns the pair.
-
-        Raises:
-            UserError: If there is nothing to learn from.
-        """
+        """Learns the vocabularies from training texts, and returns itself; see `Tokenizer.fit`."""
         if self.joint:
             self.source.fit(chain(source_texts, target_texts))
         else:
@@ -276,11 +231,7 @@ class TokenizerPair:
 
     @classmethod
     def load(cls, directory: Path) -> "TokenizerPair":
-        """Reads what `save` wrote.
-
-        Raises:
-            UserError: If a file is missing, damaged, or from a newer version.
-        """
+        """Reads what `save` wrote; see `Tokenizer.load`."""
         source = Tokenizer.load(directory / "source.json")
         target = Tokenizer.load(directory / "target.json")
         return cls(source, target, joint=source.fingerprint == target.fingerprint)
@@ -297,11 +248,10 @@ def _check_settings(settings: dict[str, Any]) -> None:
         )
     if size is None and kind in ("bpe", "unigram"):
         raise UserError(f"tokenizer.vocabulary_size is needed for the kind {kind}.")
-    if size is not None and size <= _reserved(kind):
+    if size is not None and size <= (reserved := _reserved_ids(kind)):
         raise UserError(
-            f"tokenizer.vocabulary_size={size} is too small for the kind {kind}: "
-            f"{_reserved(kind)} ids are reserved, so that at least {_reserved(kind) + 1} are "
-            "needed."
+            f"tokenizer.vocabulary_size={size} is too small for the kind {kind}: {reserved} ids "
+            f"are reserved, so that at least {reserved + 1} are needed."
         )
     if settings["minimum_frequency"] < 1:
         raise UserError(f"tokenizer.minimum_frequency={settings['minimum_frequency']} is below 1.")
@@ -310,11 +260,12 @@ def _check_settings(settings: dict[str, Any]) -> None:
     if not 0 <= settings["dropout"] < 1:
         raise UserError(f"tokenizer.dropout={settings['dropout']} is not from 0 to below 1.")
     if settings["dropout"] and kind != "bpe":
-        raise UserError(f"tokenizer.dropout leaves out merges of bpe; the kind {kind} has none.")
+        raise UserError(f"tokenizer.dropout skips merges of bpe; the kind {kind} has none.")
 
 
-def _reserved(kind: str) -> int:
-    return len(_SPECIAL_TEXTS) + (0 if kind == "word" else 256)
+def _reserved_ids(kind: str) -> int:
+    """Returns the number of ids of special pieces and single bytes."""
+    return len(_SPECIAL_TEXTS) + (0 if kind == "word" else len(algorithms.BYTE_PIECES))
 
 
 def _readable(piece: bytes) -> str:
@@ -328,13 +279,12 @@ def _readable(piece: bytes) -> str:
 def _byte_alphabet() -> dict[str, int]:
     """Returns the byte of each character of GPT-2's byte-level alphabet.
 
-    Printable bytes are themselves, the others the characters from U+0100 on.
+    Printable bytes stand for themselves; the others are written as the characters from U+0100 on.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {
-        chr(0x100 + number): byte for number, byte in enumerate(others)
-    }
+    unprintable = [byte for byte in range(256) if byte not in printable]
+    characters = [*map(chr, printable), *(chr(0x100 + n) for n in range(len(unprintable)))]
+    return dict(zip(characters, printable + unprintable, strict=True))
 
 
 _BYTE_OF_CHARACTER = _byte_alphabet()

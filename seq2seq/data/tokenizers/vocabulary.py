@@ -1,12 +1,15 @@
-"""Vocabularies of words, characters or other values."""
+"""Vocabularies of words, characters or other items."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-PADDING, UNKNOWN = range(2)
+from seq2seq.data.formats.json_lines import check_unique_texts
+
+UNKNOWN = 1
 RESERVED = 2
+"""The number of reserved ids: 0 for padding, and 1 for unknown items."""
 
 
 class Vocabulary:
@@ -17,13 +20,13 @@ class Vocabulary:
 
     Example:
         >>> vocabulary = Vocabulary.of(Counter(["b", "a", "b"]))
-        >>> vocabulary.numbers(["a", "b", "c"])
+        >>> vocabulary.ids(["a", "b", "c"])
         array([3, 2, 1], dtype=int32)
     """
 
     def __init__(self, items: Iterable[str] = ()) -> None:
         self.items = list(items)
-        self._number = {item: number for number, item in enumerate(self.items, start=RESERVED)}
+        self._id_of = {item: number for number, item in enumerate(self.items, start=RESERVED)}
 
     @classmethod
     def of(
@@ -34,12 +37,9 @@ class Vocabulary:
         return cls(item for item, count in counted[:maximum_size] if count >= minimum_frequency)
 
     @classmethod
-    def read(cls, items: object) -> "Vocabulary":
-        """Returns the vocabulary of a list from a file; raises ValueError if it cannot be one."""
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise ValueError("a vocabulary is no list of texts")
-        if len(set(items)) < len(items):
-            raise ValueError("an item stands twice in a vocabulary")
+    def from_json(cls, items: list[str]) -> "Vocabulary":
+        """Returns the vocabulary of items from a file; raises ValueError if they cannot be one."""
+        check_unique_texts(items)
         return cls(items)
 
     def __len__(self) -> int:
@@ -47,8 +47,8 @@ class Vocabulary:
         return RESERVED + len(self.items)
 
     def __contains__(self, item: str) -> bool:
-        return item in self._number
+        return item in self._id_of
 
-    def numbers(self, items: Sequence[str]) -> np.ndarray:
+    def ids(self, items: Sequence[str]) -> np.ndarray:
         """Returns the ids of items, int32 `(items,)`."""
-        return np.array([self._number.get(item, UNKNOWN) for item in items], np.int32)
+        return np.array([self._id_of.get(item, UNKNOWN) for item in items], np.int32)

@@ -1,4 +1,4 @@
-"""Splits raw text into tokens by a regular expression."""
+"""Splits text into tokens by a regular expression."""
 
 from tokenizers import Regex
 from tokenizers.pre_tokenizers import Split
@@ -6,18 +6,15 @@ from tokenizers.pre_tokenizers import Split
 from seq2seq.errors import UserError
 
 WORDS = r"[\p{L}\p{M}\p{N}_]+|[^\s]"
-"""A run of letters, marks, digits and underscores; any other character stands by itself."""
+"""Matches a run of letters, marks, digits and underscores, or any other single character."""
 
 
 class WordSplitter:
-    r"""Splits raw text into tokens.
+    r"""Splits text into tokens.
 
     Args:
         pattern: A regular expression (Oniguruma's, with `\p{L}` for letters) that matches a token;
             text between tokens is dropped.
-
-    Raises:
-        UserError: If the pattern cannot be read.
 
     Example:
         >>> WordSplitter()("It's 3 p.m.")
@@ -34,8 +31,8 @@ class WordSplitter:
 
     def __call__(self, text: str) -> list[tuple[str, int]]:
         """Returns each token with the index of its first character."""
-        return [(piece, start) for piece, (start, _) in self._split.pre_tokenize_str(text)]
+        return [(token, start) for token, (start, _) in self._split.pre_tokenize_str(text)]
 
     def tokens(self, text: str) -> list[str]:
         """Returns the tokens."""
-        return [piece for piece, _ in self(text)]
+        return [token for token, _ in self(text)]

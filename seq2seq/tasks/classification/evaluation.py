@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from seq2seq.data.labels.class_labels import ClassLabels
-from seq2seq.data.number_columns import number_in
+from seq2seq.data.number_columns import finite_number
 from seq2seq.data.records import Record, place_of
 from seq2seq.errors import UserError
 from seq2seq.evaluation.classification import (
@@ -66,7 +66,7 @@ class ClassificationEvaluation(ClassificationData):
             raise UserError(f"No record is left to score: {first}.")
         rows = self.predict(model, usable)
         for row, record in zip(rows, usable, strict=True):
-            names = sorted(self.labels.read(record["label"]))
+            names = sorted(self.labels.names_of(record["label"]))
             row["reference"] = self.labels.delimiter.join(names)
             if self.labels.several:
                 row["reference_labels"] = names
@@ -85,13 +85,13 @@ class ClassificationEvaluation(ClassificationData):
             return "no field 'label'"
         if has_blank(record, self.texts):
             return "empty text"
-        labels = self.labels.read(record["label"])
+        labels = self.labels.names_of(record["label"])
         if unseen := self.labels.unseen(labels):
             return f"label {unseen[0]!r} was never seen in training"
         if not self.labels.several and len(labels) != 1:
             return f"{len(labels)} labels"
         for column in self.numbers:
-            if number_in(record.get(column.field)) is None:
+            if finite_number(record.get(column.field)) is None:
                 return f"no number in {column.field}, but {record.get(column.field)!r}"
         return ""
 
@@ -131,10 +131,10 @@ def error_tables(rows: Sequence[ClassRow]) -> dict[str, list[dict[str, Any]]]:
 def truth_of(rows: Sequence[ClassRow], labels: ClassLabels) -> np.ndarray:
     """Returns the class of each row, `(rows,)`; or 0 and 1 by class, `(rows, classes)`."""
     if not labels.several:
-        return np.array([labels.numbers([row["reference"]])[0] for row in rows])
+        return np.array([labels.ids([row["reference"]])[0] for row in rows])
     truth = np.zeros((len(rows), len(labels.names)), int)
     for row, values in zip(rows, truth, strict=True):
-        values[labels.numbers(row["reference_labels"])] = 1
+        values[labels.ids(row["reference_labels"])] = 1
     return truth
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.data.formats.text_files import is_blank
-from seq2seq.data.number_columns import numbers_of
+from seq2seq.data.number_columns import standardised_numbers
 from seq2seq.data.records import Record, place_of
 from seq2seq.errors import UserError
 from seq2seq.evaluation.classification import class_probabilities, fit_temperature
@@ -59,7 +59,7 @@ class ClassificationPrediction(ClassificationData):
         if options.attention and "text_weights" not in model.prediction_model.output:
             raise UserError("attention: this model pools without attention (model.pooling).")
         records, ids = self._ids(inputs)
-        numbers = numbers_of(self.numbers, records)
+        numbers = standardised_numbers(self.numbers, records)
         rows: dict[int, ClassRow] = {}
         for batch_numbers, batch in text_batches(ids, options.batch_size):
             if self.numbers:

@@ -49,7 +49,7 @@ class TaggingData(Task[Tagger, TagRow]):
                 yield record
 
         self._vectors = self.tokenizer.fit(training_records())
-        self.labels.use(counts)
+        self.labels.fit(counts)
         sizes = self.tokenizer.sizes
         log.info("%d labels: %s", len(counts), ", ".join(self.labels.names))
         log.info(
@@ -71,7 +71,7 @@ class TaggingData(Task[Tagger, TagRow]):
             place = place_of(record, number)
             check_lists(record, ("tokens", "labels", *self.tokenizer.settings["columns"]), place)
             try:
-                yield record, self.labels.trained(record["labels"])
+                yield record, self.labels.to_train_scheme(record["labels"])
             except ValueError as error:
                 raise UserError(f"{place}: task.scheme: {error}.") from error
 
@@ -95,7 +95,7 @@ class TaggingData(Task[Tagger, TagRow]):
     def columns(self, split: str) -> dict[str, ColumnSpec]:
         """Returns the features of the tokens, and the labels; training leaves out what is long."""
         limits = self.batching.maximum_length if split == "train" else {}
-        columns = self.tokenizer.columns_of_store()
+        columns = self.tokenizer.store_columns()
         words = columns["words"]._replace(maximum_length=limits.get("tokens"))
         return {
             **columns,

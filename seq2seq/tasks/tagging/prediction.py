@@ -10,7 +10,7 @@ import tensorflow as tf
 from seq2seq.data.formats.json_lines import check_characters
 from seq2seq.data.formats.text_files import is_blank
 from seq2seq.data.records import Record, place_of
-from seq2seq.data.tokenizers.token_features import numbered
+from seq2seq.data.tokenizers.token_features import distinct_with_indices
 from seq2seq.errors import UserError
 from seq2seq.layers.recording import Call, recorded_calls
 from seq2seq.models.tagger import Tagger
@@ -79,15 +79,17 @@ class TaggingPrediction(TaggingData):
         """Yields record numbers and the model's inputs; each word is spelled once."""
         encoded = {
             name: spec.encoder.encode([record[spec.field] for record in records])
-            for name, spec in self.tokenizer.columns_but_spelling().items()
+            for name, spec in self.tokenizer.store_columns_without_characters().items()
         }
         spelled = {}
         if search.model.spelling_model is not None:
-            tokens, encoded["spelling"] = numbered([record["tokens"] for record in records])
-            spelled["spelled"] = search.spell(self.tokenizer.spelled(tokens))
+            tokens, encoded["spelling"] = distinct_with_indices(
+                [record["tokens"] for record in records]
+            )
+            spelled["spelled"] = search.spell(self.tokenizer.character_ids(tokens))
         for numbers in by_length(range(len(records)), encoded["words"], batch_size):
             columns = {name: padded([ids[i] for i in numbers]) for name, ids in encoded.items()}
-            batch = self.tokenizer.inputs_but_spelling(columns.__getitem__)
+            batch = self.tokenizer.inputs_without_characters(columns.__getitem__)
             if spelled:
                 batch["spelling"] = columns["spelling"][0]
             yield numbers, batch | spelled

@@ -33,7 +33,7 @@ def test_no_text_and_no_thing_is_in_two_splits(data):
     assert sum(map(len, keys)) == sum(map(len, data.values()))
     splits = {}
     for name in names():
-        assert splits.setdefault(name.thing, split_of(name.thing)) == split_of(name.thing)
+        assert splits.setdefault(name.entity, split_of(name.entity)) == split_of(name.entity)
 
 
 def test_the_names_are_those_of_babel(data):

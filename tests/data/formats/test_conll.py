@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.data.formats.conll import CONLLU, ColumnFormat, Conll
-from seq2seq.data.formats.text_files import read_whole_lines
+from seq2seq.data.formats.text_files import read_lines_with_ends
 from seq2seq.errors import UserError
 
 CONLL2003 = """-DOCSTART- -X- -X- O
@@ -81,12 +81,12 @@ def test_a_sentence_with_too_short_a_line_is_left_out_and_reported(tmp_path, cap
     with caplog.at_level(logging.WARNING, logger="seq2seq"):
         found = records(tmp_path, "a O\nb\n\n" + "c O\n\n" * 20, columns)
     assert found == [{"tokens": ["c"], "labels": ["O"]}] * 20
-    assert "1 sentence(s) left out, as a line has too few columns" in caplog.text
+    assert "1 sentence(s) skipped, as a line has too few columns" in caplog.text
     assert f"{tmp_path / 'train'}:2" in caplog.text
 
 
 def test_a_wrong_layout_is_an_error(tmp_path):
-    with pytest.raises(UserError, match=r"train:3: 4 column\(s\), but labels stand in column 5 "):
+    with pytest.raises(UserError, match=r"train:3: 4 column\(s\), but labels are in column 5 "):
         records(tmp_path, CONLL2003, {"tokens": 0, "labels": 5})
     with pytest.raises(UserError, match="must name the column of the tokens"):
         Conll(".", {"train": "x"}, {"words": 0})
@@ -106,7 +106,7 @@ def test_a_wrong_layout_is_an_error(tmp_path):
 )
 def test_one_column_is_replaced(layout, text, label, expected):
     (sentence,) = layout.sentences([text])
-    assert layout.filled(sentence, "labels", [label]) == expected
+    assert layout.with_column(sentence, "labels", [label]) == expected
 
 
 @given(st.text("ab#\t \n\r\ufeff1-._", max_size=60), st.sampled_from([CONLLU, None]))
@@ -128,14 +128,14 @@ def test_no_line_is_lost_and_own_labels_change_nothing(text, layout):
         if any(len(layout._cells(sentence.lines[i].strip())) < 2 for i in sentence.words):
             written += sentence.lines  # a label would be added
             continue
-        written.append(layout.filled(sentence, "labels", labels))
+        written.append(layout.with_column(sentence, "labels", labels))
     assert "".join(written) == "".join(lines)
 
 
 def test_whole_lines_are_the_file(tmp_path):
     content = "\ufeffone\r\n\ntwo\u2028\n\rthree".encode()
     (tmp_path / "text").write_bytes(content)
-    assert "".join(read_whole_lines(tmp_path / "text")).encode() == content
+    assert "".join(read_lines_with_ends(tmp_path / "text")).encode() == content
 
 
 def test_a_file_without_the_column_of_labels_keeps_its_own(files):
@@ -143,14 +143,14 @@ def test_a_file_without_the_column_of_labels_keeps_its_own(files):
     dataset = Conll(str(folder), {"train": "train"}, {"tokens": 0, "labels": -1})
     assert dataset.measured_format("train").width == 4
     layout = dataset.measured_format("train")
-    [sentence] = layout.sentences(read_whole_lines(folder / "new"))
-    filled = layout.filled(sentence, "labels", ["X", "Y"])
-    assert filled == "A DT I-NP X\nB _ _ Y\n\n"
-    [again] = layout.sentences(lines_of(filled))
+    [sentence] = layout.sentences(read_lines_with_ends(folder / "new"))
+    written = layout.with_column(sentence, "labels", ["X", "Y"])
+    assert written == "A DT I-NP X\nB _ _ Y\n\n"
+    [again] = layout.sentences(lines_of(written))
     assert layout.values(again, ["tokens", "labels"]) == {
         "tokens": ["A", "B"],
         "labels": ["X", "Y"],
     }
     data = Conll(str(folder), {"test": "new"}, **vars(layout))
-    with pytest.raises(UserError, match=r"new:1: 3 column\(s\), but labels stand in column 3"):
+    with pytest.raises(UserError, match=r"new:1: 3 column\(s\), but labels are in column 3"):
         list(data.records("test"))

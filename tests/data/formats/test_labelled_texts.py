@@ -78,7 +78,7 @@ class TestCsv:
     def test_impossible_arguments(self, files):
         with pytest.raises(UserError, match=r"data.columns.text=-3: columns count from 0"):
             self.make(files, "a", {"text": -3})
-        with pytest.raises(UserError, match="known by its name only with"):
+        with pytest.raises(UserError, match="a column has a name only with"):
             self.make(files, "a", header=False)
         with pytest.raises(UserError, match="must be one character"):
             self.make(files, "a", delimiter="::")

@@ -223,7 +223,7 @@ def test_translate_folder(tmp_path):
         {"source": "one", "target": "eins"},
         {"source": "two", "target": "zwei"},
     ]
-    with pytest.raises(UserError, match=r"train\[:1\]: .* whole splits only: train"):
+    with pytest.raises(UserError, match=r"train\[:1\]: .* cannot be sliced; its splits are train"):
         _read(str(tmp_path), {"source": "en"}, split="train[:1]")
 
 

@@ -11,10 +11,10 @@ import pytest
 from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.data.number_columns import (
     NumberColumn,
+    finite_number,
     load_columns,
-    number_in,
-    numbers_of,
     save_columns,
+    standardised_numbers,
 )
 from seq2seq.data.records import PlacedRecord
 from seq2seq.data.token_store import Truncated
@@ -75,7 +75,7 @@ def test_a_class_with_one_example_is_warned_of(caplog):
     [
         (records("a", "a"), r"1 class\(es\) \(a\); at least 2"),
         (records("a", ["a", "b"]), r"f\.tsv:2: 2 labels \(a, b\)"),
-        ([{"text": "a"}], r"record 1: there is no field 'label'.* have text"),
+        ([{"text": "a"}], r"record 1: the label needs the field 'label'.* have text"),
     ],
 )
 def test_faults(given, message):
@@ -92,7 +92,7 @@ def test_labels_survive_a_file(tmp_path):
     assert loaded.fingerprint == labels.fingerprint
     assert as_lists(loaded.encode(["b|x"])) == as_lists(labels.encode(["b|x"])) == [[0, 1]]
     (tmp_path / "labels.json").write_text("{}")
-    with pytest.raises(UserError, match="cannot be read as labels"):
+    with pytest.raises(UserError, match="no valid list of labels"):
         ClassLabels.load(tmp_path / "labels.json")
 
 
@@ -118,7 +118,7 @@ def test_missing_numbers():
         NumberColumn("x").fit([{"x": "nan"}])
     found = [PlacedRecord({"x": 1}, "f:1"), PlacedRecord({"x": "NaN"}, "f:2")]
     with pytest.raises(UserError, match="f:2: the field 'x' needs a number, not 'NaN'"):
-        numbers_of([NumberColumn("x")], found)
+        standardised_numbers([NumberColumn("x")], found)
 
 
 class Letters:
@@ -151,7 +151,7 @@ def test_damaged_files_of_labels(tmp_path, damage):
     path = tmp_path / "labels.json"
     ClassLabels().fit(records("a", "b"), "label").save(path)
     path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
-    with pytest.raises(UserError, match=r"cannot be read as labels|label_delimiter"):
+    with pytest.raises(UserError, match=r"no valid list of labels|label_delimiter"):
         ClassLabels.load(path)
 
 
@@ -167,7 +167,7 @@ def test_damaged_files_of_labels(tmp_path, damage):
 )
 def test_numbers_at_the_ends_of_their_range(values):
     column = NumberColumn("x").fit([{"x": value} for value in values])
-    exact = [Fraction(float(v)) for v in values if number_in(v) is not None]
+    exact = [Fraction(float(v)) for v in values if finite_number(v) is not None]
     encoded = np.concatenate(column.encode(values))
     assert np.isfinite(encoded).all()
     scale = max(map(abs, exact))
@@ -186,5 +186,5 @@ def test_damaged_files_of_numbers(tmp_path, damage):
     path = tmp_path / "numbers.json"
     save_columns([NumberColumn("x", 1.0, 2.0)], path)
     path.write_text(json.dumps([{**json.loads(path.read_text())[0], **damage}]))
-    with pytest.raises(UserError, match="cannot be read as columns of numbers"):
+    with pytest.raises(UserError, match="no valid list of number columns"):
         load_columns(path)

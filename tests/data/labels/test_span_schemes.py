@@ -12,7 +12,7 @@ from seq2seq.data.labels.span_schemes import (
     Span,
     allowed_transitions,
     check_scheme,
-    converted,
+    convert,
     is_well_formed,
     labels_of,
     spans_of,
@@ -49,9 +49,9 @@ def test_every_scheme_is_written_and_read_as_seqeval_reads_it(sentence, scheme, 
     assert spans_of(labels, scheme) == spans
     entities = seqeval.scheme.Entities([labels], SEQEVAL[scheme]).entities[0]
     assert sorted((e.tag, e.start, e.end) for e in entities) == sorted(spans)
-    there = converted(labels, scheme, other)
+    there = convert(labels, scheme, other)
     assert spans_of(there, other) == spans
-    assert converted(there, other, scheme) == labels
+    assert convert(there, other, scheme) == labels
 
 
 @pytest.mark.parametrize("scheme", PREFIXES)
@@ -63,7 +63,7 @@ def test_transitions_allow_exactly_what_the_scheme_writes(scheme):
         for sentence in itertools.product(labels, repeat=length):
             ids = [len(labels), *(number[label] for label in sentence), len(labels)]
             passes = all(allowed[one][other] for one, other in itertools.pairwise(ids))
-            is_written = converted(sentence, scheme, scheme) == list(sentence)
+            is_written = convert(sentence, scheme, scheme) == list(sentence)
             assert passes == is_written == is_well_formed(sentence, scheme), sentence
 
 
@@ -78,7 +78,7 @@ def test_broken_sequences_are_read_as_conlleval_does(scheme):
 
 
 def test_plain_labels_stay_and_may_follow_each_other():
-    assert converted(["NOUN", "B-"], None, None) == ["NOUN", "B-"]
+    assert convert(["NOUN", "B-"], None, None) == ["NOUN", "B-"]
     assert allowed_transitions(["NOUN", "B-"], None) == [[True] * 3] * 3
 
 

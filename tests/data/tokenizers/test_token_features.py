@@ -24,7 +24,7 @@ def fitted(records=RECORDS, **settings):
 
 def encoded(features, records):
     """The columns of a store, sentence by sentence."""
-    columns = features.columns_of_store()
+    columns = features.store_columns()
     return {
         name: spec.encoder.encode([record[spec.field] for record in records])
         for name, spec in columns.items()
@@ -109,7 +109,7 @@ def test_further_columns_have_their_own_vocabularies():
     assert features.sizes["columns"] == {"pos": 6, "casing": len(CASINGS) + 1}
     batch = inputs(features, [{"tokens": ["a", "b"], "pos": ["NN", "XX"]}])
     assert batch["pos"].tolist() == [[features.columns["pos"].items.index("NN") + 2, 1]]
-    with pytest.raises(UserError, match="chunk is no field of the records, which have tokens, pos"):
+    with pytest.raises(UserError, match="needs the field 'chunk'; the records have tokens, pos"):
         fitted(columns=["chunk"])
 
 

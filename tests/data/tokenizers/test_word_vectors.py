@@ -27,7 +27,7 @@ def test_broken_lines_are_left_out_and_reported(tmp_path, caplog):
         words, vectors = read_word_vectors(tmp_path / "vectors")
     assert words == ["a", "e"]
     assert vectors.tolist() == [[1, 2], [5, 6]]
-    assert "4 of 6 word vectors left out" in caplog.text
+    assert "4 of 6 word vectors skipped" in caplog.text
     for line in (2, 3, 4, 6):
         assert f"vectors:{line}" in caplog.text
 
