@@ -133,13 +133,13 @@ void forward(const ForwardInputs& in, const ForwardOutputs& out) {
   const LayerShape shape = checked_shape<Cell>(in);
   const int64_t batch = shape.batch, time = shape.time, units = shape.units;
   const int64_t width = Cell::kGates * units;
-  const Tensor h = out.h.allocate({batch, time, 2 * units});
-  std::vector<ForwardTensors> tensors;
-  for (int d = 0; d < 2; ++d) {
-    expect_shape_or_empty("bias", in.directions[d].bias, {width});
-    expect_shape_or_empty("recurrent_bias", in.directions[d].recurrent_bias, {width});
-    tensors.emplace_back(out.directions[d], shape, width);
+  for (const DirectionWeights& weights : in.directions) {
+    expect_shape_or_empty("bias", weights.bias, {width});
+    expect_shape_or_empty("recurrent_bias", weights.recurrent_bias, {width});
   }
+  const Tensor h = out.h.allocate({batch, time, 2 * units});
+  const ForwardTensors tensors[2] = {{out.directions[0], shape, width},
+                                     {out.directions[1], shape, width}};
   const Tensor rounded_h =
       out.rounded_h.allocate({in.x.is_bfloat16() ? batch : 0, time, 2 * units});
   const std::vector<float> zeros(batch * units);
@@ -201,10 +201,8 @@ void backward(const BackwardInputs& in, const BackwardOutputs& out) {
   check_gradients<Cell>(in, shape);
   const int64_t width = Cell::kGates * shape.units;
   const Tensor d_x = out.d_x.allocate({shape.batch, shape.time, shape.features});
-  std::vector<BackwardTensors> tensors;
-  for (int d = 0; d < 2; ++d) {
-    tensors.emplace_back(out.directions[d], in.directions[d], shape, width);
-  }
+  const BackwardTensors tensors[2] = {{out.directions[0], in.directions[0], shape, width},
+                                      {out.directions[1], in.directions[1], shape, width}};
   const std::vector<float> zeros(shape.batch * shape.units);
   const auto activations = [&](int d) {
     return activations_of(shape, d, zeros, in.h.data<float>(),

@@ -50,7 +50,7 @@ struct Transitions {
         const float value = values[i * size() + j];
         to[i * size() + j] = from[j * size() + i] = value > kForbidden / 2 ? value : kMinusInfinity;
         weights[i * size() + j] = transposed_weights[j * size() + i] =
-            std::exp(double(value - shift));
+            std::exp(static_cast<double>(value - shift));
       }
     }
   }
@@ -124,13 +124,13 @@ double label_probabilities(const Row& row, const Transitions& t, const int32_t* 
   const int64_t n = t.labels, last = row.length - 1;
   for (auto* array : {&scratch.potentials, &scratch.forward}) array->resize((row.length + 1) * n);
   for (auto* array : {&scratch.backward, &scratch.state}) array->resize(2 * n);
-  double normalizer = t.shift * double(row.length + 1);
+  double normalizer = t.shift * static_cast<double>(row.length + 1);
   std::copy_n(t.weights.data() + n * t.size(), n, scratch.forward.data());
   for (int64_t s = 0; s <= last; ++s) {
     const float* logits = row.logits + s * n;
     const float peak = *std::max_element(logits, logits + n);
     double* potentials = scratch.potentials.data() + s * n;
-    for (int64_t i = 0; i < n; ++i) potentials[i] = std::exp(double(logits[i]) - peak);
+    for (int64_t i = 0; i < n; ++i) potentials[i] = std::exp(static_cast<double>(logits[i]) - peak);
     const double log_scale = pass_message(scratch.forward.data() + s * n, potentials, t.weights, n,
                                           scratch.state, scratch.forward.data() + (s + 1) * n);
     normalizer += peak + (s < last ? log_scale : 0.0);
@@ -145,7 +145,8 @@ double label_probabilities(const Row& row, const Transitions& t, const int32_t* 
     total = std::max(total, kTiny);
     if (s == last) normalizer += std::log(total);
     const int64_t label = labels[s];
-    probabilities[s] = float(forward[label] * potentials[label] * backward[label] / total);
+    probabilities[s] =
+        static_cast<float>(forward[label] * potentials[label] * backward[label] / total);
     pass_message(backward, potentials, t.transposed_weights, n, scratch.state, next);
     std::swap(backward, next);
   }

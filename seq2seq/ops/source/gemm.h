@@ -2,16 +2,19 @@
 // with A, B and C strided or gathered, A and B transposed or not, accumulated into C or added to a
 // bias.
 //
-//   for passes over the depth, so that packed A stays below kPackedALimit (usually one)
-//     pack all rows of A: depth blocks of kDepthBlock elements, in each tiles of 14 rows
-//     in parallel, for panels of B, 32 columns each                       B
+//   for passes over the depth (one, unless all rows of packed A exceed kPackedALimit)
+//     pack A: by depth blocks, each in tiles of 14 rows
+//     in parallel, for panels of 32 columns of B and C                    B
 //       for depth blocks                                          +---+---+---+
-//         pack the panel's block: 64 KiB, stays in the L2 cache   |   | p |   | kDepthBlock
+//         pack the block of the panel: 64 KiB, in the L2 cache    |   | p |   |  kDepthBlock
 //         for tiles of A                                          +---+---+---+
-//           microkernel: 14 x 32 of C in registers          A     |   |   |   |
+//           microkernel: c += t * p, in registers           A     |   |   |   |
 //                                                       +---+---+ +---+---+---+
-//                                                       | t |   |   | c |   |  14 rows
-//                                                       +---+---+ +---+---+---+  C
+//                                                       |   |   | |   |   |   |
+//                                                       +---+---+ +---+---+---+
+//                                                       | t |   | |   | c |   |  14 rows
+//                                                       +---+---+ +---+---+---+
+//                                                                       C
 //
 // While a thread works on a panel, its first tiles prefetch the next one. Weights that many A are
 // multiplied with are packed once as a PackedB.
@@ -127,10 +130,10 @@ class PackedB {
     for (int64_t block = 0; block < depth_blocks_.count; ++block) {
       const auto* next =
           reinterpret_cast<const char*>(p + 1 < panels() ? panel(block, p + 1) : nullptr);
-      constexpr int64_t vector = kLanes * sizeof(float);
+      constexpr int64_t kVector = kLanes * sizeof(float);  // bytes
       const auto prefetch = [&](int64_t t) {
         return next && t < kTileVectors
-                   ? PrefetchNext{next + t * depth_blocks_.length(block) * vector, vector}
+                   ? PrefetchNext{next + t * depth_blocks_.length(block) * kVector, kVector}
                    : PrefetchNext{};
       };
       a.multiply(block, panel(block, p), c, 0, column, panels_[p].count,
@@ -162,11 +165,11 @@ struct PanelPrefetch {
         stride(b.matrix.stride * sizeof(T)) {}
 
   PrefetchNext operator()(int64_t t) const {
-    constexpr int64_t vector = kLanes * sizeof(float),
-                      vectors_per_row = kTileColumns * sizeof(T) / vector;
-    if (!first || t >= vectors_per_row * Element::kValues) return {};
-    return {reinterpret_cast<const char*>(first) + t / vectors_per_row * stride +
-                t % vectors_per_row * vector,
+    constexpr int64_t kVector = kLanes * sizeof(float),  // bytes
+        kVectorsPerRow = kTileColumns * sizeof(T) / kVector;
+    if (!first || t >= kVectorsPerRow * Element::kValues) return {};
+    return {reinterpret_cast<const char*>(first) + t / kVectorsPerRow * stride +
+                t % kVectorsPerRow * kVector,
             Element::kValues * stride};
   }
 };

@@ -29,16 +29,16 @@ struct PackOutputs {
 
 template <typename T>
 void pack_for_few_rows(Weights<T>& weights, const float* matrix, const Output& packed) {
-  constexpr bool rounds = Weights<T>::Element::kValues > 1;
+  constexpr bool kRounds = Weights<T>::Element::kValues > 1;
   const int64_t depth = weights.depth(), columns = weights.columns();
   if (!BFloat16Weights::supports(depth, columns) ||
-      !(rounds || BFloat16Weights::seems_lossless(matrix, depth, columns))) {
+      !(kRounds || BFloat16Weights::seems_lossless(matrix, depth, columns))) {
     packed.allocate({0});
     return;
   }
   weights.allocate(packed, PackedFormat::kBFloat16Words);
   const bool lossless = weights.bfloat16_words().pack(thread_pool(), matrix);
-  if (!rounds && !lossless) weights.set_format(PackedFormat::kNone);
+  if (!kRounds && !lossless) weights.set_format(PackedFormat::kNone);
 }
 
 template <typename T>

@@ -20,8 +20,7 @@
 
 namespace seq2seq {
 
-constexpr int kTileRows =
-    14;  // with 2 vectors each: 28 accumulators of the 32 registers of AVX-512
+constexpr int kTileRows = 14;  // 28 accumulators, of the 32 registers of AVX-512
 constexpr int kTileVectors = 2;
 constexpr int kTileColumns = kTileVectors * kLanes;
 

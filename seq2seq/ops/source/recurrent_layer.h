@@ -191,11 +191,11 @@ void run_forward(ThreadPool& pool, const LayerShape& s, const T* x, const LayerW
     for (const int64_t b : rows) offsets.push_back(activations.previous_h(s, b, n) - activations.h);
     previous_h.pack(pool, Operand<float>{{activations.h, 0, offsets.data()}}, 0, rows.size());
     blocks.parallel_for(pool, n, [&](int64_t block) {
-      constexpr int64_t stride = Cell::kGates * kTileColumns;
+      constexpr int64_t kStride = Cell::kGates * kTileColumns;
       thread_local std::vector<float> products;
-      products.resize(s.batch * stride);
+      products.resize(s.batch * kStride);
       for (int g = 0; g < Cell::kGates; ++g) {
-        recurrent.multiply(previous_h, block * Cell::kGates + g, {products.data(), stride},
+        recurrent.multiply(previous_h, block * Cell::kGates + g, {products.data(), kStride},
                            g * kTileColumns, {});
       }
       const int64_t u = blocks.begin(block);
@@ -205,7 +205,7 @@ void run_forward(ThreadPool& pool, const LayerShape& s, const T* x, const LayerW
       for (size_t i = 0; i < rows.size(); ++i) {
         const int64_t b = rows[i], at = s.position(b, n);
         Cell::forward(blocks.width(block), units(activations.gates + at * width),
-                      {products.data() + i * stride, kTileColumns}, units(weights.bias),
+                      {products.data() + i * kStride, kTileColumns}, units(weights.bias),
                       units(weights.recurrent_bias), activations.previous_h(s, b, n) + u,
                       activations.previous_second(s, b, n) + u,
                       activations.h + activations.h_offset(s, b, n) + u,
@@ -221,8 +221,8 @@ void run_forward(ThreadPool& pool, const LayerShape& s, const T* x, const LayerW
 template <typename T>
 struct StateGradients {
   const T* sequence;         // of h, laid out as h; may be null
-  float *h, *second;         // (batch, units): of the last states, in the end of the first
-  float *gates, *recurrent;  // (batch, time, gates * units): of x W and of h' U; may be one
+  float *h, *second;         // (batch, units): of the last states, replaced by the initial ones'
+  float *gates, *recurrent;  // (batch, time, gates * units): of x W and of h' U; one array for LSTM
 };
 
 // Runs Cell::backward for a block of units of all rows at a step.

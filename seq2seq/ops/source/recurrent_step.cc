@@ -63,21 +63,21 @@ struct Step {
     const auto recurrent_panels = recurrent.template panels<RecurrentElement>();
     const UnitBlocks blocks(units());
     thread_pool().parallel_for(blocks.count, [&](int64_t block) {
-      constexpr int64_t stride = Cell::kGates * kTileColumns;
+      constexpr int64_t kStride = Cell::kGates * kTileColumns;
       thread_local std::vector<float> memory;
-      memory.resize(2 * rows * stride);
-      float *gates = memory.data(), *products = gates + rows * stride;
+      memory.resize(2 * rows * kStride);
+      float *gates = memory.data(), *products = gates + rows * kStride;
       for (int g = 0; g < Cell::kGates; ++g) {
-        kernel_panels.multiply(packed_x, block * Cell::kGates + g, {gates, stride},
+        kernel_panels.multiply(packed_x, block * Cell::kGates + g, {gates, kStride},
                                g * kTileColumns, {});
       }
       for (int g = 0; g < Cell::kGates; ++g) {
-        recurrent_panels.multiply(packed_h, block * Cell::kGates + g, {products, stride},
+        recurrent_panels.multiply(packed_h, block * Cell::kGates + g, {products, kStride},
                                   g * kTileColumns, {});
       }
       for (int64_t i = 0; i < rows; ++i) {
-        apply_cell(i, blocks.begin(block), blocks.width(block), {gates + i * stride, kTileColumns},
-                   {products + i * stride, kTileColumns});
+        apply_cell(i, blocks.begin(block), blocks.width(block), {gates + i * kStride, kTileColumns},
+                   {products + i * kStride, kTileColumns});
       }
     });
   }

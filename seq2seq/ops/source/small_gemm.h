@@ -87,7 +87,7 @@ void small_gemm_transposed_b(const MatrixView<const T>& a, const MatrixView<cons
   constexpr int kTile = 4;
   for (int64_t row = 0; row < rows; row += kTile) {
     for (int64_t column = 0; column < columns; column += kTile) {
-      const T *left[kTile], *right[kTile];  // at the edge the last one, several times
+      const T *left[kTile], *right[kTile];  // the last ones again at the edge
       for (int l = 0; l < kTile; ++l) {
         left[l] = a.row(std::min(row + l, rows - 1));
         right[l] = b.row(std::min(column + l, columns - 1));

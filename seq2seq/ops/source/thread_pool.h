@@ -140,7 +140,8 @@ inline int available_processors() {
   if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
 #endif
   const char* limit = std::getenv("TF_NUM_INTRAOP_THREADS");
-  if (limit != nullptr && std::atoi(limit) > 0) count = std::min(count, std::atoi(limit));
+  const int64_t max_count = limit == nullptr ? 0 : std::strtol(limit, nullptr, 10);
+  if (max_count > 0) count = static_cast<int>(std::min<int64_t>(count, max_count));
   return std::max(count, 1);
 }
 
