@@ -34,7 +34,7 @@ sanitize: setup
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	CXX=g++ SEQ2SEQ_KERNEL_FLAGS="$(SANITIZERS)" \
 	$(BIN)/python -m pytest --capture=sys tests/ops tests/layers/test_recurrent.py tests/layers/test_dense.py \
-	  tests/layers/test_attention.py tests/layers/test_dropout.py tests/layers/test_crf.py \
+	  tests/layers/test_attention.py tests/layers/test_dropout.py \
 	  tests/training/test_optimizers.py tests/benchmarks
 
 bench: setup

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from seq2seq.config import build, build_as
-from seq2seq.data.datasets import Dataset
+from seq2seq.data.dataset import Dataset
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.ops.dispatch import disable_inter_op_parallelism

@@ -23,18 +23,20 @@ Trust = Sequence[str]
 
 _OWN = {
     "data.batching": ("Batching",),
-    "data.embedded.cldr_languages": ("CldrLanguages",),
     "data.embedded.cldr_date_parts": ("CldrDateParts",),
+    "data.embedded.cldr_dates": ("CldrDates",),
+    "data.embedded.cldr_languages": ("CldrLanguages",),
     "data.formats.conll": ("Conll",),
-    "data.datasets": ("Jsonl", "ParallelText", "Tsv"),
-    "data.formats.labelled_files": ("Csv", "LabelFolders", "LabelLines", "LabelledJsonl"),
+    "data.formats.json_lines": ("Jsonl", "LabelledJsonl", "TaggedJsonl"),
+    "data.formats.labelled_texts": ("LabelFolders", "LabelLines"),
+    "data.formats.parallel_text": ("ParallelText",),
     "data.formats.plain_text": ("PlainText",),
+    "data.formats.tables": ("Csv", "Tsv"),
+    "data.formats.tfds": ("Tfds",),
     "data.holdout": ("Holdout",),
-    "data.windows": ("Windows",),
-    "data.formats.tagged_jsonl": ("TaggedJsonl",),
-    "data.formats.tfds": ("CldrDates", "Tfds"),
     "data.tokenizers.token_features": ("TokenFeatures",),
     "data.tokenizers.tokenizer": ("Tokenizer", "TokenizerPair"),
+    "data.windows": ("Windows",),
     "decoding.beam": ("BeamSearch",),
     "decoding.greedy": ("Greedy",),
     "decoding.penalties": (
@@ -71,6 +73,27 @@ _OWN = {
 }
 CLASSES = frozenset(f"seq2seq.{module}.{name}" for module, names in _OWN.items() for name in names)
 """The package's own classes that a config names."""
+
+MOVED_MODULES = {
+    "data.cldr_languages": "data.embedded.cldr_languages",
+    "data.cldr_parts": "data.embedded.cldr_date_parts",
+    "data.conll": "data.formats.conll",
+    "data.datasets.Jsonl": "data.formats.json_lines.Jsonl",
+    "data.datasets.ParallelText": "data.formats.parallel_text.ParallelText",
+    "data.datasets.Tsv": "data.formats.tables.Tsv",
+    "data.labelled_files.Csv": "data.formats.tables.Csv",
+    "data.labelled_files.LabelledJsonl": "data.formats.json_lines.LabelledJsonl",
+    "data.labelled_files": "data.formats.labelled_texts",
+    "data.plain_text": "data.formats.plain_text",
+    "data.splits": "data.holdout",
+    "data.streams": "data.windows",
+    "data.tagged_jsonl": "data.formats.json_lines",
+    "data.tfds_datasets.CldrDates": "data.embedded.cldr_dates.CldrDates",
+    "data.tfds_datasets": "data.formats.tfds",
+    "data.token_features": "data.tokenizers.token_features",
+    "data.tokenizers": "data.tokenizers.tokenizer",
+}
+"""Where modules and classes that older runs name are today, below `seq2seq`."""
 
 LIBRARIES = {
     "keras.callbacks": ("RemoteMonitor",),
@@ -117,9 +140,35 @@ def load_saved(
         UserError: If the file cannot be read, or names what is not trusted.
     """
     check_trust(trust)
-    config = load(path)
+    config = with_current_names(load(path))
     values = check_config(config, str(path), trust, keys)
     return OmegaConf.create(values) if resolve else config
+
+
+def with_current_names(config: DictConfig) -> DictConfig:
+    """Returns a config whose `_target_` names classes where they are today."""
+
+    def renamed(node: object) -> object:
+        if isinstance(node, list):
+            return [renamed(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        values = {key: renamed(value) for key, value in node.items()}
+        if isinstance(target := values.get("_target_"), str):
+            values["_target_"] = _current_name(target)
+        return values
+
+    return OmegaConf.create(renamed(OmegaConf.to_container(config)))  # type: ignore[call-overload]
+
+
+def _current_name(target: str) -> str:
+    name = target.removeprefix("seq2seq.")
+    module, _, short = name.rpartition(".")
+    if target in CLASSES or not target.startswith("seq2seq."):
+        return target
+    if name in MOVED_MODULES:
+        return f"seq2seq.{MOVED_MODULES[name]}"
+    return f"seq2seq.{MOVED_MODULES.get(module, module)}.{short}"
 
 
 def check_config(

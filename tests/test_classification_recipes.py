@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from seq2seq.config import build, composed, recipe_files, register_recipe
-from seq2seq.data.formats.labelled_files import LabelledJsonl
+from seq2seq.data.formats.json_lines import LabelledJsonl
 from seq2seq.tasks.model_folder import build_task
 
 RECORDS = [

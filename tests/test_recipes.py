@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from seq2seq.config import build, composed, recipe_files, register_recipe
-from seq2seq.data.datasets import ParallelText
+from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.tasks.model_folder import build_task
 
 PAIRS = [

@@ -4,7 +4,7 @@ from importlib import import_module
 import pytest
 
 from seq2seq.config import folder
-from seq2seq.trust import CLASSES, is_trusted
+from seq2seq.trust import CLASSES, is_trusted, load_saved
 
 TARGET = re.compile(r"_target_: *([\w.]+)")
 
@@ -61,3 +61,36 @@ def test_classes_of_libraries_are_trusted_by_their_public_names(name):
 def test_all_else_is_not(name):
     assert not is_trusted(name)
     assert not is_trusted(name, ["mypackage", "o", "keras.optimizers.g"])
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "data.batching.Batching",
+        "data.cldr_languages.CldrLanguages",
+        "data.cldr_parts.CldrDateParts",
+        "data.conll.Conll",
+        "data.datasets.Jsonl",
+        "data.datasets.ParallelText",
+        "data.datasets.Tsv",
+        "data.labelled_files.Csv",
+        "data.labelled_files.LabelFolders",
+        "data.labelled_files.LabelLines",
+        "data.labelled_files.LabelledJsonl",
+        "data.plain_text.PlainText",
+        "data.splits.Holdout",
+        "data.streams.Windows",
+        "data.tagged_jsonl.TaggedJsonl",
+        "data.tfds_datasets.CldrDates",
+        "data.tfds_datasets.Tfds",
+        "data.token_features.TokenFeatures",
+        "data.tokenizers.Tokenizer",
+        "data.tokenizers.TokenizerPair",
+    ],
+)
+def test_classes_of_older_runs_are_found_where_they_are_today(target, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"parts: [{{_target_: seq2seq.{target}}}]\n")
+    [part] = load_saved(path).parts
+    assert part._target_ in CLASSES
+    assert part._target_.rpartition(".")[2] == target.rpartition(".")[2]

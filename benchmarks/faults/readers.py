@@ -22,12 +22,12 @@ import numpy as np
 
 from benchmarks.faults import documents
 from benchmarks.faults.mutations import damaged, other_json
-from seq2seq.data.datasets import Jsonl, ParallelText, Tsv
 from seq2seq.data.formats.conll import CONLLU, WORDS_FIRST, ColumnFormat, Conll
-from seq2seq.data.formats.json_lines import read_objects
-from seq2seq.data.formats.labelled_files import Csv, LabelFolders, LabelledJsonl, LabelLines
+from seq2seq.data.formats.json_lines import Jsonl, LabelledJsonl, TaggedJsonl, read_objects
+from seq2seq.data.formats.labelled_texts import LabelFolders, LabelLines
+from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.data.formats.plain_text import PlainText
-from seq2seq.data.formats.tagged_jsonl import TaggedJsonl
+from seq2seq.data.formats.tables import Csv, Tsv
 from seq2seq.data.formats.text_files import read_lines, read_whole_lines
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.labels.class_labels import ClassLabels

@@ -1,4 +1,4 @@
-"""Which rows make up which batch: a pure function of the content of the data, a seed and an epoch.
+"""Bucketing by length: batches as a pure function of the content of the data, seed and epoch.
 
 The order in which the rows are stored is irrelevant: the same records from text files and from a
 shuffled TFDS folder give the same batches.
@@ -21,6 +21,17 @@ class Batching:
     For training, all rows are shuffled and cut into pools; each pool is sorted by length and cut
     into batches; then the batches are shuffled. The larger the pool, the less padding.
 
+    Args:
+        batch_size: The size of a batch, in units.
+        unit: `sentences` (rows), or `tokens`: all cells of the padded arrays, source and target
+            together.
+        pool_size: How many rows are sorted together.
+        maximum_length: The longest row that is trained on, by column, such as `{"source": 100}`;
+            `None` keeps all.
+
+    Raises:
+        UserError: If a value is impossible.
+
     Example:
         >>> batching = Batching(batch_size=64)
         >>> batches = batching.training_batches(store.lengths, store.hashes, seed=0, epoch=3)
@@ -34,19 +45,6 @@ class Batching:
         pool_size: int = 50_000,
         maximum_length: Mapping[str, int | None] | None = None,
     ) -> None:
-        """Checks the settings.
-
-        Args:
-            batch_size: How much a batch holds.
-            unit: What is counted: `sentences` (rows), or `tokens`, namely all cells of the padded
-                arrays, source and target together.
-            pool_size: How many rows are sorted together.
-            maximum_length: The longest row that is trained on, by column, such as
-                `{"source": 100}`; `None` keeps all.
-
-        Raises:
-            UserError: If a value is impossible.
-        """
         if unit not in _UNITS:
             raise UserError(f"batching.unit={unit} is not one of {', '.join(_UNITS)}.")
         limits = {
@@ -70,9 +68,9 @@ class Batching:
         Args:
             lengths: The length of each row in each column, `(rows, columns)`; the last column
                 (the target) is sorted by first.
-            hashes: The content of each row, as 64 bits, `(rows,)`.
-            seed: Another seed gives another order.
-            epoch: Another epoch gives another order.
+            hashes: A hash of each row's content, `(rows,)`.
+            seed: Determines the order, together with the epoch.
+            epoch: The epoch.
 
         Returns:
             Arrays of row indices, each `(rows in the batch,)`.
@@ -91,15 +89,7 @@ class Batching:
         return [batches[index] for index in random.permutation(len(batches))]
 
     def evaluation_batches(self, lengths: np.ndarray, hashes: np.ndarray) -> list[np.ndarray]:
-        """Returns batches with every row once, from short to long.
-
-        Args:
-            lengths: The length of each row in each column, `(rows, columns)`.
-            hashes: The content of each row, as 64 bits, `(rows,)`.
-
-        Returns:
-            Arrays of row indices, each `(rows in the batch,)`.
-        """
+        """Returns batches with every row once, from short to long; see `training_batches`."""
         order = np.argsort(hashes, kind="stable")
         return self._cut(_sorted_by_length(lengths, order), lengths)
 
@@ -111,13 +101,10 @@ class Batching:
         return np.split(order, starts) if len(order) else []
 
     def _token_starts(self, lengths: np.ndarray) -> Iterator[int]:
-        """Yields where a new batch starts, so that none has more padded tokens than allowed.
-
-        A row that is longer by itself is a batch of its own.
-        """
+        """Yields where a new batch starts; a row with too many tokens is a batch of its own."""
         start = 0
         while start < len(lengths):
-            # No more rows than these fit, since none of them can be padded to less than the first.
+            # At most this many rows fit: none can be padded to less than the first one.
             window = self.batch_size // max(int(lengths[start].sum()), 1) + 1
             longest = np.maximum.accumulate(lengths[start : start + window], axis=0)
             padded = longest.sum(axis=1, dtype=np.int64) * np.arange(1, len(longest) + 1)
@@ -129,8 +116,8 @@ class Batching:
 def _sorted_by_length(lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Returns `order`, sorted by the last column of the lengths, then by the ones before it.
 
-    Each column rises and falls in turn (short to long, long to short, ...) while the next one
-    grows step by step. So neighbours are alike in all columns wherever a batch is cut.
+    Each column alternates (short to long, long to short, ...) while the next one grows step by
+    step, so that neighbours have similar lengths in all columns.
     """
     keys: list[np.ndarray] = []
     for column in range(lengths.shape[1]):
@@ -140,12 +127,7 @@ def _sorted_by_length(lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def padding_share(lengths: np.ndarray, batches: Iterable[np.ndarray]) -> float:
-    """Returns the share of padding among the cells of all padded batches, 0 to 1.
-
-    Args:
-        lengths: The length of each row in each column, `(rows, columns)`.
-        batches: Arrays of row indices.
-    """
+    """Returns the share of padding in all batches, 0 to 1; arguments as of `training_batches`."""
     real = cells = 0
     for rows in batches:
         inside = lengths[rows]
@@ -162,9 +144,9 @@ def batch_dataset(
     """Returns a `tf.data.Dataset` whose elements are made in the background, in order.
 
     Args:
-        make_batch: Turns row indices, `(rows in the batch,)`, into arrays, in any structure. The
-            arrays must depend on the indices alone.
-        batches: Arrays of row indices; gone through anew whenever the dataset is.
+        make_batch: Turns row indices, `(rows in the batch,)`, into arrays, in any structure, that
+            depend on the indices alone.
+        batches: Arrays of row indices.
         output_signature: The same structure of `tf.TensorSpec`.
     """
     import tensorflow as tf
@@ -176,8 +158,8 @@ def batch_dataset(
 
     @tf.autograph.experimental.do_not_convert
     def batch(index: tf.Tensor) -> Any:
-        # Where ops must be deterministic, TensorFlow makes nothing ahead that has a state, and so
-        # nothing by `from_generator`: the step would wait for each batch.
+        # With deterministic ops, TensorFlow does not prefetch what has a state, as `from_generator`
+        # has: the step would wait for each batch.
         arrays = tf.numpy_function(make, [index], [spec.dtype for spec in specs], stateful=False)
         for array, spec in zip(arrays, specs, strict=True):
             array.set_shape(spec.shape)

@@ -1,4 +1,4 @@
-"""Splits taken out of the training records."""
+"""Splits held out from the training records."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -7,11 +7,21 @@ from seq2seq.errors import UserError
 
 
 class Holdout:
-    """Takes seeded fractions of the training records for other splits.
+    """Holds out fractions of the training records for other splits.
 
-    A record's split depends on the seed and on the text of one field alone. Records that share
-    this text are therefore never in two splits, whatever their number and order, and no record
-    has to be kept in memory.
+    A record's split is a hash of the seed and of one field's text: records with the same text are
+    never in two splits, and no record has to be kept in memory.
+
+    Args:
+        fractions: The share of the records by split, such as `{"validation": 0.05}`; the rest stays
+            in the split `train`. `None` holds nothing out.
+        seed: Another seed holds out other records.
+        field: The field whose text is hashed.
+        unless_given: Whether splits that the data have anyway are not held out.
+
+    Raises:
+        UserError: If a fraction is not between 0 and 1, if nothing is left for `train`, or if
+            `train` itself is named.
 
     Example:
         >>> holdout = Holdout({"validation": 0.05, "test": 0.05})
@@ -26,25 +36,10 @@ class Holdout:
         field: str = "source",
         unless_given: bool = False,
     ) -> None:
-        """Checks the fractions.
-
-        Args:
-            fractions: The share of the records by split, such as `{"validation": 0.05}`; the rest
-                stays in the split `train`. `None` holds nothing out.
-            seed: Another seed takes other records.
-            field: The field whose text decides.
-            unless_given: Whether splits that the data have anyway are not held out.
-
-        Raises:
-            UserError: If a fraction is not between 0 and 1, if nothing is left for `train`, or if
-                `train` itself is named.
-        """
         self._fractions = {
             name: fraction for name, fraction in fractions.items() if fraction is not None
         }
-        self._seed = seed
-        self._field = field
-        self._unless_given = unless_given
+        self._seed, self._field, self._unless_given = seed, field, unless_given
         if "train" in self._fractions:
             raise UserError(
                 "data.holdout.fractions: 'train' is what remains; name the other splits only."
@@ -60,11 +55,11 @@ class Holdout:
                 "their sum must be below 1."
             )
 
-    def beside(self, given: Iterable[str]) -> "Holdout":
-        """Returns what is held out of data that have some splits already."""
+    def without(self, splits: Iterable[str]) -> "Holdout":
+        """Returns the holdout without the splits that the data have, if `unless_given`."""
         if not self._unless_given:
             return self
-        remaining = {name: f for name, f in self._fractions.items() if name not in set(given)}
+        remaining = {name: f for name, f in self._fractions.items() if name not in set(splits)}
         return Holdout(remaining, self._seed, self._field)
 
     @property
@@ -76,7 +71,7 @@ class Holdout:
         """Returns the split that a training record belongs to.
 
         Raises:
-            UserError: If the record does not have the field that decides.
+            UserError: If the record does not have the field.
         """
         if self._field not in record:
             raise UserError(
@@ -92,5 +87,5 @@ class Holdout:
         return "train"
 
     def describe(self) -> str:
-        """Returns all that decides on the splits, as one line."""
+        """Returns everything that determines the splits, as one line."""
         return f"holdout {self._fractions} seed {self._seed} field {self._field}"

@@ -1,4 +1,4 @@
-"""Columns of numbers, standardised by what the training records hold."""
+"""Columns of numbers, standardised by mean and deviation of the training records."""
 
 import hashlib
 import json
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from seq2seq.data.formats.json_lines import parsed_json
-from seq2seq.data.placed_record import place_of
+from seq2seq.data.records import place_of
 from seq2seq.errors import UserError
 
-MOST_DEVIATIONS = 1e6
-"""How far from the mean a standardised number is read as at most."""
+MAXIMUM_DEVIATIONS = 1e6
+"""Standardised numbers are clipped to this."""
 
 
 class NumberColumn:
-    """One number of each record, less the mean of training and divided by its deviation.
+    """One number of each record, minus the mean of training and divided by its deviation.
 
     Args:
         field: The field of the records.
@@ -40,13 +40,13 @@ class NumberColumn:
         self.field, self.mean, self.deviation = field, mean, deviation
 
     def fit(self, records: Iterable[Mapping[str, Any]]) -> "NumberColumn":
-        """Measures mean and deviation, leaving out what is no finite number, and returns itself.
+        """Computes mean and deviation of the finite numbers, and returns itself.
 
         Raises:
             UserError: If no record has a number.
         """
-        found = (number_in(record.get(self.field)) for record in records)
-        values = np.array([value for value in found if value is not None])
+        numbers = (number_in(record.get(self.field)) for record in records)
+        values = np.array([number for number in numbers if number is not None])
         if not len(values):
             raise UserError(f"No training record has a number in the field {self.field!r}.")
         self.mean, self.deviation = _moments(values)
@@ -54,7 +54,7 @@ class NumberColumn:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides on the numbers, in hexadecimal."""
+        """A hash of everything that determines the numbers, in hexadecimal."""
         return hashlib.sha256(json.dumps(vars(self)).encode()).hexdigest()
 
     def encode(self, values: Sequence[Any]) -> list[np.ndarray]:
@@ -63,15 +63,15 @@ class NumberColumn:
         return [np.array([] if x is None else [self._standardised(x)], np.float32) for x in numbers]
 
     def _standardised(self, number: float) -> float:
-        """Returns a number in deviations from the mean, at most `MOST_DEVIATIONS` of them."""
+        """Returns a number in deviations from the mean, at most `MAXIMUM_DEVIATIONS` of them."""
         value = (number - self.mean) / self.deviation
         if not math.isfinite(value):
             value = number / self.deviation - self.mean / self.deviation
-        return max(-MOST_DEVIATIONS, min(MOST_DEVIATIONS, value))
+        return max(-MAXIMUM_DEVIATIONS, min(MAXIMUM_DEVIATIONS, value))
 
 
 def _moments(values: np.ndarray) -> tuple[float, float]:
-    """Returns mean and standard deviation, also of numbers whose sum or squares overflow."""
+    """Returns mean and standard deviation, also where sum or squares overflow."""
     if values.min() == values.max():
         return float(values[0]), 1.0
     with np.errstate(over="ignore", invalid="ignore"):
@@ -91,19 +91,19 @@ def numbers_of(columns: Sequence[NumberColumn], records: Sequence[Mapping[str, A
     """
     numbers = np.zeros((len(records), len(columns)), np.float32)
     for n, column in enumerate(columns):
-        for i, found in enumerate(column.encode([r.get(column.field) for r in records])):
-            if not len(found):
+        for i, number in enumerate(column.encode([r.get(column.field) for r in records])):
+            if not len(number):
                 value = records[i].get(column.field, "nothing")
                 raise UserError(
                     f"{place_of(records[i], i + 1)}: the field {column.field!r} needs a number, "
                     f"not {value!r}."
                 )
-            numbers[i, n] = found[0]
+            numbers[i, n] = number[0]
     return numbers
 
 
 def number_in(value: Any) -> float | None:
-    """Returns the finite number that a value is, or is written as; `None` where it is none."""
+    """Returns a value as a finite number; `None` where it is not one."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -1,8 +1,10 @@
-"""Tokenised records as memory-mapped columns, computed once and kept in a cache folder."""
+"""Tokenised records as memory-mapped columns, computed once and cached on disk."""
 
 import dataclasses
 import hashlib
+import itertools
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
@@ -10,10 +12,11 @@ from typing import IO, Any, NamedTuple, Protocol
 import numpy as np
 
 from seq2seq.cache import cache_directory, ensure_directory
-from seq2seq.data.chunks import chunks
 from seq2seq.data.formats.text_files import is_blank
-from seq2seq.data.placed_record import place_of
+from seq2seq.data.records import chunks, place_of
 from seq2seq.errors import UserError
+
+log = logging.getLogger(__name__)
 
 _FORMAT_VERSION = 4
 _CHUNK = 8192
@@ -21,14 +24,30 @@ _SHOWN_PLACES = 5
 
 
 class Encoder(Protocol):
-    """What turns the values of a column into numbers; a `Tokenizer` is one."""
+    """Turns the values of a column into ids or numbers, as a `Tokenizer` does."""
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides on the numbers."""
+        """A hash of everything that determines the ids."""
 
     def encode(self, values: Sequence[Any]) -> Sequence[np.ndarray]:
-        """Returns the numbers of each value, each `(length,)`."""
+        """Returns the ids of each value, each `(length,)`."""
+
+
+class Truncated:
+    """Encodes as another encoder does, but keeps only the first `maximum_length` ids of a value."""
+
+    def __init__(self, encoder: Encoder, maximum_length: int) -> None:
+        self.encoder, self.maximum_length = encoder, maximum_length
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything that determines the ids."""
+        return f"{self.encoder.fingerprint} {self.maximum_length}"
+
+    def encode(self, values: Sequence[Any]) -> list[np.ndarray]:
+        """Returns the ids of each value, each `(length,)`."""
+        return [ids[: self.maximum_length] for ids in self.encoder.encode(values)]
 
 
 class ColumnSpec(NamedTuple):
@@ -37,28 +56,28 @@ class ColumnSpec(NamedTuple):
     field: str
     """The field of the records."""
     encoder: Encoder
-    """Turns the field's value into numbers."""
+    """Turns the field's value into ids or numbers."""
     maximum_length: int | None = None
     """Longer rows are left out; `None` keeps all."""
     dtype: type = np.int32
-    """Of the numbers: `np.int32` or `np.float32`."""
+    """Dtype of the ids or numbers: `np.int32` or `np.float32`."""
     may_be_empty: bool = False
-    """Whether a row without any number is kept."""
+    """Whether a row of length 0 is kept."""
     empty: str = "empty"
-    """What a row without any number is, in words."""
+    """What a row of length 0 is called in the log."""
     is_target: bool = False
-    """Whether it is what is predicted, and no part of the input."""
+    """Whether the column is the target, and no part of the input."""
 
 
 @dataclasses.dataclass
 class StoreReport:
-    """What became of the records.
+    """Counts of the records that were kept and left out.
 
     Attributes:
-        records: How many there were.
-        rows: How many were kept.
-        left_out: How many were left out, by reason.
-        places: Where the first few of them stand, by reason.
+        records: The number of records.
+        rows: The number of those that were kept.
+        left_out: The number of those that were left out, by reason.
+        places: The places of the first few of these, by reason.
     """
 
     records: int = 0
@@ -83,7 +102,7 @@ class StoreReport:
 
 
 class RaggedColumn(NamedTuple):
-    """Rows of different lengths, one behind the other."""
+    """Rows of different lengths, stored one after the other."""
 
     offsets: np.ndarray
     """int64 `(rows + 1,)`: row i is `tokens[offsets[i]:offsets[i + 1]]`."""
@@ -92,14 +111,20 @@ class RaggedColumn(NamedTuple):
 
 
 class TokenStore:
-    """Tokenised records, read from disk where and when they are needed.
+    """Tokenised records, read from disk when they are needed.
+
+    Args:
+        directory: A folder that `build` or `cached` has written.
 
     Attributes:
-        report: What became of the records.
+        report: Counts of the records that were kept and left out.
         columns: The columns, by name.
-        lengths: How many numbers each row has in each column, int32 `(rows, columns)`.
-        hashes: Of each row's content, uint64 `(rows,)`.
-        input_hashes: Of its content without what is predicted, uint64 `(rows,)`.
+        lengths: The length of each row in each column, int32 `(rows, columns)`.
+        hashes: A hash of each row's content, uint64 `(rows,)`.
+        input_hashes: A hash of its content without the targets, uint64 `(rows,)`.
+
+    Raises:
+        UserError: If the store is damaged.
 
     Example:
         >>> store = TokenStore.cached(
@@ -111,14 +136,6 @@ class TokenStore:
     """
 
     def __init__(self, directory: Path) -> None:
-        """Opens a store.
-
-        Args:
-            directory: What `build` or `cached` has written.
-
-        Raises:
-            UserError: If the store is damaged.
-        """
         try:
             content = json.loads((directory / "store.json").read_text(encoding="utf-8"))
             self.report = StoreReport(**content["report"])
@@ -141,14 +158,14 @@ class TokenStore:
         return len(self.hashes)
 
     def padded(self, column: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns some rows of a column, padded with zeros on the right.
+        """Returns rows of a column, padded with zeros on the right, and their lengths.
 
         Args:
             column: The name of the column.
             rows: Row indices, `(rows,)`.
 
         Returns:
-            The numbers, `(rows, longest)`, and the lengths, int32 `(rows,)`.
+            The ids `(rows, length)`, and the lengths, int32 `(rows,)`.
         """
         offsets, tokens = self.columns[column]
         starts = offsets[rows]
@@ -167,13 +184,13 @@ class TokenStore:
         columns: Mapping[str, ColumnSpec],
         cache: Path | None = None,
     ) -> "TokenStore":
-        """Opens the store of these records and columns, building it where there is none yet.
+        """Opens the cached store of these records and columns, or builds it.
 
         Args:
             fingerprint: A hash of the content of the records.
-            records: Gives the records, if they are needed.
+            records: Returns the records; called only to build.
             columns: How each column is made.
-            cache: The folder of all stores; `None` stands for `$XDG_CACHE_HOME/seq2seq/tokens`.
+            cache: The folder of all stores; `None` for `$XDG_CACHE_HOME/seq2seq/tokens`.
 
         Raises:
             UserError: If no record is left, or the records are faulty.
@@ -190,9 +207,7 @@ class TokenStore:
 def build(
     records: Iterable[Mapping[str, Any]], columns: Mapping[str, ColumnSpec], directory: Path
 ) -> StoreReport:
-    """Writes the store of some records, in chunks, into an empty folder.
-
-    A record is left out if one of its columns is empty or too long.
+    """Writes a store into an empty folder, leaving out records that are empty or too long.
 
     Raises:
         UserError: If no record is left, or a record lacks a field.
@@ -215,7 +230,7 @@ def build(
 
 
 class _Writer:
-    """The open files of a store that is being written."""
+    """Writes the files of a store, chunk by chunk."""
 
     def __init__(self, directory: Path, columns: Mapping[str, ColumnSpec]) -> None:
         self._columns = columns
@@ -247,7 +262,7 @@ class _Writer:
             name: _encoded(spec, [_value(record, name, spec) for record in chunk], chunk, report)
             for name, spec in self._columns.items()
         }
-        kept = [
+        rows_kept = [
             index
             for index, record in enumerate(chunk)
             if self._accepts(
@@ -255,9 +270,9 @@ class _Writer:
             )
         ]
         for name, rows in encoded.items():
-            self._append(name, [rows[index] for index in kept])
+            self._append(name, [rows[index] for index in rows_kept])
         for name, fields in self._fields.items():
-            hashes = [_content_hash(chunk[index], fields) for index in kept]
+            hashes = [_content_hash(chunk[index], fields) for index in rows_kept]
             np.array(hashes, dtype=np.uint64).tofile(self._files[name])
 
     def _accepts(
@@ -301,7 +316,7 @@ def _value(record: Mapping[str, Any], column: str, spec: ColumnSpec) -> Any:
 def _encoded(
     spec: ColumnSpec, values: Sequence[Any], chunk: Sequence[Mapping[str, Any]], report: StoreReport
 ) -> Sequence[np.ndarray]:
-    """Returns the numbers of values; raises UserError if one is no text where texts are needed."""
+    """Returns the ids of values; raises UserError if one is not a text where texts are needed."""
     try:
         return spec.encoder.encode(values)
     except TypeError:
@@ -315,7 +330,7 @@ def _encoded(
 
 
 def _content_hash(record: Mapping[str, Any], fields: Sequence[str]) -> int:
-    """Returns 64 bits that depend on the content of a row alone, and not on its place."""
+    """Returns 64 bits that depend on the content of a row alone, not on its position."""
     values = (record[field] for field in fields)
     texts = (value if isinstance(value, str) else json.dumps(value) for value in values)
     content = "\0".join(texts).encode()
@@ -323,5 +338,33 @@ def _content_hash(record: Mapping[str, Any], fields: Sequence[str]) -> int:
 
 
 def _mapped(path: Path, dtype: type | np.dtype) -> np.ndarray:
-    # As a plain array: each slice of a memmap costs more than a batch's whole row.
+    # A plain array: slicing a memmap is slow.
     return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
+
+
+def shared_inputs(stores: Mapping[str, TokenStore]) -> dict[tuple[str, str], int]:
+    """Counts the rows of each split whose input also occurs in an earlier split.
+
+    Args:
+        stores: The splits by name, `train` first.
+
+    Returns:
+        The number of rows by the names of both splits, the later one first.
+    """
+    return {
+        (later, earlier): int(
+            np.isin(stores[later].input_hashes, stores[earlier].input_hashes).sum()
+        )
+        for earlier, later in itertools.combinations(stores, 2)
+    }
+
+
+def report_shared_inputs(stores: Mapping[str, TokenStore]) -> None:
+    """Warns of inputs that occur in two splits: a model may have memorised them in training."""
+    parts = [
+        f"{count:,} of {len(stores[later]):,} of {later} stand in {earlier}"
+        for (later, earlier), count in shared_inputs(stores).items()
+        if count
+    ]
+    if parts:
+        log.warning("inputs in two splits: %s", "; ".join(parts))

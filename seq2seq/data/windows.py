@@ -1,4 +1,4 @@
-"""Streams: documents read window by window, where row i of a batch continues row i before it."""
+"""Documents cut into windows: row i of a batch continues row i of the batch before."""
 
 import heapq
 from typing import NamedTuple
@@ -10,34 +10,33 @@ from seq2seq.data.tokenizers.tokenizer import END, START
 from seq2seq.errors import UserError
 
 
-class Span(NamedTuple):
-    """The columns of a batch's plan, an int64 array `(rows, 3)`."""
+class Window(NamedTuple):
+    """The columns of a batch of windows, an int64 array `(rows, 3)`."""
 
     document: int
     """The number of the document."""
     start: int
-    """How many of its predictions lie before the window."""
+    """The number of its predictions before the window."""
     reset: int
-    """1 where the state starts anew, else 0."""
+    """1 where the state is reset, else 0."""
 
 
-RESET = Span._fields.index("reset")
+RESET = Window._fields.index("reset")
 
 
 class Windows:
-    """Cuts documents into windows of some predictions each, and the windows into rows.
+    """Cuts documents into windows for truncated backpropagation through time.
 
-    A document of n tokens is n + 1 predictions: the first is made from the start token, the last is
-    the end token. All windows of all documents stand in one line; each row of the batches takes its
-    share of the line, in order. A row starts anew with each document and each epoch. No window
-    reaches from one document into the next.
+    A document of n tokens has n + 1 predictions: the first is made from the start token, the last
+    one is the end token. The windows of all documents are concatenated, and each row of the batches
+    gets a contiguous part. The state is reset at the start of each document and each epoch. No
+    window spans two documents.
 
     Args:
-        batch_size: Rows of a batch; where the line does not divide, the last batch has fewer.
-        length: Predictions of a window: how far back gradients reach (truncated backpropagation
-            through time).
-        stateful: Whether a window starts from the state that the one before it has ended with; if
-            not, all start from zeros.
+        batch_size: Rows of a batch; the last batches may have fewer.
+        length: Predictions of a window: how far back gradients reach.
+        stateful: Whether a window starts from the last state of the window before it; if not, from
+            zeros.
 
     Raises:
         UserError: If a value is impossible.
@@ -59,29 +58,25 @@ class Windows:
     def training_batches(
         self, lengths: np.ndarray, hashes: np.ndarray, seed: int, epoch: int
     ) -> list[np.ndarray]:
-        """Returns the batches of an epoch; the documents stand in another order in each.
+        """Returns the batches of an epoch; each epoch has another order of the documents.
 
         Args:
-            lengths: The tokens of each document, `(documents,)`.
-            hashes: The content of each document, as 64 bits, `(documents,)`.
-            seed: Another seed gives another order.
-            epoch: Another epoch gives another order.
+            lengths: The number of tokens of each document, `(documents,)`.
+            hashes: A hash of each document's content, `(documents,)`.
+            seed: Determines the order, together with the epoch.
+            epoch: The epoch.
 
         Returns:
-            Arrays with the columns of `Span`, each `(rows of the batch, 3)`.
+            Arrays with the columns of `Window`, each `(rows of the batch, 3)`.
         """
         order = np.argsort(hashes, kind="stable")
         np.random.default_rng([seed, epoch]).shuffle(order)
         return self.batches(lengths, order, carry=self.stateful)
 
     def whole_documents(self, lengths: np.ndarray) -> list[np.ndarray]:
-        """Returns batches whose rows read whole documents: no state is lost, whatever their size.
+        """Returns batches whose rows hold whole documents, so that every state is carried.
 
-        Args:
-            lengths: The tokens of each document, `(documents,)`.
-
-        Returns:
-            Arrays with the columns of `Span`, each `(rows of the batch, 3)`.
+        Arguments and result are those of `batches`.
         """
         rows: list[list[int]] = [[] for _ in range(min(self.batch_size, len(lengths)))]
         counts = self._count(lengths).tolist()
@@ -90,8 +85,8 @@ class Windows:
             size, row = sizes[0]
             rows[row].append(document)
             heapq.heapreplace(sizes, (size + counts[document], row))
-        lines = [self._line(lengths, np.array(row)) for row in rows]
-        return _side_by_side(sorted(lines, key=len, reverse=True))
+        windows = [self._windows(lengths, np.array(row)) for row in rows]
+        return _as_batches(sorted(windows, key=len, reverse=True))
 
     def batches(
         self, lengths: np.ndarray, order: np.ndarray, carry: bool = True
@@ -99,23 +94,23 @@ class Windows:
         """Returns the batches of documents in a given order.
 
         Args:
-            lengths: The tokens of each document, `(documents,)`.
+            lengths: The number of tokens of each document, `(documents,)`.
             order: The documents, `(documents,)`.
             carry: Whether the state is carried from window to window.
 
         Returns:
-            Arrays with the columns of `Span`, each `(rows of the batch, 3)`.
+            Arrays with the columns of `Window`, each `(rows of the batch, 3)`.
         """
-        line = self._line(lengths, order)
+        windows = self._windows(lengths, order)
         if not carry:
-            line[:, RESET] = 1
-        rows = np.array_split(line, min(self.batch_size, len(line)))  # the first are the longest
+            windows[:, RESET] = 1
+        rows = np.array_split(windows, min(self.batch_size, len(windows)))  # longest rows first
         for row in rows:
             row[0, RESET] = 1
-        return _side_by_side(rows)
+        return _as_batches(rows)
 
-    def _line(self, lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
-        """Returns the windows of documents one behind the other, `(windows, 3)`."""
+    def _windows(self, lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
+        """Returns the windows of documents, one after the other, `(windows, 3)`."""
         counts = self._count(lengths[order])
         documents = np.repeat(order, counts)
         firsts = np.repeat(np.cumsum(counts) - counts, counts)
@@ -123,33 +118,33 @@ class Windows:
         return np.stack([documents, starts, starts == 0], axis=1)
 
     def _count(self, lengths: np.ndarray) -> np.ndarray:
-        """Returns the windows of documents of some lengths."""
+        """Returns the number of windows of each document."""
         return -(-(lengths.astype(np.int64) + 1) // self.length)
 
     def count(self, lengths: np.ndarray, batch: np.ndarray) -> int:
-        """Returns the predictions of a batch, end tokens included."""
+        """Returns the number of predictions of a batch, end tokens included."""
         documents, starts, _ = batch.T
         return int(np.minimum(lengths[documents] + 1 - starts, self.length).sum())
 
     def read(
         self, column: RaggedColumn, batch: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-        """Returns the batch of a plan.
+        """Returns the tokens of a batch of windows.
 
         Args:
             column: The tokens of all documents.
-            batch: As `batches` returns it.
+            batch: The windows, `(rows, 3)`.
 
         Returns:
             Inputs (`tokens`, int32 `(rows, steps)`, and `reset`, bool `(rows,)`), labels, int32
-            `(rows, steps)`, and weights, float32 of the same shape, 0 behind the document's end.
+            `(rows, steps)`, and weights, float32 `(rows, steps)`, 0 after the document's end.
         """
         documents, starts, reset = batch.T
         begins, ends = column.offsets[documents], column.offsets[documents + 1]
-        left = ends - begins + 1 - starts
-        steps = np.arange(min(self.length, left.max()))
+        remaining = ends - begins + 1 - starts
+        steps = np.arange(min(self.length, remaining.max()))
         places = (begins + starts)[:, None] + steps  # of the labels
-        real = steps < left[:, None]
+        real = steps < remaining[:, None]
         last = len(column.tokens) - 1
         labels = np.where(places == ends[:, None], END, column.tokens[np.minimum(places, last)])
         tokens = np.where(
@@ -159,8 +154,8 @@ class Windows:
         return inputs, np.where(real, labels, 0).astype(np.int32), real.astype(np.float32)
 
 
-def _side_by_side(rows: list[np.ndarray]) -> list[np.ndarray]:
-    """Returns the batches that read some rows, the longest first, step by step."""
+def _as_batches(rows: list[np.ndarray]) -> list[np.ndarray]:
+    """Returns batch i as window i of each row that has one; the longest rows come first."""
     return [
         np.stack([row[step] for row in rows if step < len(row)]) for step in range(len(rows[0]))
     ]

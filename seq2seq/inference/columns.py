@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from seq2seq.data.chunks import chunks
-from seq2seq.data.datasets import Record
 from seq2seq.data.formats.conll import ColumnError, ColumnFormat, Sentence, layout_of
 from seq2seq.data.formats.text_files import read_whole_lines
-from seq2seq.data.placed_record import PlacedRecord
+from seq2seq.data.records import PlacedRecord, Record, chunks
 from seq2seq.errors import UserError
 from seq2seq.inference.files import CHUNK, WRITERS, check_readable, output, standing_for
 from seq2seq.inference.predictor import Predictor

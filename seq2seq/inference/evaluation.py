@@ -7,9 +7,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from seq2seq.config import build
-from seq2seq.data.datasets import Dataset, ParallelText
+from seq2seq.data.dataset import Dataset
+from seq2seq.data.formats.by_ending import labelled_file
 from seq2seq.data.formats.conll import Conll, in_columns, layout_of
-from seq2seq.data.formats.labelled_files import labelled_file
+from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.errors import UserError
 from seq2seq.inference.files import check_readable, output
 from seq2seq.inference.predictor import Predictor

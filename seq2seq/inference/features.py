@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from seq2seq.config import nearest
-from seq2seq.data.chunks import chunks
-from seq2seq.data.datasets import Record
 from seq2seq.data.formats.conll import in_columns
+from seq2seq.data.records import Record, chunks
 from seq2seq.errors import UserError
 from seq2seq.files import whole_file
 from seq2seq.inference.columns import column_records

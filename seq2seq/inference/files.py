@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from seq2seq.data.chunks import chunks
 from seq2seq.data.formats.json_lines import read_objects, text_at
 from seq2seq.data.formats.text_files import read_lines
-from seq2seq.data.placed_record import PlacedRecord
+from seq2seq.data.records import PlacedRecord, chunks
 from seq2seq.errors import UserError
 from seq2seq.files import whole_file
 from seq2seq.inference.predictor import Predictor
@@ -143,7 +142,7 @@ def _record(values: Mapping[str, Any], place: str) -> str | dict[str, Any]:
     """
     if "tokens" in values:
         return PlacedRecord(values, place)
-    text = text_at(values, "source", place, wanted_by="the text to predict from")
+    text = text_at(values, "source", place, required_by="the text to predict from")
     fields = {field: values[field] for field in FIELDS if field in values}
     return {"source": text, "place": place, **fields} if fields else text
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seq2seq.data.formats.json_lines import read_objects
-from seq2seq.data.formats.labelled_files import Csv
+from seq2seq.data.formats.tables import Csv
 from seq2seq.data.formats.text_files import read_lines
-from seq2seq.data.placed_record import PlacedRecord
+from seq2seq.data.records import PlacedRecord
 from seq2seq.errors import UserError
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from seq2seq.data.chunks import chunks
 from seq2seq.data.formats.json_lines import read_objects, text_at
 from seq2seq.data.formats.text_files import read_lines
+from seq2seq.data.records import chunks
 from seq2seq.errors import UserError
 from seq2seq.inference.files import CHUNK, Format, check_readable, one_cell, output, standing_for
 from seq2seq.inference.predictor import Predictor
@@ -77,7 +77,7 @@ def input_pairs(
     check_readable(path)
     if path.name.removesuffix(".gz").endswith(".jsonl"):
         return (
-            {key: text_at(values, key, place, wanted_by="what is scored") for key in SIDES}
+            {key: text_at(values, key, place, required_by="what is scored") for key in SIDES}
             for place, values in read_objects(path)
         )
     return _columns(path)

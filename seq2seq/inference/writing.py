@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, TextIO
 
-from seq2seq.data.chunks import chunks
+from seq2seq.data.records import chunks
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
 from seq2seq.decoding.strategy import Strategy

@@ -1,1 +1,1 @@
-"""Keras layers that know nothing of tasks, text or config."""
+"""Keras layers of sequence models, which depend on no task, text or config."""

@@ -34,6 +34,7 @@ class DotScore(ConfiguredLayer):
                 if kind == "general"
                 else keras.layers.Identity(name="keys")
             )
+        self.built = True  # it has no weights, and is not always called
 
     def call(
         self, query: tf.Tensor, keys: tf.Tensor, features: tf.Tensor | None = None

@@ -110,12 +110,8 @@ class _Recurrent(keras.layers.Layer):
     ) -> dict[str, tf.Tensor]:
         """Returns states and gates of every step, of which Keras returns `h` alone.
 
-        A masked step keeps the states; its gates are those of its input all the same.
-
-        Args:
-            sequences: `(batch, time, features)`.
-            initial_state: The states to start from, `(batch, units)` each; `None` for zeros.
-            mask: Booleans, `(batch, time)`, or `None`.
+        Arguments are as in a call. A masked step keeps the states; its gates are those of its input
+        all the same.
 
         Returns:
             By name, float32 `(batch, time, units)` each, at the places of the inputs, also with
@@ -186,8 +182,7 @@ class _Recurrent(keras.layers.Layer):
     ) -> bool:
         """Returns whether shapes are what `ops.recurrent` takes, as far as they are known.
 
-        All else is left to Keras, which broadcasts or raises. What is not known before a graph
-        runs is checked there.
+        All else is left to Keras, which broadcasts or raises.
         """
         batch, time = sequences.shape[:2]
         rows = (batch,) if batch is None else (batch, 1)

@@ -1,6 +1,6 @@
 """Attention by dot products, and the softmax over a source."""
 
-from collections.abc import Callable
+from functools import partial
 
 import tensorflow as tf
 
@@ -26,7 +26,7 @@ def dot_attention(
         `(batch, steps, source_length)`: the softmax of `query . key`, 0 where the mask is false.
     """
     if steps_usable(query.dtype) or usable(query.dtype, training):
-        return differentiable(_kernel(mask), _reference, (mask,))(query, keys, values)
+        return differentiable(partial(_kernel, mask), _reference, (mask,))(query, keys, values)
     scores = tf.matmul(query, keys, transpose_b=True)
     weights = masked_softmax(scores, mask[:, tf.newaxis])
     return tf.matmul(tf.cast(weights, query.dtype), values), weights
@@ -49,25 +49,23 @@ def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     return tf.nn.softmax(masked) * tf.cast(mask, dtype)
 
 
-def _kernel(mask: tf.Tensor) -> Callable[..., tuple[Tensors, Gradient]]:
+def _kernel(
+    mask: tf.Tensor, query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor
+) -> tuple[Tensors, Gradient]:
     operations = library()
+    operands = {"query": query, "keys": keys, "values": values, "mask": mask}
+    context, weights = operations.seq2seq_dot_attention(**operands)
+    context.set_shape((*query.shape[:2], values.shape[2]))
+    weights.set_shape((*query.shape[:2], keys.shape[1]))
 
-    def run(query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor) -> tuple[Tensors, Gradient]:
-        operands = {"query": query, "keys": keys, "values": values, "mask": mask}
-        context, weights = operations.seq2seq_dot_attention(**operands)
-        context.set_shape((*query.shape[:2], values.shape[2]))
-        weights.set_shape((*query.shape[:2], keys.shape[1]))
+    def gradient(d_context: tf.Tensor, d_weights: tf.Tensor) -> Tensors:
+        gradients = operations.seq2seq_dot_attention_gradient(
+            **operands, weights=weights, d_context=d_context, d_weights=d_weights
+        )
+        pairs = zip(gradients, (query, keys, values), strict=True)
+        return tuple(tf.ensure_shape(d, x.shape) for d, x in pairs)
 
-        def gradient(d_context: tf.Tensor, d_weights: tf.Tensor) -> Tensors:
-            gradients = operations.seq2seq_dot_attention_gradient(
-                **operands, weights=weights, d_context=d_context, d_weights=d_weights
-            )
-            pairs = zip(gradients, (query, keys, values), strict=True)
-            return tuple(tf.ensure_shape(d, x.shape) for d, x in pairs)
-
-        return (context, weights), gradient
-
-    return run
+    return (context, weights), gradient
 
 
 def _reference(query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> Tensors:

@@ -10,7 +10,7 @@ from seq2seq.ops.dispatch import usable
 from seq2seq.ops.recurrent import (
     Cell,
     Weights,
-    kernel_weights,
+    kernel_operands,
     layer_reference,
     recurrent,
 )
@@ -36,7 +36,7 @@ def both_directions(
     """
     units = weights.recurrent_kernel.shape[0]
     if cell != "gru_reset_before" and usable(sequences.dtype, training):
-        own, back = kernel_weights(cell, weights), kernel_weights(cell, back_weights)
+        own, back = kernel_operands(cell, weights), kernel_operands(cell, back_weights)
         count = len(own)
 
         def run(sequences: tf.Tensor, *operands: tf.Tensor) -> tuple[Tensors, Gradient]:

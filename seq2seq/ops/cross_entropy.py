@@ -1,6 +1,6 @@
 """Cross-entropy over a large vocabulary: statistics of logits that are never returned."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -70,7 +70,7 @@ def logit_statistics(
         kernel = tf.cast(kernel, tf.float32)
     if not by_kernel and not gradients_recorded():
         return LogitStatistics(*reference(features, kernel, bias, labels))
-    run = (_by_kernel if by_kernel else _by_tensorflow)(labels, transposed, pairs)
+    run = partial(_by_kernel if by_kernel else _by_tensorflow, labels, transposed, pairs)
     return LogitStatistics(*differentiable(run, reference, (labels,))(features, kernel, bias))
 
 
@@ -98,79 +98,82 @@ def _label_indices(labels: tf.Tensor) -> tf.Tensor:
 
 
 def _by_kernel(
-    labels: tf.Tensor, transposed: bool, pairs: bool
-) -> Callable[..., tuple[Tensors, Gradient]]:
+    labels: tf.Tensor,
+    transposed: bool,
+    pairs: bool,
+    features: tf.Tensor,
+    kernel: tf.Tensor,
+    bias: tf.Tensor,
+) -> tuple[Tensors, Gradient]:
     operations = library()
-
-    def run(features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[Tensors, Gradient]:
-        logits, *statistics = operations.seq2seq_logit_statistics(
-            features=features, kernel=kernel, bias=bias, labels=labels, transposed=transposed
+    logits, *statistics = operations.seq2seq_logit_statistics(
+        features=features, kernel=kernel, bias=bias, labels=labels, transposed=transposed
+    )
+    for statistic in statistics:
+        statistic.set_shape(features.shape[:1])
+    differences = tf.zeros(0)
+    if pairs:
+        divergence, differences = operations.seq2seq_logit_divergences(
+            logits=logits, labels=labels, log_normalizers=statistics[0]
         )
-        for statistic in statistics:
-            statistic.set_shape(features.shape[:1])
-        differences = tf.zeros(0)
-        if pairs:
-            divergence, differences = operations.seq2seq_logit_divergences(
-                logits=logits, labels=labels, log_normalizers=statistics[0]
-            )
-            divergence.set_shape((None,))
-            statistics.append(divergence)
+        divergence.set_shape((None,))
+        statistics.append(divergence)
 
-        def gradient(*d_statistics: tf.Tensor) -> Tensors:
-            d_features, d_kernel, d_bias, _ = operations.seq2seq_logit_statistics_gradient(
-                features=features,
-                kernel=kernel,
-                labels=labels,
-                logits=logits,
-                log_normalizers=statistics[0],
-                d_log_normalizers=d_statistics[0],
-                d_label_logits=d_statistics[1],
-                d_means=d_statistics[2],
-                differences=differences,
-                d_divergences=d_statistics[3] if pairs else tf.zeros(0),
-                transposed=transposed,
-            )
-            gradients = zip((d_features, d_kernel, d_bias), (features, kernel, bias), strict=True)
-            return tuple(tf.ensure_shape(tf.cast(d, x.dtype), x.shape) for d, x in gradients)
+    def gradient(*d_statistics: tf.Tensor) -> Tensors:
+        d_features, d_kernel, d_bias, _ = operations.seq2seq_logit_statistics_gradient(
+            features=features,
+            kernel=kernel,
+            labels=labels,
+            logits=logits,
+            log_normalizers=statistics[0],
+            d_log_normalizers=d_statistics[0],
+            d_label_logits=d_statistics[1],
+            d_means=d_statistics[2],
+            differences=differences,
+            d_divergences=d_statistics[3] if pairs else tf.zeros(0),
+            transposed=transposed,
+        )
+        gradients = zip((d_features, d_kernel, d_bias), (features, kernel, bias), strict=True)
+        return tuple(tf.ensure_shape(tf.cast(d, x.dtype), x.shape) for d, x in gradients)
 
-        return tuple(statistics), gradient
-
-    return run
+    return tuple(statistics), gradient
 
 
 def _by_tensorflow(
-    labels: tf.Tensor, transposed: bool, pairs: bool
-) -> Callable[..., tuple[Tensors, Gradient]]:
-    def run(features: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[Tensors, Gradient]:
-        rounded = tf.cast(kernel, features.dtype)
-        logits = _logits(features, kernel, bias, transposed)
-        statistics = _statistics(logits, labels, pairs)
-        log_normalizer = tf.reduce_logsumexp(logits, axis=-1)
-        real = tf.cast(labels >= 0, tf.float32)
+    labels: tf.Tensor,
+    transposed: bool,
+    pairs: bool,
+    features: tf.Tensor,
+    kernel: tf.Tensor,
+    bias: tf.Tensor,
+) -> tuple[Tensors, Gradient]:
+    rounded = tf.cast(kernel, features.dtype)
+    logits = _logits(features, kernel, bias, transposed)
+    statistics = _statistics(logits, labels, pairs)
+    log_normalizer = tf.reduce_logsumexp(logits, axis=-1)
+    real = tf.cast(labels >= 0, tf.float32)
 
-        def gradient(
-            d_normalizer: tf.Tensor, d_label: tf.Tensor, d_mean: tf.Tensor, *d_divergence: tf.Tensor
-        ) -> Tensors:
-            d_each = real * d_mean / tf.cast(tf.shape(logits)[1], tf.float32)
-            d_logits = _probabilities(logits, log_normalizer)
-            d_logits = d_logits * (real * d_normalizer)[:, tf.newaxis] + d_each[:, tf.newaxis]
-            d_logits = tf.tensor_scatter_nd_add(d_logits, _label_indices(labels), real * d_label)
-            if pairs:
-                p, q = tf.split(_probabilities(logits, log_normalizer), 2)
-                z_p, z_q = tf.split(logits, 2)
-                d = (tf.split(real, 2)[0] * d_divergence[0])[:, tf.newaxis]
-                d_p, d_q = _centred(z_p - z_q, p), _centred(z_q - z_p, q)
-                d_logits += tf.concat([d * (d_p + p - q), d * (d_q + q - p)], axis=0)
-            d_bias = tf.reduce_sum(d_logits, axis=0)
-            d_logits = tf.cast(d_logits, features.dtype)
-            d_features = tf.matmul(d_logits, rounded, transpose_b=not transposed)
-            operands = (d_logits, features) if transposed else (features, d_logits)
-            d_kernel = tf.cast(tf.matmul(*operands, transpose_a=True), tf.float32)
-            return d_features, d_kernel, d_bias
+    def gradient(
+        d_normalizer: tf.Tensor, d_label: tf.Tensor, d_mean: tf.Tensor, *d_divergence: tf.Tensor
+    ) -> Tensors:
+        d_each = real * d_mean / tf.cast(tf.shape(logits)[1], tf.float32)
+        d_logits = _probabilities(logits, log_normalizer)
+        d_logits = d_logits * (real * d_normalizer)[:, tf.newaxis] + d_each[:, tf.newaxis]
+        d_logits = tf.tensor_scatter_nd_add(d_logits, _label_indices(labels), real * d_label)
+        if pairs:
+            p, q = tf.split(_probabilities(logits, log_normalizer), 2)
+            z_p, z_q = tf.split(logits, 2)
+            d = (tf.split(real, 2)[0] * d_divergence[0])[:, tf.newaxis]
+            d_p, d_q = _centred(z_p - z_q, p), _centred(z_q - z_p, q)
+            d_logits += tf.concat([d * (d_p + p - q), d * (d_q + q - p)], axis=0)
+        d_bias = tf.reduce_sum(d_logits, axis=0)
+        d_logits = tf.cast(d_logits, features.dtype)
+        d_features = tf.matmul(d_logits, rounded, transpose_b=not transposed)
+        operands = (d_logits, features) if transposed else (features, d_logits)
+        d_kernel = tf.cast(tf.matmul(*operands, transpose_a=True), tf.float32)
+        return d_features, d_kernel, d_bias
 
-        return statistics, gradient
-
-    return run
+    return statistics, gradient
 
 
 def _probabilities(logits: tf.Tensor, log_normalizer: tf.Tensor) -> tf.Tensor:

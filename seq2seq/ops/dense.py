@@ -94,7 +94,8 @@ def packed_product(
     Maps `(rows, inputs)`, float32 or bfloat16, to `(rows, outputs)`, float32; with `tanh` of the
     type of `x`. A `transposed` kernel is `(outputs, inputs)`, and has no `tanh`.
     """
-    matrix, packed = packed_weights().pack(kernel, x, transposed=transposed)
+    matrix = in_float32(kernel)
+    packed = packed_weights().pack(kernel, matrix, x, transposed=transposed)
     bias = tf.zeros(0) if bias is None else in_float32(bias)
     operands = {"x": x, "matrix": matrix, "packed": packed, "bias": bias}
     if tanh:

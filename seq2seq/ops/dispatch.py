@@ -136,20 +136,25 @@ class PackedWeights:
             _weights_in_use.reset(token)
 
     def pack(
-        self, variable: Any, x: tf.Tensor, gates: int = 1, transposed: bool = False
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns a Keras variable, `(inputs, outputs)`, in float32, and its packed form.
+        self,
+        variable: Any,
+        matrix: tf.Tensor,
+        x: tf.Tensor,
+        gates: int = 1,
+        transposed: bool = False,
+    ) -> tf.Tensor:
+        """Returns a weight's packed form.
 
-        For few rows the packed form is empty or half as large as the weight, if not in 8 bits.
+        For few rows it is empty or half as large as the weight, if not in 8 bits.
 
         Args:
             variable: The weight.
+            matrix: Its value in float32, `(inputs, outputs)`.
             x: `(rows, ...)`, what it is multiplied with at the first step; if bfloat16, the packed
                 form is rounded, where this processor gains by it.
             gates: The number of gates whose columns lie side by side.
-            transposed: Whether the variable is `(outputs, inputs)`.
+            transposed: Whether the weight is `(outputs, inputs)`.
         """
-        matrix = in_float32(variable)
         key = (id(variable), gates, transposed)
         if key not in self._packed:
             self._packed[key] = library().seq2seq_pack(
@@ -160,7 +165,7 @@ class PackedWeights:
                 eight_bits=self.eight_bits,
                 transposed=transposed,
             )
-        return matrix, self._packed[key]
+        return self._packed[key]
 
 
 _weights_in_use: ContextVar[PackedWeights | None] = ContextVar("packed_weights", default=None)

@@ -77,17 +77,16 @@ def recurrent(
     options: Any = {"return_sequences": return_sequences, "go_backwards": go_backwards}
     has_kernel, one_step = cell != "gru_reset_before", sequences.shape[1] == 1 and mask is None
     if has_kernel and one_step and steps_usable(sequences.dtype):
-        biases = _kernel_biases(cell, weights)
-        states = packed_step(cell, sequences[:, 0], weights[:2], biases, states)
+        operands = kernel_operands(cell, weights)
+        states = packed_step(cell, sequences[:, 0], weights[:2], operands, states)
         return (states[0][:, tf.newaxis] if return_sequences else None), states
     states = tuple(tf.cast(state, state_dtype(sequences.dtype)) for state in states)
     if has_kernel and usable(sequences.dtype, training):
         reference = partial(layer_reference, cell, **options)
-        operands = kernel_weights(cell, weights)
+        operands = kernel_operands(cell, weights)
         return whole_layer(cell, sequences, operands, states, mask, reference=reference, **options)
-    return layer_loop(
-        _cast(cell, weights, sequences.dtype), sequences, states, mask, training=training, **options
-    )
+    loop_weights = _loop_weights(cell, _operands(cell, weights, sequences.dtype))
+    return layer_loop(loop_weights, sequences, states, mask, training=training, **options)
 
 
 def recurrent_states(
@@ -104,7 +103,7 @@ def recurrent_states(
         `hidden`, `cell` if there is one, and the gates by the names in `Step.gates`: `(batch, time,
         units)` each, at the places of the inputs.
     """
-    loop = _cast(cell, weights, sequences.dtype)
+    loop = _loop_weights(cell, _operands(cell, weights, sequences.dtype))
     states = tuple(tf.cast(state, state_dtype(sequences.dtype)) for state in states)
     mask = None if mask is None else time_first(mask, go_backwards)
     projected = project(loop, time_first(sequences, go_backwards))
@@ -129,40 +128,30 @@ def layer_reference(
     **options: bool,
 ) -> Tensors:
     """Computes what the kernel does by TensorFlow's operations, in one tuple without `None`."""
-    loop_weights = _loop_weights(cell, weights[:2], weights[2:])
+    loop_weights = _loop_weights(cell, weights)
     inputs = tf.cast(sequences, tf.float32)
     hidden, states = layer_loop(loop_weights, inputs, states, mask, training=False, **options)
     return states if hidden is None else (tf.cast(hidden, sequences.dtype), *states)
 
 
-def _matrices(weights: Weights, dtype: tf.DType) -> Tensors:
-    return tuple(tf.cast(stored_value(weight), dtype) for weight in weights[:2])
-
-
-def _biases(cell: Cell, weights: Weights, dtype: tf.DType) -> Tensors:
-    """Returns no bias, one, or the two of a `gru`."""
+def _operands(cell: Cell, weights: Weights, dtype: tf.DType) -> Tensors:
+    """Returns kernel, recurrent kernel and, if there are any, one bias or the two of a `gru`."""
+    kernel, recurrent_kernel = (tf.cast(stored_value(weight), dtype) for weight in weights[:2])
     if weights.bias is None:
-        return ()
+        return kernel, recurrent_kernel
     bias = tf.cast(stored_value(weights.bias), dtype)
-    return tuple(tf.unstack(bias)) if cell == "gru" else (bias,)
+    return kernel, recurrent_kernel, *(tf.unstack(bias) if cell == "gru" else (bias,))
 
 
-def kernel_weights(cell: Cell, weights: Weights) -> Tensors:
-    """Returns the weights as compiled kernels take them, see `whole_layer`."""
-    return *_matrices(weights, tf.float32), *_kernel_biases(cell, weights)
+def kernel_operands(cell: Cell, weights: Weights) -> Tensors:
+    """Returns the weights as compiled kernels take them: in float32, with a bias."""
+    operands = _operands(cell, weights, tf.float32)
+    return operands if len(operands) > 2 else (*operands, tf.zeros(operands[0].shape[-1]))
 
 
-def _kernel_biases(cell: Cell, weights: Weights) -> Tensors:
-    return _biases(cell, weights, tf.float32) or (tf.zeros(weights.kernel.shape[-1]),)
-
-
-def _cast(cell: Cell, weights: Weights, dtype: tf.DType) -> LoopWeights:
-    return _loop_weights(cell, _matrices(weights, dtype), _biases(cell, weights, dtype))
-
-
-def _loop_weights(cell: Cell, matrices: Tensors, biases: Tensors) -> LoopWeights:
-    """Returns the weights as loops take them."""
-    kernel, recurrent_kernel = matrices
+def _loop_weights(cell: Cell, operands: Tensors) -> LoopWeights:
+    """Returns the weights as loops take them, from `_operands`."""
+    kernel, recurrent_kernel, *biases = operands
     bias = biases[0] if biases else None
     if cell == "lstm":
         return LoopWeights(LSTMStep(), kernel, bias, (recurrent_kernel,))

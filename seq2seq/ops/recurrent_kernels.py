@@ -89,32 +89,31 @@ def _layer(
 
 
 def packed_step(
-    cell: str, x: tf.Tensor, kernels: Sequence[Any], biases: Tensors, states: Tensors
+    cell: str, x: tf.Tensor, variables: Sequence[Any], weights: Tensors, states: Tensors
 ) -> Tensors:
     """Advances a layer by one step with packed weights, where `steps_usable`.
 
     Maps `(rows, features)` and states `(rows, units)` to the next states, all of the type of `x`.
-    Kernel and recurrent kernel are variables; biases are float32 `(gates * units,)`.
+    The variables are kernel and recurrent kernel; weights are as in `whole_layer`.
     """
     states = tuple(tf.cast(state, x.dtype) for state in states)
-    gates = kernels[0].shape[-1] // kernels[1].shape[0]
-    kernel, packed_kernel = packed_weights().pack(kernels[0], x, gates)
-    recurrent, packed_recurrent = packed_weights().pack(kernels[1], x, gates)
+    matrices, biases = named(weights)
+    gates = weights[0].shape[1] // weights[1].shape[0]
+    packed = [
+        packed_weights().pack(variable, matrix, x, gates)
+        for variable, matrix in zip(variables, weights[:2], strict=True)
+    ]
     next_states = getattr(library(), f"seq2seq_{cell}_step")(
         x=x,
         h_before=states[0],
         second_before=states[-1],
-        kernel=kernel,
-        recurrent=recurrent,
-        packed_kernel=packed_kernel,
-        packed_recurrent=packed_recurrent,
-        bias=biases[0],
-        recurrent_bias=biases[1] if len(biases) > 1 else tf.zeros(0),
+        packed_kernel=packed[0],
+        packed_recurrent=packed[1],
+        **matrices,
+        **biases,
     )
-    return tuple(
-        tf.ensure_shape(after, state.shape)
-        for after, state in zip(next_states, states, strict=False)
-    )
+    pairs = zip(next_states, states, strict=False)
+    return tuple(tf.ensure_shape(after, state.shape) for after, state in pairs)
 
 
 def unless_zeros(gradient: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.dataset import Dataset
+from seq2seq.data.records import Record
 from seq2seq.errors import UserError
 from seq2seq.training.feed import EpochFeed
 from seq2seq.training.weighted_model import Loss

@@ -10,7 +10,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from seq2seq.data.batching import Batching
-from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.dataset import Dataset
 from seq2seq.data.formats.text_files import is_blank
 from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.data.number_columns import (
@@ -20,10 +20,9 @@ from seq2seq.data.number_columns import (
     numbers_of,
     save_columns,
 )
-from seq2seq.data.placed_record import place_of
-from seq2seq.data.token_store import ColumnSpec, Encoder, TokenStore
+from seq2seq.data.records import Record, place_of
+from seq2seq.data.token_store import ColumnSpec, Encoder, TokenStore, Truncated
 from seq2seq.data.tokenizers.tokenizer import UNKNOWN, Tokenizer
-from seq2seq.data.truncation import Truncated
 from seq2seq.errors import UserError
 from seq2seq.evaluation.classification import (
     CLASS_SCORES,

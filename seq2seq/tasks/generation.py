@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.data.batching import batch_dataset
-from seq2seq.data.datasets import Dataset, Record
-from seq2seq.data.shared_texts import report_shared
-from seq2seq.data.token_store import ColumnSpec, RaggedColumn, TokenStore
+from seq2seq.data.dataset import Dataset
+from seq2seq.data.records import Record
+from seq2seq.data.token_store import ColumnSpec, RaggedColumn, TokenStore, report_shared_inputs
 from seq2seq.data.tokenizers.tokenizer import END, START, UNKNOWN, Tokenizer
 from seq2seq.data.windows import Windows
 from seq2seq.decoding.hypotheses import Hypotheses
@@ -85,7 +85,7 @@ class Generation(Task):
         log.info("vocabulary: %s", f"{self.tokenizer.size:,}")
         for split in SPLITS:
             self.stores[split] = self._stored(data, split)
-        report_shared(self.stores)
+        report_shared_inputs(self.stores)
         self.identity = json.dumps(
             [content["train"], self.tokenizer.fingerprint, seed, vars(self.batching)]
         )

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.data.datasets import Record
 from seq2seq.data.formats.json_lines import check_characters
 from seq2seq.data.formats.text_files import is_blank
-from seq2seq.data.placed_record import place_of
+from seq2seq.data.records import Record, place_of
 from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from seq2seq.data.datasets import Dataset
+from seq2seq.data.dataset import Dataset
 from seq2seq.tasks.base import Task
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.dataset import Dataset
+from seq2seq.data.records import Record
 from seq2seq.plots.files import save_figure
 from seq2seq.tasks.base import Task
 from seq2seq.tasks.generation import Generation

@@ -12,9 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.data.batching import Batching, batch_dataset, padding_share
-from seq2seq.data.datasets import Dataset
-from seq2seq.data.shared_texts import report_shared
-from seq2seq.data.token_store import ColumnSpec, TokenStore, build
+from seq2seq.data.dataset import Dataset
+from seq2seq.data.token_store import ColumnSpec, TokenStore, build, report_shared_inputs
 from seq2seq.tasks.base import Task
 from seq2seq.training.feed import EpochFeed
 
@@ -68,7 +67,7 @@ class StoredTask(Task):
         self.fit_encoders(data)
         for split in SPLITS:
             self.stores[split] = self._stored(data, split)
-        report_shared(self.stores)
+        report_shared_inputs(self.stores)
         encoders = [spec.encoder.fingerprint for spec in self.columns("train").values()]
         self.identity = json.dumps([content["train"], *encoders, seed, vars(self.batching)])
 

@@ -14,12 +14,12 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from seq2seq.data.batching import Batching
-from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.dataset import Dataset
 from seq2seq.data.formats.conll import ColumnFormat, Conll
 from seq2seq.data.formats.json_lines import check_characters, parsed_json
 from seq2seq.data.formats.text_files import is_blank
 from seq2seq.data.labels.token_labels import TokenLabels
-from seq2seq.data.placed_record import place_of
+from seq2seq.data.records import Record, place_of
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.token_features import TokenFeatures, numbered
 from seq2seq.data.tokenizers.vocabulary import UNKNOWN

@@ -12,8 +12,8 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from seq2seq.data.batching import Batching
-from seq2seq.data.datasets import Dataset, Record
-from seq2seq.data.placed_record import place_of
+from seq2seq.data.dataset import Dataset
+from seq2seq.data.records import Record, place_of
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.tokenizer import UNKNOWN, TokenizerPair
 from seq2seq.decoding.strategy import Strategy

@@ -23,7 +23,7 @@ WORDS = [
     ".",
 ]
 COMMON = {
-    "data": {"_target_": "seq2seq.data.datasets.Tsv", "directory": "/nowhere"},
+    "data": {"_target_": "seq2seq.data.formats.tables.Tsv", "directory": "/nowhere"},
     "trainer": {"monitor": "val_loss", "mode": "min"},
 }
 LABELS = ["de", "fr", "it"]
@@ -52,7 +52,10 @@ def text_run(folder, cell="lstm", seed=1, noise=0.3, size=60, history=True):
         "seed": seed,
         "task": {"_target_": "seq2seq.tasks.translation.Translation", "bleu_tokenize": "none"},
         "model": {"encoder": {"cell": cell, "units": 8}},
-        "data": {"_target_": "seq2seq.data.datasets.ParallelText", "directory": "/nowhere"},
+        "data": {
+            "_target_": "seq2seq.data.formats.parallel_text.ParallelText",
+            "directory": "/nowhere",
+        },
         "trainer": {"monitor": "val_loss", "mode": "min"},
         "tracking": {"run_name": str(folder)},
     }

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from tensorflow.python.framework.config import disable_op_determinism
 
 from seq2seq.data.batching import Batching, batch_dataset, padding_share
-from seq2seq.data.datasets import ParallelText
+from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.errors import UserError

@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq.data.chunks import chunks
+from seq2seq.data.records import chunks
 
 
 @given(items=st.lists(st.integers()), size=st.integers(1, 9))

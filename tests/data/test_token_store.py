@@ -4,9 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2seq.data import token_store
-from seq2seq.data.placed_record import PlacedRecord
-from seq2seq.data.shared_texts import report_shared, shared
-from seq2seq.data.token_store import ColumnSpec, TokenStore
+from seq2seq.data.records import PlacedRecord
+from seq2seq.data.token_store import ColumnSpec, TokenStore, report_shared_inputs, shared_inputs
 from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 
@@ -201,14 +200,14 @@ def test_inputs_that_stand_in_two_splits_are_counted(tmp_path, caplog):
         name: _store(tmp_path / name, _records(*pairs), columns) for name, pairs in splits.items()
     }
     sources = {name: [source for source, _ in pairs] for name, pairs in splits.items()}
-    assert shared(stores) == {
+    assert shared_inputs(stores) == {
         (later, earlier): sum(source in sources[earlier] for source in sources[later])
         for earlier, later in (("train", "validation"), ("train", "test"), ("validation", "test"))
     }
-    report_shared(stores)
+    report_shared_inputs(stores)
     assert caplog.messages == [
         "inputs in two splits: 3 of 4 of validation stand in train; 1 of 2 of test stand in "
         "validation"
     ]
-    report_shared({"train": stores["train"]})
+    report_shared_inputs({"train": stores["train"]})
     assert len(caplog.messages) == 1

@@ -75,6 +75,11 @@ def test_dense(weights, rows, transposed, inputs, outputs, values):
                 np.testing.assert_allclose(found, np.tanh(expected), atol=2e-4)
 
 
+def step(cell, x, variables, biases, states):
+    matrices = [tf.convert_to_tensor(variable) for variable in variables]
+    return packed_step(cell, x, variables, (*matrices, *biases), states)
+
+
 def check_lstm(rows, kernels, of_input=np.matmul, of_states=np.matmul, tolerance=1e-5):
     """Compares steps of an LSTM with numpy's, whose products are `of_input` and `of_states`."""
     kernel, recurrent = kernels
@@ -87,7 +92,7 @@ def check_lstm(rows, kernels, of_input=np.matmul, of_states=np.matmul, tolerance
         after_c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
         expected = sigmoid(o) * np.tanh(after_c), after_c
         states = tf.constant(h), tf.constant(c)
-        found = packed_step("lstm", tf.constant(x), variables, (bias,), states)
+        found = step("lstm", tf.constant(x), variables, (bias,), states)
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, other, atol=tolerance)
 
@@ -103,7 +108,7 @@ def check_gru(rows, kernels, product=np.matmul, dtype=tf.float32, tolerance=1e-5
         of_h = np.split(product(h, recurrent) + biases[1], 3, axis=1)
         z, r = sigmoid(of_x[0] + of_h[0]), sigmoid(of_x[1] + of_h[1])
         expected = z * h + (1 - z) * np.tanh(of_x[2] + r * of_h[2])
-        [found] = packed_step("gru", tf.cast(x, dtype), variables, biases, (tf.cast(h, dtype),))
+        [found] = step("gru", tf.cast(x, dtype), variables, biases, (tf.cast(h, dtype),))
         assert found.dtype == dtype
         result = 2**-8 if dtype == tf.bfloat16 else 0
         np.testing.assert_allclose(np.float32(found), expected, rtol=result, atol=tolerance)
@@ -152,7 +157,7 @@ def test_a_step_in_bfloat16(cell, rows, units):
                 state = tf.cast(before * tf.ones((count, 1)), dtype)
                 states = (state,) * (2 if cell == "lstm" else 1)
                 x = tf.cast(tf.ones((count, 6)) / 2, dtype)
-                results[-1] += packed_step(cell, x, variables, biases, states)
+                results[-1] += step(cell, x, variables, biases, states)
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, np.float32(other), rtol=2**-7, atol=0.03)
 
@@ -265,7 +270,7 @@ def test_a_form_for_the_other_type_is_not_used(weights):
 
 def packed(matrix, rows):
     weights = PackedWeights()
-    return weights.pack(tf.constant(matrix), tf.zeros((rows, 1)))[1].numpy()
+    return weights.pack("weight", tf.constant(matrix), tf.zeros((rows, 1))).numpy()
 
 
 def test_only_matrices_of_bfloat16_values_are_halved_for_few_rows():

@@ -4,7 +4,7 @@ import keras
 import pytest
 
 from seq2seq.config import build, composed
-from seq2seq.data.datasets import ParallelText
+from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.tasks.model_folder import build_task
 
 SOURCES = ["a b", "b c d e f", "f", "c d a", "a a b b c c", "e d c b"]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from seq2seq.config import build, composed
-from seq2seq.data.formats.labelled_files import Csv, LabelledJsonl
+from seq2seq.data.formats.json_lines import LabelledJsonl
+from seq2seq.data.formats.tables import Csv
 from seq2seq.errors import UserError
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
 

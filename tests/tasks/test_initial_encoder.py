@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from seq2seq.config import build, composed
-from seq2seq.data.datasets import Tsv
+from seq2seq.data.formats.json_lines import TaggedJsonl
 from seq2seq.data.formats.plain_text import PlainText
-from seq2seq.data.formats.tagged_jsonl import TaggedJsonl
+from seq2seq.data.formats.tables import Tsv
 from seq2seq.data.tokenizers.vocabulary import UNKNOWN
 from seq2seq.errors import UserError
 from seq2seq.experiment import run

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from seq2seq.config import build, composed
-from seq2seq.data.datasets import ParallelText
+from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.errors import UserError
 from seq2seq.inference.predictor import Predictor
 from seq2seq.tasks.model_folder import build_task, save_model_folder

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from seq2seq.config import build, composed
-from seq2seq.data.formats.tagged_jsonl import TaggedJsonl
+from seq2seq.data.formats.json_lines import TaggedJsonl
 from seq2seq.data.labels.span_schemes import is_well_formed
 from seq2seq.errors import UserError
 from seq2seq.inference.predictor import Predictor

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from seq2seq.config import build, composed
-from seq2seq.data.datasets import ParallelText
-from seq2seq.data.formats.labelled_files import Csv
-from seq2seq.data.formats.tagged_jsonl import TaggedJsonl
+from seq2seq.data.formats.json_lines import TaggedJsonl
+from seq2seq.data.formats.parallel_text import ParallelText
+from seq2seq.data.formats.tables import Csv
 from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.errors import UserError
 from seq2seq.tasks.model_folder import build_task

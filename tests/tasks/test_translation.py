@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from seq2seq.config import build, composed
-from seq2seq.data.datasets import ParallelText
 from seq2seq.data.embedded.cldr_dates import date_examples
+from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.data.tokenizers.tokenizer import END, START
 from seq2seq.errors import UserError
 from seq2seq.files import write_checksums

@@ -1,4 +1,4 @@
-"""The dates of `cldr_dates` as tokens, each with the part of the date that it belongs to."""
+"""Dates of `cldr_dates` as tokens labelled with the part of the date."""
 
 import datetime
 import unicodedata
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import babel
 from babel.dates import DateTimeFormat, tokenize_pattern
 
-from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.dataset import Dataset
 from seq2seq.data.embedded.cldr_dates import SPLIT_SIZES, DateFormat, dates_with_formats, write_date
+from seq2seq.data.records import Record
 from seq2seq.data.tokenizers.word_splitter import WordSplitter
 from seq2seq.errors import UserError
 
@@ -26,8 +27,7 @@ def date_parts(
 ) -> list[tuple[str, str]]:
     """Returns the tokens of a written date with their labels.
 
-    What stands between the fields of the date is `WORD` or `PUNCTUATION`; the tag of an ambiguous
-    one is `LANGUAGE`.
+    Text between the fields of the date is `WORD` or `PUNCTUATION`; a language tag is `LANGUAGE`.
     """
     text = write_date(date, date_format)
     labels: list[str] = []  # of each character; empty between fields
@@ -40,7 +40,7 @@ def date_parts(
             labels += [PARTS[letter]] * len(str(fields[letter * count]))
     labels = [LANGUAGE] * (len(text) - len(labels)) + labels
     return [
-        # Of a word that goes on as a field, such as Hebrew's "in May", the field counts.
+        # The label of a word that continues as a field, such as Hebrew's "in May", is the field's.
         (token, next(filter(None, labels[start : start + len(token)]), _literal(token)))
         for token, start in split(text)
     ]
@@ -55,7 +55,7 @@ class CldrDateParts(Dataset):
     """The embedded dataset: tokens of dates in many languages -> the parts of a date.
 
     Args:
-        pattern: What a token is, see `WordSplitter`.
+        pattern: Matches a token, see `WordSplitter`.
 
     Raises:
         UserError: If the pattern cannot be read.
@@ -70,7 +70,7 @@ class CldrDateParts(Dataset):
         super().__init__(SPLIT_SIZES)
 
     def describe(self) -> dict[str, str]:
-        """Returns what the tracking shows: `name` and `source`."""
+        """Returns the name, and the version of Babel."""
         return {"name": "cldr_date_parts", "source": f"Unicode CLDR of Babel {babel.__version__}"}
 
     def _read(self, split: str) -> Iterator[Record]:

@@ -1,7 +1,7 @@
-"""Dates as people of many languages write them, with their ISO form, from Unicode CLDR.
+"""Dates written in many languages and their ISO form, from Unicode CLDR.
 
-Pure functions on what the Babel package ships: the same on every machine, whatever its locale,
-time zone or hash seed.
+Pure functions of the data in the Babel package: equal on every machine, whatever its locale, time
+zone or hash seed.
 """
 
 import datetime
@@ -10,11 +10,12 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import babel
 from babel.dates import format_date
 
+from seq2seq.data.formats.tfds import Tfds, open_builder
 from seq2seq.errors import UserError
 
 # fmt: off
@@ -51,6 +52,48 @@ class DateExample(NamedTuple):
     language: str
 
 
+class CldrDates(Tfds):
+    """The embedded dataset: dates written in many languages (source) -> ISO dates (target).
+
+    It is made from Unicode CLDR, as shipped with Babel, on first use. The field `language` holds
+    the language tag.
+
+    Args:
+        directory: Where the dataset is kept; `None` for `$XDG_CACHE_HOME/seq2seq`.
+
+    Example:
+        >>> next(CldrDates().records("train"))
+        {'source': '6 ஆகஸ்ட், 2087', 'target': '2087-08-06', 'language': 'ta'}
+    """
+
+    split_keys = ()
+
+    def __init__(self, directory: str | None = None) -> None:
+        fields = ("source", "target", "language")
+        super().__init__(
+            name="cldr_dates",
+            features={field: field for field in fields},
+            splits={split: split for split in SPLIT_SIZES},
+            directory=directory,
+        )
+
+    def describe(self) -> dict[str, str]:
+        """Returns the name, and the version of Babel."""
+        return {"name": "cldr_dates", "source": f"Unicode CLDR of Babel {babel.__version__}"}
+
+    def _content(self, split: str) -> list[str]:
+        # These determine the examples; the bytes of the files may differ.
+        return [self._builder.info.full_name, self.describe()["source"], split]
+
+    @property
+    def _builder(self) -> Any:
+        if self._opened is None:
+            from seq2seq.data.embedded.cldr_dates_builder import prepare
+
+            self._opened = open_builder(None, prepare(self._directory))
+        return self._opened
+
+
 def date_formats() -> list[DateFormat]:
     """Returns the patterns of all languages that write a full date with a four-digit year."""
     formats = []
@@ -70,7 +113,7 @@ def date_formats() -> list[DateFormat]:
 
 
 def write_date(date: datetime.date, date_format: DateFormat) -> str:
-    """Returns the date in a format; behind its language's tag if day and month are mere numbers.
+    """Returns the date in a format, after its language's tag if day and month are numbers.
 
     `07/08/2051` is a day of August in French and of July in English: `<fr> 07/08/2051` has one
     reading.
@@ -80,10 +123,10 @@ def write_date(date: datetime.date, date_format: DateFormat) -> str:
 
 
 def ambiguous_formats() -> set[DateFormat]:
-    """Returns the formats in which some text can stand for two dates.
+    """Returns the formats in which a text can stand for two dates.
 
-    All texts of a leap year and of a common year are written. They stand for all years: a text
-    has one number of four digits, the year, so that texts of different years differ.
+    Checks all dates of a leap year and of a common year, which is enough: a text has one number of
+    four digits, the year, so that texts of different years differ.
     """
     readings: dict[str, set[datetime.date]] = defaultdict(set)
     writers: dict[str, set[DateFormat]] = defaultdict(set)
@@ -166,7 +209,7 @@ def _names_month(pattern: str) -> bool:
 
 
 def _hash(text: str) -> int:
-    # A hash, and not a random generator, whose numbers may change with the version of its library.
+    # A hash: the numbers of a random generator may change with the version of its library.
     return int.from_bytes(hashlib.blake2b(f"{_SEED} {text}".encode(), digest_size=8).digest())
 
 

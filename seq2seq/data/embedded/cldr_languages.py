@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import babel
 
-from seq2seq.data.datasets import Dataset
-from seq2seq.data.placed_record import PlacedRecord
+from seq2seq.data.dataset import Dataset
+from seq2seq.data.records import PlacedRecord
 
 # fmt: off
 LANGUAGES = (
@@ -26,20 +26,19 @@ _SEED = "cldr_languages 1"
 
 
 class Name(NamedTuple):
-    """What a language calls a place, a language or a currency."""
+    """The name of a place, a language or a currency in one language."""
 
     text: str
     language: str
     thing: str
-    """What is named, such as `currencies/EUR`."""
+    """The named thing, such as `currencies/EUR`."""
 
 
 class CldrLanguages(Dataset):
     """The embedded dataset: names (text) -> the language they are written in (label).
 
-    The splits part the things named: no place, language or currency is in two of them, nor is any
-    text. Names that two languages share are left out. Everything follows from Unicode CLDR as
-    shipped with Babel.
+    No named place, language or currency is in two splits, nor is any text. Names that two languages
+    share are left out. All names are from Unicode CLDR as shipped with Babel.
 
     Example:
         >>> next(CldrLanguages().records("test"))
@@ -50,7 +49,7 @@ class CldrLanguages(Dataset):
         super().__init__(SHARES)
 
     def describe(self) -> dict[str, str]:
-        """Returns what the tracking shows: `name` and `source`."""
+        """Returns the name, and the version of Babel."""
         return {"name": "cldr_languages", "source": f"Unicode CLDR of Babel {babel.__version__}"}
 
     def _read(self, split: str) -> Iterator[PlacedRecord]:
@@ -65,22 +64,20 @@ class CldrLanguages(Dataset):
 
 @functools.cache
 def names() -> tuple[Name, ...]:
-    """Returns all names that one language alone uses, each text once."""
-    found: dict[str, list[Name]] = defaultdict(list)
+    """Returns all names that only one language uses, each text once."""
+    by_key: dict[str, list[Name]] = defaultdict(list)
     for language in LANGUAGES:
         locale = babel.Locale.parse(language)
         for kind in KINDS:
             for code, text in sorted(getattr(locale, kind).items()):
                 if text != code:
-                    found[_key(text)].append(Name(text, language, f"{kind}/{code}"))
-    return tuple(
-        writers[0] for writers in found.values() if len({name.language for name in writers}) == 1
-    )
+                    by_key[_key(text)].append(Name(text, language, f"{kind}/{code}"))
+    return tuple(same[0] for same in by_key.values() if len({name.language for name in same}) == 1)
 
 
 def split_of(thing: str) -> str:
     """Returns the split that all names of a thing belong to."""
-    # A hash, and not a random generator, whose numbers may change with the version of its library.
+    # A hash: the numbers of a random generator may change with the version of its library.
     digest = hashlib.blake2b(f"{_SEED} {thing}".encode(), digest_size=8).digest()
     position = int.from_bytes(digest) / 2**64
     for split, share in SHARES.items():
@@ -91,5 +88,5 @@ def split_of(thing: str) -> str:
 
 
 def _key(text: str) -> str:
-    """Returns what two texts share that differ only in case or in how they are encoded."""
+    """Returns the same key for texts that differ only in case or Unicode form."""
     return unicodedata.normalize("NFKC", text).casefold()

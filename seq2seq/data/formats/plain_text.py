@@ -5,16 +5,30 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from seq2seq.data.datasets import Dataset, FileNames, Record
+from seq2seq.data.formats.files import FileNames, FolderDataset, files_by_split
 from seq2seq.data.formats.text_files import content_hash, find_file, read_lines
 from seq2seq.data.holdout import Holdout
+from seq2seq.data.records import Record
 from seq2seq.errors import UserError
 
 
-class PlainText(Dataset):
-    r"""Text files; each is a document, or several with a separator between them.
+class PlainText(FolderDataset):
+    r"""Text files; each is one document, or several with a separator between them.
 
-    A record is one document, `{"text": "..."}`; each of its lines ends with LF. gzip works too.
+    A record is one document, `{"text": "..."}`; each of its lines ends with LF.
+
+    Args:
+        directory: The folder that the file names are relative to.
+        files: The file, or files, of each split; gzip works.
+        separator: The text between two documents of a file, such as `"\n***\n"`; null where a
+            file is one document.
+        head: The shares of each file of `train` that belong to other splits, in the order in which
+            they stand at its beginning.
+        tail: As `head`, at its end.
+        holdout: Takes whole documents out of `train` for further splits.
+
+    Raises:
+        UserError: If the shares are impossible, or a split is given twice.
 
     Example:
         >>> dataset = PlainText(
@@ -33,55 +47,31 @@ class PlainText(Dataset):
         tail: Mapping[str, float | None] | None = None,
         holdout: Holdout | None = None,
     ) -> None:
-        r"""Names the files; nothing is read yet.
-
-        Args:
-            directory: The folder that the file names are relative to.
-            files: The file, or files, of each split.
-            separator: What stands between two documents of a file, such as a line of three stars,
-                `"\n***\n"`; None where a file is one document.
-            head: The shares of each file of `train` that belong to other splits, in the order in
-                which they stand at its beginning.
-            tail: As `head`, at its end.
-            holdout: Takes whole documents out of `train` for further splits.
-
-        Raises:
-            UserError: If the shares are impossible, or a split is given twice.
-        """
-        self._directory = Path(directory).expanduser()
-        self._files = {
-            split: (names,) if isinstance(names, str) else tuple(names)
-            for split, names in files.items()
-            if names is not None
-        }
+        self._files = files_by_split(files)
         self._separator = separator
-        self._ends = {"head": _given(head), "tail": _given(tail)}
-        self._check(separator)
+        self._ends = {"head": _without_none(head), "tail": _without_none(tail)}
+        self._check()
         self._parts = _parts(**self._ends)
-        super().__init__([*self._files, *self._ends["head"], *self._ends["tail"]], holdout)
+        stored_splits = [*self._files, *self._ends["head"], *self._ends["tail"]]
+        super().__init__(directory, stored_splits, holdout)
 
-    def _check(self, separator: str | None) -> None:
-        if separator == "":
+    def _check(self) -> None:
+        if self._separator == "":
             raise UserError("data.separator is empty; leave it out where a file is one document.")
         ends = [(end, *item) for end, shares in self._ends.items() for item in shares.items()]
-        given = dict.fromkeys(self._files, "files")
+        key_of_split = dict.fromkeys(self._files, "files")
         for end, split, share in ends:
-            if split in given:
+            if split in key_of_split:
                 raise UserError(
-                    f"The split {split} is given by data.{given[split]} and also by data.{end}; "
-                    f"remove one of them (such as by data.{end}.{split}=null)."
+                    f"The split {split} is given by data.{key_of_split[split]} and also by "
+                    f"data.{end}; remove one of them (such as by data.{end}.{split}=null)."
                 )
             if not 0 < share < 1:
                 raise UserError(f"data.{end}.{split}={share:g} is not between 0 and 1.")
-            given[split] = end
+            key_of_split[split] = end
         if sum(share for _, _, share in ends) >= 1:
             shares = ", ".join(f"data.{end}.{split}={share:g}" for end, split, share in ends)
             raise UserError(f"{shares} leave nothing to train on; their sum must be below 1.")
-
-    def describe(self) -> dict[str, str]:
-        """Returns what the tracking shows: `name` and `source`."""
-        path = self._directory.absolute()
-        return {"name": "/".join(path.parts[-2:]), "source": str(path)}
 
     def _read(self, split: str) -> Iterator[Record]:
         begin, end = self._part(split)
@@ -103,12 +93,12 @@ class PlainText(Dataset):
         return self._parts.get(split, (0.0, 1.0))
 
 
-def _given(shares: Mapping[str, float | None] | None) -> dict[str, float]:
+def _without_none(shares: Mapping[str, float | None] | None) -> dict[str, float]:
     return {split: share for split, share in (shares or {}).items() if share is not None}
 
 
 def _parts(head: Mapping[str, float], tail: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Returns from where to where each split reaches in the files of `train`, as shares of them."""
+    """Returns where each split begins and ends in the files of `train`, as shares of them."""
     begins = itertools.accumulate(head.values(), initial=0.0)
     ends = [1 - after for after in itertools.accumulate([*tail.values()][::-1], initial=0.0)]
     bounds = itertools.pairwise([*begins, *reversed(ends)])

@@ -1,4 +1,4 @@
-"""Lines of text files, plain or gzip, with clear words for what may be wrong with them."""
+"""Reads the lines of text files, plain or gzip, with clear messages for what is wrong in them."""
 
 import codecs
 import difflib
@@ -13,22 +13,22 @@ from seq2seq.errors import UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = "\ufeff"
-_ENOUGH = 8  # bytes, to tell UTF-16 by its zeros
+_UTF_16_BYTES = 8  # enough to recognise UTF-16 by its zeros
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_UNSEEN_CATEGORIES = frozenset(("Zs", "Zl", "Zp", "Cc", "Cf"))
+_INVISIBLE_CATEGORIES = frozenset(("Zs", "Zl", "Zp", "Cc", "Cf"))
 # Fillers of Hangul, the blank of Braille, and variation selectors.
-_UNSEEN = frozenset("\u115f\u1160\u3164\uffa0\u2800") | {chr(0xFE00 + n) for n in range(16)}
+_INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800") | {chr(0xFE00 + n) for n in range(16)}
 
 
 def is_blank(text: str) -> bool:
-    """Returns whether a text has nothing to see: white space, zero-width or control characters.
+    """Returns whether a text is empty or invisible: white space, zero-width or control characters.
 
     Example:
         >>> is_blank(" \u00a0\u200b"), is_blank("a\u200b")
         (True, False)
     """
     return not text or all(
-        unicodedata.category(character) in _UNSEEN_CATEGORIES or character in _UNSEEN
+        unicodedata.category(character) in _INVISIBLE_CATEGORIES or character in _INVISIBLE
         for character in text
     )
 
@@ -49,18 +49,15 @@ def find_file(directory: Path, name: str) -> Path:
                     raise UserError(f"{path} is empty.")
                 return path
             if path.exists():
+                kind = "a folder" if path.is_dir() else "a pipe or device"
                 raise UserError(
-                    f"{path} is {_kind(path)}; a file is needed, which is read more than once."
+                    f"{path} is {kind}; a file is needed, which is read more than once."
                 )
     except (OSError, ValueError) as error:  # such as a name that is too long, or holds a NUL
         raise UserError(f"{directory / name}: cannot be read ({error}).") from None
     similar = difflib.get_close_matches(name, sorted(path.name for path in directory.iterdir()))
-    found = f" Did you mean {' or '.join(similar)}?" if similar else ""
-    raise UserError(f"There is no file {name} in {directory.absolute()}.{found} {advice}")
-
-
-def _kind(path: Path) -> str:
-    return "a folder" if path.is_dir() else "a pipe or device"
+    hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
+    raise UserError(f"There is no file {name} in {directory.absolute()}.{hint} {advice}")
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -109,7 +106,7 @@ def read_whole_lines(path: Path) -> Iterator[str]:
 def _check_first_line(line: bytes, path: Path) -> None:
     """Refuses UTF-16, with a byte order mark or half of NULs, and lines that only CR ends."""
     fewer, more = sorted(half.count(0) for half in (line[::2], line[1::2]))
-    half_nul = len(line) >= _ENOUGH and fewer == 0 and 4 * more > len(line)
+    half_nul = len(line) >= _UTF_16_BYTES and fewer == 0 and 4 * more > len(line)
     if line.startswith(_UTF_16_MARKS) or half_nul:
         raise UserError(
             f"{path}: is UTF-16. Convert the file to UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW."

@@ -1,23 +1,39 @@
-"""Datasets of the TensorFlow Datasets library: any by its name, and the embedded CLDR dates."""
+"""Datasets of TensorFlow Datasets (TFDS): any by its name, or from a prepared folder."""
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from seq2seq.data.datasets import Dataset, Record
+from seq2seq.data.dataset import Dataset
 from seq2seq.data.formats.text_files import content_hash
-from seq2seq.data.formats.tfds_folder import check_features
 from seq2seq.data.holdout import Holdout
+from seq2seq.data.records import Record
 from seq2seq.errors import UserError
 
-_READ_AT_ONCE = 1024
+_BATCH_SIZE = 1024
+_CLASS_KEYS = ("pythonClassName", "python_class_name", "type")
 
 
 class Tfds(Dataset):
-    """Any dataset of TensorFlow Datasets, by name or from a folder that holds it prepared.
+    """Any dataset of TensorFlow Datasets; nothing is read or downloaded before it is needed.
+
+    Args:
+        name: `dataset`, `dataset/config` or `dataset/config:version`; `None` where `directory` is
+            itself a prepared dataset, or a folder for `tfds.TranslateFolder`.
+        features: The feature of each field, nested ones with `/`, such as `translation/en`. Texts,
+            class labels (read as their names), numbers, and sequences of texts or labels (read as
+            lists) are possible.
+        splits: The TFDS split of each split, sliced if wanted, such as `train[:90%]`.
+        directory: Where TFDS keeps its datasets, or one prepared dataset; `None` for the default
+            of TFDS.
+        holdout: Takes further splits out of `train`.
+
+    Raises:
+        UserError: If neither a name nor a directory is given.
 
     Example:
         >>> dataset = Tfds(
@@ -37,22 +53,6 @@ class Tfds(Dataset):
         directory: str | None = None,
         holdout: Holdout | None = None,
     ) -> None:
-        """Names the dataset; nothing is read or downloaded yet.
-
-        Args:
-            name: `dataset`, `dataset/config` or `dataset/config:version`; `None` where
-                `directory` is itself a prepared dataset, or a folder for `tfds.TranslateFolder`.
-            features: The feature of each field, nested ones with `/`, such as
-                `translation/en`. Texts, class labels (read as their names), numbers,
-                and sequences of texts or labels (read as lists) are possible.
-            splits: The TFDS split of each split, sliced if wanted, such as `train[:90%]`.
-            directory: Where TFDS keeps its datasets, or one prepared dataset; `None` stands for
-                the default of TFDS.
-            holdout: Takes further splits out of `train`.
-
-        Raises:
-            UserError: If neither a name nor a directory is given.
-        """
         if name is None and directory is None:
             raise UserError("Give data.name or data.directory.")
         self._name = name
@@ -63,14 +63,14 @@ class Tfds(Dataset):
         super().__init__(self._splits, holdout)
 
     def describe(self) -> dict[str, str]:
-        """Returns what the tracking shows: `name` and `source`."""
+        """Returns the name, and the folder or `tfds`."""
         source = "tfds" if self._directory is None else str(self._directory.absolute())
         return {"name": self._name or "/".join(Path(source).parts[-2:]), "source": source}
 
     @property
     def _builder(self) -> Any:
         if self._opened is None:
-            self._opened = _open_builder(self._name, self._directory)
+            self._opened = open_builder(self._name, self._directory)
         return self._opened
 
     @property
@@ -88,8 +88,7 @@ class Tfds(Dataset):
         examples = self._builder.as_dataset(
             split=self._checked_split(split), shuffle_files=False, read_config=config
         )
-        chosen = examples.map(self._choose).ragged_batch(_READ_AT_ONCE).prefetch(1)
-        for batch in chosen:
+        for batch in examples.map(self._fields_of).ragged_batch(_BATCH_SIZE).prefetch(1):
             columns = [
                 self._values(field, kind, _as_list(batch[field])) for field, kind in kinds.items()
             ]
@@ -126,21 +125,20 @@ class Tfds(Dataset):
             )
         return feature
 
-    def _choose(self, example: Any) -> dict[str, Any]:
-        chosen = {}
+    def _fields_of(self, example: Any) -> dict[str, Any]:
+        fields = {}
         for field, path in self._features.items():
-            value = example
+            fields[field] = example
             for name in path.split("/"):
-                value = value[name]
-            chosen[field] = value
-        return chosen
+                fields[field] = fields[field][name]
+        return fields
 
     def _values(self, field: str, kind: Any, values: list[Any]) -> list[Any]:
         import tensorflow_datasets as tfds
 
         if isinstance(kind, tfds.features.Sequence):
-            return [self._values(field, kind.feature, each) for each in values]
-        if isinstance(kind, tfds.features.ClassLabel):  # -1 stands for a label that is not told
+            return [self._values(field, kind.feature, items) for items in values]
+        if isinstance(kind, tfds.features.ClassLabel):  # -1 is an unknown label
             return [kind.int2str(value) if value >= 0 else "" for value in values]
         if not isinstance(kind, tfds.features.Text):
             return values
@@ -194,53 +192,7 @@ class Tfds(Dataset):
         return [Path(path) for path in self._builder.info.splits[specification].filepaths]
 
 
-class CldrDates(Tfds):
-    """The embedded dataset: dates written in many languages (source) -> ISO dates (target).
-
-    It is made from Unicode CLDR, as shipped with Babel, on first use. The field `language` holds
-    the language tag.
-
-    Example:
-        >>> next(CldrDates().records("train"))
-        {'source': '6 ஆகஸ்ட், 2087', 'target': '2087-08-06', 'language': 'ta'}
-    """
-
-    split_keys = ()
-
-    def __init__(self, directory: str | None = None) -> None:
-        """Names the place; nothing is prepared yet.
-
-        Args:
-            directory: Where the dataset is kept; `None` stands for `$XDG_CACHE_HOME/seq2seq`.
-        """
-        fields = ("source", "target", "language")
-        super().__init__(
-            name="cldr_dates",
-            features={field: field for field in fields},
-            splits={split: split for split in ("train", "validation", "test")},
-            directory=directory,
-        )
-
-    def describe(self) -> dict[str, str]:
-        """Returns what the tracking shows: `name` and `source`."""
-        import babel
-
-        return {"name": "cldr_dates", "source": f"Unicode CLDR of Babel {babel.__version__}"}
-
-    def _content(self, split: str) -> list[str]:
-        # What the examples are follows from these; the bytes of their files might not.
-        return [self._builder.info.full_name, self.describe()["source"], split]
-
-    @property
-    def _builder(self) -> Any:
-        if self._opened is None:
-            from seq2seq.data.embedded.cldr_dates_builder import prepare
-
-            self._opened = _open_builder(None, prepare(self._directory))
-        return self._opened
-
-
-def _open_builder(name: str | None, directory: Path | None) -> Any:
+def open_builder(name: str | None, directory: Path | None) -> Any:
     """Returns a prepared TFDS builder, downloading the data if need be."""
     import tensorflow_datasets as tfds
 
@@ -300,5 +252,38 @@ def _translate_folder(directory: Path | None) -> Any:
 
 def _as_list(values: Any) -> list[Any]:
     """Returns a batch of values, or of sequences of different lengths, as plain lists."""
-    ragged = hasattr(values, "to_list")
-    return values.to_list() if ragged else values.numpy().tolist()
+    return values.to_list() if hasattr(values, "to_list") else values.numpy().tolist()
+
+
+def check_features(directory: Path) -> None:
+    """Refuses a prepared folder whose features are not TFDS' own: TFDS would import their classes.
+
+    Raises:
+        UserError: If a feature is of another class, or the file is damaged.
+    """
+    path = directory / "features.json"
+    if not path.exists():
+        return
+    try:
+        names = _class_names(json.loads(path.read_text(encoding="utf-8")))
+        foreign = [name for name in names if not name.startswith("tensorflow_datasets.")]
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is damaged ({error}). Copy the data again.") from error
+    if foreign:
+        raise UserError(
+            f"{path}: names the feature class '{foreign[0]}', which is not one of TFDS; prepared "
+            "data must not run other code"
+        )
+
+
+def _class_names(content: object) -> Iterator[str]:
+    """Yields the class of every feature, at any depth."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if key in _CLASS_KEYS and isinstance(value, str):
+                yield value
+            else:
+                yield from _class_names(value)
+    elif isinstance(content, list):
+        for item in content:
+            yield from _class_names(item)

@@ -1,4 +1,4 @@
-"""Downloads of TensorFlow Datasets, which end at once where there is no network."""
+"""Makes downloads of TensorFlow Datasets fail at once where there is no network."""
 
 import contextlib
 import functools
@@ -19,17 +19,16 @@ from seq2seq.errors import UserError
 log = logging.getLogger(__name__)
 
 CONNECTION_SECONDS, ANSWER_SECONDS = 5.0, 10.0
-"""How long one address of a host may take to answer, and how long all of it, with its name."""
+"""Time limits for connecting to one address of a host, and for all, name resolution included."""
 
 _PORTS = {"http": 80, "https": 443, "ftp": 21}
 
 
 @contextlib.contextmanager
 def quick_failure(advice: str) -> Iterator[None]:
-    """Asks whether a host can be reached before TFDS downloads from it.
+    """Checks whether a host can be reached before TFDS downloads from it, and logs the address.
 
-    By itself, TFDS tries ten times, which takes minutes. What it prints is left out; the addresses
-    that are downloaded from are logged.
+    By itself, TFDS tries ten times, which takes minutes. Its own output is suppressed.
 
     Args:
         advice: What to do without a network, as the end of a message.
@@ -72,7 +71,7 @@ def unreachable(host: str, port: int) -> str:
         except OSError as error:
             problems.append(error.strerror or str(error) or type(error).__name__)
 
-    # The search for a name has no time limit of its own.
+    # Name resolution has no time limit of its own.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(ANSWER_SECONDS)

@@ -1,4 +1,4 @@
-"""The classes of a training set, as numbers."""
+"""The labels of classified texts as class ids."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from seq2seq.data.formats.json_lines import parsed_json
-from seq2seq.data.placed_record import place_of
+from seq2seq.data.records import place_of
 from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -20,15 +20,15 @@ _SHOWN = 5
 
 
 class ClassLabels:
-    """Labels as class numbers, counted from 0 in the order of their names.
+    """Maps labels to class ids, counted from 0 in the order of their names.
 
-    A record's label is a text or a number; with several labels, a list of them, or one text in
-    which a delimiter stands between them.
+    A record's label is a text or a number; with several labels, a list of them, or one text with a
+    delimiter between them.
 
     Args:
         renamed: Other names for labels, such as `{0: "negative"}`.
-        several: Whether a record may have any number of labels.
-        delimiter: What stands between several labels in one text; no label holds it.
+        several: Whether a record may have any number of labels (multi-label classification).
+        delimiter: The text between several labels; no label holds it.
 
     Raises:
         UserError: If the delimiter is empty.
@@ -59,9 +59,7 @@ class ClassLabels:
         self._numbers: dict[str, int] = {}
 
     def fit(self, records: Iterable[Mapping[str, Any]], field: str) -> "ClassLabels":
-        """Learns which classes there are, and returns the labels.
-
-        A class with one example is warned of.
+        """Learns the classes, and returns the labels; warns of classes with one example.
 
         Raises:
             UserError: If there are fewer than two classes, a record lacks the field, has two labels
@@ -133,7 +131,7 @@ class ClassLabels:
         self._numbers = {name: number for number, name in enumerate(names)}
 
     def read(self, value: Any) -> list[str]:
-        """Returns the names of a record's labels; none where its value is empty."""
+        """Returns the names of a record's labels; an empty list for an empty value."""
         if isinstance(value, list | tuple):
             parts = [str(each) for each in value]
         elif value is None:
@@ -145,21 +143,20 @@ class ClassLabels:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides on the numbers, in hexadecimal."""
+        """A hash of everything that determines the ids, in hexadecimal."""
         return hashlib.sha256(self._to_json().encode()).hexdigest()
 
     def encode(self, values: Sequence[Any]) -> list[np.ndarray]:
-        """Returns the class numbers of each record's labels, ascending.
+        """Returns the class ids of each record's labels, ascending.
 
         Returns:
-            One int32 array a record, `(labels,)`: empty where one of its labels was never seen in
-            training, or where there is none; with several labels, a record without any has the
-            one number -1.
+            One int32 array a record, `(labels,)`: empty where a label does not occur in training,
+            or where there is none; with `several`, a record without labels has the one id -1.
         """
         return [np.array(self._numbers_of(self.read(value)), np.int32) for value in values]
 
     def numbers(self, names: Iterable[str]) -> list[int]:
-        """Returns the class numbers of names that training has, ascending, each once."""
+        """Returns the class ids of names that occur in training, ascending, each once."""
         return sorted({self._numbers[name] for name in names})
 
     def _numbers_of(self, names: list[str]) -> list[int]:
@@ -170,7 +167,7 @@ class ClassLabels:
         return self.numbers(names)
 
     def unseen(self, names: Iterable[str]) -> list[str]:
-        """Returns those of some names that no training record had."""
+        """Returns the names that do not occur in training."""
         return [name for name in names if name not in self._numbers]
 
     def save(self, path: Path) -> None:

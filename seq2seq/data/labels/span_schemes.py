@@ -1,8 +1,8 @@
-"""Spans as one label a token: IOB1, IOB2 and BIOES.
+"""Span schemes, which write spans as one label a token: IOB1, IOB2 and BIOES.
 
 A label is `O` or a prefix, `-` and the span's type, such as `B-PER`.
 
-- IOB2: `B` begins every span, `I` goes on.
+- IOB2: `B` begins every span, `I` continues it.
 - IOB1 (CoNLL 2003 as it was published): `I` throughout; `B` begins a span only where one of the
   same type ends right before it (Ramshaw & Marcus, 1995).
 - BIOES: as IOB2, but `E` ends a span and `S` is one of a single token.
@@ -27,11 +27,7 @@ class Span(NamedTuple):
 
 
 def check_scheme(name: str, scheme: str | None) -> None:
-    """Checks a constructor argument.
-
-    Raises:
-        ValueError: If it is neither a scheme nor `None`.
-    """
+    """Raises ValueError if a constructor argument is neither a scheme nor `None`."""
     if scheme is not None and scheme not in PREFIXES:
         raise ValueError(f"{name}: must be one of {', '.join(PREFIXES)} or null, got {scheme!r}")
 
@@ -50,10 +46,10 @@ def split_label(label: str, scheme: str) -> tuple[str, str]:
 
 
 def spans_of(labels: Sequence[str], scheme: str) -> list[Span]:
-    """Reads the spans of a sentence.
+    """Returns the spans of a sentence.
 
-    Labels that do not follow each other rightly are read as `conlleval` does: what goes on without
-    a beginning begins, and what is left open ends.
+    Invalid sequences are read as `conlleval` does: an `I` without a beginning begins a span, and a
+    span without an end ends.
 
     Raises:
         ValueError: If a label is not one of the scheme.
@@ -74,7 +70,7 @@ def spans_of(labels: Sequence[str], scheme: str) -> list[Span]:
 
 
 def labels_of(spans: Iterable[Span], length: int, scheme: str) -> list[str]:
-    """Writes spans, which do not overlap, as the labels of a sentence of some length."""
+    """Returns the labels of a sentence of `length` tokens with spans, which do not overlap."""
     labels = [OUTSIDE] * length
     ordered = sorted(spans, key=lambda span: span.start)
     before = Span("", -1, -1)
@@ -90,55 +86,47 @@ def labels_of(spans: Iterable[Span], length: int, scheme: str) -> list[str]:
     return labels
 
 
-def converted(labels: Sequence[str], scheme: str | None, wanted: str | None) -> list[str]:
-    """Returns labels of one scheme in another one; the same scheme repairs what is not right in it.
+def converted(labels: Sequence[str], scheme: str | None, new_scheme: str | None) -> list[str]:
+    """Converts a sentence's labels from one scheme into another; the same one repairs them.
 
-    Args:
-        labels: The labels of a sentence.
-        scheme: Their scheme; `None` for labels that stand for single tokens, which stay.
-        wanted: The scheme to write them in.
+    Without a scheme, labels stand for single tokens and stay.
 
     Raises:
         ValueError: If a label is not one of the scheme.
     """
-    if scheme is None or wanted is None:
+    if scheme is None or new_scheme is None:
         return list(labels)
-    return labels_of(spans_of(labels, scheme), len(labels), wanted)
+    return labels_of(spans_of(labels, scheme), len(labels), new_scheme)
 
 
 def allowed_transitions(labels: Sequence[str], scheme: str | None) -> list[list[bool]]:
-    """Returns which label may follow which.
+    """Returns whether label j may follow label i, booleans `(labels + 1, labels + 1)`.
 
-    Args:
-        labels: All labels there are.
-        scheme: Their scheme; `None` allows all.
-
-    Returns:
-        Booleans `(labels + 1, labels + 1)`: whether label j may follow label i. The last row and
-        column stand for what is before the first and behind the last label.
+    The last row and column stand for the beginning and the end of a sentence. Without a scheme, all
+    transitions are allowed.
     """
     if scheme is None:
         return [[True] * (len(labels) + 1) for _ in range(len(labels) + 1)]
-    # Outside and the ends of a sentence are alike: no span goes on there.
+    # Outside equals the ends of a sentence: no span continues there.
     parts = [split_label(label, scheme) for label in (*labels, OUTSIDE)]
-    return [[_may_follow(one, other, scheme) for other in parts] for one in parts]
+    return [[_may_follow(first, second, scheme) for second in parts] for first in parts]
 
 
-def _may_follow(one: tuple[str, str], other: tuple[str, str], scheme: str) -> bool:
-    same = one[1] == other[1] and one[0] != OUTSIDE and other[0] != OUTSIDE
+def _may_follow(first: tuple[str, str], second: tuple[str, str], scheme: str) -> bool:
+    same = first[1] == second[1] and OUTSIDE not in (first[0], second[0])
     if scheme == "IOB1":
-        return other[0] != "B" or same
+        return second[0] != "B" or same
     if scheme == "IOB2":
-        return other[0] != "I" or same
-    is_open, goes_on = one[0] in "BI", other[0] in "IE"
-    return is_open == goes_on and (same or not goes_on)
+        return second[0] != "I" or same
+    is_open, continues = first[0] in "BI", second[0] in "IE"
+    return is_open == continues and (same or not continues)
 
 
 def is_well_formed(labels: Sequence[str], scheme: str) -> bool:
-    """Returns whether labels follow each other as the scheme says.
+    """Returns whether labels are a valid sequence of the scheme.
 
     Raises:
         ValueError: If a label is not one of the scheme.
     """
     parts = [split_label(label, scheme) for label in (OUTSIDE, *labels, OUTSIDE)]
-    return all(_may_follow(one, other, scheme) for one, other in pairwise(parts))
+    return all(_may_follow(first, second, scheme) for first, second in pairwise(parts))

@@ -1,4 +1,4 @@
-"""The labels of tokens as numbers."""
+"""The labels of tokens as ids, converted between span schemes."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ from seq2seq.data.labels.span_schemes import allowed_transitions, check_scheme, 
 from seq2seq.errors import UserError
 
 UNSEEN = -1
-"""The number of a label that training does not have."""
+"""The id of a label that does not occur in training."""
 
 
 class TokenLabels:
-    """Labels that are read in one scheme, trained in another, and written back in the first.
+    """Maps labels of the data's scheme to ids of the model's scheme, and back.
 
     Args:
         scheme: The scheme of the data: `IOB1`, `IOB2`, `BIOES`, or `None` for labels that stand for
@@ -38,7 +38,7 @@ class TokenLabels:
         self._numbers: dict[str, int] = {}
 
     def use(self, counts: Counter[str]) -> None:
-        """Numbers labels of `train_scheme`, the most frequent first."""
+        """Assigns ids to labels of `train_scheme`, the most frequent first."""
         self._use(sorted(counts, key=lambda label: (-counts[label], label)))
 
     def _use(self, names: list[str]) -> None:
@@ -46,26 +46,22 @@ class TokenLabels:
         self._numbers = {name: number for number, name in enumerate(names)}
 
     def trained(self, labels: Sequence[str]) -> list[str]:
-        """Returns labels of the data as the model learns them.
-
-        Raises:
-            ValueError: If one is none of the scheme.
-        """
+        """Returns labels of the data in `train_scheme`; raises ValueError if one is not valid."""
         return converted(labels, self.scheme, self.train_scheme)
 
     def __contains__(self, label: str) -> bool:
-        """Returns whether training has a label, one of `train_scheme`."""
+        """Returns whether a label of `train_scheme` occurs in training."""
         return label in self._numbers
 
     def encode(self, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Returns the number of each label of each sentence, or `UNSEEN`."""
+        """Returns the ids of the labels of each sentence, `UNSEEN` for unknown ones."""
         return [
             np.array([self._numbers.get(label, UNSEEN) for label in self.trained(labels)], np.int32)
             for labels in values
         ]
 
     def decode(self, numbers: Sequence[int]) -> list[str]:
-        """Returns a sentence's labels in the scheme of the data; as they are, if it is the same."""
+        """Returns a sentence's labels in the scheme of the data."""
         labels = [self.names[number] for number in numbers]
         if self.train_scheme == self.scheme:
             return labels

@@ -1,8 +1,7 @@
-"""The four kinds of tokenizer as fitted models of the HF `tokenizers` library.
+"""Fits the four kinds of tokenizer with the HF `tokenizers` library.
 
-All share one layout of ids: the special ids first, then what was learned. The names of the special
-ids hold a space, which no model can find in a text, and are unknown to the library as special: a
-literal `<pad>` or `</s>` in a text is a text like any other.
+Ids begin with the special ones. Their names hold a space, which occurs in no piece, and are not
+registered as special tokens: a literal `<pad>` or `</s>` in a text is ordinary text.
 """
 
 import json
@@ -11,7 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-# Chosen here, or the library warns in processes that are forked later.
+# Set here, or the library warns in processes that are forked later.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -22,8 +21,8 @@ BYTE_PIECES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 _NO_LIMIT = 2**31
 _CHARACTER = Regex(r"[\s\S]")
-# What pieces may not reach across: a word (don't, t-shirt), a run of punctuation, an escape of
-# Moses (&apos;s), each with the space before it; other white space.
+# Pieces stay within a word (don't, t-shirt), a run of punctuation or an escape of Moses (&apos;s),
+# each with the space before it, or within other white space.
 _WORD = Regex(
     r" ?&#?\w+;\p{L}*"
     r"| ?[\p{L}\p{M}\p{N}]+(?:['’\-][\p{L}\p{M}\p{N}]+)*"
@@ -33,18 +32,13 @@ _WORD = Regex(
 
 
 def normalizer(lowercase: bool, normalization: str | None) -> normalizers.Normalizer:
-    """Returns what is done to a text first: the Unicode normal form, then lower-casing."""
+    """Returns the normalizer: Unicode normal form, then lower-casing."""
     steps = [getattr(normalizers, normalization)()] if normalization else []
     return normalizers.Sequence([*steps, *([normalizers.Lowercase()] if lowercase else [])])
 
 
 def check_fitted(content: Any, kind: str, clean: normalizers.Normalizer) -> None:
-    """Checks that the JSON of a fitted tokenizer is what `fit_...` of its kind makes.
-
-    Args:
-        content: The parsed JSON.
-        kind: `word`, `character`, `bpe` or `unigram`.
-        clean: The normalizer of its settings.
+    """Checks that the parsed JSON of a fitted tokenizer is what `fit_...` of its kind writes.
 
     Raises:
         ValueError: If it is not.
@@ -55,15 +49,15 @@ def check_fitted(content: Any, kind: str, clean: normalizers.Normalizer) -> None
     for part in expected.keys() - {"model", "version"}:
         if content.get(part) != expected[part]:
             raise ValueError(f"its {part} is not that of a tokenizer of this kind")
-    model, like = content["model"], expected["model"]
-    for part in like.keys() - {"vocab", "merges"}:
-        if model.get(part) != like[part]:
-            raise ValueError(f"{part}: must be {like[part]!r}")
+    model, expected_model = content["model"], expected["model"]
+    for part in expected_model.keys() - {"vocab", "merges"}:
+        if model.get(part) != expected_model[part]:
+            raise ValueError(f"{part}: must be {expected_model[part]!r}")
     _check_vocabulary(model.get("vocab"), kind)
 
 
 def _frame(kind: str, clean: normalizers.Normalizer) -> Tokenizer:
-    """Returns a tokenizer of a kind with nothing but the special pieces."""
+    """Returns a tokenizer of a kind with the special pieces alone."""
     special = _numbered([*SPECIAL_PIECES])
     if kind == "word":
         return _on_words(special, clean)
@@ -76,7 +70,7 @@ def _frame(kind: str, clean: normalizers.Normalizer) -> Tokenizer:
 
 
 def _check_vocabulary(vocabulary: Any, kind: str) -> None:
-    """Raises ValueError if ids are not 0, 1, 2, ..., or a piece that must be there is not."""
+    """Raises ValueError if ids are not 0, 1, 2, ..., or a required piece is missing."""
     if kind == "unigram":
         pieces = [piece for piece, _ in vocabulary]
         if not all(isinstance(score, float) and math.isfinite(score) for _, score in vocabulary):
@@ -103,7 +97,7 @@ def _check_vocabulary(vocabulary: Any, kind: str) -> None:
 def fit_words(
     texts: Iterable[str], clean: normalizers.Normalizer, size: int | None, minimum_frequency: int
 ) -> Tokenizer:
-    """Fits one id to a word, a word being what stands between white space."""
+    """Fits a vocabulary of words, separated by white space."""
     split = pre_tokenizers.WhitespaceSplit()
     words = _most_frequent(texts, clean, split, size, minimum_frequency)
     return _on_words(_numbered([*SPECIAL_PIECES, *words]), clean)
@@ -119,7 +113,7 @@ def _on_words(vocabulary: dict[str, int], clean: normalizers.Normalizer) -> Toke
 def fit_characters(
     texts: Iterable[str], clean: normalizers.Normalizer, size: int | None, minimum_frequency: int
 ) -> Tokenizer:
-    """Fits one id to a character; characters that have none are written as their UTF-8 bytes."""
+    """Fits a vocabulary of characters; others are encoded as their UTF-8 bytes."""
     split = pre_tokenizers.Split(_CHARACTER, "isolated")
     room = None if size is None else size - len(BYTE_PIECES)
     characters = _most_frequent(texts, clean, split, room, minimum_frequency)
@@ -167,7 +161,7 @@ def _most_frequent(
     size: int | None,
     minimum_frequency: int,
 ) -> list[str]:
-    """Returns what `split` finds in the texts, by falling frequency, then alphabetically."""
+    """Returns the pieces that `split` makes, by falling frequency, then alphabetically."""
     counter = Tokenizer(models.WordLevel({}, unk_token=UNKNOWN_PIECE))
     counter.normalizer = clean
     counter.pre_tokenizer = split
@@ -181,9 +175,9 @@ def _most_frequent(
 
 
 def _on_bytes(model: models.Model, clean: normalizers.Normalizer) -> Tokenizer:
-    """Returns a tokenizer over UTF-8 bytes that sees each text behind a space.
+    """Returns a tokenizer over UTF-8 bytes that puts a space before each text.
 
-    So that a word is the same pieces wherever it stands.
+    So a word has the same pieces wherever it occurs.
     """
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence([clean, normalizers.Prepend(" ")])
@@ -197,8 +191,8 @@ def _on_bytes(model: models.Model, clean: normalizers.Normalizer) -> Tokenizer:
 
 
 def _train(tokenizer: Tokenizer, texts: Iterable[str], trainer: trainers.Trainer) -> Any:
-    # In parallel, the library would pull the texts from a thread of its own. Texts that come out
-    # of a TensorFlow pipeline must be pulled from the thread that made it, or the process crashes.
+    # In parallel, the library would read the texts from a thread of its own; those of a TensorFlow
+    # pipeline must be read from the thread that made it, or the process crashes.
     setting = os.environ["TOKENIZERS_PARALLELISM"]
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     try:
@@ -213,13 +207,12 @@ def _numbered(pieces: list[str]) -> dict[str, int]:
 
 
 def _canonical(scored: list[tuple[str, float | None]]) -> list[tuple[str, float]]:
-    """Returns the pieces of a unigram model so that two fits on the same texts agree.
+    """Returns the pieces of a unigram model such that two fits on the same texts agree.
 
-    The trainer keeps its counts in a hash map of random order. What depends on this order is the
-    last digits of the scores, and the ranks of the bytes that are kept only to be able to write
-    anything: these get steps of 0.0001 above the lowest score.
+    The trainer's counts stand in a hash map of random order, on which depend the last digits of the
+    scores, and the order of the fallback bytes: steps of 0.0001 above the lowest score.
     """
-    # Without any text, the trainer gives no scores.
+    # Without any text, the trainer returns no scores.
     valid = [(piece, score) for piece, score in scored if score is not None]
     lowest = min((score for _, score in valid), default=0.0)
     reserved = lowest + 0.0001 * 257

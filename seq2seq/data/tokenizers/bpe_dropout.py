@@ -1,7 +1,7 @@
-"""BPE-dropout: the same word in other pieces each time (Provilkov et al., 2020).
+"""BPE-dropout: random segmentations of words in training (Provilkov et al., 2020).
 
-See https://arxiv.org/abs/1910.13267. All is a pure function of seed, epoch and text, which the
-library's own dropout is not.
+See https://arxiv.org/abs/1910.13267. A pure function of seed, epoch and text, unlike the dropout of
+the `tokenizers` library.
 """
 
 import json
@@ -14,16 +14,16 @@ import numpy as np
 from tokenizers import Tokenizer as Backend
 
 _VARIANTS = 32
-_KEPT_VARIANTS = 2_000_000
+_CACHED_VARIANTS = 2_000_000
 
 
 class SubwordSampler:
-    """Cuts words into the pieces of a fitted byte-pair encoding, leaving out merges at random.
+    """Segments words by a fitted byte-pair encoding, leaving out each merge with some probability.
 
     Args:
         fitted: The encoding.
-        dropout: The share of merges that is left out each time one is chosen.
-        seed: Another seed gives other pieces.
+        dropout: The probability of leaving out a merge.
+        seed: Determines the segmentations.
     """
 
     def __init__(self, fitted: Backend, dropout: float, seed: int) -> None:
@@ -31,15 +31,15 @@ class SubwordSampler:
         self.ids = fitted.get_vocab()
         merges = json.loads(fitted.to_str())["model"]["merges"]
         self.ranks = {tuple(pair): rank for rank, pair in enumerate(merges)}
-        self.variant = lru_cache(_KEPT_VARIANTS)(self._variant)
+        self.variant = lru_cache(_CACHED_VARIANTS)(self._variant)
 
     def words(self, text: str) -> list[str]:
-        """Returns what no merge reaches across."""
+        """Returns the words of a text; no merge spans two of them."""
         clean, split = self.fitted.normalizer, self.fitted.pre_tokenizer
         return [word for word, _ in split.pre_tokenize_str(clean.normalize_str(text))]
 
     def _variant(self, word: str, number: int) -> list[int]:
-        """Returns one of the ways to cut a word, as ids."""
+        """Returns one of the segmentations of a word, as ids."""
         draw = Random(f"{self.seed} {number} {word}").random
         pieces = list(word)
         while True:
@@ -58,9 +58,9 @@ class DroppedMerges:
     """Encodes the training texts of one epoch; an `Encoder` of a `TokenStore`'s column.
 
     Args:
-        sampler: Cuts the words.
+        sampler: Segments the words.
         tokenizer: The fingerprint of the tokenizer.
-        epoch: Another epoch cuts the same text otherwise.
+        epoch: Each epoch has other segmentations of the same text.
     """
 
     def __init__(self, sampler: SubwordSampler, tokenizer: str, epoch: int) -> None:

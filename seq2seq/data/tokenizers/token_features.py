@@ -1,4 +1,4 @@
-"""What a model reads of a token: the word, its characters, its casing, and further columns."""
+"""Input features of tokens: words, characters, casing, further columns, pretrained vectors."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from seq2seq.data.tokenizers.word_vectors import read_word_vectors
 from seq2seq.errors import UserError
 
 Padded = Callable[[str], tuple[np.ndarray, np.ndarray]]
-"""Gives a column of some rows: numbers `(rows, longest)`, 0 at padding, and lengths `(rows,)`."""
+"""Returns a column of a batch: ids `(rows, length)`, 0 at padding, and lengths `(rows,)`."""
 
 CASINGS = ("lower", "title", "upper", "mixed", "digits", "with digits", "others")
 
@@ -28,21 +28,21 @@ _FORMAT_VERSION = 1
 
 
 class TokenFeatures:
-    """Tokens as numbers, from vocabularies that are learned from the training split alone.
+    """Maps tokens to ids, by vocabularies that are learned from the training split alone.
 
     Args:
-        lowercase: Whether words are lower-cased; characters and casing see them as they are.
-        zero_digits: Whether every digit of a word is read as 0; not of its characters.
-        minimum_frequency: How often a word must occur to be kept.
-        maximum_words: How many words are kept; `None` keeps all.
-        characters: Whether characters are read.
-        minimum_character_frequency: How often a character must occur to be kept.
-        maximum_word_length: Of longer words the first and the last characters are read.
-        casing: Whether `CASINGS` are read.
-        columns: Further fields of the records that are read, with a text a token.
-        vectors: A text file of pretrained vectors, whose words become known, too.
-        maximum_vectors: How many of its words, from the first; `None` takes all.
-        pattern: What a token of a raw sentence is, see `WordSplitter`.
+        lowercase: Whether words are lower-cased; characters and casing are of the original.
+        zero_digits: Whether every digit of a word becomes 0; not of its characters.
+        minimum_frequency: How often a word must occur to enter the vocabulary.
+        maximum_words: The largest number of words; `None` for all.
+        characters: Whether characters are a feature.
+        minimum_character_frequency: How often a character must occur to enter the vocabulary.
+        maximum_word_length: Of longer words, the first and the last characters are used.
+        casing: Whether the casing, one of `CASINGS`, is a feature.
+        columns: Further fields of the records, with a text for each token.
+        vectors: A text file of pretrained vectors.
+        maximum_vectors: How many of its vectors are used, from the first; `None` for all.
+        pattern: Matches a token of a raw sentence, see `WordSplitter`.
 
     Raises:
         UserError: If an argument is impossible.
@@ -86,7 +86,7 @@ class TokenFeatures:
         for name in ("minimum_frequency", "minimum_character_frequency", "maximum_word_length"):
             value = self.settings[name]
             if not isinstance(value, int):
-                raise UserError(f"tokenizer.{name}={value!r} is no whole number.")
+                raise UserError(f"tokenizer.{name}={value!r} is not an integer.")
             if value < 1:
                 raise UserError(f"tokenizer.{name}={value} is below 1.")
         taken = {"tokens", "labels", "words", "length", "casing", "characters"} & set(columns)
@@ -111,9 +111,9 @@ class TokenFeatures:
             UserError: If there is nothing to learn from, a record lacks a column, or the vectors
                 cannot be read.
         """
-        kept = self.settings
+        settings = self.settings
         forms: Counter[str] = Counter()
-        values: dict[str, Counter[str]] = {name: Counter() for name in kept["columns"]}
+        values: dict[str, Counter[str]] = {name: Counter() for name in settings["columns"]}
         for record in records:
             forms.update(record["tokens"])
             for name, counts in values.items():
@@ -125,35 +125,37 @@ class TokenFeatures:
             words[self.key(form)] += count
             for letter in form:
                 letters[letter] += count
-        self.words = Vocabulary.of(words, kept["minimum_frequency"], kept["maximum_words"])
+        self.words = Vocabulary.of(words, settings["minimum_frequency"], settings["maximum_words"])
         if not self.words.items:
             raise UserError("The training sentences hold no word that is frequent enough to keep.")
-        self.characters = Vocabulary.of(letters, kept["minimum_character_frequency"])
+        self.characters = Vocabulary.of(letters, settings["minimum_character_frequency"])
         self.columns = {name: Vocabulary.of(counts) for name, counts in values.items()}
-        if kept["vectors"] is None:
+        if settings["vectors"] is None:
             return None
-        known, vectors = read_word_vectors(Path(kept["vectors"]), kept["maximum_vectors"])
-        self.vector_words = Vocabulary(known)
+        words_of_vectors, vectors = read_word_vectors(
+            Path(settings["vectors"]), settings["maximum_vectors"]
+        )
+        self.vector_words = Vocabulary(words_of_vectors)
         self.vector_shape = [len(self.vector_words), vectors.shape[1]]
         return np.pad(vectors, ((RESERVED, 0), (0, 0)))
 
     def key(self, token: str) -> str:
-        """Returns the word that a token is read as."""
+        """Returns the entry of the word vocabulary that stands for a token."""
         word = token.lower() if self.settings["lowercase"] else token
         return _DIGIT.sub("0", word) if self.settings["zero_digits"] else word
 
     def is_known(self, token: str) -> bool:
-        """Returns whether the training sentences have this very token."""
+        """Returns whether a token occurs in the training sentences, in this very form."""
         return token in self.forms
 
     @property
     def word_pieces(self) -> list[str]:
-        """The word of each number, as `Tokenizer.pieces` tells them."""
+        """The word of each id, as `Tokenizer.pieces` writes them."""
         return ["<pad>", "<unk>", *self.words.items]
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """How many numbers each feature has: the model's constructor arguments."""
+        """The vocabulary sizes of the features: the model's constructor argument."""
         columns = {name: len(vocabulary) for name, vocabulary in self.columns.items()}
         if self.settings["casing"]:
             columns["casing"] = len(CASINGS) + 1
@@ -165,7 +167,7 @@ class TokenFeatures:
         }
 
     def columns_of_store(self) -> dict[str, ColumnSpec]:
-        """Returns how the features of a sentence are made from its record."""
+        """Returns the columns of a `TokenStore` that hold the features of sentences."""
         columns = self.columns_but_spelling()
         if self.settings["characters"]:
             spelling = _RowEncoder(self._character_numbers, "characters", self)
@@ -175,7 +177,7 @@ class TokenFeatures:
         return columns
 
     def columns_but_spelling(self) -> dict[str, ColumnSpec]:
-        """Returns those of `columns_of_store` that characters are not made of."""
+        """Returns `columns_of_store` without the characters."""
         encoders: dict[str, tuple[str, Callable[[Sequence[str]], np.ndarray]]] = {
             "words": ("tokens", lambda tokens: self.words.numbers([*map(self.key, tokens)]))
         }
@@ -191,14 +193,14 @@ class TokenFeatures:
         }
 
     def inputs(self, padded: Padded) -> dict[str, np.ndarray]:
-        """Returns what the model reads of some sentences.
+        """Returns the model's inputs for a batch of sentences.
 
-        Every different word of theirs is spelled once: `characters`, int32 `(spellings,
-        characters)`, with `character_length` `(spellings,)`, and `spelling`, the number of each
-        token's, int32 `(rows, tokens)`.
+        Every different word is spelled once: `characters`, int32 `(spellings, characters)`, with
+        `character_length` `(spellings,)`, and `spelling`, the index of each token's spelling, int32
+        `(rows, tokens)`.
 
         Args:
-            padded: Gives each column of these sentences.
+            padded: Returns each column of the batch.
         """
         inputs = self.inputs_but_spelling(padded)
         if self.settings["characters"]:
@@ -206,7 +208,7 @@ class TokenFeatures:
         return inputs
 
     def inputs_but_spelling(self, padded: Padded) -> dict[str, np.ndarray]:
-        """Returns those of `inputs` that characters are not made of."""
+        """Returns `inputs` without the characters."""
         words, length = padded("words")
         inputs = {"words": words, "length": length}
         if self.vector_words.items:
@@ -214,12 +216,12 @@ class TokenFeatures:
         return inputs | {name: padded(name)[0] for name in self.sizes["columns"]}
 
     def spelled(self, tokens: Sequence[str]) -> list[np.ndarray]:
-        """Returns the numbers of each token's characters, at least one."""
+        """Returns the ids of each token's characters, at least one."""
         return [self.characters.numbers(self._spelled(token)) for token in tokens]
 
     @property
     def ranks(self) -> dict[str, int]:
-        """How many axes each of `inputs` has."""
+        """The rank of each tensor of `inputs`."""
         ranks = {"words": 2, "length": 1, **dict.fromkeys(self.sizes["columns"], 2)}
         if self.vector_words.items:
             ranks["vectors"] = 2
@@ -228,12 +230,12 @@ class TokenFeatures:
         return ranks
 
     def _vector_numbers(self, tokens: Sequence[str]) -> np.ndarray:
-        """Returns numbers of pretrained words: as they are, in lower case, or with zeros."""
-        found = [
+        """Returns ids of pretrained words: as written, in lower case, or with digits as 0."""
+        words = [
             next((form for form in _forms(token) if form in self.vector_words), token)
             for token in tokens
         ]
-        return self.vector_words.numbers(found)
+        return self.vector_words.numbers(words)
 
     def _character_numbers(self, tokens: Sequence[str]) -> np.ndarray:
         return self.characters.numbers([*chain.from_iterable(map(self._spelled, tokens))])
@@ -270,7 +272,7 @@ class TokenFeatures:
 
     @classmethod
     def load(cls, path: Path) -> "TokenFeatures":
-        """Reads what `save` wrote; the file of vectors is not needed any more.
+        """Reads what `save` wrote; the file of vectors is no longer needed.
 
         Raises:
             UserError: If the file is missing, damaged, or from a newer version.
@@ -307,13 +309,13 @@ def _read_shape(shape: Any, words: Vocabulary) -> list[int] | None:
 
 
 def numbered(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[np.ndarray]]:
-    """Returns the different items of all rows, and the rows as positions in that list."""
+    """Returns the different items of all rows, and the rows as indices into that list."""
     positions: dict[str, int] = {}
-    found = [
+    indices = [
         np.array([positions.setdefault(item, len(positions)) for item in row], np.int32)
         for row in rows
     ]
-    return list(positions), found
+    return list(positions), indices
 
 
 class _RowEncoder:
@@ -326,26 +328,26 @@ class _RowEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides on the numbers, made when it is asked for."""
+        """A hash of everything that determines the ids, computed when it is needed."""
         return f"{self._name} {self._features.fingerprint}"
 
     def encode(self, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Returns the numbers of each sentence."""
+        """Returns the ids of each sentence."""
         return [self._encode(value) for value in values]
 
 
 class _TokenEncoder(_RowEncoder):
-    """Encodes a column with one number a token: each different one only once."""
+    """Encodes a column with one id per token; each different token only once."""
 
     def encode(self, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Returns the numbers of each sentence."""
+        """Returns the ids of each sentence."""
         tokens, rows = numbered(values)
         numbers = self._encode(tokens)
         return [numbers[row] for row in rows]
 
 
 def casing(token: str) -> int:
-    """Returns the number of a token's casing, from 1: one of `CASINGS`."""
+    """Returns the index of a token's casing in `CASINGS`, from 1."""
     digits = sum(letter.isdigit() for letter in token)
     if digits:
         name = "digits" if 2 * digits > len(token) else "with digits"
@@ -361,11 +363,10 @@ def casing(token: str) -> int:
 
 
 def spellings(characters: np.ndarray, word_lengths: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the spelling of each different word once, and which one each token has.
+    """Returns the spelling of each different word once, and the index of each token's spelling.
 
     Args:
-        characters: The characters of all words of a sentence, one behind the other, int32
-            `(rows, longest)`.
+        characters: The characters of all words of a sentence, concatenated, int32 `(rows, length)`.
         word_lengths: int32 `(rows, tokens)`, 0 at padding.
     """
     real = word_lengths > 0

@@ -1,4 +1,4 @@
-"""Tokenizers: texts -> arrays of token ids, and back."""
+"""Tokenizers: texts to arrays of token ids, and back."""
 
 import hashlib
 import json
@@ -23,20 +23,33 @@ _NORMALIZATIONS = (None, "NFC", "NFD", "NFKC", "NFKD")
 _SPECIAL_TEXTS = (b"<pad>", b"<unk>", b"<s>", b"</s>")
 _FORMAT_VERSION = 1
 _IN_PARALLEL_FROM = 64
-_SHOWN = 200
+_MESSAGE_LENGTH = 200
 
 
 class Tokenizer:
-    """Texts as token ids, by words, characters or subwords.
+    """Maps texts to token ids: words, characters or subwords.
 
     The ids 0 to 3 are `PAD`, `UNKNOWN`, `START` and `END`; no text is ever encoded as `PAD`,
     `START` or `END`. The kinds:
 
-    - `word`: what stands between white space; words that were not kept become `UNKNOWN`.
-    - `character`: characters; those that were not kept are written as their UTF-8 bytes.
-    - `bpe`, `unigram`: pieces of words, over UTF-8 bytes.
+    - `word`: split at white space; out-of-vocabulary words become `UNKNOWN`.
+    - `character`: characters; those out of vocabulary are encoded as their UTF-8 bytes.
+    - `bpe`, `unigram`: subwords, over UTF-8 bytes.
 
-    For all kinds but `word`, `decode` gives back any text exactly, once normalised.
+    For all kinds but `word`, `decode` restores any normalised text exactly.
+
+    Args:
+        kind: `word`, `character`, `bpe` or `unigram`.
+        vocabulary_size: The largest number of ids, including the special ones and those of the 256
+            bytes; `None` (words and characters only) is unlimited.
+        lowercase: Whether texts are lower-cased, after normalisation.
+        normalization: `NFC`, `NFD`, `NFKC`, `NFKD` or `None`.
+        minimum_frequency: How often a word or character must occur to enter the vocabulary, or a
+            pair of pieces to be merged; not for `unigram`.
+        dropout: The share of merges that training leaves out (BPE-dropout), see `DroppedMerges`.
+
+    Raises:
+        UserError: If a value is impossible.
 
     Example:
         >>> tokenizer = Tokenizer("character").fit(["2051-08-07"])
@@ -53,21 +66,6 @@ class Tokenizer:
         minimum_frequency: int = 1,
         dropout: float = 0.0,
     ) -> None:
-        """Checks the settings; `fit` learns the vocabulary.
-
-        Args:
-            kind: `word`, `character`, `bpe` or `unigram`.
-            vocabulary_size: The largest number of ids, the special ones and those of the 256 bytes
-                included; `None` (words and characters only) keeps all.
-            lowercase: Whether texts are lower-cased, after normalisation.
-            normalization: `NFC`, `NFD`, `NFKC`, `NFKD` or `None`.
-            minimum_frequency: How often a word or character must occur to be kept, or two pieces
-                beside each other to be merged; not for `unigram`.
-            dropout: The share of merges that training leaves out, see `DroppedMerges`; for `bpe`.
-
-        Raises:
-            UserError: If a value is impossible.
-        """
         self.settings: dict[str, Any] = {
             "kind": kind,
             "vocabulary_size": vocabulary_size,
@@ -119,7 +117,7 @@ class Tokenizer:
         return hashlib.sha256(self._to_json().encode()).hexdigest()
 
     def normalize(self, text: str) -> str:
-        """Returns the text as it is before being cut into tokens."""
+        """Returns the normalised text, as it is before tokenisation."""
         return self._normalizer.normalize_str(text)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -136,7 +134,7 @@ class Tokenizer:
         return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
 
     def for_training(self, seed: int, epoch: int) -> "Tokenizer | DroppedMerges":
-        """Returns what encodes the training texts of an epoch: itself, if nothing is random."""
+        """Returns the encoder of the training texts of an epoch: itself without dropout."""
         if not self.settings["dropout"]:
             return self
         if self._sampler is None or self._sampler.seed != seed:
@@ -146,15 +144,14 @@ class Tokenizer:
     def decode(self, sequences: Iterable[Iterable[int]]) -> list[str]:
         """Returns the text of each sequence of ids.
 
-        `PAD`, `START` and `END` are left out, `UNKNOWN` becomes `<unk>`, and bytes that are no
-        UTF-8 (a model may write such) become U+FFFD.
+        `PAD`, `START` and `END` are left out, `UNKNOWN` becomes `<unk>`, invalid UTF-8 U+FFFD.
         """
         return [self._decode_one(ids) for ids in sequences]
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Returns the text of each id by itself, for people to read.
 
-        Special ids are named as `<pad>`, incomplete characters by their bytes, as `<0xE2><0x80>`,
+        Special ids are written as `<pad>`, incomplete characters by their bytes, as `<0xE2><0x80>`,
         spaces as `▁`.
         """
         pieces = self._pieces_or_fail
@@ -189,7 +186,7 @@ class Tokenizer:
             raise
         except Exception as error:
             # The library raises plain Exception for what it cannot read.
-            raise UserError(f"{path} is damaged: {str(error)[:_SHOWN]}.") from error
+            raise UserError(f"{path} is damaged: {str(error)[:_MESSAGE_LENGTH]}.") from error
         return tokenizer
 
     def _to_json(self) -> str:
@@ -222,13 +219,21 @@ class Tokenizer:
     def _decode_one(self, ids: Iterable[int]) -> str:
         pieces = self._pieces_or_fail
         separator = b" " if self.settings["kind"] == "word" else b""
-        kept = (pieces[number] for number in ids if number not in (PAD, START, END))
-        text = separator.join(kept).decode("utf-8", errors="replace")
+        visible = (pieces[number] for number in ids if number not in (PAD, START, END))
+        text = separator.join(visible).decode("utf-8", errors="replace")
         return text.removeprefix(" ") if self.settings["kind"] in ("bpe", "unigram") else text
 
 
 class TokenizerPair:
-    """The tokenizers of the source and of the target side.
+    """The tokenizers of the source and the target side.
+
+    Args:
+        source: The tokenizer of the source side.
+        target: The tokenizer of the target side.
+        joint: Whether both sides share one vocabulary.
+
+    Raises:
+        UserError: If `joint` is true and the settings differ.
 
     Example:
         >>> pair = TokenizerPair(Tokenizer("bpe", 8000), Tokenizer("bpe", 8000), joint=True)
@@ -237,16 +242,6 @@ class TokenizerPair:
     """
 
     def __init__(self, source: Tokenizer, target: Tokenizer, joint: bool = False) -> None:
-        """Pairs two tokenizers.
-
-        Args:
-            source: Of the source side.
-            target: Of the target side.
-            joint: Whether both sides share one vocabulary.
-
-        Raises:
-            UserError: If `joint` is asked for and the settings differ.
-        """
         if joint and source.settings != target.settings:
             different = [
                 f"{key} ({value} and {target.settings[key]})"
@@ -262,7 +257,7 @@ class TokenizerPair:
         self.joint = joint
 
     def fit(self, source_texts: Iterable[str], target_texts: Iterable[str]) -> "TokenizerPair":
-        """Learns from training texts alone, and returns the pair.
+        """Learns the vocabularies from training texts, and returns the pair.
 
         Raises:
             UserError: If there is nothing to learn from.
@@ -331,9 +326,9 @@ def _readable(piece: bytes) -> str:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """Returns the byte for each character of the byte-level alphabet (that of GPT-2).
+    """Returns the byte of each character of GPT-2's byte-level alphabet.
 
-    Printable bytes stand for themselves, the others for the characters from U+0100 on.
+    Printable bytes are themselves, the others the characters from U+0100 on.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]

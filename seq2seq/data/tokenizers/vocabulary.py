@@ -1,4 +1,4 @@
-"""Words, characters or values as numbers."""
+"""Vocabularies of words, characters or other values."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,10 +10,10 @@ RESERVED = 2
 
 
 class Vocabulary:
-    """Numbers items from 2 on; 0 is padding and 1 what is unknown.
+    """Maps items to ids from 2 on; 0 is padding and 1 is unknown.
 
     Args:
-        items: The items, in the order of their numbers.
+        items: The items, in the order of their ids.
 
     Example:
         >>> vocabulary = Vocabulary.of(Counter(["b", "a", "b"]))
@@ -29,23 +29,13 @@ class Vocabulary:
     def of(
         cls, counts: Counter[str], minimum_frequency: int = 1, maximum_size: int | None = None
     ) -> "Vocabulary":
-        """Numbers what occurs often enough, the most frequent first.
-
-        Args:
-            counts: How often each item occurs.
-            minimum_frequency: How often an item must occur.
-            maximum_size: How many items there may be; `None` keeps all.
-        """
+        """Returns the vocabulary of counted items, the most frequent first."""
         counted = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return cls(item for item, count in counted[:maximum_size] if count >= minimum_frequency)
 
     @classmethod
     def read(cls, items: object) -> "Vocabulary":
-        """Returns the vocabulary of a list that was read from a file.
-
-        Raises:
-            ValueError: If it is no list of different texts.
-        """
+        """Returns the vocabulary of a list from a file; raises ValueError if it cannot be one."""
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise ValueError("a vocabulary is no list of texts")
         if len(set(items)) < len(items):
@@ -53,12 +43,12 @@ class Vocabulary:
         return cls(items)
 
     def __len__(self) -> int:
-        """Returns how many numbers there are, with the reserved ones."""
+        """Returns the number of ids, including the reserved ones."""
         return RESERVED + len(self.items)
 
     def __contains__(self, item: str) -> bool:
         return item in self._number
 
     def numbers(self, items: Sequence[str]) -> np.ndarray:
-        """Returns the numbers of items, int32 `(items,)`."""
+        """Returns the ids of items, int32 `(items,)`."""
         return np.array([self._number.get(item, UNKNOWN) for item in items], np.int32)

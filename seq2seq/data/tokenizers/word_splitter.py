@@ -1,4 +1,4 @@
-"""Raw sentences as tokens."""
+"""Splits raw text into tokens by a regular expression."""
 
 from tokenizers import Regex
 from tokenizers.pre_tokenizers import Split
@@ -10,11 +10,11 @@ WORDS = r"[\p{L}\p{M}\p{N}_]+|[^\s]"
 
 
 class WordSplitter:
-    r"""Cuts raw text into tokens, by a rule that can be said in one line.
+    r"""Splits raw text into tokens.
 
     Args:
-        pattern: A regular expression (Oniguruma's, with `\p{L}` for letters) of what a token is;
-            what stands between tokens is dropped.
+        pattern: A regular expression (Oniguruma's, with `\p{L}` for letters) that matches a token;
+            text between tokens is dropped.
 
     Raises:
         UserError: If the pattern cannot be read.
@@ -33,7 +33,7 @@ class WordSplitter:
             ) from error
 
     def __call__(self, text: str) -> list[tuple[str, int]]:
-        """Returns each token with the place of its first character."""
+        """Returns each token with the index of its first character."""
         return [(piece, start) for piece, (start, _) in self._split.pre_tokenize_str(text)]
 
     def tokens(self, text: str) -> list[str]:

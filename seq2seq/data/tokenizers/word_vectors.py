@@ -1,4 +1,4 @@
-"""Pretrained word vectors from the text files of word2vec, GloVe and fastText."""
+"""Reads pretrained word vectors from text files of word2vec, GloVe and fastText."""
 
 import logging
 from collections.abc import Iterator
@@ -13,19 +13,18 @@ from seq2seq.errors import UserError
 log = logging.getLogger(__name__)
 
 _SHOWN_PLACES = 5
-_DIGITS = 10  # of a number in a header, at most
+_HEADER_DIGITS = 10  # of a number in a header, at most
 
 
 def read_word_vectors(path: Path, maximum_words: int | None = None) -> tuple[list[str], np.ndarray]:
-    """Reads a text file, plain or gzip, of a word and its numbers a line.
+    """Reads a text file, plain or gzip, with a word and its vector a line.
 
-    A first line of two whole numbers, as word2vec and fastText write it, is passed over. A line
-    whose numbers cannot be read is left out, and so is a word that came before; how many were is
-    logged.
+    A header of two integers, as word2vec and fastText write it, is skipped. Lines with invalid
+    numbers and repeated words are left out; their number is logged.
 
     Args:
         path: The file.
-        maximum_words: How many words are read, from the first; `None` reads all.
+        maximum_words: How many words are read, from the first; `None` for all.
 
     Returns:
         The words, and their vectors, float32 `(words, width)`.
@@ -73,7 +72,7 @@ def read_word_vectors(path: Path, maximum_words: int | None = None) -> tuple[lis
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields the lines with their numbers, without the header."""
+    """Yields line numbers and lines, without the header."""
     numbered = enumerate(read_lines(path), start=1)
     first = next(numbered, None)
     if first is None or _is_header(first[1]):
@@ -83,11 +82,13 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _is_header(line: str) -> bool:
     cells = line.split()
-    return len(cells) == 2 and all(cell.isdecimal() and len(cell) < _DIGITS for cell in cells)
+    return len(cells) == 2 and all(
+        cell.isdecimal() and len(cell) < _HEADER_DIGITS for cell in cells
+    )
 
 
 def _width(path: Path) -> int:
-    """Returns how many numbers a vector has, by the header or the first line that is right."""
+    """Returns the width of the vectors, by the header or the first valid line."""
     lines = read_lines(path)
     first = next(lines, "")
     if _is_header(first) and int(first.split()[1]):
@@ -100,7 +101,7 @@ def _width(path: Path) -> int:
 
 
 def _numbers(cells: list[str]) -> np.ndarray | None:
-    """Returns numbers, float32, or `None` if one of them is none or not finite."""
+    """Returns float32 numbers, or `None` if one of them is invalid or not finite."""
     try:
         vector = np.array(cells, np.float32)
     except ValueError:

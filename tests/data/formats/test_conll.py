@@ -119,13 +119,13 @@ def test_no_line_is_lost_and_own_labels_change_nothing(text, layout):
     for sentence in layout.sentences(lines):
         assert lines[sentence.first_line - 1 :][: len(sentence.lines)] == sentence.lines
         short = any(
-            len(layout._split(sentence.lines[i].rstrip("\r\n"))) < 4 for i in sentence.words
+            len(layout._cells(sentence.lines[i].rstrip("\r\n"))) < 4 for i in sentence.words
         )
         if layout is CONLLU and short:
             written += sentence.lines
             continue
         labels = layout.values(sentence, ["labels"])["labels"]
-        if any(len(layout._split(sentence.lines[i].strip())) < 2 for i in sentence.words):
+        if any(len(layout._cells(sentence.lines[i].strip())) < 2 for i in sentence.words):
             written += sentence.lines  # a label would be added
             continue
         written.append(layout.filled(sentence, "labels", labels))

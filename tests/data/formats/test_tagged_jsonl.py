@@ -1,6 +1,6 @@
 import pytest
 
-from seq2seq.data.formats.tagged_jsonl import TaggedJsonl
+from seq2seq.data.formats.json_lines import TaggedJsonl
 from seq2seq.errors import UserError
 
 

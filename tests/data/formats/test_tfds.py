@@ -8,9 +8,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from seq2seq.data.batching import Batching
-from seq2seq.data.datasets import ParallelText
 from seq2seq.data.embedded import cldr_dates
-from seq2seq.data.formats.tfds import CldrDates, Tfds
+from seq2seq.data.embedded.cldr_dates import CldrDates
+from seq2seq.data.formats.parallel_text import ParallelText
+from seq2seq.data.formats.tfds import Tfds
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.tokenizer import Tokenizer

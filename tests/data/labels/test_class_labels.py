@@ -16,8 +16,8 @@ from seq2seq.data.number_columns import (
     numbers_of,
     save_columns,
 )
-from seq2seq.data.placed_record import PlacedRecord
-from seq2seq.data.truncation import Truncated
+from seq2seq.data.records import PlacedRecord
+from seq2seq.data.token_store import Truncated
 from seq2seq.errors import UserError
 
 

@@ -10,13 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.config import build, composed
-from seq2seq.data.formats.labelled_files import (
-    Csv,
-    LabelFolders,
-    LabelledJsonl,
-    LabelLines,
-    labelled_file,
-)
+from seq2seq.data.formats.by_ending import labelled_file
+from seq2seq.data.formats.json_lines import LabelledJsonl
+from seq2seq.data.formats.labelled_texts import LabelFolders, LabelLines
+from seq2seq.data.formats.tables import Csv
 from seq2seq.errors import UserError
 
 TEXTS = ["good , really", 'a "quoted" word', "two\nlines", " ", "ünïcode"]

@@ -10,7 +10,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from seq2seq.data.datasets import Jsonl, ParallelText, Tsv
+from seq2seq.data.formats.json_lines import Jsonl
+from seq2seq.data.formats.parallel_text import ParallelText
+from seq2seq.data.formats.tables import Tsv
 from seq2seq.data.holdout import Holdout
 from seq2seq.errors import UserError
 
@@ -243,7 +245,7 @@ def test_the_config_is_the_constructor(name, request, files, monkeypatch):
 
 def test_reading_text_imports_no_tensorflow():
     program = (
-        "import sys; from seq2seq.data import batching, datasets, token_store; "
+        "import sys; from seq2seq.data import batching, dataset, token_store; "
         "from seq2seq.data.embedded import cldr_dates; from seq2seq.data.formats import tfds; "
         "from seq2seq.data.tokenizers import tokenizer; assert 'tensorflow' not in sys.modules"
     )

@@ -1,0 +1,69 @@
+"""Parallel text: two files a split, line N of the source belongs to line N of the target."""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+from seq2seq.data.formats.files import FileNames, FolderDataset, files_by_split
+from seq2seq.data.formats.text_files import content_hash, find_file, read_lines
+from seq2seq.data.holdout import Holdout
+from seq2seq.data.records import Record
+from seq2seq.errors import UserError
+
+
+class ParallelText(FolderDataset):
+    """Pairs of text files, as the corpora of WMT and Multi30k are distributed.
+
+    Args:
+        directory: The folder that the file names are relative to.
+        source: The file, or files, of the source side by split; gzip works.
+        target: The same for the target side; file N belongs to file N of the source.
+        holdout: Takes further splits out of `train`.
+
+    Raises:
+        UserError: If the two sides name different splits or different numbers of files.
+
+    Example:
+        >>> dataset = ParallelText(
+        ...     "multi30k",
+        ...     source={"train": "train.en", "validation": "val.en"},
+        ...     target={"train": "train.de", "validation": "val.de"},
+        ... )
+    """
+
+    split_keys = ("source", "target")
+
+    def __init__(
+        self, directory: str, source: FileNames, target: FileNames, holdout: Holdout | None = None
+    ) -> None:
+        self._source, self._target = files_by_split(source), files_by_split(target)
+        for split in self._source | self._target:
+            counts = [len(side.get(split, ())) for side in (self._source, self._target)]
+            if counts[0] != counts[1]:
+                raise UserError(
+                    f"data.source.{split} names {counts[0]} file(s), but data.target.{split} "
+                    f"names {counts[1]}: each file needs its counterpart."
+                )
+        super().__init__(directory, self._source, holdout)
+
+    def _pairs(self, split: str) -> list[tuple[Path, Path]]:
+        return [
+            (find_file(self._directory, source), find_file(self._directory, target))
+            for source, target in zip(self._source[split], self._target[split], strict=True)
+        ]
+
+    def _read(self, split: str) -> Iterator[Record]:
+        for source_path, target_path in self._pairs(split):
+            lines = zip_longest(read_lines(source_path), read_lines(target_path))
+            for number, (source, target) in enumerate(lines):
+                if source is None or target is None:
+                    longer = number + 1 + sum(1 for _ in lines)
+                    counts = (number, longer) if source is None else (longer, number)
+                    raise UserError(
+                        f"{source_path} has {counts[0]} lines, but {target_path} has "
+                        f"{counts[1]}: line N of the one must belong to line N of the other."
+                    )
+                yield {"source": source, "target": target}
+
+    def _content(self, split: str) -> list[str]:
+        return [content_hash(path) for pair in self._pairs(split) for path in pair]

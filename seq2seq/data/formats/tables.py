@@ -1,0 +1,164 @@
+"""Tables: TSV files without quoting, and CSV files with a header and quoted values."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from seq2seq.data.formats.files import FileDataset, FileNames
+from seq2seq.data.formats.text_files import read_lines
+from seq2seq.data.holdout import Holdout
+from seq2seq.data.records import PlacedRecord
+from seq2seq.errors import UserError
+
+csv.field_size_limit(2**31 - 1)  # the library's own is 131,072 characters
+
+
+class Tsv(FileDataset):
+    r"""Files with one record a line and its fields in columns, as Tatoeba's `fra.txt`.
+
+    Args:
+        directory: The folder that the file names are relative to.
+        files: The file, or files, of each split.
+        columns: The column of each field, counted from 0; other columns are ignored.
+        delimiter: The text between two columns. There is no quoting.
+        holdout: Takes further splits out of `train`.
+
+    Raises:
+        UserError: If the delimiter is empty, or there is no column, or a negative one.
+
+    Example:
+        >>> dataset = Tsv("tatoeba", {"train": "fra.txt"}, {"source": 0, "target": 1})
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        files: FileNames,
+        columns: Mapping[str, int],
+        delimiter: str = "\t",
+        holdout: Holdout | None = None,
+    ) -> None:
+        self._columns, self._delimiter = dict(columns), delimiter
+        if not delimiter:
+            raise UserError("data.delimiter is empty.")
+        if not columns or min(columns.values()) < 0:
+            raise UserError(
+                f"data.columns={self._columns}: name at least one column; they count from 0."
+            )
+        super().__init__(directory, files, holdout)
+
+    def read_file(self, path: Path) -> Iterator[PlacedRecord]:
+        """Yields the records of a file."""
+        rows = (
+            (f"{path}:{number}", line.split(self._delimiter))
+            for number, line in enumerate(read_lines(path), start=1)
+        )
+        return selected_columns(rows, self._columns, self._delimiter)
+
+    def _settings(self) -> list[str]:
+        return [str(self._columns), self._delimiter]
+
+
+class Csv(FileDataset):
+    """Tables with a header or without, of values that may be quoted.
+
+    Args:
+        directory: The folder that the file names are relative to.
+        files: The file, or files, of each split.
+        columns: The column of each field: its name in the header, or its number, from 0.
+        delimiter: The character between two columns.
+        header: Whether the first line names the columns.
+        quoting: Whether a value may stand in `"`, and then hold delimiters and line breaks.
+        holdout: Takes further splits out of `train`.
+
+    Raises:
+        UserError: If an argument is impossible.
+
+    Example:
+        >>> dataset = Csv("ag_news", {"train": "train.csv"}, {"text": "content", "label": 0})
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        files: FileNames,
+        columns: Mapping[str, str | int],
+        delimiter: str = ",",
+        header: bool = True,
+        quoting: bool = True,
+        holdout: Holdout | None = None,
+    ) -> None:
+        super().__init__(directory, files, holdout)
+        if len(delimiter) != 1:
+            raise UserError(f"data.delimiter={delimiter!r}: must be one character.")
+        for field, column in columns.items():
+            if isinstance(column, str) and not header:
+                raise UserError(
+                    f"data.columns.{field}={column}: a column is known by its name only with "
+                    "data.header=true; else by its number, from 0."
+                )
+            if isinstance(column, int) and column < 0:
+                raise UserError(f"data.columns.{field}={column}: columns count from 0.")
+        self._columns = dict(columns)
+        self._delimiter, self._header, self._quoting = delimiter, header, quoting
+
+    def _settings(self) -> list[str]:
+        return [f"{self._columns} {self._delimiter!r} {self._header} {self._quoting}"]
+
+    def read_file(self, path: Path) -> Iterator[PlacedRecord]:
+        """Yields the records of a file."""
+        rows = self._rows(path)
+        header: list[str] = next(rows, ("", []))[1] if self._header else []
+        columns = {
+            field: self._column_number(field, column, header, path)
+            for field, column in self._columns.items()
+        }
+        yield from selected_columns(rows, columns, self._delimiter)
+
+    def _rows(self, path: Path) -> Iterator[tuple[str, list[str]]]:
+        """Yields the place and the values of each row that is not blank."""
+        reader = csv.reader(
+            (line + "\n" for line in read_lines(path)),
+            delimiter=self._delimiter,
+            quoting=csv.QUOTE_MINIMAL if self._quoting else csv.QUOTE_NONE,
+            strict=True,
+        )
+        first_line = 1
+        try:
+            for values in reader:
+                if values:
+                    yield f"{path}:{first_line}", values
+                first_line = reader.line_num + 1
+        except csv.Error as error:
+            raise UserError(
+                f"{path}:{first_line}: cannot be read as CSV ({error}). data.quoting=false takes "
+                "quotes as they are."
+            ) from None
+
+    def _column_number(self, field: str, column: str | int, header: list[str], path: Path) -> int:
+        if isinstance(column, int):
+            return column
+        if column not in header:
+            raise UserError(
+                f"data.columns.{field}={column}: {path}:1 has no such column; it has "
+                f"{', '.join(header)}."
+            )
+        return header.index(column)
+
+
+def selected_columns(
+    rows: Iterator[tuple[str, list[str]]], columns: Mapping[str, int], delimiter: str
+) -> Iterator[PlacedRecord]:
+    """Yields the columns of placed rows as records.
+
+    Raises:
+        UserError: If a row has too few columns.
+    """
+    needed = max(columns.values(), default=0) + 1
+    for place, values in rows:
+        if len(values) < needed:
+            raise UserError(
+                f"{place}: {len(values)} column(s), but data.columns needs {needed} "
+                f"(data.delimiter={delimiter!r})."
+            )
+        yield PlacedRecord({field: values[column] for field, column in columns.items()}, place)
