@@ -47,9 +47,10 @@ struct TileOfC {
   int columns;
 };
 
+// Must be inlined: the sums are in registers.
 template <typename Element, int rows>
-void store_tile(const SimdFloat (&sums)[rows][kTileVectors], const TileOfC& tile,
-                const Epilogue& epilogue) {
+[[gnu::always_inline]] inline void store_tile(const SimdFloat (&sums)[rows][kTileVectors],
+                                              const TileOfC& tile, const Epilogue& epilogue) {
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {
     float* to = tile.c.row(tile.row + i) + tile.column;
