@@ -5,7 +5,7 @@
 //
 //   [ PackedHeader, 64 bytes | values ]
 //
-//   kNone              not to be used: the matrix itself is read, by few rows (gemv.h)
+//   kNone              unused values: the matrix is not bfloat16, and is read itself (gemv.h)
 //   kBFloat16Words     half of the memory, for few rows of x (bfloat16_weights.h)
 //   kFloat32Panels,    panels of 32 columns (packing.h); of a recurrent layer's weights a panel for
 //   kBFloat16Panels,   each gate of 32 units, side by side (recurrent_layer.h)
