@@ -177,8 +177,8 @@ CASES: dict[str, Case] = {
     "PredictedWindow": Case(
         lambda **o: PredictedWindow(UNITS, 2, **o), {"query": QUERY, "mask": MASK}
     ),
-    "Coverage": Case(lambda **o: Coverage(UNITS, **o), {"carried": floats(ROWS, SOURCE)}),
-    "Location": Case(lambda **o: Location(UNITS, 2, 3, **o), {"carried": floats(ROWS, SOURCE)}),
+    "Coverage": Case(lambda **o: Coverage(UNITS, **o), {"state": floats(ROWS, SOURCE)}),
+    "Location": Case(lambda **o: Location(UNITS, 2, 3, **o), {"state": floats(ROWS, SOURCE)}),
     "CoverageLoss": Case(lambda **o: CoverageLoss(0.5, **o), {"alignments": WEIGHTS}),
     "LuongAttention": Case(lambda **o: LuongAttention(UNITS, **o), ASKED),
     "LuongAttention, window": Case(lambda **o: LuongAttention(UNITS, "concat", 2, **o), ASKED),
