@@ -24,8 +24,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run --Werror seq2seq/ops/source/*.h seq2seq/ops/source/*.cc tests/ops/*.h tests/ops/*.cc
+	$(BIN)/python .ci/clang_tidy.py
 
-# The kernels' tests with address and undefined-behaviour sanitizers in the C++ code.
+# The tests of the C++ code, and of the operations on it, with address and undefined-behaviour sanitizers.
 SANITIZERS := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 sanitize: setup
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \

@@ -25,7 +25,8 @@ from seq2seq.tasks.translation.search import Search
 
 pytestmark = pytest.mark.compiled
 
-HALVES = 1  # among the forms that a weight may be packed in
+HEADER = 16  # the size of a packed weight's header, in floats; first there is the format
+NO_FORMAT, BFLOAT16_WORDS = 0, 1
 TOO_DEEP = 2041  # for products in 8 bits
 
 RANDOM = np.random.default_rng(7)
@@ -276,11 +277,11 @@ def test_only_matrices_of_bfloat16_values_are_halved_for_few_rows():
     matrix, half = drawn(320, 320), 320 * 320 // 2
     assert packed(matrix, rows=1).size == 0
     halved = packed(rounded(matrix), rows=1)
-    assert halved.size == half + 1
-    assert halved.view(np.uint32)[-1] == HALVES
+    assert halved.size == HEADER + half
+    assert halved.view(np.uint32)[0] == BFLOAT16_WORDS
     almost = rounded(matrix)
     almost[-1, -1] = np.float32(0.1)
-    assert packed(almost, rows=1).view(np.uint32)[-1] == 0
+    assert packed(almost, rows=1).view(np.uint32)[0] == NO_FORMAT
     assert packed(matrix, rows=3).size >= 2 * half
 
 

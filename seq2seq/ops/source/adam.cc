@@ -1,109 +1,120 @@
-// The op Seq2seqAdam: a variable and its moments after a step (Kingma & Ba, 2015,
+// The op Seq2seqAdam: a variable and its moments after a step of Adam (Kingma & Ba, 2015,
 // https://arxiv.org/abs/1412.6980), each read once and written once.
 //
-// Shapes: numbers (5): step size, beta_1, beta_2, epsilon, and what the gradient is multiplied with;
-// variable, m and v of one shape. The gradient is of that shape, too, and slots are empty; or it has
-// some of the rows, and slots (rows) say which one is that of a row of the variable, -1 where none.
+//   g = gradient * gradient_scale
+//   m += (g - m) * (1 - beta_1)       v += (g^2 - v) * (1 - beta_2)
+//   variable -= step_size * m / (sqrt(v) + epsilon)
+//
+// Shapes: numbers (5): step_size, beta_1, beta_2, epsilon, gradient_scale; variable, m and v of one
+// shape. The gradient is of that shape, too, and slots are empty; or it has some of the rows, and
+// slots (rows) say which of its rows is that of a row of the variable, -1 for none: a gradient of
+// 0.
 #include <algorithm>
 #include <stdexcept>
 
-#include "product.h"
-#include "shapes.h"
-#include "threads.h"
+#include "partition.h"
+#include "shape_checks.h"
+#include "simd_math.h"
+#include "thread_pool.h"
 
 namespace seq2seq {
 namespace {
 
-constexpr int64_t kFloatsInTurn = 1 << 15;
-constexpr int64_t kStreamed = 1 << 18;  // from this size on nothing would stay in a cache anyway
+constexpr int64_t kFloatsPerTask = 1 << 15;
+constexpr int64_t kMinStreamedSize = 1 << 18;  // larger variables do not stay in a cache
 
-struct Numbers {
-  float rate, beta_1, beta_2, epsilon, scale;
+struct AdamInputs {
+  static constexpr const char* kSpecs[] = {"numbers: float", "variable: float", "m: float",
+                                           "v: float",       "gradient: float", "slots: int32"};
+  Tensor numbers, variable, m, v, gradient, slots;
+};
+struct AdamOutputs {
+  static constexpr const char* kSpecs[] = {"new_variable: float", "new_m: float", "new_v: float"};
+  Output variable, m, v;
 };
 
-struct Values {
+struct Numbers {
+  float step_size, beta_1, beta_2, epsilon, gradient_scale;
+};
+
+struct State {
   float *variable, *m, *v;
 };
 
 struct Step {
   Numbers numbers;
-  Values from, to;
+  State from, to;
   bool streams;
 
-  void write(float* to, Vector values, int count) const {
+  void write(float* to, SimdFloat values, int count) const {
     streams ? stream(to, values, count) : store(to, values, count);
   }
 
-  // Updates `size` values from `begin` on; a null gradient is zeros.
+  // Updates `size` values from `begin` on; a null gradient is 0.
   void update(int64_t begin, int64_t size, const float* gradient) const {
     const Numbers& n = numbers;
-    each_vector(size, [&](int64_t i, int count) {
+    for_each_vector(size, [&](int64_t i, int count) {
       const int64_t at = begin + i;
-      const Vector g = (gradient ? load(gradient + i, count) : Vector{}) * n.scale;
-      Vector m = load(from.m + at, count), v = load(from.v + at, count);
+      const SimdFloat g = (gradient ? load(gradient + i, count) : SimdFloat{}) * n.gradient_scale;
+      SimdFloat m = load(from.m + at, count), v = load(from.v + at, count);
       m += (g - m) * (1 - n.beta_1);
       v += (g * g - v) * (1 - n.beta_2);
       write(to.m + at, m, count);
       write(to.v + at, v, count);
       write(to.variable + at,
-            load(from.variable + at, count) - n.rate * m / (root(v) + n.epsilon), count);
+            load(from.variable + at, count) - n.step_size * m / (sqrt(v) + n.epsilon), count);
     });
   }
 };
 
-// Checks that a gradient is as its variable, or has rows for the slots of the variable's rows.
-void expect_gradient(const Tensor& variable, const Tensor& gradient, const Tensor& slots) {
-  if (is_none(slots, 1)) return expect("gradient", gradient, variable.dims());
-  if (variable.dims().empty()) throw std::invalid_argument("slots: the variable has no rows");
-  const int64_t rows = variable.dim(0);
-  expect("slots", slots, {rows});
-  expect("gradient", gradient, {kAny, variable.size() / rows});
-  const int32_t* slot = slots.data<int32_t>();
-  const int64_t count = gradient.dim(0);
-  if (std::any_of(slot, slot + rows, [&](int32_t row) { return row >= count; })) {
+void check_shapes(const AdamInputs& in) {
+  const Dims dims = in.variable.dims();
+  expect_shape("numbers", in.numbers, {5});
+  expect_shape("m", in.m, dims);
+  expect_shape("v", in.v, dims);
+  if (is_empty(in.slots, 1)) return expect_shape("gradient", in.gradient, dims);
+  if (dims.empty()) throw std::invalid_argument("slots: the variable has no rows");
+  const int64_t rows = dims[0];
+  expect_shape("slots", in.slots, {rows});
+  expect_shape("gradient", in.gradient, {kAny, in.variable.size() / rows});
+  const int32_t* slots = in.slots.data<int32_t>();
+  const int64_t rows_of_gradient = in.gradient.dim(0);
+  if (std::any_of(slots, slots + rows, [&](int32_t slot) { return slot >= rows_of_gradient; })) {
     throw std::invalid_argument("slots: one is not of the gradient's rows");
   }
 }
 
-void adam(bool, const Call& call) {
-  const Tensor numbers = call.input(0), variable = call.input(1), m = call.input(2),
-               v = call.input(3), gradient = call.input(4), slots = call.input(5);
-  expect("numbers", numbers, {5});
-  expect("m", m, variable.dims());
-  expect("v", v, variable.dims());
-  expect_gradient(variable, gradient, slots);
-  const float* n = numbers.data<float>();
-  const Tensor outputs[] = {call.output(0, variable.dims()), call.output(1, variable.dims()),
-                            call.output(2, variable.dims())};
+void adam(const AdamInputs& in, const AdamOutputs& out) {
+  check_shapes(in);
+  const float* n = in.numbers.data<float>();
+  const Dims dims = in.variable.dims();
+  const Tensor variable = out.variable.allocate(dims), m = out.m.allocate(dims),
+               v = out.v.allocate(dims);
+  const int64_t rows = in.slots.size(), size = in.variable.size();
   const Step step{{n[0], n[1], n[2], n[3], n[4]},
+                  {in.variable.data<float>(), in.m.data<float>(), in.v.data<float>()},
                   {variable.data<float>(), m.data<float>(), v.data<float>()},
-                  {outputs[0].data<float>(), outputs[1].data<float>(), outputs[2].data<float>()},
-                  variable.size() >= kStreamed};
-  const float* d = gradient.data<float>();
-  const int64_t rows = slots.size(), size = variable.size();
-  const int64_t width = rows ? size / rows : kLanes;  // where there are no rows, cut into vectors
-  const Pieces pieces(rows ? rows : (size + kLanes - 1) / kLanes,
-                      std::max<int64_t>(1, kFloatsInTurn / std::max<int64_t>(1, width)));
-  const Threads::Turn turn(threads());
-  threads().run(pieces.count, [&](int64_t p) {
-    const int64_t begin = pieces.begin(p), end = pieces.begin(p + 1);
+                  size >= kMinStreamedSize};
+  const float* gradient = in.gradient.data<float>();
+  const int64_t width = rows ? size / rows : kLanes;  // without rows, cut between vectors
+  const Partition parts(rows ? rows : (size + kLanes - 1) / kLanes,
+                        std::max<int64_t>(1, kFloatsPerTask / std::max<int64_t>(1, width)));
+  const ThreadPool::KernelScope scope(thread_pool());
+  thread_pool().parallel_for(parts.count, [&](int64_t p) {
+    const int64_t begin = parts.begin(p), end = parts.begin(p + 1);
     if (rows == 0) {
-      step.update(begin * width, std::min(end * width, size) - begin * width, d + begin * width);
+      step.update(begin * width, std::min(end * width, size) - begin * width,
+                  gradient + begin * width);
     }
     for (int64_t row = begin; rows && row < end; ++row) {
-      const int32_t slot = slots.data<int32_t>()[row];
-      step.update(row * width, width, slot < 0 ? nullptr : d + slot * width);
+      const int32_t slot = in.slots.data<int32_t>()[row];
+      step.update(row * width, width, slot < 0 ? nullptr : gradient + slot * width);
     }
-    finish_streams();
+    stream_fence();
   });
 }
 
-const bool registered = register_op<kNoFlag, adam>(
-    {"Seq2seqAdam",
-     {"numbers: float", "variable: float", "m: float", "v: float", "gradient: float",
-      "slots: int32"},
-     {"new_variable: float", "new_m: float", "new_v: float"},
-     {}});
+const bool registered = register_op<adam>("Seq2seqAdam", {});
 
 }  // namespace
 }  // namespace seq2seq

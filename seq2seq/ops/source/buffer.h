@@ -1,4 +1,5 @@
-// Memory for a kernel's own use.
+// Scratch memory of kernels, in blocks that are used again and again: freed memory would have to be
+// asked for again at the next step, and the system fills it with zeros first, page by page.
 #pragma once
 
 #include <cstdint>
@@ -10,25 +11,24 @@
 
 namespace seq2seq {
 
-// Blocks that no buffer uses now. They are kept: memory that is given back has to be asked for
-// again at the next step, and the system fills it with zeros first, page by page.
-class SpareBlocks {
+// Blocks that no buffer uses now, by size.
+class BlockCache {
  public:
-  // Sizes are rounded up to one of four for each power of two, so that blocks fit again.
+  // Rounds a size up to one of four for each power of two, so that blocks fit again.
   static int64_t rounded(int64_t size) {
     int64_t step = 1 << 10;
     while (8 * step <= size) step *= 2;
     return (size + step - 1) / step * step;
   }
 
-  // Returns a block of `size` floats, which is a rounded one; it starts at a cache line.
+  // Returns a block of `size` floats, a rounded size; it starts at a cache line.
   float* take(int64_t size) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      std::vector<float*>& spare = blocks_[size];
-      if (!spare.empty()) {
-        float* block = spare.back();
-        spare.pop_back();
+      std::vector<float*>& blocks = blocks_[size];
+      if (!blocks.empty()) {
+        float* block = blocks.back();
+        blocks.pop_back();
         return block;
       }
     }
@@ -47,18 +47,18 @@ class SpareBlocks {
   std::map<int64_t, std::vector<float*>> blocks_;
 };
 
-// Those of this process; they live as long as it does.
-inline SpareBlocks& spare_blocks() {
-  static SpareBlocks& blocks = *new SpareBlocks;
-  return blocks;
+// The cache of this process, which lives as long as it does.
+inline BlockCache& block_cache() {
+  static BlockCache& cache = *new BlockCache;
+  return cache;
 }
 
-// Memory that starts at a cache line, not initialised.
+// At least `size` floats, not initialised, that start at a cache line.
 class Buffer {
  public:
   explicit Buffer(int64_t size)
-      : size_(SpareBlocks::rounded(size)), data_(spare_blocks().take(size_)) {}
-  ~Buffer() { spare_blocks().give_back(data_, size_); }
+      : size_(BlockCache::rounded(size)), data_(block_cache().take(size_)) {}
+  ~Buffer() { block_cache().give_back(data_, size_); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   float* data() const { return data_; }

@@ -1,85 +1,107 @@
-// The ops Seq2seqDense and Seq2seqDenseGradient: x * kernel + bias on all rows, or the tanh of it, and
-// back.
+// The ops Seq2seqDense and Seq2seqDenseGradient: a dense layer on all rows, and its gradients.
 //
-// Shapes: x (rows, inputs), kernel (inputs, outputs), bias (outputs), y (rows, outputs). Gradients of
-// weights are float32; y may be empty for the gradient without tanh.
+//   y = x W + b, or the tanh of it       d_a = d_y, or d_y * (1 - y^2)
+//   d_x = d_a W^T    d_W = x^T d_a       d_b = the sum of d_a's rows
+//
+// Shapes: x (rows, inputs), kernel W (inputs, outputs), bias b (outputs), y (rows, outputs).
+// Gradients of weights are float32; y may be empty for the gradient without tanh. The products are
+// those of gemm.h.
 #include "elementwise.h"
-#include "product.h"
-#include "shapes.h"
+#include "gemm.h"
+#include "shape_checks.h"
+#include "simd_math.h"
 
 namespace seq2seq {
 namespace {
 
 constexpr char kTanh[] = "tanh";
 
+struct ForwardInputs {
+  static constexpr const char* kSpecs[] = {"x: T", "kernel: float", "bias: float"};
+  Tensor x, kernel, bias;
+};
+struct ForwardOutputs {
+  static constexpr const char* kSpecs[] = {"y: T"};
+  Output y;
+};
+struct BackwardInputs {
+  static constexpr const char* kSpecs[] = {"x: T", "kernel: float", "y: T", "d_y: T"};
+  Tensor x, kernel, y, d_y;
+};
+struct BackwardOutputs {
+  static constexpr const char* kSpecs[] = {"d_x: T", "d_kernel: float", "d_bias: float"};
+  Output d_x, d_kernel, d_bias;
+};
+
 template <typename T>
-void forward_as(bool with_tanh, const Call& call) {
-  const Tensor x = call.input(0), kernel = call.input(1), bias = call.input(2);
-  expect("x", x, {kAny, kAny});
-  expect("kernel", kernel, {x.dim(1), kAny});
-  expect("bias", bias, {kernel.dim(1)});
-  const int64_t rows = x.dim(0), inputs = x.dim(1), outputs = kernel.dim(1);
-  const Tensor y = call.output(0, {rows, outputs});
-  const Threads::Turn turn(threads());
-  const Rounding<T> result(y.data<T>(), y.size());
-  multiply<WordsOf<T>>(threads(), Operand<T>{{x.data<T>(), inputs}},
-                       Operand<float>{{kernel.data<float>(), outputs}}, {result.data(), outputs},
-                       rows, inputs, outputs, Onto{false, bias.data<float>()});
-  if (!with_tanh) return result.finish(threads());
-  run_vectors(threads(), y.size(), [&](int64_t i, int count) {
-    store(y.data<T>() + i, tanh(load(result.data() + i, count)), count);
+void forward_as(const ForwardInputs& in, const ForwardOutputs& out, bool with_tanh) {
+  expect_shape("x", in.x, {kAny, kAny});
+  expect_shape("kernel", in.kernel, {in.x.dim(1), kAny});
+  expect_shape("bias", in.bias, {in.kernel.dim(1)});
+  const int64_t rows = in.x.dim(0), inputs = in.x.dim(1), outputs = in.kernel.dim(1);
+  const Tensor y = out.y.allocate({rows, outputs});
+  const ThreadPool::KernelScope scope(thread_pool());
+  const OutputConverter<T> converter(y.data<T>(), y.size());
+  gemm<PackedElement<T>>(thread_pool(), Operand<T>{{in.x.data<T>(), inputs}},
+                         Operand<float>{{in.kernel.data<float>(), outputs}},
+                         {converter.data(), outputs}, rows, inputs, outputs,
+                         Epilogue::add_bias(in.bias.data<float>()));
+  if (!with_tanh) return converter.finish(thread_pool());
+  parallel_for_vectors(thread_pool(), y.size(), [&](int64_t i, int count) {
+    store(y.data<T>() + i, tanh(load(converter.data() + i, count)), count);
   });
 }
 
-template <typename T>
-void backward_as(bool with_tanh, const Call& call) {
-  const Tensor x = call.input(0), kernel = call.input(1), y = call.input(2), d_y = call.input(3);
-  expect("x", x, {kAny, kAny});
-  expect("kernel", kernel, {x.dim(1), kAny});
-  const int64_t rows = x.dim(0), inputs = x.dim(1), outputs = kernel.dim(1);
-  with_tanh ? expect("y", y, {rows, outputs}) : expect_or_none("y", y, {rows, outputs});
-  expect("d_y", d_y, {rows, outputs});
-  const Tensor d_x = call.output(0, {rows, inputs});
-  const Tensor d_kernel = call.output(1, {inputs, outputs});
-  const Tensor d_bias = call.output(2, {outputs});
-  const Threads::Turn turn(threads());
-  const Buffer before_tanh(with_tanh ? d_y.size() : 0);
-  run_vectors(threads(), with_tanh ? d_y.size() : 0, [&](int64_t i, int count) {
-    const Vector value = load(y.data<T>() + i, count), d = load(d_y.data<T>() + i, count);
-    store(before_tanh.data() + i, d * (1.f - value * value), count);
-  });
-  const auto differentiate = [&](const auto* d_sums) {
-    using D = std::remove_const_t<std::remove_pointer_t<decltype(d_sums)>>;
-    const Matrix<const D> d{d_sums, outputs};
-    const Rounding<T> result(d_x.data<T>(), d_x.size());
-    multiply<WordsOf<T>>(threads(), Operand<D>{d},
-                         Operand<float>{{kernel.data<float>(), outputs}, true},
-                         {result.data(), inputs}, rows, outputs, inputs);
-    result.finish(threads());
-    multiply<WordsOf<T>>(threads(), Operand<T>{{x.data<T>(), inputs}, true}, Operand<D>{d},
+// Computes all gradients from d_a, whose elements are of type D.
+template <typename T, typename D>
+void differentiate(const BackwardInputs& in, const D* d_a, const Tensor& d_x,
+                   const Tensor& d_kernel, const Tensor& d_bias) {
+  const int64_t rows = in.x.dim(0), inputs = in.x.dim(1), outputs = in.kernel.dim(1);
+  const MatrixView<const D> d{d_a, outputs};
+  const OutputConverter<T> converter(d_x.data<T>(), d_x.size());
+  gemm<PackedElement<T>>(thread_pool(), Operand<D>{d},
+                         Operand<float>{{in.kernel.data<float>(), outputs}, true},
+                         {converter.data(), inputs}, rows, outputs, inputs);
+  converter.finish(thread_pool());
+  gemm<PackedElement<T>>(thread_pool(), Operand<T>{{in.x.data<T>(), inputs}, true}, Operand<D>{d},
                          {d_kernel.data<float>(), outputs}, inputs, rows, outputs);
-    sum_rows(threads(), d, rows, outputs, d_bias.data<float>());
-  };
-  with_tanh ? differentiate(static_cast<const float*>(before_tanh.data()))
-            : differentiate(static_cast<const T*>(d_y.data<T>()));
+  sum_rows(thread_pool(), d, rows, outputs, d_bias.data<float>());
 }
 
-void forward(bool with_tanh, const Call& call) {
-  call.takes_bfloat16() ? forward_as<BFloat16>(with_tanh, call) : forward_as<float>(with_tanh, call);
+template <typename T>
+void backward_as(const BackwardInputs& in, const BackwardOutputs& out, bool with_tanh) {
+  expect_shape("x", in.x, {kAny, kAny});
+  expect_shape("kernel", in.kernel, {in.x.dim(1), kAny});
+  const int64_t rows = in.x.dim(0), inputs = in.x.dim(1), outputs = in.kernel.dim(1);
+  with_tanh ? expect_shape("y", in.y, {rows, outputs})
+            : expect_shape_or_empty("y", in.y, {rows, outputs});
+  expect_shape("d_y", in.d_y, {rows, outputs});
+  const Tensor d_x = out.d_x.allocate({rows, inputs});
+  const Tensor d_kernel = out.d_kernel.allocate({inputs, outputs});
+  const Tensor d_bias = out.d_bias.allocate({outputs});
+  const ThreadPool::KernelScope scope(thread_pool());
+  const T* d_y = in.d_y.data<T>();
+  if (!with_tanh) return differentiate<T>(in, d_y, d_x, d_kernel, d_bias);
+  const Buffer d_a(in.d_y.size());
+  parallel_for_vectors(thread_pool(), in.d_y.size(), [&](int64_t i, int count) {
+    const SimdFloat value = load(in.y.data<T>() + i, count), d = load(d_y + i, count);
+    store(d_a.data() + i, d * (1.f - value * value), count);
+  });
+  differentiate<T>(in, d_a.data(), d_x, d_kernel, d_bias);
 }
 
-void backward(bool with_tanh, const Call& call) {
-  call.takes_bfloat16() ? backward_as<BFloat16>(with_tanh, call)
-                        : backward_as<float>(with_tanh, call);
+void forward(const ForwardInputs& in, const ForwardOutputs& out, bool with_tanh) {
+  dispatch_type(in.x.is_bfloat16(),
+                [&](auto type) { forward_as<decltype(type)>(in, out, with_tanh); });
 }
 
-const bool registered =
-    register_op<kTanh, forward>(
-        {"Seq2seqDense", {"x: T", "kernel: float", "bias: float"}, {"y: T"}, {kMatrixType}}) &&
-    register_op<kTanh, backward>({"Seq2seqDenseGradient",
-                                  {"x: T", "kernel: float", "y: T", "d_y: T"},
-                                  {"d_x: T", "d_kernel: float", "d_bias: float"},
-                                  {kMatrixType}});
+void backward(const BackwardInputs& in, const BackwardOutputs& out, bool with_tanh) {
+  dispatch_type(in.x.is_bfloat16(),
+                [&](auto type) { backward_as<decltype(type)>(in, out, with_tanh); });
+}
+
+const bool registered = register_op<forward, kTanh>("Seq2seqDense", {kMatrixTypes}) &&
+                        register_op<backward, kTanh>("Seq2seqDenseGradient", {kMatrixTypes});
 
 }  // namespace
 }  // namespace seq2seq

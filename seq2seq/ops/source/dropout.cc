@@ -1,66 +1,77 @@
-// The op Seq2seqDropout: zeros some elements and scales the others up. Given the same seed it makes
-// the same choice, so that it is its own gradient.
+// The op Seq2seqDropout: sets a share `rate` of the elements to 0 and multiplies the others with
+// 1 / (1 - rate). An element's random number is a hash of the seed and its position:
+//
+//   random(i) = hash(hash(low32(i) ^ seed[0]) ^ hash(high32(i) ^ seed[1]));  0 if < rate * 2^32
+//
+// so that the same seed drops the same elements: the op is its own gradient. Threads share the
+// elements in blocks of 16,384.
 #include <algorithm>
 #include <cmath>
 
-#include "shapes.h"
-#include "threads.h"
+#include "shape_checks.h"
+#include "thread_pool.h"
 
 namespace seq2seq {
 namespace {
 
 constexpr int64_t kBlock = 1 << 14;
 
-// A bijective hash of 32 bits without visible bias (Wellons, https://github.com/skeeto/hash-prospector).
-inline uint32_t mixed(uint32_t x) {
+struct DropoutInputs {
+  static constexpr const char* kSpecs[] = {"x: T", "seed: uint32", "rate: float"};
+  ReusableInput x;
+  Tensor seed, rate;
+};
+struct DropoutOutputs {
+  static constexpr const char* kSpecs[] = {"y: T"};
+  Output y;
+};
+
+// A bijective hash of 32 bits without visible bias (Wellons,
+// https://github.com/skeeto/hash-prospector).
+inline uint32_t hash(uint32_t x) {
   x = (x ^ (x >> 16)) * 0x7feb352dU;
   x = (x ^ (x >> 15)) * 0x846ca68bU;
   return x ^ (x >> 16);
 }
 
-float rounded(float value, float) { return value; }
-BFloat16 rounded(float value, BFloat16) {
+void convert(float value, float& to) { to = value; }
+void convert(float value, BFloat16& to) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
-  return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
+  to.bits = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+// Handles the elements from `begin` to `end`, within one block.
 template <typename T>
 void drop(const T* from, T* to, int64_t begin, int64_t end, const uint32_t* seed,
-          uint32_t dropped, float scale) {
-  const uint32_t high = mixed(static_cast<uint32_t>(begin >> 32) ^ seed[1]);
+          uint32_t threshold, float scale) {
+  const uint32_t high = hash(static_cast<uint32_t>(begin >> 32) ^ seed[1]);
   for (int64_t i = begin; i < end; ++i) {
-    const uint32_t random = mixed(mixed(static_cast<uint32_t>(i) ^ seed[0]) ^ high);
-    to[i] = rounded(random < dropped ? 0.f : to_float(from[i]) * scale, T{});
+    const uint32_t random = hash(hash(static_cast<uint32_t>(i) ^ seed[0]) ^ high);
+    convert(random < threshold ? 0.f : to_float(from[i]) * scale, to[i]);
   }
 }
 
-void dropout(bool, const Call& call) {
-  const Tensor seed = call.input(1);
-  expect("seed", seed, {2});
-  const float share = scalar<float>("rate", call.input(2));
-  if (!(share >= 0 && share < 1)) {
+void dropout(const DropoutInputs& in, const DropoutOutputs& out) {
+  expect_shape("seed", in.seed, {2});
+  const float rate = scalar<float>("rate", in.rate);
+  if (!(rate >= 0 && rate < 1)) {
     throw std::invalid_argument("rate: must be at least 0 and below 1");
   }
-  const void* x = call.input_data<void>(0);
-  const std::vector<int64_t> dims = call.input(0).dims();
-  const Tensor y = call.output(0, dims, 0);
-  const auto dropped = static_cast<uint32_t>(std::min(share * 4294967296.0, 4294967295.0));
+  const Tensor y = out.y.allocate(in.x.dims(), in.x);
+  const auto threshold = static_cast<uint32_t>(std::min(rate * 4294967296.0, 4294967295.0));
   const int64_t size = y.size(), blocks = (size + kBlock - 1) / kBlock;
-  const Threads::Turn turn(threads());
-  const auto run = [&](auto type) {
+  const ThreadPool::KernelScope scope(thread_pool());
+  dispatch_type(in.x.is_bfloat16(), [&](auto type) {
     using T = decltype(type);
-    threads().run(blocks, [&](int64_t block) {
-      drop(static_cast<const T*>(x), y.data<T>(), block * kBlock,
-           std::min(size, (block + 1) * kBlock), seed.data<uint32_t>(), dropped,
-           1.f / (1.f - share));
+    thread_pool().parallel_for(blocks, [&](int64_t block) {
+      drop<T>(in.x.data<T>(), y.data<T>(), block * kBlock, std::min(size, (block + 1) * kBlock),
+              in.seed.data<uint32_t>(), threshold, 1.f / (1.f - rate));
     });
-  };
-  call.takes_bfloat16() ? run(BFloat16{}) : run(float{});
+  });
 }
 
-const bool registered = register_op<kNoFlag, dropout>(
-    {"Seq2seqDropout", {"x: T", "seed: uint32", "rate: float"}, {"y: T"}, {kMatrixType}});
+const bool registered = register_op<dropout>("Seq2seqDropout", {kMatrixTypes});
 
 }  // namespace
 }  // namespace seq2seq
