@@ -22,8 +22,8 @@ from seq2seq.models.base import SequenceModel
 from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.figure import save_figure
+from seq2seq.prediction_rows import write_rows
 from seq2seq.report import print_report
-from seq2seq.rows import write_rows
 from seq2seq.run_folder import LOCK
 from seq2seq.tasks.base import Evaluation, Task
 from seq2seq.tasks.initial_encoder import InitialEncoder

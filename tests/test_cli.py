@@ -373,7 +373,8 @@ def test_help_version_and_recipes_need_no_tensorflow(capsys):
 
 def test_keras_starts_without_what_it_can_do_without():
     program = (
-        "import sys; from seq2seq.commands.tensorflow import start_tensorflow; start_tensorflow();"
+        "import sys; from seq2seq.commands._start_tensorflow import start_tensorflow;"
+        "start_tensorflow();"
         "left_out = {'matplotlib', 'pandas', 'sklearn'};"
         "assert 'keras' in sys.modules and not left_out & set(sys.modules);"
         "import matplotlib.pyplot, pandas, sklearn.metrics"

@@ -46,7 +46,7 @@ from seq2seq.data.tokenizers.word_vectors import read_word_vectors
 from seq2seq.errors import UserError
 from seq2seq.inference.input_files import read_inputs
 from seq2seq.inference.scoring import input_pairs
-from seq2seq.tasks.translation.phrases import constrained, constraints_of
+from seq2seq.tasks.translation.constraints import constrained, constraints_of
 
 SECONDS, AT_ONCE, SHOWN = 5, 1000, 10
 FIELDS = ("text", "text2", "x", "label")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from seq2seq.commands.tensorflow import start_tensorflow
+from seq2seq.commands._start_tensorflow import start_tensorflow
 
 start_tensorflow()  # first, as `seq2seq train` does
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from seq2seq.commands.tensorflow import start_tensorflow
+from seq2seq.commands._start_tensorflow import start_tensorflow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from seq2seq.commands.models import local_run, trust_option
-from seq2seq.commands.tensorflow import start_tensorflow
+from seq2seq.commands._run_argument import local_run, trust_option
+from seq2seq.commands._start_tensorflow import start_tensorflow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

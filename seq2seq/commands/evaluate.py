@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from seq2seq.commands.models import local_run, trust_option
-from seq2seq.commands.tensorflow import start_tensorflow
+from seq2seq.commands._run_argument import local_run, trust_option
+from seq2seq.commands._start_tensorflow import start_tensorflow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     start_tensorflow()
     from seq2seq.errors import UserError
     from seq2seq.inference.evaluation import data_of, evaluate, scores_on
-    from seq2seq.inference.gate import Gate
+    from seq2seq.inference.score_gate import Gate
 
     gate = Gate.parse(options.gate) if options.gate else None
     if gate is not None and gate.champion and options.champion is None:

@@ -2,8 +2,8 @@
 
 import argparse
 
-from seq2seq.commands.models import trust_option
-from seq2seq.commands.tensorflow import start_tensorflow
+from seq2seq.commands._run_argument import trust_option
+from seq2seq.commands._start_tensorflow import start_tensorflow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from seq2seq.commands.models import ensemble_option, local_run, trust_option
-from seq2seq.commands.tensorflow import start_tensorflow
+from seq2seq.commands._run_argument import ensemble_option, local_run, trust_option
+from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.errors import UserError
 
 SEARCH = """\

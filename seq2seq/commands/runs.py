@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
     from seq2seq.errors import UserError
     from seq2seq.terminal import PlainConsole, plain
-    from seq2seq.tracking.runs import RunStore, score_columns
+    from seq2seq.tracking.mlflow_runs import RunStore, score_columns
 
     if options.limit < 1:
         raise UserError(f"--limit: must be at least 1, got {options.limit}")

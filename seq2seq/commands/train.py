@@ -1,6 +1,6 @@
 """`seq2seq train`: trains a run, or a sweep of runs."""
 
-from seq2seq.commands.tensorflow import start_tensorflow
+from seq2seq.commands._start_tensorflow import start_tensorflow
 
 HELP = """\
 usage: seq2seq train recipe=NAME [key=value ...] [-m] [--debug]

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from sacrebleu.metrics import CHRF
 
-from seq2seq.comparison.runs import FinishedRun
+from seq2seq.comparison.finished_run import FinishedRun
 from seq2seq.config import build
 from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.errors import UserError
 from seq2seq.evaluation.text import score_texts
-from seq2seq.rows import Kind, labels_of
+from seq2seq.prediction_rows import Kind, labels_of
 from seq2seq.trust import load_saved
 
 LENGTH_BUCKETS = 6

@@ -10,9 +10,9 @@ from seq2seq.comparison.breakdown import (
     by_length,
     largest_differences,
 )
+from seq2seq.comparison.finished_run import FinishedRun
 from seq2seq.comparison.groups import Variant, config_differences, grouped
 from seq2seq.comparison.paired_tests import paired_result
-from seq2seq.comparison.runs import FinishedRun
 from seq2seq.errors import UserError
 from seq2seq.evaluation.significance import PairedResult, holm, welch_p_value
 

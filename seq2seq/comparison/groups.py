@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from seq2seq.comparison.runs import FinishedRun
+from seq2seq.comparison.finished_run import FinishedRun
 from seq2seq.evaluation.significance import mean_and_deviation
 from seq2seq.plots.curves import LOWER_IS_BETTER
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from seq2seq.comparison.runs import FinishedRun
+from seq2seq.comparison.finished_run import FinishedRun
+from seq2seq.evaluation.item_statistics import SCORES, statistics_matrices
 from seq2seq.evaluation.significance import (
     PairedResult,
     accuracy_test,
     paired_test,
     paired_text_test,
 )
-from seq2seq.evaluation.statistics import SCORES, statistics_matrices
 from seq2seq.evaluation.text import SACREBLEU_METRICS
 
 TOLERANCE = 1e-6

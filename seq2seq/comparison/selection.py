@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.comparison.runs import FinishedRun, read_run, run_folders
+from seq2seq.comparison.finished_run import FinishedRun, read_run, run_folders
 from seq2seq.errors import UserError
 
 if TYPE_CHECKING:  # MLflow takes seconds to import, and folders do not need it
-    from seq2seq.tracking.runs import RunStore, TrackedRun
+    from seq2seq.tracking.mlflow_runs import RunStore, TrackedRun
 
 
 def select_runs(names: Iterable[str], tracking_uri: str | None = None) -> list[FinishedRun]:
@@ -38,7 +38,7 @@ def select_runs(names: Iterable[str], tracking_uri: str | None = None) -> list[F
 
 
 def _store(tracking_uri: str | None) -> "RunStore":
-    from seq2seq.tracking.runs import RunStore
+    from seq2seq.tracking.mlflow_runs import RunStore
 
     return RunStore(tracking_uri)
 
@@ -54,8 +54,8 @@ def runs_in_folders(folders: Iterable[Path]) -> "list[TrackedRun]":
 
 
 def _as_tracked(run: FinishedRun) -> "TrackedRun":
+    from seq2seq.tracking.mlflow_runs import TrackedRun
     from seq2seq.tracking.parameters import valid_name
-    from seq2seq.tracking.runs import TrackedRun
 
     end = (run.folder / "metrics.json").stat().st_mtime
     seconds = float(run.metrics.get("training", {}).get("seconds", 0.0))

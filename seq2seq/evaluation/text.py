@@ -3,7 +3,7 @@
 BLEU, chrF and TER are sacreBLEU's, with its signatures, so that scores can be compared with those
 of papers. A new metric of sacreBLEU is an entry of `SACREBLEU_METRICS`, from where `compare` takes
 it too; any other one is a name in `METRICS` and a branch of `score_texts`, and, to be tested by
-`compare`, a statistic in `evaluation.statistics`.
+`compare`, a statistic in `item_statistics`.
 """
 
 from collections.abc import Callable, Iterable, Sequence

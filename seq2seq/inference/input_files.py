@@ -15,7 +15,7 @@ from seq2seq.data.records import PlacedRecord
 from seq2seq.errors import UserError
 from seq2seq.tasks.base import Task
 from seq2seq.tasks.tagging import Tagging
-from seq2seq.tasks.translation.phrases import FIELDS
+from seq2seq.tasks.translation.constraints import FIELDS
 
 
 class Input(NamedTuple):

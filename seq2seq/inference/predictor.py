@@ -10,10 +10,10 @@ from omegaconf import DictConfig
 
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
-from seq2seq.inference.search import changed_search
+from seq2seq.inference.decoding_overrides import changed_search
 from seq2seq.models.base import SequenceModel
+from seq2seq.prediction_rows import Row, ScoredPair
 from seq2seq.request import PredictionRequest, check_batch_size
-from seq2seq.rows import Row, ScoredPair
 from seq2seq.tasks.base import PredictionOptions, Task
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
 from seq2seq.trust import Trust
@@ -89,7 +89,7 @@ class Predictor:
         arguments see `PredictionRequest`.
 
         Returns:
-            One row an input, see `seq2seq.rows`.
+            One row an input, see `seq2seq.prediction_rows`.
 
         Raises:
             UserError: If the task or its model cannot do what is requested.

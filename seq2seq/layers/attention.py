@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq2seq.layers.attention_parts import (
+from seq2seq.layers.attention_scores import (
     AdditiveScore,
     Coverage,
     DotScore,

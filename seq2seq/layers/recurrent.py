@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq2seq.layers.call_recorder import Call, record, recording
 from seq2seq.layers.checks import fraction
 from seq2seq.layers.dropout import Dropout
-from seq2seq.layers.recording import Call, record, recording
-from seq2seq.ops.both_directions import both_directions as run_both_directions
+from seq2seq.ops.bidirectional import both_directions as run_both_directions
 from seq2seq.ops.recurrent import Cell, Weights, recurrent, recurrent_states
 from seq2seq.private_api import stored_value
 

@@ -13,11 +13,11 @@ from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout, WordDropout
 from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from seq2seq.models.base import SequenceModel, named_layers
-from seq2seq.models.cells import state_inputs
 from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import Encoder, named_states
-from seq2seq.models.nested_model import NestedModel
-from seq2seq.models.steps import RUNNING_POOLINGS, EncoderSteps, RunningPooling
+from seq2seq.models.exportable_model import NestedModel
+from seq2seq.models.incremental import RUNNING_POOLINGS, EncoderSteps, RunningPooling
+from seq2seq.models.recurrent_layers import state_inputs
 
 PoolingName = Literal["last", "mean", "max", "attention"]
 Combination = Literal["tanh", "concatenate", "difference"]

@@ -9,7 +9,7 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.dropout import Dropout
 from seq2seq.layers.recurrent import both_directions
-from seq2seq.models.cells import STATE_FIELDS, recurrent_layer
+from seq2seq.models.recurrent_layers import STATE_FIELDS, recurrent_layer
 
 States = list[dict[str, dict[str, tf.Tensor]]]
 """Final states: a list over layers of direction -> field -> `(batch, units)`."""

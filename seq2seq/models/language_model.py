@@ -12,10 +12,10 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.dense import Dense, LogitFactors
 from seq2seq.layers.dropout import Dropout
 from seq2seq.models.base import SequenceModel, named_layers
-from seq2seq.models.cells import state_inputs
 from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import named_states
-from seq2seq.models.nested_model import NestedModel
+from seq2seq.models.exportable_model import NestedModel
+from seq2seq.models.recurrent_layers import state_inputs
 from seq2seq.models.stack import CarriedStack, RecurrentStack
 
 

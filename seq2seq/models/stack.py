@@ -11,7 +11,7 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
-from seq2seq.models.cells import STATE_FIELDS, recurrent_layer, run_layer
+from seq2seq.models.recurrent_layers import STATE_FIELDS, recurrent_layer, run_layer
 from seq2seq.private_api import stored_value
 
 

@@ -15,11 +15,11 @@ from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import EmbeddingDropout, WordDropout
 from seq2seq.layers.embedding import Embedding
 from seq2seq.models.base import SequenceModel, named_layers
-from seq2seq.models.cells import state_inputs
 from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import Encoder, named_states
-from seq2seq.models.nested_model import NestedModel
-from seq2seq.models.steps import EncoderSteps
+from seq2seq.models.exportable_model import NestedModel
+from seq2seq.models.incremental import EncoderSteps
+from seq2seq.models.recurrent_layers import state_inputs
 
 Output = Literal["softmax", "constrained_softmax", "crf"]
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import keras
 import tensorflow as tf
 
-from seq2seq.layers.attention_parts import CoverageLoss
+from seq2seq.layers.attention_scores import CoverageLoss
 from seq2seq.layers.bridge import Bridge, StateSpec
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer
@@ -18,7 +18,7 @@ from seq2seq.models.base import SequenceModel, named_layers
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import Encoder, named_states
-from seq2seq.models.nested_model import NestedModel
+from seq2seq.models.exportable_model import NestedModel
 
 Embeddings = Literal["separate", "tied", "shared"]
 

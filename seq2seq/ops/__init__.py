@@ -3,7 +3,7 @@
 It runs as a compiled kernel, where `dispatch` allows one, or by TensorFlow's operations; callers
 need not know. The operations:
 
-- `recurrent`, `both_directions`: LSTM and GRU over time; their equations are in `recurrent_cells`,
+- `recurrent`, `bidirectional`: LSTM and GRU over time; their equations are in `recurrent_cells`,
   TensorFlow's loop in `recurrent_loop`, the calls of kernels in `recurrent_kernels`
 - `scan`: any step over time
 - `dense`, `dropout`, `gather`, `attention`, `cross_entropy`, `crf`, `adam`

@@ -21,12 +21,12 @@ from seq2seq.data.tokenizers.tokenizer import UNKNOWN, Tokenizer
 from seq2seq.data.windows import Windows
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
-from seq2seq.evaluation.statistics import Statistics
-from seq2seq.layers.recording import Call
+from seq2seq.evaluation.item_statistics import Statistics
+from seq2seq.layers.call_recorder import Call
 from seq2seq.models.base import ModelT
-from seq2seq.rows import Row, ScoredPair
-from seq2seq.tasks.graphs import collected_features
+from seq2seq.prediction_rows import Row, ScoredPair
 from seq2seq.tasks.padding import Batches
+from seq2seq.tasks.prediction_graphs import collected_features
 from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.masked_loss_model import Loss
 
@@ -50,7 +50,7 @@ class Evaluation:
         scores: Metric name to value.
         signatures: Metric name to how it was computed, for metrics that have a signature.
         tables: Further results by name, as rows of plain values.
-        statistics: The statistics of each row, see `seq2seq.evaluation.statistics`; may be empty.
+        statistics: The statistics of each row, see `evaluation.item_statistics`; may be empty.
     """
 
     rows: Sequence[Row]

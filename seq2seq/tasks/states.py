@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from seq2seq.errors import UserError
-from seq2seq.layers.recording import Call
+from seq2seq.layers.call_recorder import Call
 from seq2seq.models.base import SequenceModel
 from seq2seq.plots.states import state_figure
 from seq2seq.tasks.base import Task

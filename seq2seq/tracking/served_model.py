@@ -19,8 +19,8 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
 
 from seq2seq.errors import UserError
+from seq2seq.prediction_rows import Row
 from seq2seq.request import PredictionRequest
-from seq2seq.rows import Row
 
 MODEL = "model"
 """The name of the model folder among the artifacts of the MLflow model."""

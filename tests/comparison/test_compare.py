@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 from scipy.stats import ttest_ind
 
 from seq2seq.comparison.compare import compare
+from seq2seq.comparison.finished_run import read_run, run_folders
 from seq2seq.comparison.page import page, write_comparison
 from seq2seq.comparison.report import as_json, markdown, tables
-from seq2seq.comparison.runs import read_run, run_folders
 from seq2seq.errors import UserError
 
 # A browser shows the place of a picture that it cannot read, too: only what has a size is one.

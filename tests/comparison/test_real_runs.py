@@ -11,8 +11,8 @@ from sklearn import metrics as sklearn_metrics
 
 from seq2seq.cli import main
 from seq2seq.comparison.compare import compare
+from seq2seq.comparison.finished_run import read_run
 from seq2seq.comparison.page import page
-from seq2seq.comparison.runs import read_run
 
 NAMES = ["Anna", "Bob", "Oslo", "Rome"]
 OTHERS = ["the", "film", "was", "a", "story", "about", "my", "house", "and", "it", "ran"]

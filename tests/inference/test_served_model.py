@@ -156,7 +156,9 @@ def test_more_than_a_machine_can_do_at_once_is_refused(loaded, count, length, pa
 
 
 def test_copies_of_registered_models_are_removed(registered, store, tmp_path):
-    code = "from seq2seq.commands.models import local_run; print(local_run('models:/dates/1'))"
+    code = (
+        "from seq2seq.commands._run_argument import local_run; print(local_run('models:/dates/1'))"
+    )
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, env=environment

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq.layers.attention_parts import CoverageLoss
+from seq2seq.layers.attention_scores import CoverageLoss
 from seq2seq.layers.copying import CopyGate, CopyMixture
 
 BATCH, STEPS, LENGTH, VOCABULARY, UNITS = 2, 3, 5, 7, 4

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seq2seq.layers.recurrent import GRU, LSTM, both_directions
-from seq2seq.ops import both_directions as both_directions_op
+from seq2seq.ops import bidirectional as both_directions_op
 from seq2seq.ops import recurrent
 from seq2seq.ops.dispatch import TYPES
 

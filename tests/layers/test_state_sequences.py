@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2seq.layers.recording import recorded_calls
+from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.layers.recurrent import GRU, LSTM
 
 LAYERS = {

@@ -13,7 +13,7 @@ from seq2seq.layers.attention import (
     LuongAttention,
     PrepareMemory,
 )
-from seq2seq.layers.attention_parts import (
+from seq2seq.layers.attention_scores import (
     AdditiveScore,
     Coverage,
     CoverageLoss,
@@ -40,8 +40,8 @@ from seq2seq.layers.recurrent import GRU, LSTM
 from seq2seq.models.classifier import Combine
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
+from seq2seq.models.incremental import EncoderSteps, RunningPooling
 from seq2seq.models.stack import CarriedStack, RecurrentStack
-from seq2seq.models.steps import EncoderSteps, RunningPooling
 from seq2seq.models.tagger import LegalPaths, Respelled
 from seq2seq.models.translator import ReverseSource
 

@@ -12,7 +12,7 @@ from registered_layers import CASES, QUERY, STATES, Case
 
 import seq2seq
 from seq2seq.layers.bridge import Bridge, StateSpec
-from seq2seq.models.nested_model import NestedModel
+from seq2seq.models.exportable_model import NestedModel
 from seq2seq.training.optimizers import Adam, AdamW
 
 NOT_LAYERS = {Adam, AdamW, StateSpec, Bridge, NestedModel}  # see test_saved_models

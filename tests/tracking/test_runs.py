@@ -6,8 +6,8 @@ import pytest
 
 from seq2seq.cli import main
 from seq2seq.errors import UserError
+from seq2seq.tracking.mlflow_runs import RunStore
 from seq2seq.tracking.mlflow_tracker import MlflowTracker
-from seq2seq.tracking.runs import RunStore
 
 
 def track(folder, score, experiment="seq2seq", status="FINISHED", **tags):

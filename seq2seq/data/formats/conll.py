@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seq2seq.data.formats.files import FileDataset, FileNames
+from seq2seq.data.formats.base import FileDataset, FileNames
 from seq2seq.data.formats.text_files import read_lines_with_ends
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.records import PlacedRecord, first_places

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seq2seq.data.formats.files import FileDataset, FileNames
+from seq2seq.data.formats.base import FileDataset, FileNames
 from seq2seq.data.formats.text_files import read_lines_with_places
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.records import PlacedRecord

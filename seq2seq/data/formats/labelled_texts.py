@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from seq2seq.data.formats.files import FileDataset, FileNames, FolderDataset
+from seq2seq.data.formats.base import FileDataset, FileNames, FolderDataset
 from seq2seq.data.formats.text_files import content_hash, read_lines, read_lines_with_places
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.records import PlacedRecord

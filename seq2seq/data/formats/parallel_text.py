@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
-from seq2seq.data.formats.files import FileNames, FolderDataset, files_by_split
+from seq2seq.data.formats.base import FileNames, FolderDataset, files_by_split
 from seq2seq.data.formats.text_files import content_hash, find_file, read_lines
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.records import Record

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from seq2seq.data.formats.files import FileDataset, FileNames
+from seq2seq.data.formats.base import FileDataset, FileNames
 from seq2seq.data.formats.text_files import read_lines
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.records import PlacedRecord

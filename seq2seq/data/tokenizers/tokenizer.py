@@ -11,7 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer as Backend
 
 from seq2seq.data.formats.json_lines import open_model_file
-from seq2seq.data.tokenizers import algorithms
+from seq2seq.data.tokenizers import fitting
 from seq2seq.data.tokenizers.bpe_dropout import DropoutEncoder, SubwordSampler
 from seq2seq.errors import UserError
 
@@ -64,7 +64,7 @@ class Tokenizer:
         self.settings: dict[str, Any] = dict(locals())
         del self.settings["self"]
         _check_settings(self.settings)
-        self._normalizer = algorithms.build_normalizer(lowercase, normalization)
+        self._normalizer = fitting.build_normalizer(lowercase, normalization)
         self._fitted: Backend | None = None
         self._sampler: SubwordSampler | None = None
         self._piece_bytes: list[bytes] = []
@@ -77,7 +77,7 @@ class Tokenizer:
         """
         kind, size = self.settings["kind"], self.settings["vocabulary_size"]
         minimum = self.settings["minimum_frequency"]
-        fitted = algorithms.fit(kind, texts, self._normalizer, size, minimum)
+        fitted = fitting.fit(kind, texts, self._normalizer, size, minimum)
         if fitted.get_vocab_size() <= _reserved_ids(kind):
             raise UserError(
                 "The tokenizer found nothing to learn in the training texts: they are empty, or "
@@ -144,7 +144,7 @@ class Tokenizer:
         with open_model_file(path, "tokenizer", _FORMAT_VERSION) as content:
             tokenizer = cls(**content["settings"])
             fitted = content["tokenizer"]
-            algorithms.check_fitted(fitted, tokenizer.settings["kind"], tokenizer._normalizer)
+            fitting.check_fitted(fitted, tokenizer.settings["kind"], tokenizer._normalizer)
             tokenizer._set_fitted(Backend.from_str(json.dumps(fitted)))
         return tokenizer
 
@@ -265,7 +265,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
 
 def _reserved_ids(kind: str) -> int:
     """Returns the number of ids of special pieces and single bytes."""
-    return len(_SPECIAL_TEXTS) + (0 if kind == "word" else len(algorithms.BYTE_PIECES))
+    return len(_SPECIAL_TEXTS) + (0 if kind == "word" else len(fitting.BYTE_PIECES))
 
 
 def _readable(piece: bytes) -> str:
@@ -288,7 +288,7 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _BYTE_OF_CHARACTER = _byte_alphabet()
-_BYTE_OF_FALLBACK = {piece: bytes([byte]) for byte, piece in enumerate(algorithms.BYTE_PIECES)}
+_BYTE_OF_FALLBACK = {piece: bytes([byte]) for byte, piece in enumerate(fitting.BYTE_PIECES)}
 
 
 def _bytes_of_subword(piece: str) -> bytes:

@@ -19,14 +19,14 @@ from seq2seq.evaluation.classification import (
     score_classes,
     score_label_sets,
 )
-from seq2seq.evaluation.statistics import item_statistics
+from seq2seq.evaluation.item_statistics import item_statistics
 from seq2seq.models.classifier import Classifier
 from seq2seq.plots.classification import (
     confusion_matrix_figure,
     precision_recall_figure,
     reliability_figure,
 )
-from seq2seq.rows import ClassRow
+from seq2seq.prediction_rows import ClassRow
 from seq2seq.tasks.base import Evaluation
 from seq2seq.tasks.classification.data import ClassificationData
 from seq2seq.tasks.inputs import has_blank

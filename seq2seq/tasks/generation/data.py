@@ -11,7 +11,7 @@ from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.tokenizer import END, Tokenizer
 from seq2seq.data.windows import Windows
 from seq2seq.models.language_model import LanguageModel
-from seq2seq.rows import TextRow
+from seq2seq.prediction_rows import TextRow
 from seq2seq.tasks.base import Batch, InputVocabulary, Task
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class GenerationData(Task[LanguageModel, TextRow]):
         return store.lengths[:, 0]
 
     def make_batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
-        """Returns windows of documents; `rows` are the columns of `Span`."""
+        """Returns windows of documents; `rows` are the columns of `Window`."""
         return self.batching.read(store.columns["text"], rows)
 
     def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:

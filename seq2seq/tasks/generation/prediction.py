@@ -10,9 +10,9 @@ from seq2seq.data.records import Record
 from seq2seq.data.tokenizers.tokenizer import END, START, Tokenizer
 from seq2seq.decoding.hypotheses import Hypotheses
 from seq2seq.decoding.strategy import Strategy
-from seq2seq.layers.recording import recorded_calls
+from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.models.language_model import LanguageModel
-from seq2seq.rows import Hypothesis, TextRow
+from seq2seq.prediction_rows import Hypothesis, TextRow
 from seq2seq.tasks.base import Observation, PredictionOptions
 from seq2seq.tasks.generation.data import GenerationData
 from seq2seq.tasks.inputs import records_of

@@ -20,7 +20,7 @@ from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.token_features import TokenFeatures
 from seq2seq.errors import UserError
 from seq2seq.models.tagger import Tagger
-from seq2seq.rows import TagRow
+from seq2seq.prediction_rows import TagRow
 from seq2seq.tasks.base import Batch, InputVocabulary, Task
 
 log = logging.getLogger(__name__)

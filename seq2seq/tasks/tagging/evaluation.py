@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from matplotlib.figure import Figure
 
 from seq2seq.data.records import Record
-from seq2seq.evaluation.statistics import item_statistics
+from seq2seq.evaluation.item_statistics import item_statistics
 from seq2seq.evaluation.tagging import (
     ACCURACIES,
     ENTITY_SCORES,

@@ -12,9 +12,9 @@ from seq2seq.data.formats.text_files import is_blank
 from seq2seq.data.records import Record, place_of
 from seq2seq.data.tokenizers.token_features import distinct_with_indices
 from seq2seq.errors import UserError
-from seq2seq.layers.recording import Call, recorded_calls
+from seq2seq.layers.call_recorder import Call, recorded_calls
 from seq2seq.models.tagger import Tagger
-from seq2seq.rows import TagRow
+from seq2seq.prediction_rows import TagRow
 from seq2seq.tasks.base import Observation, PredictionOptions
 from seq2seq.tasks.inputs import check_observable
 from seq2seq.tasks.padding import Batches, by_length, padded

@@ -8,8 +8,8 @@ import tensorflow as tf
 from seq2seq.models.tagger import Tagger
 from seq2seq.ops.crf import marginals, most_probable, n_best
 from seq2seq.ops.dispatch import single_threaded_executor
-from seq2seq.tasks.graphs import prediction_graph
 from seq2seq.tasks.padding import by_length, padded
+from seq2seq.tasks.prediction_graphs import prediction_graph
 
 _SPELLED_TOGETHER = 1024
 

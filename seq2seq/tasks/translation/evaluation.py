@@ -6,7 +6,7 @@ from itertools import islice
 from matplotlib.figure import Figure
 
 from seq2seq.data.records import Record
-from seq2seq.evaluation.statistics import item_statistics
+from seq2seq.evaluation.item_statistics import item_statistics
 from seq2seq.evaluation.text import score_texts
 from seq2seq.models.translator import Translator
 from seq2seq.plots.alignments import alignment_heatmap

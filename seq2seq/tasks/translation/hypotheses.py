@@ -7,7 +7,7 @@ import numpy as np
 
 from seq2seq.data.tokenizers.tokenizer import END, UNKNOWN, Tokenizer
 from seq2seq.decoding.hypotheses import Hypotheses
-from seq2seq.rows import Hypothesis, TokenOutputs
+from seq2seq.prediction_rows import Hypothesis, TokenOutputs
 from seq2seq.tasks.base import PredictionOptions
 
 DECIMALS = 6

@@ -10,10 +10,10 @@ from seq2seq.data.records import Record, place_of
 from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
-from seq2seq.layers.recording import recorded_calls
+from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.models.base import ensemble_of
 from seq2seq.models.translator import Translator
-from seq2seq.rows import Hypothesis, ScoredPair, TextRow, TokenOutputs
+from seq2seq.prediction_rows import Hypothesis, ScoredPair, TextRow, TokenOutputs
 from seq2seq.tasks.base import DEFAULTS, Observation, PredictionOptions, Task
 from seq2seq.tasks.inputs import (
     check_observable,
@@ -24,9 +24,9 @@ from seq2seq.tasks.inputs import (
     visible_ids,
 )
 from seq2seq.tasks.padding import Batches, by_length, padded, teacher_forced, text_batches
+from seq2seq.tasks.translation.constraints import constrained, constraints_of
 from seq2seq.tasks.translation.data import SIDES, TranslationData
 from seq2seq.tasks.translation.hypotheses import extra_outputs, hypothesis_rows
-from seq2seq.tasks.translation.phrases import constrained, constraints_of
 from seq2seq.tasks.translation.search import Scorer, Search, attends
 
 

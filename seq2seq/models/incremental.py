@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from seq2seq.layers.bridge import DecoderStates
 from seq2seq.layers.configured import ConfiguredLayer
-from seq2seq.models.cells import STATE_FIELDS, run_layer
 from seq2seq.models.encoder import Encoder
+from seq2seq.models.recurrent_layers import STATE_FIELDS, run_layer
 from seq2seq.ops.scan import scan
 
 RUNNING_POOLINGS = ("last", "mean", "max")

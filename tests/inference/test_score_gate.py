@@ -1,7 +1,7 @@
 import pytest
 
 from seq2seq.errors import UserError
-from seq2seq.inference.gate import Gate
+from seq2seq.inference.score_gate import Gate
 
 
 @pytest.mark.parametrize(

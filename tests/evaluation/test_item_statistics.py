@@ -10,8 +10,8 @@ from sklearn import metrics as sklearn_metrics
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from seq2seq.errors import UserError
-from seq2seq.evaluation.statistics import SCORES, item_statistics, statistics_matrices
-from seq2seq.rows import kind_of, read_rows, write_rows
+from seq2seq.evaluation.item_statistics import SCORES, item_statistics, statistics_matrices
+from seq2seq.prediction_rows import kind_of, read_rows, write_rows
 
 NAMES = ["cat", "dog", "owl"]
 

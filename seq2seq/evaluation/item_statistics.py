@@ -14,7 +14,7 @@ from seqeval.scheme import Entities
 
 from seq2seq.evaluation.significance import FromSums
 from seq2seq.evaluation.tagging import SEQEVAL_SCHEMES
-from seq2seq.rows import kind_of, labels_of
+from seq2seq.prediction_rows import kind_of, labels_of
 
 Statistics = dict[str, list[float] | dict[str, list[float]]]
 """Statistics of one item by name; those of single labels by label."""
@@ -28,7 +28,7 @@ def item_statistics(
     """Returns the statistics of each row that has a reference.
 
     Args:
-        rows: Rows of one type, see `seq2seq.rows`.
+        rows: Rows of one type, see `seq2seq.prediction_rows`.
         scheme: The span scheme of tags: `IOB1`, `IOB2`, `BIOES`, or None.
         known: Whether each token of each row occurs in training, for `accuracy_unknown`.
 

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.data.formats.json_lines import read_objects
 from seq2seq.errors import UserError
-from seq2seq.evaluation.statistics import item_statistics
-from seq2seq.rows import Kind, kind_of, read_rows
+from seq2seq.evaluation.item_statistics import item_statistics
+from seq2seq.prediction_rows import Kind, kind_of, read_rows
 from seq2seq.tracking.parameters import meaningful
 from seq2seq.yaml_files import load
 
@@ -62,7 +62,7 @@ class FinishedRun:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """The test predictions, see `seq2seq.rows`; empty if they were not saved."""
+        """The test predictions, see `seq2seq.prediction_rows`; empty if they were not saved."""
         path = self.folder / "predictions" / "test.jsonl"
         return read_rows(path) if path.is_file() else []
 
@@ -73,7 +73,7 @@ class FinishedRun:
 
     @cached_property
     def statistics(self) -> list[dict[str, Any]]:
-        """The statistics of each test item, see `seq2seq.evaluation.statistics`."""
+        """The statistics of each test item, see `seq2seq.evaluation.item_statistics`."""
         path = self.folder / "predictions" / "test.statistics.jsonl"
         if path.is_file():
             statistics = read_rows(path)
