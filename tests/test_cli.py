@@ -313,7 +313,7 @@ def spoil(folder: Path, name: str, content: bytes | None) -> Path:
         ("unused", b"", "+typo=1", "typo: no such config key"),
         ("unused", b"", "model.encoder.units=0", r"model\.encoder: units: .*at least 1, got 0"),
         ("unused", b"", "model.encoder.cell=rnm", "unknown cell 'rnm'"),
-        ("unused", b"", "task.metrics=[blue]", "[Dd]id you mean 'bleu'"),
+        ("unused", b"", "task.metrics=[blue]", "the nearest is 'bleu'"),
         ("unused", b"", "precision=float61", "precision"),
         ("unused", b"", "seed=abc", "seed: must be a whole number"),
         ("unused", b"", "hydra.run.dir=/dev/null/x", "cannot be made"),
