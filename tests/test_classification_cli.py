@@ -98,7 +98,7 @@ def test_vectors_as_a_file(workplace, capsys):
         assert file["text.pooled"].shape[1] == 48
     assert "text.pooled (48)" in capsys.readouterr().err
     assert seq2seq("predict", run, *arguments, "--n-best", 2, "--format", "tsv") == 2
-    assert "has no use for n_best, format" in capsys.readouterr().err
+    assert "n_best, format do not apply" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,9 @@ def run_folder(dates, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _load_once():
-    """Loading a model takes a second: one does for all tests."""
+    """Loads each model once for all tests of a module: it takes a second."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(Predictor, "load", staticmethod(functools.cache(Predictor.load)))
         yield
