@@ -77,8 +77,8 @@ template <typename Element, int rows>
 
 // Multiplies `depth` elements of a tile of A with those of a panel of B.
 template <typename Element, int rows>
-void microkernel(const float* __restrict a, const float* __restrict b, int64_t depth, TileOfC tile,
-                 const Epilogue& epilogue, PrefetchNext next) {
+void microkernel(const float* __restrict a, const float* __restrict b, int64_t depth,
+                 const TileOfC& tile, const Epilogue& epilogue, PrefetchNext next) {
   SimdFloat sums[rows][kTileVectors] = {};
   const int64_t last = depth - Element::kTrailer;
   for (int64_t k = 0; k < last; ++k) {
@@ -109,7 +109,7 @@ void microkernel(const float* __restrict a, const float* __restrict b, int64_t d
   store_tile<Element, rows>(sums, tile, epilogue);
 }
 
-using Microkernel = void (*)(const float*, const float*, int64_t, TileOfC, const Epilogue&,
+using Microkernel = void (*)(const float*, const float*, int64_t, const TileOfC&, const Epilogue&,
                              PrefetchNext);
 
 // The microkernels by their number of rows, from 1 on.
