@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from seq2seq import __version__
 from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
+from seq2seq.version import version
 
 DESCRIPTION = "Train, compare and use recurrent sequence models (LSTM, GRU)."
 
@@ -99,7 +99,7 @@ class Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """Returns the parser for all commands."""
     top = Parser(prog="seq2seq", description=DESCRIPTION)
-    top.add_argument("--version", action="version", version=f"seq2seq {__version__}")
+    top.add_argument("--version", action="version", version=f"seq2seq {version()}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)

@@ -27,7 +27,14 @@ from seq2seq.report import print_report
 from seq2seq.run_folder import LOCK
 from seq2seq.tasks.base import Evaluation, Task
 from seq2seq.tasks.initial_encoder import InitialEncoder
-from seq2seq.tasks.model_folder import build_model, build_task, precision, save_model_folder
+from seq2seq.tasks.initial_weights import copy_weights
+from seq2seq.tasks.model_folder import (
+    build_model,
+    build_task,
+    model_folder,
+    precision,
+    save_model_folder,
+)
 from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.terminal import PlainFormatter
 from seq2seq.tracking.base import RunStatus, Tracker
@@ -104,13 +111,17 @@ def build_experiment(config: DictConfig, run_folder: Path, trust: Trust = ()) ->
     task = build_task(config)
     trainer = build_as(config, "trainer", Trainer)
     optimizer = build_as(config, "optimizer", keras.optimizers.Optimizer)
+    initial = None if config.init_from is None else Path(config.init_from).expanduser()
     # An invalid model fails here, before the data are read.
     task.check_model(build_model(config, task.example_arguments))
-    task.prepare(data, config.seed)
+    task.prepare(data, config.seed, None if initial is None else model_folder(initial))
     seed_everything(config.seed)  # again, since building and preparing draw random numbers
     model = build_model(config, task.model_arguments())
     log.info("model: %s parameters", f"{model.training_model.count_params():,}")
-    task.initialize(model)
+    if initial is None:
+        task.initialize(model)
+    else:
+        copy_weights(initial, model, trust)
     initial_encoder = build_as(config, "initial_encoder", InitialEncoder)
     callbacks = {**(trainer.callbacks or {}), **initial_encoder.give(task, model, trust)}
     trainer.callbacks = callbacks

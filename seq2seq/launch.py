@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -39,6 +39,8 @@ from seq2seq.tracking.base import RUN_ID_FILE
 from seq2seq.trust import Trust, check_config, check_trust, load_saved, plain_values
 from seq2seq.yaml_files import load
 
+T = TypeVar("T")
+
 Check = Callable[[DictConfig], object]
 """Raises UserError if a config names what is not trusted."""
 
@@ -58,7 +60,7 @@ CRASHED = 1
 
 
 def launch(arguments: Sequence[str], debug: bool) -> int:
-    """Starts or resumes a run or a sweep.
+    """Starts or resumes a run or a sweep for the command line.
 
     Args:
         arguments: Hydra overrides and flags, and `resume=RUN`.
@@ -70,31 +72,97 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     Raises:
         UserError: If the arguments are invalid.
     """
+    from seq2seq.training.stop_on_signal import TrainingInterrupted
+
     flags, overrides, trust = _parse_arguments(arguments)
-    _refuse_empty_values(overrides)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    resumed = [a.removeprefix("resume=") for a in overrides if a.startswith("resume=")]
-    if resumed:
-        overrides = [a for a in overrides if not a.startswith("resume=")]
-        run_folder = Path(resumed[-1])
-        resume = _resume_sweep if (run_folder / "sweep.json").is_file() else _resume_run
-        return resume(run_folder, flags, overrides, debug, trust)
-    if "--multirun" in flags:
-        return _sweep(overrides, debug, trust)
+    _refuse_empty_values(overrides)
+    resumed, remaining = _split_resume(overrides)
+    if resumed is not None and (resumed / "sweep.json").is_file():
+        return _resume_sweep(resumed, flags, remaining, debug, trust)
+    if resumed is None and "--multirun" in flags:
+        return _sweep(_with_initial_run(overrides, trust), debug, trust)
+    try:
+        train_run(overrides, flags, trust)
+    except UserError as error:
+        return _print_error(error, debug)
+    except (TrainingInterrupted, KeyboardInterrupt) as stop:
+        return _print_stop(stop)
+    return 0
+
+
+def train_run(
+    overrides: Sequence[str], flags: Sequence[str] = (), trust: Trust = ()
+) -> Path | None:
+    """Trains a new run, or resumes that of `resume=RUN`.
+
+    Args:
+        overrides: Hydra overrides, and `resume=RUN`.
+        flags: Hydra's flags, such as `--cfg job`, which prints the config instead.
+        trust: Modules and classes of one's own that the config of a resumed run, or of one that
+            weights are copied from, may name.
+
+    Returns:
+        The run folder; None if a flag prevented a run.
+
+    Raises:
+        UserError: If an override, the data or the machine cannot be used.
+        TrainingInterrupted: After Ctrl-C; the last checkpoint and the model are saved.
+    """
+    resumed, overrides = _split_resume(overrides)
+    _refuse_empty_values(overrides)
+    if resumed is not None:
+        _resume_run(resumed, flags, overrides, trust)
+        return resumed
+    overrides = _with_initial_run(overrides, trust)
     overrides = list(map(_with_registered_recipes, overrides))
     is_named = any(o.key_or_group == "hydra.run.dir" for o in _parse_overrides(overrides))
-    exit_codes: list[int] = []
+    run_folders: list[Path] = []
 
     @hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")
     def job(config: DictConfig) -> None:
-        exit_codes.append(_new_run(config, is_named, debug, trust))
+        run_folders.append(_new_run(config, is_named, trust))
 
     with _hydra_arguments(["seq2seq train", *flags, *overrides]):
         try:
             job()
         except OSError as error:  # Hydra creates the run folder
             raise UserError(f"{error.filename}: cannot be made ({error.strerror})") from error
-    return max(exit_codes, default=0)
+    return run_folders[0] if run_folders else None
+
+
+def _split_resume(overrides: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Returns the folder of `resume=RUN`, if it is there, and the other overrides."""
+    prefix = "resume="
+    folders = [item.removeprefix(prefix) for item in overrides if item.startswith(prefix)]
+    if folders and not folders[-1]:
+        raise UserError(f"{prefix}: names no folder")
+    others = [item for item in overrides if not item.startswith(prefix)]
+    return (Path(folders[-1]) if folders else None), others
+
+
+def _with_initial_run(overrides: list[str], trust: Trust) -> list[str]:
+    """Puts the overrides of the run of `init_from=RUN` first, if no recipe is named.
+
+    Raises:
+        UserError: If there is no such run, or its overrides name code that is not trusted.
+    """
+    values = {o.key_or_group: o.value() for o in map(_parse_override, overrides)}
+    if values.get("init_from") is None or "recipe" in values:
+        return overrides
+    path = Path(str(values["init_from"])).expanduser() / SAVED / "hydra.yaml"
+    if not path.is_file():
+        raise UserError(
+            f"init_from={values['init_from']}: is not a run folder, it has no {SAVED}/{path.name}. "
+            "For a folder with a model only, name its recipe, too"
+        )
+    saved = [str(item) for item in _saved_hydra(path, "overrides", "task", list)]
+    saved = [item for item in saved if not item.lstrip("+~").startswith(("hydra", "init_from"))]
+    _parse_overrides(
+        list(map(_with_registered_recipes, saved)),
+        functools.partial(check_config, place=str(path), trust=trust),
+    )
+    return [*saved, *overrides]
 
 
 @contextmanager
@@ -112,20 +180,18 @@ def _hydra_arguments(arguments: list[str]) -> Iterator[None]:
             os.environ[FULL_ERROR] = full_error
 
 
-def _new_run(config: DictConfig, is_named: bool, debug: bool, trust: Trust) -> int:
+def _new_run(config: DictConfig, is_named: bool, trust: Trust) -> Path:
     """Runs one experiment in a new run folder; `is_named` as in `claimed_new`."""
     settings = cast(DictConfig, HydraConfig.get())
-    try:
-        with claimed_new(Path(settings.runtime.output_dir), is_named) as run_folder:
-            with open_dict(settings), flag_override(settings, "readonly", False):
-                settings.runtime.output_dir = str(run_folder)
-            write_config(run_folder, config, settings, settings.overrides.task)
-            if hint := advice(settings.runtime.choices):
-                print(f"seq2seq: {hint}", file=sys.stderr)
-            tags = tags_of(settings.runtime.choices, config)
-            return _run(config, run_folder, tags, debug, resumed=False, trust=trust)
-    except UserError as error:
-        return _print_error(error, debug)
+    with claimed_new(Path(settings.runtime.output_dir), is_named) as run_folder:
+        with open_dict(settings), flag_override(settings, "readonly", False):
+            settings.runtime.output_dir = str(run_folder)
+        write_config(run_folder, config, settings, settings.overrides.task)
+        if hint := advice(settings.runtime.choices):
+            print(f"seq2seq: {hint}", file=sys.stderr)
+        tags = tags_of(settings.runtime.choices, config)
+        _run(config, run_folder, tags, resumed=False, trust=trust)
+    return run_folder
 
 
 def _sweep(
@@ -179,6 +245,8 @@ def _refuse_commands(arguments: list[str], sweep_folder: Path, trust: Trust) -> 
 
 def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -> int:
     """Runs or resumes one trial of a sweep, in this or another process."""
+    from seq2seq.training.stop_on_signal import TrainingInterrupted
+
     if check is not None:
         check(config)
     settings = cast(DictConfig, HydraConfig.get())
@@ -200,19 +268,21 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -
                 "pruner": config.sweep.pruner,
             }
     try:
-        return _run(config, run_folder, tags, debug, resumed=True, sweep=sweep_folder, trust=trust)
+        _run(config, run_folder, tags, resumed=True, sweep=sweep_folder, trust=trust)
+    except UserError as error:
+        return _print_error(error, debug)
+    except (TrainingInterrupted, KeyboardInterrupt) as stop:
+        return _print_stop(stop)
     except Exception as error:  # the sweep continues after a failed trial
         write_text(run_folder / "error.txt", traceback.format_exc())
         _print(f"seq2seq: error: {type(error).__name__}: {error} (see {run_folder}/error.txt)")
         return CRASHED
+    return 0
 
 
 def _parse_overrides(overrides: list[str], check: Check | None = None) -> list[Override]:
     """Parses overrides, and composes a config with each of their values to find errors early."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise UserError(" ".join(str(error).split())) from error
+    parsed = list(map(_parse_override, overrides))
     choices = list(map(_single_values, parsed, overrides))
     firsts = [values[0] for values in choices]
     composed(firsts, check=check)
@@ -222,13 +292,20 @@ def _parse_overrides(overrides: list[str], check: Check | None = None) -> list[O
     return parsed
 
 
+def _parse_override(text: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise UserError(" ".join(str(error).split())) from error
+
+
 def _refuse_empty_values(overrides: list[str]) -> None:
     """Refuses empty keys and folders, for example from an unset shell variable."""
     for override in overrides:
         key, sign, value = override.partition("=")
         if not key.strip():
             raise UserError(f"{override!r}: must be key=value, such as seed=1")
-        if sign and key in ("resume", "hydra.run.dir", "hydra.sweep.dir") and not value:
+        if sign and key in ("hydra.run.dir", "hydra.sweep.dir") and not value:
             raise UserError(f"{override}: names no folder")
 
 
@@ -272,9 +349,7 @@ def _with_registered_recipes(override: str) -> str:
     return "recipe=" + ",".join(map(register_recipe, recipe_names(value)))
 
 
-def _resume_run(
-    run_folder: Path, flags: list[str], overrides: list[str], debug: bool, trust: Trust
-) -> int:
+def _resume_run(run_folder: Path, flags: Sequence[str], overrides: list[str], trust: Trust) -> None:
     """Resumes a run from its saved config with more overrides."""
     saved = run_folder / SAVED / "config.yaml"
     if not saved.is_file():
@@ -285,7 +360,7 @@ def _resume_run(
         config = _saved_config(saved, overrides, trust)
         tags = _saved_tags(saved, config)
         write_text(saved, OmegaConf.to_yaml(config))
-        return _run(config, run_folder, tags, debug, resumed=True, trust=trust)
+        _run(config, run_folder, tags, resumed=True, trust=trust)
 
 
 def _saved_config(saved: Path, overrides: list[str], trust: Trust) -> DictConfig:
@@ -307,14 +382,18 @@ def _saved_config(saved: Path, overrides: list[str], trust: Trust) -> DictConfig
 
 
 def _saved_tags(saved: Path, config: DictConfig) -> dict[str, str]:
-    """Returns the tags of a resumed run; raises UserError if its `hydra.yaml` is damaged."""
-    path = saved.parent / "hydra.yaml"
-    choices: object = plain_values(load(path))
-    for key in ("hydra", "runtime", "choices"):
-        choices = choices.get(key) if isinstance(choices, Mapping) else None
-    if not isinstance(choices, Mapping):
-        raise UserError(f"{path}: is damaged, it has no hydra.runtime.choices; copy it again")
-    return tags_of(choices, config)
+    """Returns the tags of a resumed run."""
+    return tags_of(_saved_hydra(saved.parent / "hydra.yaml", "runtime", "choices", dict), config)
+
+
+def _saved_hydra(path: Path, section: str, key: str, kind: type[T]) -> T:
+    """Returns a value of a run's `hydra.yaml`; raises UserError if the file is damaged."""
+    value: object = plain_values(load(path))
+    for name in ("hydra", section, key):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if not isinstance(value, kind):
+        raise UserError(f"{path}: is damaged, it has no hydra.{section}.{key}; copy it again")
+    return value
 
 
 def _with_new_keys(config: DictConfig) -> DictConfig:
@@ -328,36 +407,44 @@ def _run(
     config: DictConfig,
     run_folder: Path,
     tags: dict[str, str],
-    debug: bool,
     resumed: bool,
     sweep: Path | None = None,
     trust: Trust = (),
-) -> int:
-    """Runs one experiment, prints how it ended, and returns the exit code."""
+) -> None:
+    """Runs one experiment; an exception says how to resume it.
+
+    Raises:
+        UserError: If the config, the data or the machine cannot be used.
+        TrainingInterrupted: After Ctrl-C.
+    """
     from seq2seq.experiment import run
     from seq2seq.training.stop_on_signal import TrainingInterrupted
 
     try:
         check_keys(config)
         run(config, run_folder, tags, PlainConsole(stderr=True), trust)
-        return 0
     except UserError as error:
-        code = _print_error(error, debug)
+        raise UserError(f"{error}{_how_to_resume(run_folder, sweep, resumed)}") from error
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
         path = error.filename or run_folder
-        reason = f"{path}: cannot be written or read ({error.strerror}). Make room, or give access"
-        code = _print_error(UserError(reason), debug)
-    except (TrainingInterrupted, KeyboardInterrupt):
-        _print("Stopped.")
-        code = INTERRUPTED
+        raise UserError(
+            f"{path}: cannot be written or read ({error.strerror}). Make room, or give access"
+            f"{_how_to_resume(run_folder, sweep, resumed)}"
+        ) from error
+    except (TrainingInterrupted, KeyboardInterrupt) as stop:
+        raise TrainingInterrupted(f"Stopped.{_how_to_resume(run_folder, sweep, resumed)}") from stop
+
+
+def _how_to_resume(run_folder: Path, sweep: Path | None, resumed: bool) -> str:
+    """Returns the command, on lines of their own; removes a new run without a checkpoint."""
     if (run_folder / "checkpoints" / "last.weights.h5").exists():
         path = shlex.quote(str(sweep or run_folder))
-        _print(f"The last checkpoint is saved; resume with\n  seq2seq train resume={path}")
-    elif not resumed:
+        return f"\nThe last checkpoint is saved; resume with\n  seq2seq train resume={path}"
+    if not resumed:
         remove_if_empty(run_folder)
-    return code
+    return ""
 
 
 def _print_error(error: UserError, debug: bool) -> int:
@@ -365,6 +452,11 @@ def _print_error(error: UserError, debug: bool) -> int:
         traceback.print_exc()
     _print(f"seq2seq: error: {error}")
     return USER_ERROR
+
+
+def _print_stop(stop: BaseException) -> int:
+    _print(str(stop) or "Stopped.")
+    return INTERRUPTED
 
 
 def _print(text: str) -> None:

@@ -56,6 +56,16 @@ class Comparison:
     examples: dict[str, tuple[list[Difference], list[Difference]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def _repr_markdown_(self) -> str:
+        """Returns what a notebook shows."""
+        return str(self)
+
+    def __str__(self) -> str:
+        """Returns the tables as Markdown."""
+        from seq2seq.comparison.report import markdown
+
+        return markdown(self)
+
     @property
     def baseline(self) -> Variant:
         """The variant to which the others are compared."""

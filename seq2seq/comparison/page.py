@@ -10,7 +10,6 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from seq2seq import __version__
 from seq2seq.comparison.compare import Comparison
 from seq2seq.comparison.report import (
     as_json,
@@ -23,6 +22,7 @@ from seq2seq.comparison.report import (
 from seq2seq.files import write_text
 from seq2seq.plots.comparison import difference_intervals, scores_by_part, variant_curves
 from seq2seq.plots.figure import figure_style, save_figure
+from seq2seq.version import version
 
 TEXT_TABLES = ("Variants", "What differs in the config")
 
@@ -86,7 +86,7 @@ def page(comparison: Comparison) -> str:
         numeric=[table.title for table in all_tables if table.title not in TEXT_TABLES],
         pictures=pictures,
         examples=examples(comparison),
-        version=__version__,
+        version=version(),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 from omegaconf import DictConfig
@@ -17,6 +17,9 @@ from seq2seq.request import PredictionRequest, check_batch_size
 from seq2seq.tasks.base import PredictionOptions, Task
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
 from seq2seq.trust import Trust
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CACHED_SEARCHES = 8
 
@@ -32,9 +35,9 @@ class Predictor:
 
     Example:
         >>> predictor = Predictor.load("outputs/translation/cldr_dates/2026-11-22_09-00-00")
-        >>> predictor(["<fr> 07/08/2051"])[0]["prediction"]
+        >>> predictor("<fr> 07/08/2051")["prediction"]
         '2051-08-07'
-        >>> rows = predictor(["<fr> 07/08/2051"], decoding="beam", n_best=5, alignments=True)
+        >>> rows = predictor(["<fr> 07/08/2051"], decoding="beam", beam_size=10, alignments=True)
     """
 
     def __init__(
@@ -70,35 +73,75 @@ class Predictor:
             task.check_ensemble(other_tasks)
         return cls(task, models if others else models[0], saved_search(folders[0], trust), trust)
 
+    @overload
+    def __call__(self, inputs: str, batch_size: int = 64, **options: Any) -> Row: ...
+
+    @overload
+    def __call__(
+        self, inputs: "pd.Series | pd.DataFrame", batch_size: int = 64, **options: Any
+    ) -> "pd.DataFrame": ...
+
+    @overload
+    def __call__(
+        self, inputs: Sequence[Any], batch_size: int = 64, **options: Any
+    ) -> list[Row]: ...
+
     def __call__(
         self,
-        inputs: Sequence[Any],
+        inputs: "str | Sequence[Any] | pd.Series | pd.DataFrame",
         batch_size: int = 64,
         *,
         decoding: str | None = None,
-        settings: Mapping[str, Any] | None = None,
         n_best: int | None = None,
         alignments: bool = False,
         token_scores: bool = False,
         replace_unknown: bool | None = None,
         attention: bool = False,
-    ) -> list[Row]:
-        """Predicts for each input, in order.
+        **settings: Any,
+    ) -> "Row | list[Row] | pd.DataFrame":
+        """Predicts for one text, or for each of several inputs, in order.
 
-        Inputs are texts, or records, such as those of a translation with constraints. For the other
-        arguments see `PredictionRequest`.
+        Args:
+            inputs: A text; a list of texts, or of records, such as those of a translation with
+                constraints; a Series of texts, or a DataFrame whose columns are the fields.
+            batch_size: How many inputs are predicted at once.
+            decoding: A choice of `conf/decoding`, such as `beam`; None for the run's search.
+            n_best: The number of `hypotheses` of each row.
+            alignments: Whether to return each target token's attention weights.
+            token_scores: Whether to return each target token's log-probability.
+            replace_unknown: Whether unknown words become the source words that they attend to.
+            attention: Whether to return a classification's weights of attention pooling.
+            **settings: Changed values of the search, such as `beam_size=10`, or
+                `**{"length_penalty.alpha": 1.0}`.
 
         Returns:
-            One row an input, see `seq2seq.prediction_rows`.
+            A row, see `seq2seq.prediction_rows`; for a list a list of them; for pandas' classes
+            a DataFrame with the index of the inputs.
 
         Raises:
             UserError: If the task or its model cannot do what is requested.
         """
         request = PredictionRequest(
-            batch_size, decoding, settings or {}, n_best,
+            batch_size, decoding, settings, n_best,
             alignments, token_scores, replace_unknown, attention,
         )  # fmt: skip
+        if isinstance(inputs, str):
+            return self.predict([inputs], request)[0]
+        if hasattr(inputs, "iloc"):
+            return self._predict_frame(cast("pd.DataFrame", inputs), request)
         return self.predict(inputs, request)
+
+    def _predict_frame(
+        self, inputs: "pd.Series | pd.DataFrame", request: PredictionRequest
+    ) -> "pd.DataFrame":
+        import pandas as pd
+
+        if isinstance(inputs, pd.DataFrame):
+            alone = list(inputs.columns) == ["source"]
+            values = inputs["source"].tolist() if alone else inputs.to_dict("records")
+        else:
+            values = inputs.tolist()
+        return pd.DataFrame(self.predict(values, request), index=inputs.index)
 
     def predict(self, inputs: Sequence[Any], request: PredictionRequest | None = None) -> list[Row]:
         """Predicts for each input, in order.
@@ -169,9 +212,7 @@ class Predictor:
 
 
 def _as_list(inputs: Iterable[Any]) -> list[Any]:
-    """Returns inputs as a list, and refuses a single text or record."""
+    """Returns inputs as a list, and refuses a single record."""
     if isinstance(inputs, str | bytes | Mapping) or not isinstance(inputs, Iterable):
-        raise UserError(
-            f"The inputs must be a list, not {type(inputs).__name__}: write predictor([text])."
-        )
+        raise UserError(f"The inputs must be a text or a list, not {type(inputs).__name__}")
     return list(inputs)

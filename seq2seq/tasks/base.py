@@ -201,14 +201,21 @@ class Task(ABC, Generic[ModelT, RowT]):
         names = list(store.columns)
         return store.lengths[:, [names.index(column) for column in self.sorted_by]]
 
-    def prepare(self, data: Dataset, seed: int) -> None:
+    def prepare(self, data: Dataset, seed: int, saved: Path | None = None) -> None:
         """Fits the encoders on `train`, tokenises all splits and plans the batches.
+
+        Args:
+            data: The data.
+            seed: The seed of the order of the training batches.
+            saved: A model folder whose tokenizers and labels are used instead of fitted ones.
 
         Raises:
             UserError: If the data cannot be used.
         """
         content = {split: data.fingerprint(split) for split in SPLITS}  # fails if one is missing
         self.fit_encoders(data)
+        if saved is not None:
+            self._load_encoders(saved)
         self.stores = {split: self._stored(data, split) for split in SPLITS}
         report_shared_inputs(self.stores)
         encoders = [spec.encoder.fingerprint for spec in self.columns("train").values()]
@@ -224,6 +231,16 @@ class Task(ABC, Generic[ModelT, RowT]):
         )
         self.batch_order.begin(epoch=0, first_step=0)
         log.info("%d batches an epoch%s", len(self.batch_order), self.describe_batches())
+
+    def _load_encoders(self, saved: Path) -> None:
+        """Replaces the fitted tokenizers and labels by saved ones, which must have all labels."""
+        fitted = self.label_names()
+        self.load(saved)
+        if unknown := sorted(set(fitted) - set(self.label_names())):
+            raise UserError(
+                f"init_from: the training data have labels that the run has not learned: "
+                f"{', '.join(unknown[:5])}. It knows {', '.join(self.label_names()[:20])}"
+            )
 
     def _stored(self, data: Dataset, split: str) -> TokenStore:
         columns = self.columns(split)
@@ -275,6 +292,10 @@ class Task(ABC, Generic[ModelT, RowT]):
     def calibrate(self, model: ModelT) -> None:
         """Fits the confidence of predictions on the validation split, after training."""
         return
+
+    def label_names(self) -> list[str]:
+        """Returns the labels that can be predicted; empty if the task predicts none."""
+        return []
 
     def input_vocabulary(self) -> InputVocabulary | None:
         """Returns the tokens of the model's input embedding; None if it has no one vocabulary."""

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq import __version__
 from seq2seq.config import build, build_as, check_nodes, locate
 from seq2seq.errors import UserError
 from seq2seq.files import CHECKSUMS, atomic_folder, damaged_files, write_text
@@ -17,6 +16,7 @@ from seq2seq.models.base import SequenceModel
 from seq2seq.tasks.base import Task
 from seq2seq.training.weights_file import check_weights, save_to_memory
 from seq2seq.trust import Trust, load_saved
+from seq2seq.version import version
 
 FORMAT = 1
 TASK_PARTS = ("tokenizer", "batching", "decoding")
@@ -74,8 +74,8 @@ def save_model_folder(
         with atomic_folder(folder, replace=True) as aside:
             saved = {part: config[part] for part in PARTS if part in config}
             write_text(aside / CONFIG, OmegaConf.to_yaml(OmegaConf.create(saved)))
-            version = {"format": FORMAT, "seq2seq": __version__}
-            write_text(aside / "format.json", json.dumps(version))
+            written = {"format": FORMAT, "seq2seq": version()}
+            write_text(aside / "format.json", json.dumps(written))
             write_text(aside / ARGUMENTS, json.dumps(task.model_arguments()))
             task.save(aside)
             weights = save_to_memory(model.training_model)
@@ -104,7 +104,7 @@ def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task[Any, An
         if written["format"] > FORMAT:
             raise UserError(
                 f"{folder}: written by seq2seq {written['seq2seq']}, which is newer than this one "
-                f"({__version__}). Upgrade seq2seq to use it."
+                f"({version()}). Upgrade seq2seq to use it."
             )
         if (folder / CHECKSUMS).exists() and (damaged := damaged_files(folder)):
             raise ValueError(f"{', '.join(damaged)} is not as it was written")

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from seq2seq import __version__
+from seq2seq.version import version
 
 # The variables that affect results or speed; others may hold secrets and are not recorded.
 VARIABLES = (
@@ -68,7 +68,7 @@ def environment_tags(run_folder: Path, environment: Mapping[str, Any]) -> dict[s
         **{f"seq2seq.git.{name}": value for name, value in own_git_state().items()},
         "run_folder": str(run_folder.resolve()),
         "host": environment["machine"]["host"],
-        "version.seq2seq": __version__,
+        "version.seq2seq": version(),
         **{f"version.{name}": version for name, version in versions.items() if version},
     }
 

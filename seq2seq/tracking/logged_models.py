@@ -13,7 +13,6 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from seq2seq import __version__
 from seq2seq.errors import UserError
 from seq2seq.files import temporary_folder
 from seq2seq.tracking.mlflow_store import (
@@ -25,9 +24,12 @@ from seq2seq.tracking.mlflow_store import (
 )
 from seq2seq.tracking.parameters import valid_name
 from seq2seq.tracking.served_model import MODEL, signature_of
+from seq2seq.tracking.wheel import write_wheel
 
 CODE = Path(__file__).parents[1] / "inference" / "served_code.py"
 ADDRESS = re.compile(r"models:/(?P<name>[^@/]+)(@(?P<alias>[^/]+)|/(?P<version>\d+))?")
+WHEELS = "wheels"
+"""The folder of wheels in a logged model, by MLflow's convention."""
 PINNED = ("tensorflow", "keras", "mlflow", "tokenizers", "numpy")
 
 
@@ -61,6 +63,7 @@ def log_model(
         model_id=logged.model_id,
     )
     with tempfile.TemporaryDirectory() as folder:
+        wheel = write_wheel(Path(folder, WHEELS))
         pyfunc.save_model(
             path=f"{folder}/saved",
             mlflow_model=model,
@@ -68,8 +71,9 @@ def log_model(
             artifacts=_artifacts(model_folder),
             signature=signature_of(example, row),
             input_example=[example],
-            pip_requirements=requirements(),
+            pip_requirements=requirements(wheel.name),
         )
+        wheel.parent.rename(f"{folder}/saved/{WHEELS}")
         client.log_model_artifacts(logged.model_id, f"{folder}/saved")
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step)])
@@ -87,10 +91,9 @@ def _artifacts(model_folder: Path) -> dict[str, str]:
     return {MODEL: str(model_folder), **({"config": str(config)} if config.is_dir() else {})}
 
 
-def requirements() -> list[str]:
-    """Returns the packages needed to load a model, in the versions that its numbers depend on."""
-    pinned = [f"{name}=={metadata.version(name)}" for name in PINNED]
-    return [f"seq2seq=={__version__}", *pinned]
+def requirements(wheel: str) -> list[str]:
+    """Returns what is needed to load a model: the wheel in its folder, and the pinned versions."""
+    return [f"{WHEELS}/{wheel}", *(f"{name}=={metadata.version(name)}" for name in PINNED)]
 
 
 class Registry:

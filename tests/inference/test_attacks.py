@@ -315,6 +315,31 @@ def test_resuming_a_sweep_runs_no_code_of_it(argument, tmp_path, place, capfd):
     assert "evil_module" not in sys.modules
 
 
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "+trainer.callbacks.x={_target_: os.system, command: touch CANARY}",
+        "optimizer._target_=evil_module.Evil",
+        "seed=${oc.env:PATH}",
+        "recipe=/etc/passwd.yaml",
+        "data=tfds data.name=huggingface:evil",
+        3,
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["-m", "seed=1,2"]])
+def test_init_from_runs_no_code_of_a_run(argument, more, run_folder, tmp_path, place, capfd):
+    copy = copied(run_folder, tmp_path)
+    items = str(argument).replace("CANARY", str(place / "canary")).split(" data.")
+    items = [items[0], *(f"data.{each}" for each in items[1:]), "hydra.searchpath=[file:///tmp]"]
+    (copy / ".hydra" / "hydra.yaml").write_text(
+        json.dumps({"hydra": {"overrides": {"task": items if argument != 3 else argument}}})
+    )
+    assert exit_code(["train", f"init_from={copy}", *more]) == 2
+    assert "Traceback" not in capfd.readouterr().err
+    assert not (place / "canary").exists()
+    assert "evil_module" not in sys.modules
+
+
 def test_ones_own_classes_can_be_trusted(run_folder, tmp_path, place):
     copy = copied(run_folder, tmp_path)
     (place / "my_layers.py").write_text(

@@ -5,6 +5,7 @@ import os
 import pty
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from seq2seq.errors import UserError
@@ -21,11 +22,26 @@ def predictor(run_folder):
     return Predictor.load(run_folder)
 
 
-@pytest.mark.parametrize("inputs", ["a text", b"a text", {"source": "a"}, None, 3])
-def test_one_text_is_no_list(predictor, inputs):
+@pytest.mark.parametrize("inputs", [b"a text", {"source": "a"}, None, 3])
+def test_what_is_no_list_is_refused(predictor, inputs):
     for call in (predictor, predictor.score, predictor.features):
-        with pytest.raises(UserError, match=r"must be a list, not .*: write predictor\(\[text\]\)"):
+        with pytest.raises(UserError, match=r"must be a text or a list, not"):
             call(inputs)
+
+
+def test_a_text_has_a_row_and_pandas_has_frames(predictor, dates):
+    texts = [source for source, _ in dates]
+    rows = predictor(texts)
+    assert predictor(texts[0])["prediction"] == rows[0]["prediction"]
+    index = range(7, 7 + len(texts))
+    for given in (
+        pd.Series(texts, index=index),
+        pd.DataFrame({"source": texts}, index=index),
+        pd.DataFrame({"source": texts, "number": index}, index=index),
+    ):
+        frame = predictor(given)
+        assert list(frame.index) == list(index)
+        assert frame["prediction"].tolist() == [row["prediction"] for row in rows]
 
 
 @pytest.mark.parametrize(

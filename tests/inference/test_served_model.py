@@ -76,7 +76,8 @@ def test_the_model_says_what_it_is(tracked, store, loaded):
     place = Path(model.artifact_location.removeprefix("file://"))
     assert not list(place.rglob("*.pkl"))
     requirements = (place / "requirements.txt").read_text()
-    assert "seq2seq==" in requirements
+    (wheel,) = (place / "wheels").iterdir()
+    assert requirements.splitlines()[0] == f"wheels/{wheel.name}"
     assert "tensorflow==" in requirements
     assert json.loads((place / "input_example.json").read_text())
     assert {p.name for p in loaded.metadata.signature.params} >= {"beam_size", "n_best"}

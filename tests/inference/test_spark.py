@@ -28,7 +28,7 @@ def spark(monkeypatch):
 
 def test_a_column_of_texts_gets_the_runs_predictions(spark, run_folder, dates, tmp_path):
     sources = [source for source, _ in dates]
-    rows = Predictor.load(run_folder)(sources, decoding="beam", settings={"beam_size": 3})
+    rows = Predictor.load(run_folder)(sources, decoding="beam", beam_size=3)
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     tracker = MlflowTracker(store, system_metrics=False)
     tracker.start(tmp_path, {}, {})

@@ -106,8 +106,8 @@ class TestScore:
 
 class TestSearch:
     def test_another_search_keeps_the_limits_of_the_runs_own(self, first):
-        greedy = first(SOURCES, decoding="greedy", settings={"maximum_length_extra": 3})
-        narrow = first(SOURCES, settings={"beam_size": 1, "maximum_length_extra": 3})
+        greedy = first(SOURCES, decoding="greedy", maximum_length_extra=3)
+        narrow = first(SOURCES, beam_size=1, maximum_length_extra=3)
         for one, other in zip(greedy, narrow, strict=True):
             assert one["prediction"] == other["prediction"]
             assert one["score"] == pytest.approx(other["score"], abs=1e-4)
@@ -127,7 +127,7 @@ class TestSearch:
     def test_nothing_is_traced_again(self, first):
         for batch_size in (1, 2, 5):
             for _ in range(2):
-                first(SOURCES, batch_size, settings={"beam_size": 3}, **DETAILS)
+                first(SOURCES, batch_size, beam_size=3, **DETAILS)
         strategy = first._strategies(None, (("beam_size", 3),), None)
         assert first.task._search((first.model,), strategy, True, True).tracing_count == 1
 
@@ -226,12 +226,12 @@ class TestUnknownWords:
         layer.bias.assign(layer.bias + 50 * np.eye(predictor.task.tokenizer.target.size)[1])
         text = "zebra b yak d"
         settings = {"maximum_length_ratio": 1.0, "maximum_length_extra": 0}
-        [row] = predictor([text], settings=settings, replace_unknown=True, alignments=True)
+        [row] = predictor([text], **settings, replace_unknown=True, alignments=True)
         places = np.argmax(row["alignments"], axis=1)
         assert row["target_tokens"] == ["<unk>"] * 4 + ["</s>"]
         assert row["source_tokens"] == text.split()
         assert row["prediction"] == " ".join(text.split()[place] for place in places[:4])
-        [kept] = predictor([text], settings=settings)
+        [kept] = predictor([text], **settings)
         assert kept["prediction"] == "<unk> <unk> <unk> <unk>"
 
     def test_pieces_of_words_are_refused(self, runs):

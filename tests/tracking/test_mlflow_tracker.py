@@ -11,10 +11,10 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from seq2seq import __version__
 from seq2seq.errors import UserError
 from seq2seq.tracking import environment, mlflow_tracker
 from seq2seq.tracking.mlflow_tracker import MlflowTracker
+from seq2seq.version import version
 
 CONFIG = {"seed": 1, "model": {"cell": "lstm", "units": [256, 128]}, "data": {"directory": None}}
 
@@ -104,7 +104,7 @@ def test_the_commits_of_the_users_repository_and_of_our_own(store, run_folder, m
     assert tags["mlflow.source.git.commit"] == "1" * 40
     assert tags["mlflow.source.git.dirty"] == "true"
     assert tags["seq2seq.git.commit"] == "2" * 40
-    assert tags["version.seq2seq"] == __version__
+    assert tags["version.seq2seq"] == version()
 
 
 def test_any_number_of_values_of_any_length(store, run_folder):

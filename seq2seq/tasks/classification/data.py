@@ -118,6 +118,19 @@ class ClassificationData(Task[Classifier, ClassRow]):
             "numbers": len(self.numbers),
         }
 
+    def _load_encoders(self, saved: Path) -> None:
+        fitted = list(self.labels.names)
+        super()._load_encoders(saved)
+        if self.class_weights is not None and fitted != self.labels.names:
+            raise UserError(
+                "task.class_weights: with init_from, the training data need all classes of the "
+                f"run: {', '.join(self.labels.names[:20])}. Set task.class_weights=null"
+            )
+
+    def label_names(self) -> list[str]:
+        """Returns the labels of the training data."""
+        return list(self.labels.names)
+
     def input_vocabulary(self) -> InputVocabulary:
         """Returns the vocabulary of all texts."""
         return InputVocabulary.of(self.tokenizer)

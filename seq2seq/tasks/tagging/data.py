@@ -137,6 +137,10 @@ class TaggingData(Task[Tagger, TagRow]):
         if self._vectors is not None:
             model.set_vectors(self._vectors)
 
+    def label_names(self) -> list[str]:
+        """Returns the labels of the training data."""
+        return list(self.labels.names)
+
     def input_vocabulary(self) -> InputVocabulary:
         """Returns the words."""
         return InputVocabulary("word", self.tokenizer.word_pieces)
