@@ -9,16 +9,13 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
 from seq2seq.config import (
@@ -26,23 +23,25 @@ from seq2seq.config import (
     check_top_level,
     composed,
     folder,
-    recipe_names,
-    register_recipe,
     store_config,
 )
 from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
 from seq2seq.files import write_text
 from seq2seq.naming import advice, tags_of
+from seq2seq.overrides import (
+    Check,
+    parse_overrides,
+    refuse_empty_values,
+    saved_hydra,
+    split_resume,
+    with_initial_run,
+    with_registered_recipes,
+)
 from seq2seq.run_folder import SAVED, claimed, claimed_new, remove_if_empty, write_config
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import RUN_ID_FILE
-from seq2seq.trust import Trust, check_config, check_trust, load_saved, plain_values
+from seq2seq.trust import Trust, check_config, check_trust, load_saved
 from seq2seq.yaml_files import load
-
-T = TypeVar("T")
-
-Check = Callable[[DictConfig], object]
-"""Raises UserError if a config names what is not trusted."""
 
 LAUNCHER_OVERRIDE = re.compile(
     r"hydra/launcher=\w+|hydra\.sweep\.dir=[^$]*"
@@ -76,12 +75,12 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
 
     flags, overrides, trust = _parse_arguments(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _refuse_empty_values(overrides)
-    resumed, remaining = _split_resume(overrides)
+    refuse_empty_values(overrides)
+    resumed, remaining = split_resume(overrides)
     if resumed is not None and (resumed / "sweep.json").is_file():
         return _resume_sweep(resumed, flags, remaining, debug, trust)
     if resumed is None and "--multirun" in flags:
-        return _sweep(_with_initial_run(overrides, trust), debug, trust)
+        return _sweep(with_initial_run(overrides, trust), debug, trust)
     try:
         train_run(overrides, flags, trust)
     except UserError as error:
@@ -109,60 +108,34 @@ def train_run(
         UserError: If an override, the data or the machine cannot be used.
         TrainingInterrupted: After Ctrl-C; the last checkpoint and the model are saved.
     """
-    resumed, overrides = _split_resume(overrides)
-    _refuse_empty_values(overrides)
+    from seq2seq.training.stop_on_signal import TrainingInterrupted
+
+    resumed, overrides = split_resume(overrides)
+    refuse_empty_values(overrides)
     if resumed is not None:
         _resume_run(resumed, flags, overrides, trust)
         return resumed
-    overrides = _with_initial_run(overrides, trust)
-    overrides = list(map(_with_registered_recipes, overrides))
-    is_named = any(o.key_or_group == "hydra.run.dir" for o in _parse_overrides(overrides))
+    overrides = with_initial_run(overrides, trust)
+    overrides = list(map(with_registered_recipes, overrides))
+    is_named = any(o.key_or_group == "hydra.run.dir" for o in parse_overrides(overrides))
     run_folders: list[Path] = []
+    failures: list[Exception] = []
 
     @hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")
     def job(config: DictConfig) -> None:
-        run_folders.append(_new_run(config, is_named, trust))
+        try:
+            run_folders.append(_new_run(config, is_named, trust))
+        except (UserError, TrainingInterrupted) as failure:  # Hydra would print the overrides
+            failures.append(failure)
 
     with _hydra_arguments(["seq2seq train", *flags, *overrides]):
         try:
             job()
         except OSError as error:  # Hydra creates the run folder
             raise UserError(f"{error.filename}: cannot be made ({error.strerror})") from error
+    if failures:
+        raise failures[0]
     return run_folders[0] if run_folders else None
-
-
-def _split_resume(overrides: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Returns the folder of `resume=RUN`, if it is there, and the other overrides."""
-    prefix = "resume="
-    folders = [item.removeprefix(prefix) for item in overrides if item.startswith(prefix)]
-    if folders and not folders[-1]:
-        raise UserError(f"{prefix}: names no folder")
-    others = [item for item in overrides if not item.startswith(prefix)]
-    return (Path(folders[-1]) if folders else None), others
-
-
-def _with_initial_run(overrides: list[str], trust: Trust) -> list[str]:
-    """Puts the overrides of the run of `init_from=RUN` first, if no recipe is named.
-
-    Raises:
-        UserError: If there is no such run, or its overrides name code that is not trusted.
-    """
-    values = {o.key_or_group: o.value() for o in map(_parse_override, overrides)}
-    if values.get("init_from") is None or "recipe" in values:
-        return overrides
-    path = Path(str(values["init_from"])).expanduser() / SAVED / "hydra.yaml"
-    if not path.is_file():
-        raise UserError(
-            f"init_from={values['init_from']}: is not a run folder, it has no {SAVED}/{path.name}. "
-            "For a folder with a model only, name its recipe, too"
-        )
-    saved = [str(item) for item in _saved_hydra(path, "overrides", "task", list)]
-    saved = [item for item in saved if not item.lstrip("+~").startswith(("hydra", "init_from"))]
-    _parse_overrides(
-        list(map(_with_registered_recipes, saved)),
-        functools.partial(check_config, place=str(path), trust=trust),
-    )
-    return [*saved, *overrides]
 
 
 @contextmanager
@@ -202,12 +175,12 @@ def _sweep(
 
     if not any(argument.startswith("sweep=") for argument in arguments):
         arguments = ["sweep=grid", *arguments]
-    overrides = list(map(_with_registered_recipes, arguments))
+    overrides = list(map(with_registered_recipes, arguments))
     check: Check | None = None
     if sweep_folder is not None:  # whose files may be hostile
         check = functools.partial(check_config, place=str(sweep_folder), trust=trust)
     job = functools.partial(_trial, debug=debug, trust=trust, check=check)
-    parsed = _parse_overrides(overrides, check)
+    parsed = parse_overrides(overrides, check)
     return run_sweep(arguments, overrides, parsed, job, PlainConsole(stderr=True), sweep_folder)
 
 
@@ -280,45 +253,6 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -
     return 0
 
 
-def _parse_overrides(overrides: list[str], check: Check | None = None) -> list[Override]:
-    """Parses overrides, and composes a config with each of their values to find errors early."""
-    parsed = list(map(_parse_override, overrides))
-    choices = list(map(_single_values, parsed, overrides))
-    firsts = [values[0] for values in choices]
-    composed(firsts, check=check)
-    for number, values in enumerate(choices):
-        for value in values[1:]:
-            composed([*firsts[:number], value, *firsts[number + 1 :]], check=check)
-    return parsed
-
-
-def _parse_override(text: str) -> Override:
-    try:
-        return OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        raise UserError(" ".join(str(error).split())) from error
-
-
-def _refuse_empty_values(overrides: list[str]) -> None:
-    """Refuses empty keys and folders, for example from an unset shell variable."""
-    for override in overrides:
-        key, sign, value = override.partition("=")
-        if not key.strip():
-            raise UserError(f"{override!r}: must be key=value, such as seed=1")
-        if sign and key in ("hydra.run.dir", "hydra.sweep.dir") and not value:
-            raise UserError(f"{override}: names no folder")
-
-
-def _single_values(override: Override, text: str) -> list[str]:
-    """Returns an override with one value for each value of a sweep, or end of an interval."""
-    if not override.is_sweep_override():
-        return [text]
-    value, key = override.value(), override.get_key_element()
-    if isinstance(value, IntervalSweep):
-        return [f"{key}={value.start}", f"{key}={value.end}"]
-    return [f"{key}={choice}" for choice in override.sweep_string_iterator()]
-
-
 def _parse_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     """Returns Hydra's flags, the overrides, and the names of `--trust`."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
@@ -339,14 +273,6 @@ def _parse_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], li
     flags += ["--cfg", options.cfg] if options.cfg else []
     check_trust(options.trust)
     return flags, options.overrides, options.trust
-
-
-def _with_registered_recipes(override: str) -> str:
-    """Registers the recipes of a `recipe=` override, and returns it with Hydra's choices."""
-    key, _, value = override.partition("=")
-    if key != "recipe":
-        return override
-    return "recipe=" + ",".join(map(register_recipe, recipe_names(value)))
 
 
 def _resume_run(run_folder: Path, flags: Sequence[str], overrides: list[str], trust: Trust) -> None:
@@ -383,17 +309,7 @@ def _saved_config(saved: Path, overrides: list[str], trust: Trust) -> DictConfig
 
 def _saved_tags(saved: Path, config: DictConfig) -> dict[str, str]:
     """Returns the tags of a resumed run."""
-    return tags_of(_saved_hydra(saved.parent / "hydra.yaml", "runtime", "choices", dict), config)
-
-
-def _saved_hydra(path: Path, section: str, key: str, kind: type[T]) -> T:
-    """Returns a value of a run's `hydra.yaml`; raises UserError if the file is damaged."""
-    value: object = plain_values(load(path))
-    for name in ("hydra", section, key):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    if not isinstance(value, kind):
-        raise UserError(f"{path}: is damaged, it has no hydra.{section}.{key}; copy it again")
-    return value
+    return tags_of(saved_hydra(saved.parent / "hydra.yaml", "runtime", "choices", dict), config)
 
 
 def _with_new_keys(config: DictConfig) -> DictConfig:

@@ -89,6 +89,17 @@ def test_a_loaded_run_predicts_what_the_run_wrote(run):
 
 def test_a_run_goes_on_from_all_of_anothers_weights(run, folder, overrides):
     data = write_data(folder / "other", ("de", "ja"), step=13)
+    data = {
+        "data": "labelled_csv",  # the run's data.files and data.directory are not for these
+        "data.directory": data["data.directory"],
+        "data.files.train": "train.csv",
+        "data.holdout.fractions": {"validation": 0.2, "test": 0.2},
+    }
+    lines = (folder / "other" / "train.tsv").read_text().splitlines()
+    rows = [line.split("\t") for line in lines]
+    (folder / "other" / "train.csv").write_text(
+        "text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows)
+    )
     tuned = seq2seq.train(
         overrides={
             "init_from": run,

@@ -37,6 +37,8 @@ def test_mistakes_are_named_in_one_line(overrides, message, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as exit_:
         main(["train", "recipe=classification/cldr_languages", "tracking=none", *overrides])
-    [line] = [line for line in capfd.readouterr().err.splitlines() if "seq2seq: error" in line]
+    lines = capfd.readouterr().err.splitlines()
+    [line] = [line for line in lines if "seq2seq: error" in line]
+    assert not [line for line in lines if line.startswith("Error")]  # Hydra's
     assert exit_.value.code == 2
     assert message in line

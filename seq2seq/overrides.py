@@ -1,0 +1,122 @@
+"""The overrides of the command line: parsed, checked, and completed from other runs."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from seq2seq.config import composed, recipe_names, register_recipe
+from seq2seq.errors import UserError
+from seq2seq.run_folder import SAVED
+from seq2seq.trust import Trust, check_config, plain_values
+from seq2seq.yaml_files import load
+
+T = TypeVar("T")
+
+Check = Callable[[DictConfig], object]
+"""Raises UserError if a config names what is not trusted."""
+
+
+def parse_overrides(overrides: list[str], check: Check | None = None) -> list[Override]:
+    """Parses overrides, and composes a config with each of their values to find errors early."""
+    parsed = list(map(_parse_override, overrides))
+    choices = list(map(_single_values, parsed, overrides))
+    firsts = [values[0] for values in choices]
+    composed(firsts, check=check)
+    for number, values in enumerate(choices):
+        for value in values[1:]:
+            composed([*firsts[:number], value, *firsts[number + 1 :]], check=check)
+    return parsed
+
+
+def _parse_override(text: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise UserError(" ".join(str(error).split())) from error
+
+
+def refuse_empty_values(overrides: list[str]) -> None:
+    """Refuses empty keys and folders, for example from an unset shell variable."""
+    for override in overrides:
+        key, sign, value = override.partition("=")
+        if not key.strip():
+            raise UserError(f"{override!r}: must be key=value, such as seed=1")
+        if sign and key in ("hydra.run.dir", "hydra.sweep.dir") and not value:
+            raise UserError(f"{override}: names no folder")
+
+
+def _single_values(override: Override, text: str) -> list[str]:
+    """Returns an override with one value for each value of a sweep, or end of an interval."""
+    if not override.is_sweep_override():
+        return [text]
+    value, key = override.value(), override.get_key_element()
+    if isinstance(value, IntervalSweep):
+        return [f"{key}={value.start}", f"{key}={value.end}"]
+    return [f"{key}={choice}" for choice in override.sweep_string_iterator()]
+
+
+def with_initial_run(overrides: list[str], trust: Trust) -> list[str]:
+    """Puts the overrides of the run of `init_from=RUN` first, if no recipe is named.
+
+    Those of keys that are given anew are left out; with `data=tsv` also all below `data`.
+
+    Raises:
+        UserError: If there is no such run, or its overrides name code that is not trusted.
+    """
+    values = {o.key_or_group: o.value() for o in map(_parse_override, overrides)}
+    if values.get("init_from") is None or "recipe" in values:
+        return overrides
+    path = Path(str(values["init_from"])).expanduser() / SAVED / "hydra.yaml"
+    if not path.is_file():
+        raise UserError(
+            f"init_from={values['init_from']}: is not a run folder, it has no {SAVED}/{path.name}. "
+            "For a folder with a model only, name its recipe, too"
+        )
+    saved = [str(item) for item in saved_hydra(path, "overrides", "task", list)]
+    given = ("hydra", "init_from", *(str(key).replace("/", ".") for key in values))
+    saved = [
+        item
+        for item in saved
+        if not f"{item.lstrip('+~').partition('=')[0].replace('/', '.')}.".startswith(
+            tuple(f"{key}." for key in given)
+        )
+    ]
+    parse_overrides(
+        list(map(with_registered_recipes, saved)),
+        functools.partial(check_config, place=str(path), trust=trust),
+    )
+    return [*saved, *overrides]
+
+
+def with_registered_recipes(override: str) -> str:
+    """Registers the recipes of a `recipe=` override, and returns it with Hydra's choices."""
+    key, _, value = override.partition("=")
+    if key != "recipe":
+        return override
+    return "recipe=" + ",".join(map(register_recipe, recipe_names(value)))
+
+
+def split_resume(overrides: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Returns the folder of `resume=RUN`, if it is there, and the other overrides."""
+    prefix = "resume="
+    folders = [item.removeprefix(prefix) for item in overrides if item.startswith(prefix)]
+    if folders and not folders[-1]:
+        raise UserError(f"{prefix}: names no folder")
+    others = [item for item in overrides if not item.startswith(prefix)]
+    return (Path(folders[-1]) if folders else None), others
+
+
+def saved_hydra(path: Path, section: str, key: str, kind: type[T]) -> T:
+    """Returns a value of a run's `hydra.yaml`; raises UserError if the file is damaged."""
+    value: object = plain_values(load(path))
+    for name in ("hydra", section, key):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if not isinstance(value, kind):
+        raise UserError(f"{path}: is damaged, it has no hydra.{section}.{key}; copy it again")
+    return value
