@@ -1,0 +1,13 @@
+# docker build -t keras-seq2seq . && docker run --rm -v "$PWD:/work" keras-seq2seq train recipe=translation/cldr_dates
+FROM python:3.12-slim
+
+# A C++ compiler for the kernels, which are compiled for the machine that runs the container.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends g++ \
+    && rm -rf /var/lib/apt/lists/*
+
+COPY . /src
+RUN pip install --no-cache-dir --constraint /src/constraints.txt /src && rm -rf /src
+
+WORKDIR /work
+ENTRYPOINT ["seq2seq"]
