@@ -72,6 +72,8 @@ def register_recipe(name: str) -> str:
     """
     known = recipe_files()
     is_file = _is_file(name)
+    if not is_file and name.lower().endswith(_YAML_ENDINGS):
+        raise UserError(f"recipe={name}: there is no such file.")
     if not is_file and name not in known:
         raise UserError(
             f"recipe={name}: no such recipe{nearest(name, known)}. "
@@ -110,9 +112,30 @@ def recipe_name(choice: str) -> str:
 
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    """Returns `; the nearest is 'x'` with the most similar known name, or an empty string."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.3)
-    return f"; the nearest is '{matches[0]}'" if matches else ""
+    """Returns `; the nearest is 'x'` with the known name that is meant; empty if none is similar.
+
+    Only the last part of a name may have been given: `units` of `model.encoder.units`.
+    """
+    known = [item for item in known if item != name]
+    meant: list[str] = []
+    if name == _last_part(name):
+        meant = [item for item in known if _last_part(item) == name]
+    meant = meant or _closest(name, {item: item for item in known}, cutoff=0.6)
+    meant = meant or _closest(_last_part(name), {_last_part(item): item for item in known}, 0.7)
+    if not meant:
+        return ""
+    return f"; the nearest is {' or '.join(repr(item) for item in meant[:6])}"
+
+
+def _closest(name: str, known: dict[str, str], cutoff: float) -> list[str]:
+    """Returns the value of the most similar key, whatever its case; an empty list if none is."""
+    by_lower = {key.lower(): value for key, value in known.items()}
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
+    return [by_lower[match] for match in matches]
+
+
+def _last_part(name: str) -> str:
+    return re.split(r"[./]", name)[-1]
 
 
 def composed(
@@ -168,7 +191,9 @@ def explain(error: Exception, overrides: list[str], name: str) -> str:
         known = list(keys_of(composed(valid, name)))
         parent = key.rpartition(".")[0]
         siblings = [k for k in known if k.rpartition(".")[0] == parent]
-        return f"{key}: no such config key{nearest(key, siblings) or nearest(key, known)}."
+        hint = nearest(key, siblings) if parent else ""
+        hint = hint or nearest(key, [*config_groups(), *known])
+        return f"{key}: no such config key{hint or '; --cfg job prints all'}."
     return re.sub(r"\s*\n\s*", " ", text).strip()
 
 
@@ -197,7 +222,14 @@ def check_top_level(config: DictConfig) -> None:
     known = top_level_keys()
     for key in map(str, config):
         if key not in known:
-            raise UserError(f"{key}: no such config key{nearest(key, known)}.")
+            hint = nearest(key, [*known, *config_groups(), *keys_of(config)])
+            raise UserError(f"{key}: no such config key{hint}.")
+
+
+def config_groups() -> list[str]:
+    """Returns the groups of configs, such as `model/attention`."""
+    top = folder("conf")
+    return sorted(path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_dir())
 
 
 def top_level_keys() -> list[str]:

@@ -39,6 +39,7 @@ from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.terminal import PlainFormatter
 from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.training.checkpoints import Progress
+from seq2seq.training.optimizers import build_optimizer
 from seq2seq.training.stop_on_signal import TrainingInterrupted
 from seq2seq.training.trainer import Trainer
 from seq2seq.trust import Trust
@@ -110,7 +111,7 @@ def build_experiment(config: DictConfig, run_folder: Path, trust: Trust = ()) ->
     data = build_as(config, "data", Dataset)  # type: ignore[type-abstract]
     task = build_task(config)
     trainer = build_as(config, "trainer", Trainer)
-    optimizer = build_as(config, "optimizer", keras.optimizers.Optimizer)
+    optimizer = build_optimizer(config)
     initial = None if config.init_from is None else Path(config.init_from).expanduser()
     # An invalid model fails here, before the data are read.
     task.check_model(build_model(config, task.example_arguments))

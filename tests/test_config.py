@@ -69,9 +69,12 @@ def test_a_recipe_of_ones_own_is_a_file(tmp_path):
         compose_recipe(str(path))
 
 
-@pytest.mark.parametrize("name", ["translation/cldr_date", "missing.yaml"])
-def test_an_unknown_recipe_is_refused(name):
-    with pytest.raises(UserError, match=f"recipe={name}: no such recipe"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("translation/cldr_date", "no such recipe"), ("missing.yaml", "there is no such file")],
+)
+def test_an_unknown_recipe_is_refused(name, message):
+    with pytest.raises(UserError, match=f"recipe={name}: {message}"):
         register_recipe(name)
 
 

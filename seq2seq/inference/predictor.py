@@ -1,6 +1,6 @@
 """A saved run as a function: texts in, predictions out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -155,7 +155,7 @@ class Predictor:
         strategy, n_best = None, request.n_best
         changes_count = n_best is not None and self.search is not None
         if request.decoding is not None or request.settings or changes_count:
-            settings = tuple(sorted(request.settings.items()))
+            settings = tuple(sorted(_flat(request.settings)))
             strategy, n_best = self._strategies(request.decoding, settings, n_best), None
         options = PredictionOptions(
             batch_size=request.batch_size,
@@ -205,10 +205,18 @@ class Predictor:
         self, name: str | None, settings: tuple[tuple[str, Any], ...], n_best: int | None
     ) -> Strategy:
         if self.search is None:
-            raise UserError(
-                f"decoding, settings and n_best: {type(self.task).__name__} runs do not search."
-            )
+            keys = ", ".join(key for key, _ in settings) or "decoding and n_best"
+            raise UserError(f"{keys}: {type(self.task).__name__} runs do not search.")
         return changed_search(self.search, name, dict(settings), n_best, self.trust)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields nested settings by their dotted keys, such as `length_penalty.alpha`."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", tuple(value) if isinstance(value, list) else value
 
 
 def _as_list(inputs: Iterable[Any]) -> list[Any]:

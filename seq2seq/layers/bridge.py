@@ -94,7 +94,7 @@ class Bridge(ConfiguredLayer):
             raise ValueError(
                 f"model.bridge: {type(self).__name__} needs {need}; the encoder gives "
                 f"{describe_states(shapes)}, the decoder takes {spec}. "
-                "DenseBridge fits any encoder to any decoder."
+                "DenseBridge (model/bridge=dense) fits any encoder to any decoder."
             )
 
 

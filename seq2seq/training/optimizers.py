@@ -1,12 +1,35 @@
 """Adam and AdamW: Keras' optimizers with a fused update."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+from omegaconf import DictConfig
 
+from seq2seq.config import build_as, locate
+from seq2seq.errors import UserError
 from seq2seq.ops.adam import Moments, Settings, adam, fused_adam, fused_adam_available
+
+
+def build_optimizer(config: DictConfig) -> keras.optimizers.Optimizer:
+    """Builds the optimizer of a config; whole numbers are valid wherever Keras wants floats.
+
+    Raises:
+        UserError: If a value is invalid.
+    """
+    config = config.copy()
+    node = config.optimizer
+    rate = node.get("learning_rate", 1.0)
+    if not isinstance(rate, DictConfig) and not (isinstance(rate, int | float) and rate > 0):
+        raise UserError(f"optimizer.learning_rate: must be above 0, got {rate}.")
+    parameters = inspect.signature(locate("optimizer", node)).parameters
+    for key in map(str, node):
+        is_float = key in parameters and isinstance(parameters[key].default, float)
+        if is_float and type(node[key]) is int:
+            node[key] = float(node[key])
+    return build_as(config, "optimizer", keras.optimizers.Optimizer)
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")

@@ -119,7 +119,7 @@ class TestSearch:
         assert strategy.beam_size == 5
 
     def test_the_same_seed_samples_the_same(self, first):
-        asked = {"decoding": "sampling", "settings": {"temperature": 2.0}, "n_best": 4}
+        asked = {"decoding": "sampling", "temperature": 2.0, "n_best": 4}
         rows = first(SOURCES, **asked)
         assert rows == first(SOURCES, **asked)
         assert len({h["prediction"] for h in rows[1]["hypotheses"]}) > 1
@@ -137,11 +137,13 @@ class TestSearch:
             ({"decoding": "beams"}, "no such search; the nearest is 'beam'"),
             ({"decoding": "greedy", "n_best": 2}, "has only one hypothesis"),
             ({"n_best": 9}, "a beam of 5 gives 1 to 5"),
-            ({"settings": {"beam_sise": 2}}, "no such setting; the nearest is 'beam_size'"),
-            ({"settings": {"temperature": 2}}, "BeamSearch has no such setting"),
-            ({"settings": {"beam_size": "x"}}, "beam_size: must be"),
-            ({"settings": {"length_penalty._target_": "os.system"}}, "names 'os.system'"),
-            ({"settings": {"beam_size.x": 2}}, "beam_size: must be int"),
+            ({"beam_sise": 2}, "no such setting; the nearest is 'beam_size'"),
+            ({"temperature": 2}, "BeamSearch has no such setting"),
+            ({"beam_size": "x"}, "beam_size: must be"),
+            ({"length_penalty": {"alfa": 1}}, "alfa"),
+            ({"settings": {"beam_size": 2}}, "no such setting"),
+            ({"length_penalty._target_": "os.system"}, "names 'os.system'"),
+            ({"beam_size.x": 2}, "beam_size: must be int"),
             ({"attention": True}, "attention: has no meaning"),
         ],
     )
@@ -154,7 +156,7 @@ class TestSearch:
         [
             {"alignments": True},
             {"replace_unknown": True},
-            {"settings": {"coverage_penalty.beta": 1}},
+            {"coverage_penalty.beta": 1},
         ],
     )
     def test_what_needs_an_attention_is_refused_without(self, runs, asked):
