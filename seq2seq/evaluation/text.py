@@ -133,7 +133,7 @@ def check_metrics(metrics: Sequence[str], bleu_tokenize: str = "13a") -> None:
 
 def _valid_names(name: str, names: Iterable[str]) -> str:
     valid = sorted(names)
-    return f"{nearest(name.lower(), valid)}. Valid names: {', '.join(valid)}."
+    return f"{nearest(name, valid)}. Valid names: {', '.join(valid)}."
 
 
 def _check_corpus(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:

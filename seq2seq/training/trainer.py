@@ -1,6 +1,5 @@
 """The trainer: epochs, validation, checkpoints, early stopping and resume."""
 
-import difflib
 import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
+from seq2seq.config import nearest
 from seq2seq.errors import UserError
 from seq2seq.training.averaging import WeightAverage
 from seq2seq.training.batch_order import BatchOrder
@@ -189,10 +189,9 @@ class Trainer:
         }
         for key, monitor in monitors.items():
             if monitor not in known:
-                nearest = difflib.get_close_matches(monitor, known, n=1, cutoff=0.3)
-                hint = f"; the nearest is '{nearest[0]}'" if nearest else ""
                 raise UserError(
-                    f"{key}: there is no metric '{monitor}'{hint} (known: {', '.join(known)})"
+                    f"{key}: there is no metric '{monitor}'{nearest(monitor, list(known))} "
+                    f"(known: {', '.join(known)})"
                 )
 
     def _initial_progress(
