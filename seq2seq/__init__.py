@@ -21,53 +21,76 @@ if TYPE_CHECKING:
     from seq2seq.decoding.sampling import Sampling
     from seq2seq.errors import UserError
     from seq2seq.inference.predictor import Predictor
+    from seq2seq.layers.attention import BahdanauAttention, LocationAwareAttention, LuongAttention
+    from seq2seq.layers.bridge import ConcatenateBridge, CopyBridge, DenseBridge, ZeroBridge
+    from seq2seq.layers.crf import CRF
+    from seq2seq.layers.multi_head_attention import MultiHeadAttention
+    from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
     from seq2seq.layers.recurrent import GRU, LSTM
     from seq2seq.models.classifier import Classifier
     from seq2seq.models.decoder import Decoder
     from seq2seq.models.encoder import Encoder
     from seq2seq.models.language_model import LanguageModel
+    from seq2seq.models.stack import CarriedStack, RecurrentStack
     from seq2seq.models.tagger import Tagger
     from seq2seq.models.translator import Translator
 
     __version__: str
 
-_MODULES = {
-    "Run": "api",
-    "compare": "api",
-    "load": "api",
-    "plot_alignment": "api",
-    "train": "api",
-    "UserError": "errors",
-    "Predictor": "inference.predictor",
-    "GRU": "layers.recurrent",
-    "LSTM": "layers.recurrent",
-    "Classifier": "models.classifier",
-    "Decoder": "models.decoder",
-    "Encoder": "models.encoder",
-    "LanguageModel": "models.language_model",
-    "Tagger": "models.tagger",
-    "Translator": "models.translator",
-    "BeamSearch": "decoding.beam",
-    "Greedy": "decoding.greedy",
-    "Sampling": "decoding.sampling",
+_NAMES = {
+    "api": ("Run", "compare", "load", "plot_alignment", "train"),
+    "errors": ("UserError",),
+    "inference.predictor": ("Predictor",),
+    "layers.recurrent": ("GRU", "LSTM"),
+    "layers.attention": ("BahdanauAttention", "LocationAwareAttention", "LuongAttention"),
+    "layers.multi_head_attention": ("MultiHeadAttention",),
+    "layers.bridge": ("ConcatenateBridge", "CopyBridge", "DenseBridge", "ZeroBridge"),
+    "layers.crf": ("CRF",),
+    "layers.pooling": ("AttentionPooling", "LastPooling", "MaxPooling", "MeanPooling"),
+    "models.encoder": ("Encoder",),
+    "models.decoder": ("Decoder",),
+    "models.stack": ("CarriedStack", "RecurrentStack"),
+    "models.classifier": ("Classifier",),
+    "models.language_model": ("LanguageModel",),
+    "models.tagger": ("Tagger",),
+    "models.translator": ("Translator",),
+    "decoding.beam": ("BeamSearch",),
+    "decoding.greedy": ("Greedy",),
+    "decoding.sampling": ("Sampling",),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 _WITHOUT_TENSORFLOW = ("api", "errors")
 
 __all__ = [
+    "CRF",
     "GRU",
     "LSTM",
+    "AttentionPooling",
+    "BahdanauAttention",
     "BeamSearch",
+    "CarriedStack",
     "Classifier",
+    "ConcatenateBridge",
+    "CopyBridge",
     "Decoder",
+    "DenseBridge",
     "Encoder",
     "Greedy",
     "LanguageModel",
+    "LastPooling",
+    "LocationAwareAttention",
+    "LuongAttention",
+    "MaxPooling",
+    "MeanPooling",
+    "MultiHeadAttention",
     "Predictor",
+    "RecurrentStack",
     "Run",
     "Sampling",
     "Tagger",
     "Translator",
     "UserError",
+    "ZeroBridge",
     "__version__",
     "compare",
     "load",
