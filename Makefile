@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint sanitize bench bench-growth lock
+.PHONY: setup demo test test-next lint sanitize bench bench-growth lock lock-next
 
 setup: .venv/installed
 
@@ -18,6 +18,17 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+
+# The same tests with the next TensorFlow and Keras: a candidate and a nightly, which the bounds of
+# pyproject.toml exclude, so that pip must not resolve anything.
+NEXT := .venv-next/bin
+.venv-next/installed: pyproject.toml constraints-next.txt
+	$(PYTHON) -m venv .venv-next
+	$(NEXT)/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-next.txt -e .
+	touch $@
+
+test-next: .venv-next/installed
+	$(NEXT)/python -m pytest --numprocesses=auto --dist=loadfile
 
 lint: setup
 	$(BIN)/ruff check .
@@ -47,3 +58,12 @@ lock:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade -e '.[dev,spark]'
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+
+lock-next:
+	rm -rf .venv-next
+	$(PYTHON) -m venv .venv-next
+	$(NEXT)/python -m pip install --quiet --no-deps -r constraints.txt
+	$(NEXT)/python -m pip install --quiet --upgrade --pre tensorflow
+	$(NEXT)/python -m pip uninstall --quiet --yes keras
+	$(NEXT)/python -m pip install --quiet --pre keras-nightly
+	$(NEXT)/python -m pip freeze > constraints-next.txt

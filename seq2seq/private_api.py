@@ -108,7 +108,7 @@ def stored_value(weight: Any) -> Any:
     private scope turns that off. Any other tensor is returned as it is.
     """
     import tensorflow as tf
-    from keras.src.backend import AutocastScope
+    from keras.src.backend.common.variables import AutocastScope
 
     with AutocastScope(None):
         return tf.convert_to_tensor(weight)
