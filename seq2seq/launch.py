@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -37,6 +37,7 @@ from seq2seq.overrides import (
     with_initial_run,
     with_registered_recipes,
 )
+from seq2seq.progress import step
 from seq2seq.run_folder import SAVED, claimed, claimed_new, remove_if_empty, write_config
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import RUN_ID_FILE
@@ -123,12 +124,14 @@ def train_run(
 
     @hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")
     def job(config: DictConfig) -> None:
+        composing.close()
         try:
             run_folders.append(_new_run(config, is_named, trust))
         except (UserError, TrainingInterrupted) as failure:  # Hydra would print the overrides
             failures.append(failure)
 
-    with _hydra_arguments(["seq2seq train", *flags, *overrides]):
+    with _hydra_arguments(["seq2seq train", *flags, *overrides]), ExitStack() as composing:
+        composing.enter_context(step("composing the config"))
         try:
             job()
         except OSError as error:  # Hydra creates the run folder
@@ -333,8 +336,9 @@ def _run(
         UserError: If the config, the data or the machine cannot be used.
         TrainingInterrupted: After Ctrl-C.
     """
-    from seq2seq.experiment import run
-    from seq2seq.training.stop_on_signal import TrainingInterrupted
+    with step("loading the libraries"):
+        from seq2seq.experiment import run
+        from seq2seq.training.stop_on_signal import TrainingInterrupted
 
     try:
         check_keys(config)

@@ -23,6 +23,7 @@ from seq2seq.config import build, folder
 from seq2seq.errors import INTERRUPTED, UserError
 from seq2seq.naming import tags_of
 from seq2seq.private_api import hydra_callbacks
+from seq2seq.progress import step
 from seq2seq.sweeps.report import print_trials, write_report
 from seq2seq.sweeps.settings import Sweep
 from seq2seq.sweeps.space import distributions
@@ -162,17 +163,20 @@ def _tracked(
     sweep = OmegaConf.to_container(config.sweep, resolve=True)
     tags = {**tags_of(config.hydra.runtime.choices, config), "sweep": "true"}
     logged = {"sweep": sweep, "overrides": list(arguments)}
-    tracker.start(study.folder, logged, tags, resume=True)
+    with step("starting the tracked sweep"):
+        tracker.start(study.folder, logged, tags, resume=True)
     status: RunStatus = "FAILED"
     try:
         yield tracker
         status = "FINISHED" if all(t.state.is_finished() for t in study.trials) else "KILLED"
     finally:
         metric = str(config.trainer.monitor)
-        write_report(study, metric)
+        with step("writing the report"):
+            write_report(study, metric)
         best = study.best
         if best is not None and best.value is not None:
             tracker.log_metrics({f"best_{metric}": best.value}, best.number)
-        tracker.log_folder(study.folder, ignore=NOT_LOGGED)
-        tracker.finish(status)
+        with step("logging the sweep's folder"):
+            tracker.log_folder(study.folder, ignore=NOT_LOGGED)
+            tracker.finish(status)
     print_trials(study, metric, console)
