@@ -141,6 +141,11 @@ def set_verbosity(level: int = logging.INFO) -> None:
     _use(Display(PlainConsole(stderr=True), level))
 
 
+def verbosity() -> int:
+    """Returns the level of `set_verbosity`, for other processes of the same command."""
+    return _level
+
+
 @contextmanager
 def shown_on(console: Console) -> Iterator[None]:
     """Shows progress and log lines of the package on a console until the block ends."""

@@ -1,6 +1,7 @@
 """Runs the trials of a sweep through Hydra's launchers, tracks them, and reports the best."""
 
 import json
+import logging
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from seq2seq.sweeps.settings import Sweep
 from seq2seq.sweeps.space import distributions
 from seq2seq.sweeps.study import SWEEP_FILE, WORKERS, Direction, TrialStudy
 from seq2seq.tracking.base import RunStatus, Tracker
+
+log = logging.getLogger(__name__)
 
 NOT_LOGGED = ["[0-9]*", ".*", f"{WORKERS}/*"]
 """Files of a sweep's folder that its tracked run does not hold: trials have their own runs."""
@@ -64,7 +67,7 @@ def run_sweep(
         direction: Direction = "maximize" if config.trainer.mode == "max" else "minimize"
         study = TrialStudy.create(sweep_folder, settings, direction, arguments, space)
         with study.as_worker(), _tracked(config, study, arguments, console) as tracker:
-            codes = _run_trials(study, settings, space, fixed, launch, config, console, tracker)
+            codes = _run_trials(study, settings, space, fixed, launch, config, tracker)
     return max(codes, default=0)
 
 
@@ -100,7 +103,6 @@ def _run_trials(
     fixed: Sequence[str],
     launch: Launch,
     config: DictConfig,
-    console: Console,
     tracker: Tracker,
 ) -> list[int]:
     metric = str(config.trainer.monitor).removeprefix("val_")
@@ -109,8 +111,7 @@ def _run_trials(
         for trial in trials:
             total = len(study.trials) if settings.is_grid else settings.trials
             values = ", ".join(_values(trial))
-            text = f"trial {trial.number} ({trial.number + 1} of {total}): {values}"
-            console.print(text, style="bold", markup=False, highlight=False, soft_wrap=True)
+            log.info("trial %d (%d of %d): %s", trial.number, trial.number + 1, total, values)
         folder = f"hydra.sweep.dir={QuotedString(str(study.folder), Quote.single).with_quotes()}"
         jobs = [
             [*fixed, *_values(trial), folder, f"hydra.sweep.subdir='{trial.number}'"]
