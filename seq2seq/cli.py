@@ -41,8 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         if arguments[:1] == ["train"]:  # its arguments are Hydra's, not argparse's
+            _show_progress()
             sys.exit(import_module("seq2seq.commands.train").run(arguments[1:], debug))
         options = parser().parse_args(arguments)
+        _show_progress()
         sys.exit(options.run(options))
     except UserError as error:
         if debug:
@@ -59,6 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _show_progress() -> None:
+    from seq2seq.progress import set_verbosity
+
+    set_verbosity()
 
 
 def _use_utf8() -> None:

@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from seq2seq.progress import step
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -19,10 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Registers the model, and prints its URI."""
-    from seq2seq.tracking.logged_models import Registry
+    with step("registering the model"):
+        from seq2seq.tracking.logged_models import Registry
 
-    registry = Registry(options.tracking_uri)
-    version = registry.register(_run_id(options.model), options.name, options.alias)
+        registry = Registry(options.tracking_uri)
+        version = registry.register(_run_id(options.model), options.name, options.alias)
     alias = f" models:/{options.name}@{options.alias}" if options.alias else ""
     print(f"models:/{options.name}/{version}{alias}")
     return 0
