@@ -2,6 +2,7 @@
 
 import argparse
 
+from seq2seq.commands._overrides import overrides_argument, with_recipe
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.errors import UserError
 
@@ -32,15 +33,7 @@ common overrides (--cfg job prints all keys with their values):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.allow_abbrev = False
-    parser.usage = "seq2seq train [RECIPE] [KEY=VALUE ...] [options]"
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="RECIPE, KEY=VALUE",
-        help="a recipe, and changed values of its config: KEY=VALUE, GROUP=CHOICE, +NEW=VALUE, "
-        "~REMOVED (default: none)",
-    )
+    overrides_argument(parser, "train")
     parser.add_argument(
         "-m",
         "--multirun",
@@ -66,18 +59,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "weights are copied from, may name, such as mypackage.layers; other code than seq2seq's is "
         "refused there; may be repeated",
     )
-
-
-def with_recipe(overrides: list[str]) -> list[str]:
-    """Returns overrides in which a first one without a key is the recipe.
-
-    Example:
-        >>> with_recipe(["translation/cldr_dates", "seed=2"])
-        ['recipe=translation/cldr_dates', 'seed=2']
-    """
-    if not overrides or not overrides[0] or "=" in overrides[0] or overrides[0][0] in "~+":
-        return overrides
-    return [f"recipe={overrides[0]}", *overrides[1:]]
 
 
 def run(options: argparse.Namespace) -> int:

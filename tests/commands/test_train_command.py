@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from seq2seq.cli import main
-from seq2seq.commands.train import with_recipe
+from seq2seq.commands._overrides import with_recipe
 
 RECIPE = "classification/cldr_languages"
 
