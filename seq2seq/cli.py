@@ -30,6 +30,7 @@ exit codes:
 
 COMMANDS = {
     "recipes": "list the recipes",
+    "download": "download the data of a recipe",
     "check": "report on the data of a recipe before training",
     "train": "train, evaluate and track a run, or a sweep of runs",
     "evaluate": "score a run on its test split or on files",
