@@ -4,6 +4,7 @@ import argparse
 import codecs
 import io
 import locale
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ COMMANDS = {
     "register": "register a run's model in MLflow",
     "compress": "copy a run with weights of half the bits: smaller, and faster for single texts",
     "generate": "continue texts with a language model, printed as they are generated",
+    "completion": "print a script that completes commands in bash, zsh or fish",
+    "doctor": "report on this machine: packages, processor, kernels, disk, data, MLflow",
 }
 """The help of each command; the command is the module of that name in `seq2seq.commands`."""
 
@@ -50,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; exits with code 2 and a message after a `UserError`."""
     if arguments is None:
         _use_utf8()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions
+        complete()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:2], "--help"]
@@ -57,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in arguments
     try:
         options = parser().parse_args(arguments)
+        _set_verbosity(options)
         sys.exit(options.run(options))
     except UserError as error:
         if debug:
@@ -73,6 +79,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def complete() -> None:
+    """Answers a shell that asks what may follow, and ends the process."""
+    import argcomplete
+
+    Parser.intermixing = True  # argcomplete parses once, and looks at each step
+    argcomplete.autocomplete(parser(), always_complete_options=False)
+
+
+def _set_verbosity(options: argparse.Namespace) -> None:
+    from seq2seq.progress import set_verbosity
+
+    level = logging.DEBUG if options.verbose else logging.INFO
+    set_verbosity(logging.WARNING if options.quiet else level)
 
 
 def _use_utf8() -> None:

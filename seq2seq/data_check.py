@@ -200,19 +200,21 @@ def _labels(
 
 @contextmanager
 def _collected_warnings() -> Iterator[list[str]]:
-    """Collects the package's warnings instead of printing them."""
+    """Collects what reading and encoding data warn of, instead of printing it."""
     texts: list[str] = []
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             texts.append(record.getMessage())
 
-    logger, handler = logging.getLogger("seq2seq.data"), Collector(logging.WARNING)
-    tasks = logging.getLogger("seq2seq.tasks")
-    for each in (logger, tasks):
-        each.addHandler(handler)
+    handler = Collector(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("seq2seq.data", "seq2seq.tasks")]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
     try:
         yield texts
     finally:
-        for each in (logger, tasks):
-            each.removeHandler(handler)
+        for logger in loggers:
+            logger.removeHandler(handler)
+            logger.propagate = True

@@ -15,12 +15,13 @@ recipes on TensorFlow Datasets, such as classification/imdb, download by themsel
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument(
+    argument = parser.add_argument(
         "name",
         nargs="?",
         metavar="NAME",
         help="a data set or its recipe (default: list the data sets)",
     )
+    argument.completer = complete_name  # type: ignore[attr-defined]  # read by argcomplete
     parser.add_argument(
         "--directory",
         type=Path,
@@ -28,6 +29,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="put the files into D/NAME (default: the folder that the variable SEQ2SEQ_DATA names, "
         "where recipes look, or ../shared/data)",
     )
+
+
+def complete_name(**_: object) -> list[str]:
+    """Returns the names of the data sets."""
+    from seq2seq.data.downloads import data_sets
+
+    return list(data_sets())
 
 
 def run(options: argparse.Namespace) -> int:

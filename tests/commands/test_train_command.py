@@ -1,5 +1,7 @@
 """The arguments of `seq2seq train`, by the configs that it prints."""
 
+import logging
+
 import pytest
 import yaml
 
@@ -65,3 +67,14 @@ def test_cfg_prints_the_config_of_each_trial_of_a_sweep(capsys, tmp_path):
 )
 def test_mistakes_get_a_message(arguments, message, capsys):
     assert message in printed(capsys, *arguments, code=2).err
+
+
+@pytest.mark.parametrize(
+    ("flags", "level"),
+    [([], logging.INFO), (["-q"], logging.WARNING), (["--verbose"], logging.DEBUG)],
+)
+def test_flags_set_the_level_of_messages(flags, level, capsys, monkeypatch):
+    levels = []
+    monkeypatch.setattr("seq2seq.progress.set_verbosity", levels.append)
+    printed(capsys, RECIPE, "--cfg", "job", *flags)
+    assert levels == [level]
