@@ -31,7 +31,9 @@ def ensure_directory(target: Path, write: Callable[[Path], object]) -> Path:
     """
     damaged = damaged_files(target) if target.is_dir() else []
     if target.is_dir() and not damaged:
+        log.debug("using %s", target)
         return target
+    log.debug("writing %s", target)
     if damaged:
         log.warning("%s is damaged (%s) and is written again", target, ", ".join(damaged))
     try:

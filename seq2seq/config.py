@@ -22,6 +22,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.errors import UserError
+from seq2seq.progress import step
 from seq2seq.yaml_files import load
 
 ObjectT = TypeVar("ObjectT")
@@ -138,6 +139,7 @@ def _last_part(name: str) -> str:
     return re.split(r"[./]", name)[-1]
 
 
+@step("composing the config")
 def composed(
     overrides: list[str],
     name: str = "train",

@@ -23,6 +23,7 @@ from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.figure import save_figure
 from seq2seq.prediction_rows import write_rows
+from seq2seq.progress import shown_on, step
 from seq2seq.report import print_report
 from seq2seq.run_folder import LOCK
 from seq2seq.tasks.base import Evaluation, Task
@@ -36,7 +37,7 @@ from seq2seq.tasks.model_folder import (
     save_model_folder,
 )
 from seq2seq.tasks.run_callback import RunCallback
-from seq2seq.terminal import PlainFormatter
+from seq2seq.terminal import PlainConsole, PlainFormatter
 from seq2seq.tracking.base import RunStatus, Tracker
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.optimizers import build_optimizer
@@ -74,7 +75,7 @@ def run(
         config: The composed config.
         run_folder: The folder for all files of the run.
         tags: The tags of the tracked run, such as its recipe.
-        console: The console for log lines, progress and the final report.
+        console: The console for log lines and progress; the final report goes to stdout.
         trust: Further modules and classes that a run may name whose weights initialise the model.
 
     Returns:
@@ -88,20 +89,25 @@ def run(
     seed_everything(config.seed)
     keras.utils.clear_session()  # a sweep has many runs in one process
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    with precision(config.precision), log_to(run_folder, console):
+    with precision(config.precision), log_to(run_folder), shown_on(console):
         experiment = build_experiment(config, run_folder, trust)
         tracker, task = experiment.tracker, experiment.task
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):
-            log_data(tracker, experiment.data)
-            progress = train(experiment, run_folder, plain, console)
+            with step("logging the data"):
+                log_data(tracker, experiment.data)
+            progress = train(experiment, run_folder, plain)
             evaluations = evaluate(experiment)
             metrics = collect_metrics(evaluations, progress)
-            write_history(run_folder, progress)
-            write_results(run_folder, evaluations, metrics)
-            for name, figure in task.figures(experiment.model, evaluations["test"]).items():
-                save_figure(figure, run_folder / "plots" / f"{name}.png")
-            log_results(tracker, run_folder, evaluations, metrics, progress)
-    print_report(console, metrics, evaluations["test"].rows, run_folder, tracker.page_command())
+            with step("writing the results"):
+                write_history(run_folder, progress)
+                write_results(run_folder, evaluations, metrics)
+            with step("drawing the figures"):
+                for name, figure in task.figures(experiment.model, evaluations["test"]).items():
+                    save_figure(figure, run_folder / "plots" / f"{name}.png")
+            with step("logging the results"):
+                log_results(tracker, run_folder, evaluations, metrics, progress)
+    rows = evaluations["test"].rows
+    print_report(PlainConsole(), metrics, rows, run_folder, tracker.page_command())
     return metrics
 
 
@@ -114,15 +120,17 @@ def build_experiment(config: DictConfig, run_folder: Path, trust: Trust = ()) ->
     optimizer = build_optimizer(config)
     initial = None if config.init_from is None else Path(config.init_from).expanduser()
     # An invalid model fails here, before the data are read.
-    task.check_model(build_model(config, task.example_arguments))
+    with step("checking the model"):
+        task.check_model(build_model(config, task.example_arguments))
     task.prepare(data, config.seed, None if initial is None else model_folder(initial))
     seed_everything(config.seed)  # again, since building and preparing draw random numbers
-    model = build_model(config, task.model_arguments())
-    log.info("model: %s parameters", f"{model.training_model.count_params():,}")
-    if initial is None:
-        task.initialize(model)
-    else:
-        copy_weights(initial, model, trust)
+    with step("building the model"):
+        model = build_model(config, task.model_arguments())
+        log.info("model: %s parameters", f"{model.training_model.count_params():,}")
+        if initial is None:
+            task.initialize(model)
+        else:
+            copy_weights(initial, model, trust)
     initial_encoder = build_as(config, "initial_encoder", InitialEncoder)
     callbacks = {**(trainer.callbacks or {}), **initial_encoder.give(task, model, trust)}
     trainer.callbacks = callbacks
@@ -132,14 +140,13 @@ def build_experiment(config: DictConfig, run_folder: Path, trust: Trust = ()) ->
     return Experiment(tracker, data, task, model, trainer, optimizer)
 
 
-def train(
-    experiment: Experiment, run_folder: Path, config: dict[str, Any], console: Console
-) -> Progress:
+def train(experiment: Experiment, run_folder: Path, config: dict[str, Any]) -> Progress:
     """Trains the model, calibrates the task, and saves both in the model folder."""
     task, model = experiment.task, experiment.model
 
     def score_validation() -> dict[str, float]:
-        return task.evaluate(model, experiment.data.records("validation")).scores
+        with step("scoring validation"):
+            return task.evaluate(model, experiment.data.records("validation")).scores
 
     try:
         progress = experiment.trainer.fit(
@@ -149,24 +156,26 @@ def train(
             run_folder,
             score_validation,
             experiment.tracker.log_metrics,
-            console,
         )
     except TrainingInterrupted:  # the model can predict nevertheless
         save_model_folder(run_folder / "model", task, model, config)
         raise
-    task.calibrate(model)
-    save_model_folder(run_folder / "model", task, model, config)
+    with step("saving the model"):
+        task.calibrate(model)
+        save_model_folder(run_folder / "model", task, model, config)
     return progress
 
 
 def evaluate(experiment: Experiment) -> dict[str, Evaluation]:
     """Predicts and scores validation and test data, and adds the loss to the scores."""
     task, model = experiment.task, experiment.model
-    evaluations = {
-        split: task.evaluate(model, experiment.data.records(split)) for split in EVALUATED_SPLITS
-    }
+    evaluations = {}
+    for split in EVALUATED_SPLITS:
+        with step(f"scoring {split}"):
+            evaluations[split] = task.evaluate(model, experiment.data.records(split))
     for split, evaluation in evaluations.items():
-        loss = experiment.trainer.measure(model.loss_model, task.loss, task.batches(split))
+        with step(f"measuring the {split} loss"):
+            loss = experiment.trainer.measure(model.loss_model, task.loss, task.batches(split))
         evaluation.scores.update(loss)
     return evaluations
 
@@ -185,35 +194,18 @@ def seed_everything(seed: Any) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-class ConsoleHandler(logging.Handler):
-    """Prints log lines above the progress bar, without wrapping them."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self.console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Prints one line."""
-        self.console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
-
-
 @contextmanager
-def log_to(run_folder: Path, console: Console) -> Iterator[None]:
-    """Sends the package's log to the console and, with times, to `train.log`."""
+def log_to(run_folder: Path) -> Iterator[None]:
+    """Writes the package's log, with times, to `train.log`."""
     run_folder.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(run_folder / "train.log", encoding="utf-8")
     to_file.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    to_console = ConsoleHandler(console)
     logger = logging.getLogger("seq2seq")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    for handler in (to_file, to_console):
-        logger.addHandler(handler)
+    logger.addHandler(to_file)
     try:
         yield
     finally:
-        for handler in (to_file, to_console):
-            logger.removeHandler(handler)
+        logger.removeHandler(to_file)
         to_file.close()
 
 
@@ -222,7 +214,8 @@ def tracked(
     tracker: Tracker, run_folder: Path, config: dict[str, Any], tags: dict[str, str], resume: bool
 ) -> Iterator[None]:
     """Starts the tracked run, and finishes it with the status of the block's end."""
-    tracker.start(run_folder, config, tags, resume)
+    with step("starting the tracked run"):
+        tracker.start(run_folder, config, tags, resume)
     status: RunStatus = "FAILED"
     try:
         yield
@@ -231,8 +224,9 @@ def tracked(
         status = "KILLED"
         raise
     finally:
-        tracker.log_folder(run_folder, ignore=["checkpoints/*", LOCK])
-        tracker.finish(status)
+        with step("logging the run folder"):
+            tracker.log_folder(run_folder, ignore=["checkpoints/*", LOCK])
+            tracker.finish(status)
 
 
 def log_data(tracker: Tracker, data: Dataset) -> None:

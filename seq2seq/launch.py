@@ -37,6 +37,7 @@ from seq2seq.overrides import (
     with_initial_run,
     with_registered_recipes,
 )
+from seq2seq.progress import set_verbosity, step, verbosity
 from seq2seq.run_folder import SAVED, claimed, claimed_new, remove_if_empty, write_config
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import RUN_ID_FILE
@@ -195,9 +196,9 @@ def _sweep(
     check: Check | None = None
     if sweep_folder is not None:  # whose files may be hostile
         check = functools.partial(check_config, place=str(sweep_folder), trust=trust)
-    job = functools.partial(_trial, debug=debug, trust=trust, check=check)
+    job = functools.partial(_trial, debug=debug, trust=trust, check=check, level=verbosity())
     parsed = parse_overrides(overrides, check)
-    return run_sweep(arguments, overrides, parsed, job, PlainConsole(stderr=True), sweep_folder)
+    return run_sweep(arguments, overrides, parsed, job, PlainConsole(), sweep_folder)
 
 
 def _print_trials(arguments: list[str], flags: Sequence[str]) -> int:
@@ -241,10 +242,11 @@ def _refuse_commands(arguments: list[str], sweep_folder: Path, trust: Trust) -> 
             )
 
 
-def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -> int:
+def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None, level: int) -> int:
     """Runs or resumes one trial of a sweep, in this or another process."""
     from seq2seq.training.stop_on_signal import TrainingInterrupted
 
+    set_verbosity(level)
     if check is not None:
         check(config)
     settings = cast(DictConfig, HydraConfig.get())
@@ -334,8 +336,9 @@ def _run(
         UserError: If the config, the data or the machine cannot be used.
         TrainingInterrupted: After Ctrl-C.
     """
-    from seq2seq.experiment import run
-    from seq2seq.training.stop_on_signal import TrainingInterrupted
+    with step("loading the libraries"):
+        from seq2seq.experiment import run
+        from seq2seq.training.stop_on_signal import TrainingInterrupted
 
     try:
         check_keys(config)

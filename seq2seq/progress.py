@@ -40,14 +40,15 @@ class Step:
     detail: str = ""
     start: float = field(default_factory=time.monotonic)
 
-    def report(self, done: int, total: int, detail: str = "") -> None:
-        """Sets how much of the step is done; a display shows it at its next refresh."""
+    def report(self, done: int, total: int | None, detail: str = "") -> None:
+        """Sets how much of the step is done, of a total if that is known."""
         self.done, self.total, self.detail = done, total, detail
 
     def state(self) -> str:
         """Returns how much is done, and the detail or else the elapsed time."""
-        count = f"{self.done:,}/{self.total:,}, " if self.total else ""
-        return count + (self.detail or clock(time.monotonic() - self.start))
+        count = f"{self.done:,}/{self.total:,}" if self.total else f"{self.done:,}"
+        state = self.detail or clock(time.monotonic() - self.start)
+        return f"{count}, {state}" if self.done or self.total else state
 
 
 class Display(logging.Handler):
@@ -140,6 +141,11 @@ def set_verbosity(level: int = logging.INFO) -> None:
     _use(Display(PlainConsole(stderr=True), level))
 
 
+def verbosity() -> int:
+    """Returns the level of `set_verbosity`, for other processes of the same command."""
+    return _level
+
+
 @contextmanager
 def shown_on(console: Console) -> Iterator[None]:
     """Shows progress and log lines of the package on a console until the block ends."""
@@ -172,6 +178,7 @@ def _use(display: Display | None) -> None:
     if _display is not None:
         logger.removeHandler(_display)
     _display = display
+    logger.propagate = display is None  # the root logger may have handlers of libraries
     if display is not None:
         logger.addHandler(display)
         logger.setLevel(min(display.level, logging.INFO))
@@ -196,7 +203,7 @@ def step(name: str) -> Iterator[Step]:
         display.end(shown)
 
 
-def report(done: int, total: int) -> None:
+def report(done: int, total: int | None = None) -> None:
     """Sets how much is done of the innermost step that is shown, if there is one."""
     if _display is not None and _display.steps:
         _display.steps[-1].report(done, total)

@@ -8,10 +8,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from seq2seq.prediction_rows import kind_of, labels_of
+from seq2seq.scores import counted, main_score, number
 from seq2seq.terminal import plain
 
-SAMPLES = 5
+SAMPLES = 3
+FIELDS = ("source", "reference", "prediction")
 
 
 def print_report(
@@ -21,18 +25,22 @@ def print_report(
     run_folder: Path,
     page_command: str,
 ) -> None:
-    """Prints scores, sample predictions, and the commands to predict and to open MLflow.
+    """Prints the main score, sample predictions, and the commands to predict and to open MLflow.
 
     `metrics` is the content of `metrics.json`, `rows` are the test predictions.
     """
-    console.print(scores_table(metrics))
+    console.print(score_line(metrics))
+    files = "metrics.json", "predictions/test.jsonl"
+    console.print(
+        f"all scores and predictions: {' and '.join(files)} in the run folder\n", highlight=False
+    )
     for row in random.Random(0).sample(list(rows), min(SAMPLES, len(rows))):
         console.print(sample_table(row))
     training = metrics["training"]
     console.print(
-        f"{training['epochs']} epochs, {training['steps']:,} steps in {training['seconds']:.0f} s, "
-        f"{training['target_tokens_per_second']:,} target tokens/s, "
-        f"{training['waiting_share']:.2%} of the step time waiting for data",
+        f"{counted(training['epochs'], 'epoch')}, {counted(training['steps'], 'step')} in "
+        f"{training['seconds']:.0f} s, {training['target_tokens_per_second']:,} target tokens/s, "
+        f"{training['waiting_share']:.0%} waiting for data",
         highlight=False,
     )
     for label, text in (
@@ -45,21 +53,44 @@ def print_report(
             console.print(plain(f"{label + ':':<13}{text}"), soft_wrap=True)
 
 
-def scores_table(metrics: dict[str, Any]) -> Table:
-    """Returns a table with a row per metric and a column per split."""
-    splits = [split for split in ("validation", "test") if split in metrics]
-    table = Table("score", *splits, box=None)
-    for name in metrics["test"]:
-        values = [metrics[split].get(name) for split in splits]  # not all splits have all scores
-        table.add_row(plain(name), *("" if value is None else f"{value:.4g}" for value in values))
-    return table
+def score_line(metrics: dict[str, Any]) -> Text:
+    """Returns the main score of the test split, bold, and that of the validation split."""
+    name = main_score(metrics["test"])
+    if name is None:
+        return Text()
+    line = plain(f"{name} {number(metrics['test'][name])}", "bold")
+    line.append(" on test", "not bold")
+    if name in metrics.get("validation", {}):
+        value = number(metrics["validation"][name])
+        line.append(f", {value} on validation", "not bold")
+    return line
 
 
 def sample_table(row: Mapping[str, Any]) -> Table:
-    """Returns a table with the rows source, reference and prediction."""
+    """Returns a table with a line each for source, reference and prediction."""
     table = Table.grid(padding=(0, 2))
-    for name in ("source", "reference", "prediction"):
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    if kind_of(row) == "tags" and "reference" in row:
+        cells = tag_lines(row["tokens"], *labels_of(row))
+    else:
+        cells = [plain(str(row.get(name, "")).replace("\n", "↵")) for name in FIELDS]
+    for name, cell in zip(FIELDS, cells, strict=True):
         if name in row:
-            table.add_row(plain(name, "dim"), plain(str(row[name])))
+            table.add_row(plain(name, "dim"), cell)
     table.add_row("")
     return table
+
+
+def tag_lines(
+    tokens: Sequence[str], references: Sequence[str], labels: Sequence[str]
+) -> list[Text]:
+    """Returns lines of tokens, reference tags and predicted tags in columns; wrong tags are red."""
+    lines = [Text(), Text(), Text()]
+    for token, reference, label in zip(tokens, references, labels, strict=True):
+        wrong = "" if reference == label else "red"
+        column = [plain(token), plain(reference), plain(label, wrong)]
+        width = max(cell.cell_len for cell in column) + 1
+        for line, cell in zip(lines, column, strict=True):
+            line.append_text(cell).append(" " * (width - cell.cell_len))
+    return lines

@@ -3,11 +3,12 @@
 import io
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 _ALLOWED = "\n\t"
@@ -83,6 +84,26 @@ class PlainConsole(Console):
                 yield segment
             else:
                 yield Segment(printable(segment.text), segment.style)
+
+
+def fitted_table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], cut: str, width: int
+) -> Table:
+    """Returns a table that fits a width: the column `cut` is shortened, the others stay whole."""
+    texts = [[plain(cell) for cell in row] for row in rows]
+    widths = [
+        max(len(title), *(row[column].cell_len for row in texts)) if texts else len(title)
+        for column, title in enumerate(titles)
+    ]
+    place = titles.index(cut)
+    rest = width - sum(widths) - 2 * (len(titles) - 1) + widths[place]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in titles:
+        table.add_column(title, no_wrap=True)
+    for row in texts:
+        row[place].truncate(max(rest, 1), overflow="ellipsis")
+        table.add_row(*row)
+    return table
 
 
 class PlainFormatter(logging.Formatter):

@@ -1,12 +1,22 @@
+import logging
 import os
 
 import pytest
 
+from seq2seq import progress
 from seq2seq.cache import cache_directory
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests have caches of their own, but need not compile the kernels each for itself.
 os.environ.setdefault("SEQ2SEQ_KERNELS", str(cache_directory() / "kernels"))
+
+
+@pytest.fixture(autouse=True)
+def no_display():
+    """Removes the display that a command of the test has left."""
+    yield
+    progress._use(None)
+    progress._level = logging.INFO
 
 
 def pytest_runtest_setup(item):

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from seq2seq.cli import main
 from seq2seq.data.embedded.cldr_dates import date_examples
 from seq2seq.inference.predictor import Predictor
+from seq2seq.report import SAMPLES
 
 SEQ2SEQ = [sys.executable, "-c", "from seq2seq.cli import main; main()"]
 SPLITS = ("train", "validation", "test")
@@ -65,7 +66,8 @@ def workplace(tmp_path_factory):
     arguments = train_arguments(folder / "data", "first", "trainer.epochs=2")
     done = command(*arguments, cwd=folder)
     assert done.returncode == 0, done.stderr.decode()
-    (folder / "report.txt").write_bytes(done.stderr)
+    (folder / "report.txt").write_bytes(done.stdout)
+    (folder / "log.txt").write_bytes(done.stderr)
     return folder
 
 
@@ -97,12 +99,44 @@ def test_a_run_is_a_folder(workplace):
 
 def test_the_report_says_what_a_person_wants_to_know(workplace):
     report = (workplace / "report.txt").read_text()
-    assert "epoch 2/2: loss" in report
-    assert "exact_match" in report
-    assert report.count("prediction ") == 5
+    assert report.startswith("bleu ")
+    assert report.count("prediction ") == SAMPLES
     assert "seq2seq predict" in report
     assert "mlflow ui --backend-store-uri" in report
-    assert "Traceback" not in report
+
+
+def test_the_log_says_what_is_done(workplace):
+    lines = (workplace / "log.txt").read_text().splitlines()
+    steps = [
+        "starting TensorFlow",
+        "composing the config",
+        "loading the libraries",
+        "checking the model",
+        "reading the data",
+        "fitting the tokenizers",
+        "encoding the train data",
+        "planning the batches",
+        "building the model",
+        "starting the tracked run",
+        "logging the data",
+        "epoch 1/2",
+        "tracing and running the first training step",
+        "validating",
+        "saving a checkpoint",
+        "epoch 2/2",
+        "loading the best checkpoint",
+        "saving the model",
+        "scoring validation",
+        "scoring test",
+        "measuring the test loss",
+        "writing the results",
+        "drawing the figures",
+        "logging the results",
+        "logging the run folder",
+    ]
+    assert [line for line in dict.fromkeys(lines) if line in steps] == steps
+    assert any(line.startswith("epoch 2/2: loss") for line in lines)
+    assert not [line for line in lines if "\x1b" in line or "Traceback" in line]
 
 
 def test_the_run_is_tracked(workplace):

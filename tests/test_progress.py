@@ -16,13 +16,6 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture(autouse=True)
-def no_display():
-    yield
-    progress._use(None)
-    progress._level = logging.INFO
-
-
 def terminal() -> Console:
     return Console(file=Terminal(), force_terminal=True, width=80)
 

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from seq2seq.progress import step
+
 
 def trust_option(parser: argparse.ArgumentParser) -> None:
     """Adds the option --trust."""
@@ -33,6 +35,7 @@ def local_run(model: str | Path) -> Path:
     """Returns the path of a run folder; downloads a registered model, `models:/NAME@ALIAS`."""
     if not str(model).startswith("models:"):
         return Path(model)
-    from seq2seq.tracking.logged_models import Registry
+    with step("downloading the model"):
+        from seq2seq.tracking.logged_models import Registry
 
-    return Registry().download(str(model))
+        return Registry().download(str(model))

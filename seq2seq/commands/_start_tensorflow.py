@@ -4,24 +4,34 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
+
+from seq2seq.progress import step, writing_to
 
 _NOT_NEEDED = ("matplotlib", "pandas", "sklearn")
 
 
 def start_tensorflow() -> None:
     """Imports TensorFlow and Keras without messages and without Keras' optional libraries."""
-    with _stderr_discarded(), _imports_blocked(_NOT_NEEDED):
+    with (
+        step("starting TensorFlow"),
+        _stderr_discarded() as stderr,
+        writing_to(stderr),
+        _imports_blocked(_NOT_NEEDED),
+    ):
         import keras  # noqa: F401
 
 
 @contextmanager
-def _stderr_discarded() -> Iterator[None]:
+def _stderr_discarded() -> Iterator[TextIO]:
+    """Discards what is written to stderr; yields a stream that still writes there."""
     stderr = os.dup(2)
     devnull = os.open(os.devnull, os.O_WRONLY)
     sys.stderr.flush()
     os.dup2(devnull, 2)
     try:
-        yield
+        with open(stderr, "w", encoding="utf-8", closefd=False) as stream:
+            yield stream
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from seq2seq.commands._start_tensorflow import start_tensorflow
+from seq2seq.progress import step
 
 EXAMPLES = """\
   seq2seq compare RUN1 RUN2
@@ -56,14 +57,17 @@ def run(options: argparse.Namespace) -> int:
     import sys
     import tempfile
 
-    from seq2seq.comparison.compare import compare
-    from seq2seq.comparison.page import page, write_comparison
-    from seq2seq.comparison.report import as_json, markdown, print_comparison
-    from seq2seq.comparison.selection import select_runs
+    with step("loading the libraries"):
+        from seq2seq.comparison.compare import compare
+        from seq2seq.comparison.page import page, write_comparison
+        from seq2seq.comparison.report import as_json, markdown, print_comparison
+        from seq2seq.comparison.selection import select_runs
     from seq2seq.terminal import PlainConsole, standard_output
 
-    runs = select_runs(options.runs, options.tracking_uri)
-    comparison = compare([run.without(options.ignore) for run in runs])
+    with step("reading the runs"):
+        runs = select_runs(options.runs, options.tracking_uri)
+    with step("comparing the runs"):
+        comparison = compare([run.without(options.ignore) for run in runs])
     is_terminal = sys.stdout.isatty()
     if options.format == "table":
         print_comparison(comparison, PlainConsole(width=None if is_terminal else 200))
@@ -71,11 +75,12 @@ def run(options: argparse.Namespace) -> int:
         format_comparison = {"markdown": markdown, "json": as_json, "html": page}[options.format]
         print(format_comparison(comparison), end="", file=standard_output())
     if options.output is not None:
-        write_comparison(comparison, options.output)
+        with step("writing the comparison"):
+            write_comparison(comparison, options.output)
     if options.log:
-        from seq2seq.tracking.mlflow_tracker import MlflowTracker
+        with step("logging the comparison"), tempfile.TemporaryDirectory() as folder:
+            from seq2seq.tracking.mlflow_tracker import MlflowTracker
 
-        with tempfile.TemporaryDirectory() as folder:
             tracker = MlflowTracker(options.tracking_uri, "comparisons", run_name="comparison")
             tracker.start(Path(folder), {"runs": options.runs}, {"comparison": "true"})
             write_comparison(comparison, Path(folder))

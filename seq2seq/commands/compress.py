@@ -5,6 +5,7 @@ from pathlib import Path
 
 from seq2seq.commands._run_argument import local_run, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
+from seq2seq.progress import step
 
 EXAMPLES = """\
   seq2seq compress RUN smaller
@@ -30,11 +31,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Copies the run, and prints the sizes."""
     start_tensorflow()
-    from seq2seq.inference.compression import compress, weights_size
-    from seq2seq.ops.dispatch import supports_int8
+    with step("loading the libraries"):
+        from seq2seq.inference.compression import compress, weights_size
+        from seq2seq.ops.dispatch import supports_int8
 
     model = local_run(options.model)
-    compress(model, options.output, options.precision, tuple(options.trust))
+    with step("compressing the weights"):
+        compress(model, options.output, options.precision, tuple(options.trust))
     before, after = (weights_size(folder) / 2**20 for folder in (model, options.output))
     print(f"{options.output}: {after:.1f} MiB of weights, from {before:.1f}")
     if options.precision == "int8" and not supports_int8():

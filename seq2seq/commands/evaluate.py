@@ -6,6 +6,7 @@ from pathlib import Path
 
 from seq2seq.commands._run_argument import local_run, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
+from seq2seq.progress import step
 
 EXAMPLES = """\
   seq2seq evaluate RUN
@@ -62,8 +63,10 @@ def run(options: argparse.Namespace) -> int:
     """Predicts, scores and prints."""
     start_tensorflow()
     from seq2seq.errors import UserError
-    from seq2seq.inference.evaluation import data_of, evaluate, scores_on
-    from seq2seq.inference.score_gate import Gate
+
+    with step("loading the libraries"):
+        from seq2seq.inference.evaluation import data_of, evaluate, scores_on
+        from seq2seq.inference.score_gate import Gate
 
     gate = Gate.parse(options.gate) if options.gate else None
     if gate is not None and gate.champion and options.champion is None:

@@ -4,6 +4,7 @@ import argparse
 
 from seq2seq.commands._run_argument import trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
+from seq2seq.progress import step
 
 EXAMPLES = """\
   seq2seq generate RUN --prompt "ROMEO:" --temperature 0.8
@@ -72,7 +73,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Continues all prompts."""
     start_tensorflow()
-    from seq2seq.inference.generate import GenerationOptions, generate
+    with step("loading the libraries"):
+        from seq2seq.inference.generate import GenerationOptions, generate
 
     generation_options = GenerationOptions(
         options.length,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from seq2seq.commands._run_argument import trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
+from seq2seq.progress import step
 
 EXAMPLES = """\
   seq2seq inspect RUN "7 May 2031" -o inspection
@@ -44,7 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Writes the states of each input, or a map of all inputs."""
     start_tensorflow()
-    from seq2seq.inference.inspection import inspect, inspect_map
+    with step("loading the libraries"):
+        from seq2seq.inference.inspection import inspect, inspect_map
 
     if options.map:
         inspect_map(options.model, options.input, options.output, options.map, tuple(options.trust))

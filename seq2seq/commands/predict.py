@@ -7,6 +7,7 @@ from typing import Any
 from seq2seq.commands._run_argument import ensemble_option, local_run, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.errors import UserError
+from seq2seq.progress import step
 
 EXAMPLES = """\
   seq2seq predict RUN sentences.txt -o translations.txt
@@ -120,8 +121,9 @@ def run(options: argparse.Namespace) -> int:
     """Predicts for each input, or writes the encoder's vectors."""
     start_tensorflow()
     options.model = local_run(options.model)
-    from seq2seq.inference.predict import predict_file
-    from seq2seq.request import PredictionRequest, parse_settings
+    with step("loading the libraries"):
+        from seq2seq.inference.predict import predict_file
+        from seq2seq.request import PredictionRequest, parse_settings
 
     constraints = _constraints_of(options)
     if options.features is not None:

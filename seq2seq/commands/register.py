@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from seq2seq.progress import step
+
 EXAMPLES = """\
   seq2seq register outputs/translation/cldr_dates/2026-11-22_09-00-00 --name dates
   seq2seq register RUN --name dates --alias champion
@@ -27,10 +29,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Registers the model, and prints its URI."""
-    from seq2seq.tracking.logged_models import Registry
+    with step("registering the model"):
+        from seq2seq.tracking.logged_models import Registry
 
-    registry = Registry(options.tracking_uri)
-    version = registry.register(_run_id(options.model), options.name, options.alias)
+        registry = Registry(options.tracking_uri)
+        version = registry.register(_run_id(options.model), options.name, options.alias)
     alias = f" models:/{options.name}@{options.alias}" if options.alias else ""
     print(f"models:/{options.name}/{version}{alias}")
     return 0

@@ -3,9 +3,19 @@
 import argparse
 import json
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seq2seq.scores import main_score, number
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from seq2seq.tracking.mlflow_runs import TrackedRun
 
 EXAMPLES = """\
   seq2seq runs
@@ -23,6 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         help="folders that contain run folders; by default, the runs in MLflow",
+    )
+    parser.add_argument(
+        "--wide", action="store_true", help="also start, status, duration and more scores"
     )
     parser.add_argument("--experiment", help="the runs of one MLflow experiment (default: of all)")
     parser.add_argument("--filter", default="", help="a filter in MLflow's syntax (default: none)")
@@ -42,36 +55,88 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints runs, newest first."""
-    from rich.markup import escape
-    from rich.table import Table
-
     from seq2seq.errors import UserError
-    from seq2seq.terminal import PlainConsole, plain
-    from seq2seq.tracking.mlflow_runs import RunStore, score_columns
+    from seq2seq.terminal import PlainConsole
 
     if options.limit < 1:
         raise UserError(f"--limit: must be at least 1, got {options.limit}")
-    if options.folders:
-        from seq2seq.comparison.selection import runs_in_folders
-
-        runs = runs_in_folders(options.folders)[: options.limit]
-    else:
-        store = RunStore(options.tracking_uri)
-        runs = store.runs(options.experiment, options.filter, options.limit)
+    runs = _runs(options)
     if options.format == "json":
         print(json.dumps([asdict(tracked) for tracked in runs], indent=2))
         return 0
+    # In files and pipes, the table is not cut to the width of the terminal.
+    console = PlainConsole(width=None if sys.stdout.isatty() and not options.wide else 200)
+    console.print(_wide_table(runs) if options.wide else _table(runs, console.width))
+    return 0
+
+
+def _runs(options: argparse.Namespace) -> "list[TrackedRun]":
+    if options.folders:
+        from seq2seq.comparison.selection import runs_in_folders
+
+        return runs_in_folders(options.folders)[: options.limit]
+    from seq2seq.progress import step
+
+    with step("reading the runs"):
+        from seq2seq.tracking.mlflow_runs import RunStore
+
+        store = RunStore(options.tracking_uri)
+        return store.runs(options.experiment, options.filter, options.limit)
+
+
+def _table(runs: "Sequence[TrackedRun]", width: int) -> "Table":
+    """Returns id, name, recipe, main score and age; the names are cut to fit the width."""
+    from seq2seq.terminal import fitted_table
+
+    now = time.time()
+    rows = [
+        [
+            tracked.run_id[:8],
+            tracked.name.removesuffix(f" {_result(tracked)}"),  # which has a column of its own
+            tracked.tags.get("recipe", ""),
+            _result(tracked),
+            _age(now - tracked.started / 1000),
+        ]
+        for tracked in runs
+    ]
+    return fitted_table(("id", "run", "recipe", "score", "age"), rows, "run", width)
+
+
+def _result(tracked: "TrackedRun") -> str:
+    """Returns the main score of a finished run, or else its status."""
+    prefix = "test_"
+    scores = {n.removeprefix(prefix): v for n, v in tracked.scores.items() if n.startswith(prefix)}
+    name = main_score(scores)
+    if tracked.status != "FINISHED" or name is None:
+        return tracked.status.lower()
+    return f"{name} {number(scores[name])}"
+
+
+def _age(seconds: float) -> str:
+    """Returns an age in its largest unit, such as `3 h ago`."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now"
+
+
+def _wide_table(runs: "Sequence[TrackedRun]") -> "Table":
+    """Returns also start, status, duration and the most frequent test scores."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from seq2seq.terminal import plain
+    from seq2seq.tracking.mlflow_runs import score_columns
+
     scores = score_columns(runs)
     table = Table(
-        "started", "run", "recipe", "status", "minutes", *map(escape, scores), "id", box=None
+        "id", "started", "run", "recipe", "status", "minutes", *map(escape, scores), box=None
     )
     for tracked in runs:
         started = datetime.fromtimestamp(tracked.started / 1000).strftime("%Y-%m-%d %H:%M")
         minutes = "" if tracked.minutes is None else f"{tracked.minutes:.1f}"
-        values = [f"{tracked.scores[s]:.4g}" if s in tracked.scores else "" for s in scores]
+        values = [number(tracked.scores[s]) if s in tracked.scores else "" for s in scores]
         recipe, status = tracked.tags.get("recipe", ""), tracked.status.lower()
-        cells = [started, tracked.name, recipe, status, minutes, *values, tracked.run_id[:8]]
+        cells = [tracked.run_id[:8], started, tracked.name, recipe, status, minutes, *values]
         table.add_row(*map(plain, cells))
-    # In files and pipes, the table is not cut to the width of the terminal.
-    PlainConsole(width=None if sys.stdout.isatty() else 200).print(table)
-    return 0
+    return table

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from seq2seq.commands._run_argument import ensemble_option, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
+from seq2seq.progress import step
 
 EXAMPLES = """\
   seq2seq score RUN --source new.en --target new.de
@@ -46,7 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Scores each pair."""
     start_tensorflow()
-    from seq2seq.inference.scoring import score_file
+    with step("loading the libraries"):
+        from seq2seq.inference.scoring import score_file
 
     score_file(
         [options.model, *options.ensemble],

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from seq2seq import progress
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.formats.text_files import is_blank
 from seq2seq.data.records import SHOWN_PLACES, chunks, field_value, first_places, hash64, place_of
@@ -203,6 +204,7 @@ def build(
         writer = _Writer(directory, columns, open_files)
         for chunk in chunks(records, _CHUNK_SIZE):
             writer.write(chunk, report)
+            progress.report(report.records)
     if report.rows == 0:
         raise UserError(
             f"No record is left to use: {report}. Look at the data, or raise the maximum lengths."

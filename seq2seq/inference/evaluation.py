@@ -15,6 +15,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.input_files import check_readable
 from seq2seq.inference.output_files import output
 from seq2seq.inference.predictor import Predictor
+from seq2seq.progress import step
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.generation.evaluation import checked_rate
 from seq2seq.tasks.model_folder import PARTS, build_task
@@ -51,7 +52,8 @@ def evaluate(
     data = data_of(run_folder, split, source, target, trust)
     # The output is opened and the data are read first, so that mistakes show before the work.
     with nullcontext() if predictions is None else output(str(predictions)) as stream:
-        records = list(data.records(split))
+        with step("reading the data"):
+            records = list(data.records(split))
         predictor = Predictor.load(run_folder, trust=trust)
         if dynamic_rate is not None:
             if not isinstance(predictor.task, Generation):
@@ -59,7 +61,8 @@ def evaluate(
                     "--dynamic-rate: is for language models, trained by task=generation"
                 )
             predictor.task.dynamic_rate = dynamic_rate
-        evaluation = predictor.task.evaluate(predictor.model, records)
+        with step(f"scoring {split if source is None else source}"):
+            evaluation = predictor.task.evaluate(predictor.model, records)
         if stream is not None:
             for row in evaluation.rows:
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -70,7 +73,8 @@ def evaluate(
 def scores_on(data: Dataset, split: str, run_folder: Path, trust: Trust = ()) -> dict[str, float]:
     """Returns the scores of a run on a split of any data."""
     predictor = Predictor.load(run_folder, trust=trust)
-    return predictor.task.evaluate(predictor.model, data.records(split)).scores
+    with step(f"scoring the {split} data with {run_folder}"):
+        return predictor.task.evaluate(predictor.model, data.records(split)).scores
 
 
 def data_of(

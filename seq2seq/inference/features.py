@@ -13,6 +13,7 @@ from seq2seq.files import atomic_file
 from seq2seq.inference.input_files import input_path, read_inputs
 from seq2seq.inference.predict import CHUNK
 from seq2seq.inference.predictor import Predictor
+from seq2seq.progress import step
 from seq2seq.trust import Trust
 
 
@@ -47,7 +48,8 @@ def predict_features(
     texts: list[str] = []
     parts: list[dict[str, np.ndarray]] = []
     for chunk in chunks(inputs, CHUNK * batch_size):
-        features = predictor.features(chunk, batch_size)
+        with step(f"encoding, {len(texts):,} done" if texts else "encoding"):
+            features = predictor.features(chunk, batch_size)
         parts.append({name: features[name] for name in _selected_names(names, list(features))})
         texts += map(_text_of, chunk)
     if not parts:

@@ -12,7 +12,8 @@ from seq2seq.decoding.sampling import Sampling
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.inference.generator import Generator
-from seq2seq.inference.input_files import input_path, read_inputs
+from seq2seq.inference.input_files import announce_terminal, input_path, read_inputs
+from seq2seq.progress import step
 from seq2seq.terminal import standard_output
 from seq2seq.trust import Trust
 
@@ -93,12 +94,16 @@ def generate(
     prompts = list(prompts or ()) if prompts or source else [""]
     stream = standard_output()
     generator = Generator.load(run_folder, trust)
+    if source:
+        announce_terminal(source)
     from_file = (item.value for item in read_inputs(path, generator.task)) if path else ()
     repeated = (prompt for prompt in chain(prompts, from_file) for _ in range(count))
     is_single = source is None and len(prompts) * count == 1
     first = 0
     for batch in chunks(repeated, batch_size):
-        pieces = generator.stream(batch, decoding, options.stop, first_key=first)
+        with step("reading the prompts"):  # the terminal is free before the first piece is written
+            stream_of_pieces = generator.stream(batch, decoding, options.stop, first_key=first)
+            pieces = chain([next(stream_of_pieces)], stream_of_pieces)
         if output_format == "jsonl":
             _write_lines(batch, pieces, stream)
         else:

@@ -1,7 +1,9 @@
 """Reads the inputs of predictions; a file's ending and the task decide its format."""
 
+import logging
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,8 @@ from seq2seq.tasks.base import Task
 from seq2seq.tasks.tagging import Tagging
 from seq2seq.tasks.translation.constraints import FIELDS
 
+log = logging.getLogger(__name__)
+
 
 class Input(NamedTuple):
     """An input of a prediction: a text or a record, and its lines if it was read from CoNLL."""
@@ -30,6 +34,14 @@ def input_path(source: str) -> Path:
     path = Path("/dev/stdin" if source == "-" else source)
     check_readable(path)
     return path
+
+
+def announce_terminal(source: str) -> bool:
+    """Returns whether an input is typed at a terminal, and then says how to end it."""
+    is_typed = source == "-" and sys.stdin.isatty()
+    if is_typed:
+        log.info("reading from the terminal: one input a line, Ctrl-D ends")
+    return is_typed
 
 
 def read_inputs(path: Path, task: Task, columns: bool = False) -> Iterator[Input]:

@@ -12,11 +12,12 @@ from seq2seq.data.formats.json_lines import read_objects
 from seq2seq.data.formats.text_files import read_lines
 from seq2seq.errors import UserError
 from seq2seq.files import atomic_file, write_text
-from seq2seq.inference.input_files import input_path, read_inputs
+from seq2seq.inference.input_files import announce_terminal, input_path, read_inputs
 from seq2seq.inference.predictor import Predictor
 from seq2seq.models.base import ensemble_of
 from seq2seq.plots.figure import save_figure
 from seq2seq.plots.states import Method, most_varying, plane, state_map, variation
+from seq2seq.progress import step
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.states import InputStates, input_states, memory_states, state_figures
 from seq2seq.terminal import standard_output
@@ -47,10 +48,11 @@ def inspect(
     predictor = Predictor.load(run_folder, trust=trust)
     [model] = ensemble_of(predictor.model)
     for number, value in enumerate(_inputs(predictor, source), start=1):
-        states = input_states(predictor.task, model, value, target)
         folder = output / str(number)
         try:
-            _write(states, folder)
+            with step(f"inspecting input {number}"):
+                states = input_states(predictor.task, model, value, target)
+                _write(states, folder)
         except OSError as error:
             raise UserError(f"{folder}: cannot be written ({error})") from error
         stream = standard_output()
@@ -81,11 +83,14 @@ def inspect_map(
     inputs = list(_inputs(predictor, source))
     if len(inputs) < MINIMUM_POINTS:
         raise UserError(f"--map: needs at least {MINIMUM_POINTS} inputs, got {len(inputs)}.")
-    states = _last_layer(predictor.features(inputs))
+    with step("encoding the inputs"):
+        states = _last_layer(predictor.features(inputs))
     labels = _labels(source, len(inputs))
     if labels is None and not isinstance(predictor.task, Generation):
-        labels = [str(row["prediction"]) for row in predictor(inputs)]
-    points = plane(states, method)
+        with step("predicting their labels"):
+            labels = [str(row["prediction"]) for row in predictor(inputs)]
+    with step(f"computing the {TITLES[method]}"):
+        points = plane(states, method)
     colours = labels if labels and len(set(labels)) <= MAXIMUM_COLOURS else None
     figure = state_map(points, colours, f"{TITLES[method]} of {len(inputs)} inputs")
     texts = [x if isinstance(x, str) else str(next(iter(x.values()))) for x in inputs]
@@ -101,6 +106,7 @@ def _inputs(predictor: Predictor, source: str) -> Iterator[Any]:
     """Yields the inputs of a file; a source that is not a file is itself the input."""
     if source != "-" and not os.path.exists(source):  # `Path.exists` fails for long texts
         return iter([source])
+    announce_terminal(source)
     return (item.value for item in read_inputs(input_path(source), predictor.task))
 
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from rich.cells import cell_len
+
 from seq2seq.errors import UserError
 from seq2seq.files import atomic_file
 from seq2seq.terminal import standard_output
@@ -54,6 +56,16 @@ def _tsv(row: Mapping[str, Any]) -> str:
         cells = [one_cell(row["source"]), one_cell(hypothesis["prediction"])]
         lines.append("\t".join([*cells, *(f"{number:.6f}" for number in numbers)]))
     return "\n".join(lines)
+
+
+def in_columns(row: Mapping[str, Any]) -> str:
+    """Returns a line for each token of a tagger's row: the token and its label in columns."""
+    tokens = [one_cell(token) for token in row["tokens"]]
+    width = max(map(cell_len, tokens), default=0) + 2
+    return "".join(
+        f"{token}{' ' * (width - cell_len(token))}{label}\n"
+        for token, label in zip(tokens, row["labels"], strict=True)
+    )
 
 
 WRITERS: dict[str, Callable[[Mapping[str, Any]], str]] = {

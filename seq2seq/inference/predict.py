@@ -1,5 +1,6 @@
 """`seq2seq predict`: predicts for each input of a file."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,17 +10,20 @@ from seq2seq.data.records import chunks
 from seq2seq.errors import UserError
 from seq2seq.inference.input_files import (
     Input,
+    announce_terminal,
     input_path,
     layout_for,
     read_inputs,
     tagging_task,
     with_fields,
 )
-from seq2seq.inference.output_files import WRITERS, Format, output
+from seq2seq.inference.output_files import WRITERS, Format, in_columns, output
 from seq2seq.inference.predictor import Predictor
 from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.plots.figure import save_figure
+from seq2seq.progress import step
 from seq2seq.request import PredictionRequest
+from seq2seq.tasks.tagging import Tagging
 from seq2seq.trust import Trust
 
 CHUNK = 64
@@ -64,17 +68,20 @@ def predict_file(
     """
     path = input_path(source)
     columns = output_format == "conll" or is_conll(path.name)
+    at_terminal = output_format is None and target == "-" and sys.stdout.isatty()
     output_format = _format_for(output_format, request, columns)
     _refuse_for_columns(columns, constraints, pictures, runs[1:])
     with output(target) as stream:
         predictor = Predictor.load(*runs, trust=trust)
+        is_typed = announce_terminal(source)
         if constraints and predictor.task.input_fields:
             raise UserError(f"--{next(iter(constraints))}: does not apply to this run.")
-        write = _writer(output_format, predictor, path)
+        write = _writer(output_format, predictor, path, at_terminal)
         inputs = with_fields(read_inputs(path, predictor.task, columns), constraints or {})
         number = 0
-        for chunk in chunks(inputs, CHUNK * request.batch_size):
-            rows = predictor.predict([item.value for item in chunk], request)
+        for chunk in chunks(inputs, 1 if is_typed else CHUNK * request.batch_size):
+            with step(f"predicting, {number:,} done" if number else "predicting"):
+                rows = predictor.predict([item.value for item in chunk], request)
             for item, row in zip(chunk, rows, strict=True):
                 number += 1
                 if pictures is not None and row["prediction"]:
@@ -113,9 +120,9 @@ def _refuse_for_columns(
 
 
 def _writer(
-    output_format: Format | Literal["conll"], predictor: Predictor, path: Path
+    output_format: Format | Literal["conll"], predictor: Predictor, path: Path, at_terminal: bool
 ) -> Callable[[Input, Any], str]:
-    """Returns the function that formats an input and its row."""
+    """Returns the function that formats an input and its row; tags have columns at a terminal."""
     if output_format == "conll":
         layout = layout_for(tagging_task(predictor.task, path), path)
 
@@ -125,6 +132,8 @@ def _writer(
 
         return with_labels
     format_row = WRITERS[output_format]
+    if at_terminal and output_format == "text" and isinstance(predictor.task, Tagging):
+        format_row = in_columns
 
     def line(item: Input, row: Any) -> str:
         is_empty = item.sentence is not None and not item.sentence.words

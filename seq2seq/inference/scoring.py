@@ -11,10 +11,16 @@ from seq2seq.data.formats.json_lines import read_objects, text_at
 from seq2seq.data.formats.text_files import read_lines
 from seq2seq.data.records import chunks
 from seq2seq.errors import UserError
-from seq2seq.inference.input_files import check_readable, input_path, tab_separated
+from seq2seq.inference.input_files import (
+    announce_terminal,
+    check_readable,
+    input_path,
+    tab_separated,
+)
 from seq2seq.inference.output_files import Format, one_cell, output
 from seq2seq.inference.predict import CHUNK
 from seq2seq.inference.predictor import Predictor
+from seq2seq.progress import step
 from seq2seq.trust import Trust
 
 SIDES = ("source", "target")
@@ -63,10 +69,15 @@ def score_file(
     write = WRITERS[output_format or ("jsonl" if alignments else "text")]
     with output(target) as stream:
         predictor = Predictor.load(*runs, trust=trust)
+        announce_terminal(pairs or "")
+        done = 0
         for chunk in chunks(records, CHUNK * batch_size):
-            for row in predictor.score(chunk, batch_size, alignments=alignments):
+            with step(f"scoring, {done:,} done" if done else "scoring"):
+                rows = predictor.score(chunk, batch_size, alignments=alignments)
+            for row in rows:
                 stream.write(write(row) + "\n")
             stream.flush()
+            done += len(chunk)
 
 
 def input_pairs(

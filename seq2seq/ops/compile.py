@@ -16,7 +16,7 @@ import shlex
 import shutil
 import stat
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +27,7 @@ import tensorflow as tf
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.errors import UserError
 from seq2seq.private_api import retrace_functions_in_xla
+from seq2seq.progress import step
 
 log = logging.getLogger(__name__)
 
@@ -155,22 +156,26 @@ def _compile_into(folder: Path, compiler: str) -> None:
 
 
 def _compile(compiler: str, target: Path) -> None:
-    log.info("compiling the kernels for this processor, once")
     includes = [f for f in tf.sysconfig.get_compile_flags() if f.startswith(("-I", "-D"))]
 
     def run(*arguments: str) -> None:
         command = [compiler, *compiler_flags(), *arguments]
         subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
 
-    with TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with (
+        step("compiling the kernels for this processor, once") as shown,
+        TemporaryDirectory() as folder,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
         sources = sorted(SOURCE.glob("*.cc"))
         objects = [str(Path(folder) / f"{source.stem}.o") for source in sources]
         jobs = [
             pool.submit(run, "-c", str(source), *includes, "-o", output)
             for source, output in zip(sources, objects, strict=True)
         ]
-        for job in jobs:
+        for done, job in enumerate(as_completed(jobs), start=1):
             job.result()
+            shown.report(done, len(jobs))
         run("-shared", *objects, *tf.sysconfig.get_link_flags(), "-o", str(target))
 
 

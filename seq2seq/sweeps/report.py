@@ -15,6 +15,7 @@ from seq2seq.evaluation.significance import mean_and_deviation
 from seq2seq.files import write_text
 from seq2seq.plots.figure import save_figure
 from seq2seq.plots.sweeps import importance_bars, parallel_coordinates
+from seq2seq.scores import number
 from seq2seq.sweeps.study import TrialStudy
 from seq2seq.terminal import plain
 
@@ -77,7 +78,7 @@ def print_trials(study: TrialStudy, metric: str, console: Console) -> None:
     table = Table("trial", *map(escape, [*headers, metric]), "", box=None)
     for trial in finished[:MAX_ROWS]:
         values = [_short(trial.params[name]) for name in names]
-        value = "" if trial.value is None else f"{trial.value:.4g}"
+        value = "" if trial.value is None else number(trial.value)
         state = "" if trial.state == TrialState.COMPLETE else trial.state.name.lower()
         table.add_row(*map(plain, [str(trial.number), *values, value, state]))
     console.print(table)
@@ -98,7 +99,7 @@ def print_trials(study: TrialStudy, metric: str, console: Console) -> None:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _over_seeds(trials: Sequence[FrozenTrial], names: Sequence[str], metric: str) -> Table:
@@ -112,5 +113,5 @@ def _over_seeds(trials: Sequence[FrozenTrial], names: Sequence[str], metric: str
     for key, values in groups.items():
         mean, deviation = mean_and_deviation(values)
         spread = "" if deviation is None else f" ± {deviation:.2g}"
-        table.add_row(*map(plain, [*key, f"{mean:.4g}{spread}", str(len(values))]))
+        table.add_row(*map(plain, [*key, f"{number(mean)}{spread}", str(len(values))]))
     return table

@@ -1,6 +1,7 @@
 """Runs the trials of a sweep through Hydra's launchers, tracks them, and reports the best."""
 
 import json
+import logging
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,11 +24,14 @@ from seq2seq.config import build, folder
 from seq2seq.errors import INTERRUPTED, UserError
 from seq2seq.naming import tags_of
 from seq2seq.private_api import hydra_callbacks
+from seq2seq.progress import step
 from seq2seq.sweeps.report import print_trials, write_report
 from seq2seq.sweeps.settings import Sweep
 from seq2seq.sweeps.space import distributions
 from seq2seq.sweeps.study import SWEEP_FILE, WORKERS, Direction, TrialStudy
 from seq2seq.tracking.base import RunStatus, Tracker
+
+log = logging.getLogger(__name__)
 
 NOT_LOGGED = ["[0-9]*", ".*", f"{WORKERS}/*"]
 """Files of a sweep's folder that its tracked run does not hold: trials have their own runs."""
@@ -63,7 +67,7 @@ def run_sweep(
         direction: Direction = "maximize" if config.trainer.mode == "max" else "minimize"
         study = TrialStudy.create(sweep_folder, settings, direction, arguments, space)
         with study.as_worker(), _tracked(config, study, arguments, console) as tracker:
-            codes = _run_trials(study, settings, space, fixed, launch, config, console, tracker)
+            codes = _run_trials(study, settings, space, fixed, launch, config, tracker)
     return max(codes, default=0)
 
 
@@ -99,7 +103,6 @@ def _run_trials(
     fixed: Sequence[str],
     launch: Launch,
     config: DictConfig,
-    console: Console,
     tracker: Tracker,
 ) -> list[int]:
     metric = str(config.trainer.monitor).removeprefix("val_")
@@ -108,8 +111,7 @@ def _run_trials(
         for trial in trials:
             total = len(study.trials) if settings.is_grid else settings.trials
             values = ", ".join(_values(trial))
-            text = f"trial {trial.number} ({trial.number + 1} of {total}): {values}"
-            console.print(text, style="bold", markup=False, highlight=False, soft_wrap=True)
+            log.info("trial %d (%d of %d): %s", trial.number, trial.number + 1, total, values)
         folder = f"hydra.sweep.dir={QuotedString(str(study.folder), Quote.single).with_quotes()}"
         jobs = [
             [*fixed, *_values(trial), folder, f"hydra.sweep.subdir='{trial.number}'"]
@@ -162,17 +164,20 @@ def _tracked(
     sweep = OmegaConf.to_container(config.sweep, resolve=True)
     tags = {**tags_of(config.hydra.runtime.choices, config), "sweep": "true"}
     logged = {"sweep": sweep, "overrides": list(arguments)}
-    tracker.start(study.folder, logged, tags, resume=True)
+    with step("starting the tracked sweep"):
+        tracker.start(study.folder, logged, tags, resume=True)
     status: RunStatus = "FAILED"
     try:
         yield tracker
         status = "FINISHED" if all(t.state.is_finished() for t in study.trials) else "KILLED"
     finally:
         metric = str(config.trainer.monitor)
-        write_report(study, metric)
+        with step("writing the report"):
+            write_report(study, metric)
         best = study.best
         if best is not None and best.value is not None:
             tracker.log_metrics({f"best_{metric}": best.value}, best.number)
-        tracker.log_folder(study.folder, ignore=NOT_LOGGED)
-        tracker.finish(status)
+        with step("logging the sweep's folder"):
+            tracker.log_folder(study.folder, ignore=NOT_LOGGED)
+            tracker.finish(status)
     print_trials(study, metric, console)

@@ -25,6 +25,7 @@ from seq2seq.evaluation.item_statistics import Statistics
 from seq2seq.layers.call_recorder import Call
 from seq2seq.models.base import ModelT
 from seq2seq.prediction_rows import Row, ScoredPair
+from seq2seq.progress import step
 from seq2seq.tasks.padding import Batches
 from seq2seq.tasks.prediction_graphs import collected_features
 from seq2seq.training.batch_order import BatchOrder
@@ -212,8 +213,10 @@ class Task(ABC, Generic[ModelT, RowT]):
         Raises:
             UserError: If the data cannot be used.
         """
-        content = {split: data.fingerprint(split) for split in SPLITS}  # fails if one is missing
-        self.fit_encoders(data)
+        with step("reading the data"):
+            content = {s: data.fingerprint(s) for s in SPLITS}  # fails if one is missing
+        with step("fitting the tokenizers"):
+            self.fit_encoders(data)
         if saved is not None:
             self._load_encoders(saved)
         self.stores = {split: self._stored(data, split) for split in SPLITS}
@@ -229,7 +232,8 @@ class Task(ABC, Generic[ModelT, RowT]):
         self.batch_order = BatchOrder(
             plan, lambda rows: self.count_targets(self.stores["train"], rows)
         )
-        self.batch_order.begin(epoch=0, first_step=0)
+        with step("planning the batches"):
+            self.batch_order.begin(epoch=0, first_step=0)
         log.info("%d batches an epoch%s", len(self.batch_order), self.describe_batches())
 
     def _load_encoders(self, saved: Path) -> None:
@@ -244,7 +248,8 @@ class Task(ABC, Generic[ModelT, RowT]):
 
     def _stored(self, data: Dataset, split: str) -> TokenStore:
         columns = self.columns(split)
-        store = TokenStore.cached(data.fingerprint(split), lambda: data.records(split), columns)
+        with step(f"encoding the {split} data"):
+            store = TokenStore.cached(data.fingerprint(split), lambda: data.records(split), columns)
         log.info("%s: %s%s", split, store.report, self.describe_store(store))
         return store
 
@@ -253,7 +258,10 @@ class Task(ABC, Generic[ModelT, RowT]):
         columns = self.epoch_columns(seed, epoch)
         if columns is None or epoch == self._encoded_epoch:
             return
-        with TemporaryDirectory(prefix="seq2seq-epoch-") as folder:
+        with (
+            step("encoding the train data for this epoch"),
+            TemporaryDirectory(prefix="seq2seq-epoch-") as folder,
+        ):
             build(data.records("train"), columns, Path(folder))
             self.stores["train"] = TokenStore(Path(folder))  # its files stay open
         self._encoded_epoch = epoch

@@ -13,6 +13,7 @@ from seq2seq.config import build, build_as, check_nodes, locate
 from seq2seq.errors import UserError
 from seq2seq.files import CHECKSUMS, atomic_folder, damaged_files, write_text
 from seq2seq.models.base import SequenceModel
+from seq2seq.progress import step
 from seq2seq.tasks.base import Task
 from seq2seq.training.weights_file import check_weights, save_to_memory
 from seq2seq.trust import Trust, load_saved
@@ -87,6 +88,7 @@ def save_model_folder(
         ) from error
 
 
+@step("loading the model")
 def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task[Any, Any], SequenceModel]:
     """Loads the task and the model of a run folder, or of its `model` folder.
 

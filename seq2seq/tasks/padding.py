@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from seq2seq.data.tokenizers.tokenizer import END, START
+from seq2seq.progress import report
 
 Batches = Iterator[tuple[list[int], dict[str, Any]]]
 """The numbers of the inputs of each batch, and the batch as a Keras model reads it."""
@@ -14,7 +15,7 @@ Batches = Iterator[tuple[list[int], dict[str, Any]]]
 def by_length(
     numbers: Iterable[int], ids: Sequence[np.ndarray], batch_size: int, least: int = 1
 ) -> Iterator[list[int]]:
-    """Yields batches of sequence numbers, the shortest sequences first.
+    """Yields batches of sequence numbers, the shortest sequences first, and reports progress.
 
     Args:
         numbers: The sequences to use.
@@ -24,6 +25,7 @@ def by_length(
     """
     order = sorted((n for n in numbers if len(ids[n]) >= least), key=lambda n: len(ids[n]))
     for start in range(0, len(order), batch_size):
+        report(start, len(order))
         yield order[start : start + batch_size]
 
 

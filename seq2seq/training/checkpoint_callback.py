@@ -9,6 +9,7 @@ from typing import Any, Literal
 import keras
 
 from seq2seq.errors import UserError
+from seq2seq.progress import step
 from seq2seq.training.averaging import WeightAverage
 from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.checkpoints import Progress, save_checkpoint
@@ -160,4 +161,5 @@ class CheckpointCallback(keras.callbacks.Callback):
         }
         progress.metrics = [float(v.numpy()) for v in self.model.metrics_variables]
         path = self.folder / f"{name}.weights.h5"
-        save_checkpoint(path, self.model, self.average.averages, progress)
+        with step("saving a checkpoint"):
+            save_checkpoint(path, self.model, self.average.averages, progress)

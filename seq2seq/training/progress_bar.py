@@ -1,96 +1,83 @@
-"""Progress of a training: a bar on a terminal, plain lines in a log."""
+"""Shows the progress of a training: loss, speed, remaining time, and what each epoch ends with."""
 
 import logging
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import keras
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
+from seq2seq.progress import clock, step
+from seq2seq.scores import number
 from seq2seq.training.batch_order import BatchOrder
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_LINES = 10.0
-SECONDS_BETWEEN_UPDATES = 0.5
-
-
-def clock(seconds: float) -> str:
-    """Formats a duration as `m:ss` or `h:mm:ss`."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+SECONDS_BETWEEN_UPDATES = 1.0
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Shows loss, target tokens per second and the remaining time.
+    """Shows each epoch as a step with loss, target tokens per second and the remaining time.
 
     Args:
         batch_order: The order of the batches.
         epochs: Total number of epochs.
-        console: Shows a bar if it is a terminal; else progress is logged.
     """
 
-    def __init__(self, batch_order: BatchOrder, epochs: int, console: Console) -> None:
+    def __init__(self, batch_order: BatchOrder, epochs: int) -> None:
         super().__init__()
         self.batch_order, self.epochs = batch_order, epochs
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[text]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self.row = self.bar.add_task("", text="starting")
         self.rate = 0.0
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Starts the bar."""
-        self.bar.start()
+        self._epoch, self._part = ExitStack(), ExitStack()
 
     def close(self) -> None:
-        """Removes the bar, also after an error."""
-        self.bar.stop()
+        """Removes all steps, also after an error."""
+        self._part.close()
+        self._epoch.close()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Resets the counts."""
+        """Shows the epoch, and resets the counts."""
+        self.shown = self._epoch.enter_context(step(f"epoch {epoch + 1}/{self.epochs}"))
+        self._part.enter_context(step("tracing and running the first training step"))
         self.epoch, self.total = epoch, len(self.batch_order)
         self.tokens, self.start = 0, time.monotonic()
         self.first_batch_done = False
         self.last_shown = self.start
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Updates the display in intervals; reading the loss waits for the step."""
+        """Updates what is shown in intervals; reading the loss waits for the step."""
         now = time.monotonic()
         if not self.first_batch_done:  # its time is mostly tracing: not counted
             self.first_batch_done, self.start, self.first = True, now, batch
+            self._part.close()
             return
-        step = batch + self.batch_order.first_step
-        self.tokens += self.batch_order.step_tokens(step)
-        wait = SECONDS_BETWEEN_LINES if self.bar.disable else SECONDS_BETWEEN_UPDATES
-        if now - self.last_shown < wait:
+        done = batch + self.batch_order.first_step + 1
+        self.tokens += self.batch_order.step_tokens(done - 1)
+        if now - self.last_shown < SECONDS_BETWEEN_UPDATES:
             return
         self.last_shown = now
         seconds = now - self.start
         self.rate = self.tokens / seconds
-        remaining = self.total - step - 1 + (self.epochs - self.epoch - 1) * self.total
+        remaining = self.total - done + (self.epochs - self.epoch - 1) * self.total
         remaining_seconds = remaining * seconds / (batch - self.first)
-        self._show(step + 1, float((logs or {})["loss"]), remaining_seconds)
-
-    def _show(self, step: int, loss: float, remaining_seconds: float) -> None:
+        loss = float((logs or {})["loss"])
         text = f"loss {loss:.3f}, {self.rate:,.0f} tokens/s, {clock(remaining_seconds)} left"
-        epoch = f"epoch {self.epoch + 1}/{self.epochs}"
-        if self.bar.disable:
-            log.info("%s, step %d/%d: %s", epoch, step, self.total, text)
-            return
-        self.bar.update(self.row, description=epoch, completed=step, total=self.total, text=text)
+        self.shown.report(done, self.total, text)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Shows that the steps are done, and the validation."""
+        self.shown.report(self.total, self.total)
+        self._part.enter_context(step("validating"))
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Removes the validation."""
+        self._part.close()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Logs the epoch's metrics."""
+        self.close()
         values = {name: float(value) for name, value in (logs or {}).items()}
-        parts = [f"{name} {value:.4g}" for name, value in values.items()]
+        parts = [f"{name} {number(value)}" for name, value in values.items()]
         if self.rate:
             parts.append(f"{self.rate:,.0f} tokens/s")
         log.info("epoch %d/%d: %s", epoch + 1, self.epochs, ", ".join(parts))

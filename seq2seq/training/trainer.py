@@ -10,10 +10,10 @@ from typing import Literal, Protocol
 
 import keras
 import tensorflow as tf
-from rich.console import Console
 
 from seq2seq.config import nearest
 from seq2seq.errors import UserError
+from seq2seq.progress import step
 from seq2seq.training.averaging import WeightAverage
 from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.checkpoint_callback import CheckpointCallback, LogMetrics, ValidationScores
@@ -115,7 +115,6 @@ class Trainer:
         run_folder: Path,
         score_validation: Callable[[], dict[str, float]],
         log_metrics: LogMetrics,
-        console: Console,
     ) -> Progress:
         """Trains, and loads the best epoch's weights into `training_model`.
 
@@ -126,7 +125,6 @@ class Trainer:
             run_folder: Folder of `checkpoints/` (`last` and `best`) and `profile/`.
             score_validation: Predicts and scores the validation split.
             log_metrics: Logs metrics during training.
-            console: Shows the progress.
 
         Raises:
             TrainingInterrupted: After Ctrl-C; the last checkpoint was then saved.
@@ -150,7 +148,7 @@ class Trainer:
             self.log_every,
             60 * self.checkpoint_minutes,
         )
-        bar = ProgressBar(source.batch_order, self.epochs, console)
+        bar = ProgressBar(source.batch_order, self.epochs)
         scores = [ValidationScores(score_validation, average)] if self.validation_scores else []
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
         with StopOnSignal() as stop, existing_objects_frozen():
@@ -215,7 +213,8 @@ class Trainer:
 
     def _load_best(self, checkpoints: Path, model: keras.Model, progress: Progress) -> None:
         if progress.best_epoch:
-            load_best(checkpoints / "best.weights.h5", model)
+            with step("loading the best checkpoint"):
+                load_best(checkpoints / "best.weights.h5", model)
         else:
             log.warning("no epoch had a valid %s: the last weights are kept", self.monitor)
 

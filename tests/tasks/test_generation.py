@@ -1,6 +1,5 @@
 """The task generation on a small text: its scores, and a training that is interrupted."""
 
-import io
 import math
 import os
 import signal
@@ -9,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 from language_run import TEXT, prepared, saved_run
-from rich.console import Console
 
 from seq2seq.config import build, composed, register_recipe
 from seq2seq.data.formats.plain_text import PlainText
@@ -91,10 +89,7 @@ class InterruptAt(keras.callbacks.Callback):
 
 def fit(folder, task, model, **options):
     trainer = Trainer(epochs=2, **options)
-    console = Console(file=io.StringIO())
-    trainer.fit(
-        model.loss_model, task, keras.optimizers.Adam(0.01), folder, dict, lambda *_: None, console
-    )
+    trainer.fit(model.loss_model, task, keras.optimizers.Adam(0.01), folder, dict, lambda *_: None)
     return [weight.numpy() for weight in model.loss_model.weights]
 
 

@@ -1,6 +1,5 @@
 """A small regression stands for every task: resuming, stopping early and interrupting it."""
 
-import io
 import os
 import signal
 import time
@@ -10,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from rich.console import Console
 
 from seq2seq.errors import UserError
 from seq2seq.training.batch_order import BatchOrder
@@ -71,10 +69,9 @@ def fit(
     folder, model=None, score=lambda: {}, log=lambda *_: None, optimizer=None, task=None, **options
 ):
     model = model or regression_model()
-    console = Console(file=io.StringIO())
     optimizer = optimizer or keras.optimizers.Adam(0.02)
     task = task or Regression()
-    progress = Trainer(**options).fit(model, task, optimizer, folder, score, log, console)
+    progress = Trainer(**options).fit(model, task, optimizer, folder, score, log)
     return progress, model
 
 

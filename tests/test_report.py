@@ -1,0 +1,60 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from seq2seq.report import print_report, tag_lines
+from seq2seq.terminal import PlainConsole
+
+TRAINING = {
+    "epochs": 1, "steps": 1250, "seconds": 35.7, "target_tokens_per_second": 28824,
+    "waiting_share": 0.0282,
+}  # fmt: skip
+
+
+def printed(test, rows, color_system=None):
+    metrics = {"validation": test, "test": test, "training": TRAINING}
+    console = PlainConsole(
+        file=io.StringIO(), width=80, force_terminal=True, color_system=color_system
+    )
+    print_report(console, metrics, rows, Path("outputs/run"), "mlflow ui")
+    return console.file.getvalue()
+
+
+def test_the_main_score_is_bold_and_the_rest_in_a_file():
+    text = printed({"exact_match": 0.9953, "loss": 0.004}, [], "standard")
+    assert text.startswith("\x1b[1mexact_match 0.9953\x1b[0m on test, 0.9953 on validation\n")
+    assert "metrics.json" in text
+    assert "loss" not in text
+    assert "1 epoch, 1,250 steps in 36 s, 28,824 target tokens/s, 3% waiting for data\n" in text
+
+
+def test_a_report_of_generated_texts_fits_a_screen():
+    text = "To be, or not to be,\nthat is the question: " * 20
+    rows = [{"source": text, "prediction": text, "reference": text, "score": 0.0}] * 8
+    lines = printed({"nats_per_character": 1.427, "perplexity": 4.2}, rows).splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert "nats_per_character 1.427" in lines[0]
+
+
+def test_tags_stand_below_their_tokens():
+    lines = tag_lines(["7", "জুন", "2031"], ["day", "month", "year"], ["day", "day", "year"])
+    assert [line.plain.split() for line in lines] == [
+        ["7", "জুন", "2031"],
+        ["day", "month", "year"],
+        ["day", "day", "year"],
+    ]
+    assert {line.cell_len for line in lines} == {15}
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard")
+    console.print(lines[2])
+    assert console.file.getvalue().count("\x1b[31mday\x1b[0m") == 1
+    assert console.file.getvalue().count("\x1b[31m") == 1
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", json.loads('"\\ud800"')])
+def test_control_characters_are_escaped(text):
+    rows = [{"source": text, "prediction": text, "reference": text, "score": 0.0}]
+    assert text not in printed({"exact_match": 0.5}, rows)
