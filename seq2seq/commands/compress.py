@@ -7,6 +7,11 @@ from seq2seq.commands._run_argument import local_run, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.progress import step
 
+EXAMPLES = """\
+  seq2seq compress RUN smaller
+  seq2seq compress RUN faster --precision int8
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

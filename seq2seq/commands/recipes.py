@@ -8,6 +8,10 @@ from pathlib import Path
 NEEDS = {"embedded": "embedded", "network": "network"}
 """What a recipe's data need, by a word of its description; else `files`."""
 
+EXAMPLES = """\
+  seq2seq recipes
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
     from seq2seq.tracking.mlflow_runs import TrackedRun
 
+EXAMPLES = """\
+  seq2seq runs
+  seq2seq runs outputs multirun --limit 5
+  seq2seq runs --experiment translation/cldr_dates --filter "metrics.test_exact_match > 0.99"
+  seq2seq runs --tracking-uri http://localhost:5000 --format json
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -30,11 +37,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wide", action="store_true", help="also start, status, duration and more scores"
     )
-    parser.add_argument("--experiment", help="the runs of one MLflow experiment")
-    parser.add_argument("--filter", default="", help="a filter in MLflow's search syntax")
-    parser.add_argument("--limit", type=int, default=20, help="the maximum number (default 20)")
-    parser.add_argument("--tracking-uri", help="the MLflow store (default as for training)")
-    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--experiment", help="the runs of one MLflow experiment (default: of all)")
+    parser.add_argument("--filter", default="", help="a filter in MLflow's syntax (default: none)")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", default=20, help="the maximum number (default 20)"
+    )
+    parser.add_argument(
+        "--tracking-uri", metavar="URI", help="the MLflow store (default as for training)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("table", "json"),
+        default="table",
+        help="the format of the list (default table)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
