@@ -24,7 +24,8 @@ from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.figure import save_figure
 from seq2seq.prediction_rows import write_rows
 from seq2seq.report import print_report
-from seq2seq.run_folder import LOCK
+from seq2seq.run_folder import LOCK, saved_overrides
+from seq2seq.scores import main_score
 from seq2seq.tasks.base import Evaluation, Task
 from seq2seq.tasks.initial_encoder import InitialEncoder
 from seq2seq.tasks.initial_weights import copy_weights
@@ -38,6 +39,7 @@ from seq2seq.tasks.model_folder import (
 from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.terminal import PlainFormatter
 from seq2seq.tracking.base import RunStatus, Tracker
+from seq2seq.tracking.model_card import MODEL_CARD, ModelCard, SplitSummary
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.optimizers import build_optimizer
 from seq2seq.training.stop_on_signal import TrainingInterrupted
@@ -92,7 +94,9 @@ def run(
         experiment = build_experiment(config, run_folder, trust)
         tracker, task = experiment.tracker, experiment.task
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):
-            log_data(tracker, experiment.data)
+            splits = summarize_data(experiment.data, task)
+            for split in splits:
+                tracker.log_dataset(split)
             progress = train(experiment, run_folder, plain, console)
             evaluations = evaluate(experiment)
             metrics = collect_metrics(evaluations, progress)
@@ -101,7 +105,18 @@ def run(
             for name, figure in task.figures(experiment.model, evaluations["test"]).items():
                 save_figure(figure, run_folder / "plots" / f"{name}.png")
             log_results(tracker, run_folder, evaluations, metrics, progress)
-    print_report(console, metrics, evaluations["test"].rows, run_folder, tracker.page_command())
+            card = ModelCard(
+                tags={**tags, **(plain["tracking"].get("tags") or {})},
+                splits=splits,
+                metrics=metrics,
+                overrides=saved_overrides(run_folder),
+                parameters=experiment.model.training_model.count_params(),
+                run_folder=run_folder,
+                example=evaluations["test"].rows[0],
+            )
+            write_text(run_folder / MODEL_CARD, str(card))
+            tracker.log_card(card)
+    print_report(console, metrics, evaluations["test"].rows, run_folder, tracker.pages())
     return metrics
 
 
@@ -235,13 +250,13 @@ def tracked(
         tracker.finish(status)
 
 
-def log_data(tracker: Tracker, data: Dataset) -> None:
-    """Logs the source of each split, and a digest of its content."""
-    description = data.describe()
-    for split in ("train", *EVALUATED_SPLITS):
-        tracker.log_dataset(
-            description["name"], description["source"], data.fingerprint(split), split
-        )
+def summarize_data(data: Dataset, task: Task[Any, Any]) -> list[SplitSummary]:
+    """Returns the source, the size and a digest of the content of each split."""
+    about = data.describe()
+    return [
+        SplitSummary(split, about["name"], about["source"], data.fingerprint(split), len(store))
+        for split, store in task.stores.items()
+    ]
 
 
 def collect_metrics(evaluations: dict[str, Evaluation], progress: Progress) -> dict[str, Any]:
@@ -296,11 +311,12 @@ def log_results(
         for part in (*EVALUATED_SPLITS, "training")
         for name, value in metrics[part].items()
     }
-    tracker.log_metrics(scores, progress.total_steps)
+    if main := main_score(metrics["test"]):
+        scores["main_score"] = metrics["test"][main]
     rows: Sequence[Mapping[str, Any]] = evaluations["test"].rows
     if "source" in rows[0]:
-        source, steps = rows[0]["source"], progress.total_steps
-        tracker.log_model(run_folder / "model", source, rows[0], scores, steps)
+        tracker.log_model(run_folder / "model", rows[0], progress.total_steps)
+    tracker.log_scores(scores, progress.total_steps)
     samples = random.Random(0).sample(rows, min(20, len(rows)))
     tables: dict[str, Sequence[Mapping[str, Any]]] = {"samples": samples}
     tables.update(evaluations["test"].tables)

@@ -19,11 +19,12 @@ def print_report(
     metrics: dict[str, Any],
     rows: Sequence[Mapping[str, Any]],
     run_folder: Path,
-    page_command: str,
+    pages: Mapping[str, str],
 ) -> None:
     """Prints scores, sample predictions, and the commands to predict and to open MLflow.
 
-    `metrics` is the content of `metrics.json`, `rows` are the test predictions.
+    `metrics` is the content of `metrics.json`, `rows` are the test predictions, `pages` those of
+    the tracker.
     """
     console.print(scores_table(metrics))
     for row in random.Random(0).sample(list(rows), min(SAMPLES, len(rows))):
@@ -38,11 +39,10 @@ def print_report(
     for label, text in (
         ("run folder", str(run_folder)),
         ("predict", f"seq2seq predict {shlex.quote(str(run_folder))} FILE"),
-        ("MLflow page", page_command),
+        *pages.items(),
     ):
-        if text:
-            # A line that is not wrapped can be copied.
-            console.print(plain(f"{label + ':':<13}{text}"), soft_wrap=True)
+        # A line that is not wrapped can be copied.
+        console.print(plain(f"{label + ':':<13}{text}"), soft_wrap=True)
 
 
 def scores_table(metrics: dict[str, Any]) -> Table:
