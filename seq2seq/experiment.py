@@ -19,6 +19,7 @@ from seq2seq.data.dataset import Dataset
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.models.base import SequenceModel
+from seq2seq.naming import run_name
 from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.figure import save_figure
@@ -102,9 +103,13 @@ def run(
             metrics = collect_metrics(evaluations, progress)
             write_history(run_folder, progress)
             write_results(run_folder, evaluations, metrics)
+            heading = run_name(tags, plain) or run_folder.name
             for name, figure in task.figures(experiment.model, evaluations["test"]).items():
-                save_figure(figure, run_folder / "plots" / f"{name}.png")
-            log_results(tracker, run_folder, evaluations, metrics, progress)
+                path = run_folder / "plots" / f"{name}.png"
+                save_figure(figure, path, heading=f"{heading}, test split")
+            curves = learning_curves(curves_of(progress))
+            save_figure(curves, run_folder / "plots" / "curves.png", heading=heading)
+            log_results(tracker, evaluations, metrics, progress, run_folder / "model")
             card = ModelCard(
                 tags={**tags, **(plain["tracking"].get("tags") or {})},
                 splits=splits,
@@ -300,12 +305,12 @@ def write_history(run_folder: Path, progress: Progress) -> None:
 
 def log_results(
     tracker: Tracker,
-    run_folder: Path,
     evaluations: dict[str, Evaluation],
     metrics: dict[str, Any],
     progress: Progress,
+    folder: Path,
 ) -> None:
-    """Logs final scores, the model and sample predictions, and plots the learning curves."""
+    """Logs the model of a model folder, its final scores and sample predictions."""
     scores = {
         f"{part}_{name}": value
         for part in (*EVALUATED_SPLITS, "training")
@@ -315,7 +320,7 @@ def log_results(
         scores["main_score"] = metrics["test"][main]
     rows: Sequence[Mapping[str, Any]] = evaluations["test"].rows
     if "source" in rows[0]:
-        tracker.log_model(run_folder / "model", rows[0], progress.total_steps)
+        tracker.log_model(folder, rows[0], progress.total_steps)
     tracker.log_scores(scores, progress.total_steps)
     samples = random.Random(0).sample(rows, min(20, len(rows)))
     tables: dict[str, Sequence[Mapping[str, Any]]] = {"samples": samples}
@@ -324,10 +329,14 @@ def log_results(
         if table:
             columns = {key: [row[key] for row in table] for key in table[0]}
             tracker.log_table(columns, f"{name}.json")
+
+
+def curves_of(progress: Progress) -> dict[str, list[tuple[int, float]]]:
+    """Returns the learning curve, pairs of step and value, of each metric."""
     curves: dict[str, list[tuple[int, float]]] = {}
     for epoch in progress.history:
         for name, value in epoch.items():
             if name != "step":
                 curve = curves.setdefault(name.removeprefix("train_"), [])
                 curve.append((int(epoch["step"]), value))
-    save_figure(learning_curves(curves), run_folder / "plots" / "curves.png")
+    return curves

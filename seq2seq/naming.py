@@ -83,7 +83,8 @@ def run_name(tags: Mapping[str, str], config: Mapping[str, Any]) -> str:
     if "recipe" not in tags:
         return ""
     parts = [tags["recipe"].rpartition("/")[2]]
-    for part in (config.get("model") or {}).values():
+    model = config.get("model") or {}
+    for _, part in sorted(model.items(), key=lambda item: item[0] != "encoder"):
         if isinstance(part, Mapping) and {"cell", "units"} <= part.keys():
             layers = part.get("layers", 1)
             parts.append(f"{part['cell']}-{f'{layers}x' if layers > 1 else ''}{part['units']}")

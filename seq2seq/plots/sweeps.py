@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from seq2seq.plots.figure import LINE_COLOUR, figure_style
+from seq2seq.plots.figure import COLOURS, LINE_COLOUR, figure_style
 from seq2seq.plots.fonts import drawable, fonts_for
 
 Value = str | float
@@ -108,7 +108,7 @@ def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
     figure = Figure(figsize=(6.4, 1.0 + 0.42 * len(items)), layout="constrained")
     axes = figure.add_subplot()
     bars = axes.barh(
-        [name for name, _ in items], [share for _, share in items], 0.6, color="#3b6fb6"
+        [name for name, _ in items], [share for _, share in items], 0.6, color=COLOURS[0]
     )
     axes.bar_label(bars, fmt="%.2f", padding=5, fontsize=9)
     axes.set_xlim(0, 1.1 * max([share for _, share in items], default=1) or 1)

@@ -15,7 +15,7 @@ NOT_REPRODUCED = ("hydra.", "tracking.", "tracking=", "resume=")
 """Beginnings of the overrides that do not change results."""
 
 SCORED = ("validation", "test")
-MAX_EXAMPLE = 200
+MAX_EXAMPLE = 100
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,9 @@ class ModelCard:
     def _summary(self) -> str:
         training = self.metrics["training"]
         task = self.tags.get("task", "sequence model").capitalize()
+        score = f", {self.main_score} on the test split" if self.main_score else ""
         return (
-            f"{task} with {self.parameters:,} parameters, trained for "
+            f"{task}{score}; {self.parameters:,} parameters, trained for "
             f"{counted(training['steps'], 'step')} in {_duration(training['seconds'])}."
         )
 
@@ -105,10 +106,12 @@ class ModelCard:
     def _use(self) -> str:
         folder = str(self.run_folder.resolve())
         source = self.example.get("source")
-        example = source if isinstance(source, str) and len(source) <= MAX_EXAMPLE else "..."
+        example, answer = "...", ""
+        if isinstance(source, str) and len(source) <= MAX_EXAMPLE:
+            example, answer = source, f"  # {self.example['prediction']}"
         return (
             f"```python\nimport seq2seq\n\npredict = seq2seq.load({folder!r})\n"
-            f'print(predict({example!r})["prediction"])\n```\n\n'
+            f'print(predict({example!r})["prediction"]){answer}\n```\n\n'
             f"```sh\nseq2seq predict {shlex.quote(folder)} FILE\n```"
         )
 

@@ -233,18 +233,21 @@ def test_names_and_descriptions_of_the_user_stay(store, run_folder):
     assert run.data.tags["mlflow.note.content"] == "Seen by Anna."
 
 
-def test_final_scores_belong_to_their_split_of_the_data(store, run_folder):
+def test_final_scores_belong_to_the_model_and_to_their_split_of_the_data(store, run_folder):
     tracker = MlflowTracker(store)
     tracker.start(run_folder, CONFIG, CARD.tags)
+    client = MlflowClient(store)
+    model = client.create_logged_model("1", "cldr_dates", source_run_id=tracker.run_id)
+    tracker._model_id = model.model_id
     tracker.log_dataset(CARD.splits[0])
     tracker.log_scores({"test_exact_match": 0.995, "training_steps": 7}, 7)
     tracker.finish()
-    client = MlflowClient(store)
     assert history(client, tracker.run_id, "test_exact_match") == [(7, 0.995)]
-    (score,) = client.get_metric_history(tracker.run_id, "test_exact_match")
-    assert score.dataset_name == "cldr_dates/test"
-    (steps,) = client.get_metric_history(tracker.run_id, "training_steps")
-    assert steps.dataset_name is None
+    scores = client.get_logged_model(model.model_id).metrics
+    assert {score.key: score.dataset_name for score in scores} == {
+        "test_exact_match": "cldr_dates/test",
+        "training_steps": None,
+    }
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
