@@ -118,6 +118,8 @@ def difference_intervals(
     axes.set_yticks(rows, names, fontfamily=fonts_for(*names))
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter("{x:+g}")
     style_axes(axes, "x")
     axes.set_title(title, fontfamily=fonts_for(title))
     return figure
