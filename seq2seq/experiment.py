@@ -109,7 +109,6 @@ def run(
                 save_figure(figure, path, heading=f"{heading}, test split")
             curves = learning_curves(curves_of(progress))
             save_figure(curves, run_folder / "plots" / "curves.png", heading=heading)
-            log_results(tracker, evaluations, metrics, progress, run_folder / "model")
             card = ModelCard(
                 tags={**tags, **(plain["tracking"].get("tags") or {})},
                 splits=splits,
@@ -121,6 +120,7 @@ def run(
             )
             write_text(run_folder / MODEL_CARD, str(card))
             tracker.log_card(card)
+            log_results(tracker, evaluations, metrics, progress, run_folder / "model")
     print_report(console, metrics, evaluations["test"].rows, run_folder, tracker.pages())
     return metrics
 
