@@ -68,6 +68,7 @@ def state_figure(
     every = slice(None, None, 1 + (len(labels) - 1) // MAX_TOKENS)
     positions = range(len(labels))[every]
     panels[-1].set_xticks(positions, labels[every], rotation=90, fontsize=9, fontfamily=families)
+    panels[-1].set_xlabel("token")
     figure.suptitle(title, x=0.01, ha="left", fontfamily=families)
     return figure
 
@@ -88,6 +89,7 @@ def _draw_heat_map(
     axes.set_ylabel("unit", fontsize=8.5)
     bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05, aspect=20)
     bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.set_label("gate" if is_gate else "state", fontsize=8.5)
     bar.ax.tick_params(labelsize=7)
 
 
@@ -151,7 +153,9 @@ def state_map(points: np.ndarray, labels: Sequence[str] | None, title: str) -> F
             loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.2,
             prop={"family": families, "size": 8.5}, markerscale=1.5,
         )  # fmt: skip
-    axes.set_title(title, fontsize=11, fontfamily=families)
+    axes.set_title(title, fontfamily=families)
+    axes.set_xlabel("first dimension")
+    axes.set_ylabel("second dimension")
     axes.set_xticks([])
     axes.set_yticks([])
     return figure

@@ -63,7 +63,12 @@ def parallel_coordinates(
                 va="center", bbox=box, zorder=6, fontfamily=fonts_for(label),
             )  # fmt: skip
     labels = [name.rpartition(".")[2] if len(name) > 22 else name for name in names]
+    labels = [
+        f"{label}\n(log scale)" if name in log_scale else label
+        for name, label in zip(names, labels, strict=True)
+    ]
     axes.set_xticks(range(len(columns)), [*labels, metric])
+    axes.set_title(f"{len(trials)} trials: parameters and {metric}")
     axes.get_xticklabels()[-1].set_fontweight("bold")
     axes.set_yticks([])
     axes.set_ylim(-0.05, 1.05)
@@ -112,7 +117,7 @@ def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
     )
     axes.bar_label(bars, fmt="%.2f", padding=5, fontsize=9)
     axes.set_xlim(0, 1.1 * max([share for _, share in items], default=1) or 1)
-    axes.set_title(f"Importance for {metric}")
+    axes.set_title(f"Importance for {metric}: share of its variance")
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     axes.tick_params(labelsize=9)
