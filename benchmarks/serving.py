@@ -78,7 +78,7 @@ def logged(run: Path, row: dict[str, Any], store: str, folder: Path) -> str:
     """Logs and registers a run's model; its address."""
     tracker = MlflowTracker(store, system_metrics=False)
     tracker.start(folder, {}, {})
-    tracker.log_model(run / "model", row["source"], row, {}, 0)
+    tracker.log_model(run / "model", row, 0)
     tracker.finish()
     version = Registry(store).register(tracker.run_id, "served")
     return f"models:/served/{version}"

@@ -19,13 +19,15 @@ from seq2seq.data.dataset import Dataset
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.models.base import SequenceModel
+from seq2seq.naming import run_name
 from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.figure import save_figure
 from seq2seq.prediction_rows import write_rows
 from seq2seq.progress import shown_on, step
 from seq2seq.report import print_report
-from seq2seq.run_folder import LOCK
+from seq2seq.run_folder import LOCK, saved_overrides
+from seq2seq.scores import main_score
 from seq2seq.tasks.base import Evaluation, Task
 from seq2seq.tasks.initial_encoder import InitialEncoder
 from seq2seq.tasks.initial_weights import copy_weights
@@ -39,6 +41,7 @@ from seq2seq.tasks.model_folder import (
 from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.terminal import PlainConsole, PlainFormatter
 from seq2seq.tracking.base import RunStatus, Tracker
+from seq2seq.tracking.model_card import MODEL_CARD, ModelCard, SplitSummary
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.optimizers import build_optimizer
 from seq2seq.training.stop_on_signal import TrainingInterrupted
@@ -94,7 +97,9 @@ def run(
         tracker, task = experiment.tracker, experiment.task
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):
             with step("logging the data"):
-                log_data(tracker, experiment.data)
+                splits = summarize_data(experiment.data, task)
+                for split in splits:
+                    tracker.log_dataset(split)
             progress = train(experiment, run_folder, plain)
             evaluations = evaluate(experiment)
             metrics = collect_metrics(evaluations, progress)
@@ -102,12 +107,15 @@ def run(
                 write_history(run_folder, progress)
                 write_results(run_folder, evaluations, metrics)
             with step("drawing the figures"):
-                for name, figure in task.figures(experiment.model, evaluations["test"]).items():
-                    save_figure(figure, run_folder / "plots" / f"{name}.png")
+                heading = run_name(tags, plain) or run_folder.name
+                draw_figures(experiment, evaluations["test"], progress, run_folder, heading)
             with step("logging the results"):
-                log_results(tracker, run_folder, evaluations, metrics, progress)
+                card = model_card(experiment, evaluations, metrics, splits, tags, plain, run_folder)
+                write_text(run_folder / MODEL_CARD, str(card))
+                tracker.log_card(card)
+                log_results(tracker, evaluations, metrics, progress, run_folder / "model")
     rows = evaluations["test"].rows
-    print_report(PlainConsole(), metrics, rows, run_folder, tracker.page_command())
+    print_report(PlainConsole(), metrics, rows, run_folder, tracker.pages())
     return metrics
 
 
@@ -229,13 +237,13 @@ def tracked(
             tracker.finish(status)
 
 
-def log_data(tracker: Tracker, data: Dataset) -> None:
-    """Logs the source of each split, and a digest of its content."""
-    description = data.describe()
-    for split in ("train", *EVALUATED_SPLITS):
-        tracker.log_dataset(
-            description["name"], description["source"], data.fingerprint(split), split
-        )
+def summarize_data(data: Dataset, task: Task[Any, Any]) -> list[SplitSummary]:
+    """Returns the source, the size and a digest of the content of each split."""
+    about = data.describe()
+    return [
+        SplitSummary(split, about["name"], about["source"], data.fingerprint(split), len(store))
+        for split, store in task.stores.items()
+    ]
 
 
 def collect_metrics(evaluations: dict[str, Evaluation], progress: Progress) -> dict[str, Any]:
@@ -277,24 +285,62 @@ def write_history(run_folder: Path, progress: Progress) -> None:
     write_rows(run_folder / "history.jsonl", epochs)
 
 
+def draw_figures(
+    experiment: Experiment,
+    evaluation: Evaluation,
+    progress: Progress,
+    run_folder: Path,
+    heading: str,
+) -> None:
+    """Writes the figures of a task's test split and the learning curves into `plots/`."""
+    figures = experiment.task.figures(experiment.model, evaluation)
+    for name, figure in figures.items():
+        path = run_folder / "plots" / f"{name}.png"
+        save_figure(figure, path, heading=f"{heading}, test split")
+    curves = learning_curves(curves_of(progress))
+    save_figure(curves, run_folder / "plots" / "curves.png", heading=heading)
+
+
+def model_card(
+    experiment: Experiment,
+    evaluations: dict[str, Evaluation],
+    metrics: dict[str, Any],
+    splits: Sequence[SplitSummary],
+    tags: dict[str, str],
+    config: dict[str, Any],
+    run_folder: Path,
+) -> ModelCard:
+    """Returns the description of a run for its readers."""
+    return ModelCard(
+        tags={**tags, **(config["tracking"].get("tags") or {})},
+        splits=splits,
+        metrics=metrics,
+        overrides=saved_overrides(run_folder),
+        parameters=experiment.model.training_model.count_params(),
+        run_folder=run_folder,
+        example=evaluations["test"].rows[0],
+    )
+
+
 def log_results(
     tracker: Tracker,
-    run_folder: Path,
     evaluations: dict[str, Evaluation],
     metrics: dict[str, Any],
     progress: Progress,
+    folder: Path,
 ) -> None:
-    """Logs final scores, the model and sample predictions, and plots the learning curves."""
+    """Logs the model of a model folder, its final scores and sample predictions."""
     scores = {
         f"{part}_{name}": value
         for part in (*EVALUATED_SPLITS, "training")
         for name, value in metrics[part].items()
     }
-    tracker.log_metrics(scores, progress.total_steps)
+    if main := main_score(metrics["test"]):
+        scores["main_score"] = metrics["test"][main]
     rows: Sequence[Mapping[str, Any]] = evaluations["test"].rows
     if "source" in rows[0]:
-        source, steps = rows[0]["source"], progress.total_steps
-        tracker.log_model(run_folder / "model", source, rows[0], scores, steps)
+        tracker.log_model(folder, rows[0], progress.total_steps)
+    tracker.log_scores(scores, progress.total_steps)
     samples = random.Random(0).sample(rows, min(20, len(rows)))
     tables: dict[str, Sequence[Mapping[str, Any]]] = {"samples": samples}
     tables.update(evaluations["test"].tables)
@@ -302,10 +348,14 @@ def log_results(
         if table:
             columns = {key: [row[key] for row in table] for key in table[0]}
             tracker.log_table(columns, f"{name}.json")
+
+
+def curves_of(progress: Progress) -> dict[str, list[tuple[int, float]]]:
+    """Returns the learning curve, pairs of step and value, of each metric."""
     curves: dict[str, list[tuple[int, float]]] = {}
     for epoch in progress.history:
         for name, value in epoch.items():
             if name != "step":
                 curve = curves.setdefault(name.removeprefix("train_"), [])
                 curve.append((int(epoch["step"]), value))
-    save_figure(learning_curves(curves), run_folder / "plots" / "curves.png")
+    return curves

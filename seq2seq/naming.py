@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -67,6 +68,32 @@ def tags_of(choices: Mapping[str, str | None], config: DictConfig) -> dict[str, 
     if "data" in tags:
         tags["data"] = data_name(tags["data"], config)
     return tags
+
+
+def run_name(tags: Mapping[str, str], config: Mapping[str, Any]) -> str:
+    """Returns the name of a tracked run, such as `cldr_dates lstm-128`; empty without a recipe.
+
+    It is the last part of the recipe, the cell and the units of the encoder or language model, and
+    for a sweep that it is one or a trial of one.
+
+    Args:
+        tags: The run's tags, see `tags_of`.
+        config: The whole config.
+    """
+    if "recipe" not in tags:
+        return ""
+    parts = [tags["recipe"].rpartition("/")[2]]
+    model = config.get("model") or {}
+    for _, part in sorted(model.items(), key=lambda item: item[0] != "encoder"):
+        if isinstance(part, Mapping) and {"cell", "units"} <= part.keys():
+            layers = part.get("layers", 1)
+            parts.append(f"{part['cell']}-{f'{layers}x' if layers > 1 else ''}{part['units']}")
+            break
+    if "trial" in tags:
+        parts.append(f"trial {tags['trial']}")
+    elif "sweep" in tags:
+        parts.append("sweep")
+    return " ".join(parts)
 
 
 def advice(choices: Mapping[str, str | None]) -> str:

@@ -23,11 +23,12 @@ def print_report(
     metrics: dict[str, Any],
     rows: Sequence[Mapping[str, Any]],
     run_folder: Path,
-    page_command: str,
+    pages: Mapping[str, str],
 ) -> None:
     """Prints the main score, sample predictions, and the commands to predict and to open MLflow.
 
-    `metrics` is the content of `metrics.json`, `rows` are the test predictions.
+    `metrics` is the content of `metrics.json`, `rows` are the test predictions, `pages` those of
+    the tracker.
     """
     console.print(score_line(metrics))
     files = "metrics.json", "predictions/test.jsonl"
@@ -46,11 +47,10 @@ def print_report(
     for label, text in (
         ("run folder", str(run_folder)),
         ("predict", f"seq2seq predict {shlex.quote(str(run_folder))} FILE"),
-        ("MLflow page", page_command),
+        *pages.items(),
     ):
-        if text:
-            # A line that is not wrapped can be copied.
-            console.print(plain(f"{label + ':':<13}{text}"), soft_wrap=True)
+        # A line that is not wrapped can be copied.
+        console.print(plain(f"{label + ':':<13}{text}"), soft_wrap=True)
 
 
 def score_line(metrics: dict[str, Any]) -> Text:

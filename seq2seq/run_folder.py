@@ -90,6 +90,12 @@ def write_config(
         raise _unwritable(folder, error) from error
 
 
+def saved_overrides(folder: Path) -> list[str]:
+    """Returns the overrides that a run was started with; none if it was not by `write_config`."""
+    path = folder / SAVED / "overrides.yaml"
+    return [str(item) for item in OmegaConf.load(path)] if path.is_file() else []
+
+
 def remove_if_empty(folder: Path) -> None:
     """Removes the folder of a run that ended before it wrote any result."""
     if folder.is_dir() and {path.name for path in folder.iterdir()} <= {SAVED, "train.log", LOCK}:

@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from seq2seq.config import composed, folder, recipe_name, recipe_names, register_recipe
 from seq2seq.errors import UserError
-from seq2seq.naming import READERS, advice, filed_under, tags_of
+from seq2seq.naming import READERS, advice, filed_under, run_name, tags_of
 
 NAMES = [
     "mine", "2026-11-28", "2024", "null", "true", "my recipe", "Übersetzung", "日本語", "v1.2",
@@ -86,3 +86,19 @@ def test_recipes_for_own_data_are_neutral(task):
         assert config.task.get(key) == plain.task.get(key)
     tokenizers = [config.tokenizer, config.tokenizer.get("source", {})]
     assert not any(each.get("lowercase") or each.get("zero_digits") for each in tokenizers)
+
+
+@pytest.mark.parametrize(
+    ("tags", "model", "name"),
+    [
+        ({}, {"decoder": {"cell": "gru", "units": 8}}, "dates gru-8"),
+        ({}, {"decoder": {"cell": "lstm", "units": 512},
+              "encoder": {"cell": "lstm", "units": 256, "layers": 2}}, "dates lstm-2x256"),
+        ({}, {"embedding_dim": 8}, "dates"),
+        ({"trial": "3"}, {"stack": {"cell": "gru", "units": 64}}, "dates gru-64 trial 3"),
+        ({"sweep": "true"}, None, "dates sweep"),
+    ],
+)  # fmt: skip
+def test_a_run_is_named_after_recipe_and_model(tags, model, name):
+    assert run_name({"recipe": "translation/dates", **tags}, {"model": model}) == name
+    assert run_name(tags, {"model": model}) == ""

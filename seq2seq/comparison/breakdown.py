@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from seq2seq.evaluation.text import score_texts
 from seq2seq.prediction_rows import Kind, labels_of
 from seq2seq.trust import load_saved
 
-LENGTH_BUCKETS = 6
+MAX_LENGTH_BINS = 8
+LENGTH_STEPS = (1, 2, 5)
+"""Widths of bins of lengths, beside ten, a hundred, ... times them."""
 FREQUENCIES = ((0, 0), (1, 4), (5, 19), (20, 99), (100, 999), (1000, None))
 TRAINING_RECORDS = 200_000
 MINIMUM_BUCKET_SIZE = 5
@@ -72,23 +74,44 @@ def by_length(runs: dict[str, FinishedRun]) -> Breakdown | None:
     """
     first = next(iter(runs.values()))
     lengths = np.array([len(row.get("tokens") or words(row["source"])) for row in first.rows])
-    borders = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTH_BUCKETS + 1)).astype(int))
-    if len(borders) < 3:
+    bins = length_bins(lengths)
+    if len(bins) < 2:
         return None
-    # A border belongs to the bucket above it, except the last one.
-    numbers = np.clip(np.searchsorted(borders, lengths, side="right") - 1, 0, len(borders) - 2)
-    buckets = [np.flatnonzero(numbers == number) for number in range(len(borders) - 1)]
     metric, score = _main_score(first)
     return Breakdown(
         "source length",
         metric,
-        [f"{lengths[items].min()}-{lengths[items].max()}" for items in buckets],
-        [len(items) for items in buckets],
+        list(bins),
+        [len(items) for items in bins.values()],
         {
-            variant: [score([run.rows[i] for i in items]) for items in buckets]
+            variant: [score([run.rows[i] for i in items]) for items in bins.values()]
             for variant, run in runs.items()
         },
     )
+
+
+def length_bins(lengths: np.ndarray) -> dict[str, np.ndarray]:
+    """Divides lengths into a few bins of one width, such as 1-10, 11-20 and 21+.
+
+    The last one is open where it holds the longest five percent.
+
+    Returns:
+        The name of each bin that is not empty to the indices of its lengths.
+    """
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    end = int(np.quantile(lengths, 0.95))
+    widths = (step * 10**power for power in count() for step in LENGTH_STEPS)
+    span = max(end, shortest) - shortest + 1
+    width = next(width for width in widths if width * (MAX_LENGTH_BINS - 1) >= span)
+    last = (end - 1) // width + (longest > end)
+    numbers = np.minimum((lengths - 1) // width, last)
+    bins = {}
+    for number in np.unique(numbers).tolist():
+        low, high = number * width + 1, (number + 1) * width
+        name = str(low) if width == 1 else f"{max(low, 0)}-{high}"
+        is_open = number == last and longest > high
+        bins[f"{low}+" if is_open else name] = np.flatnonzero(numbers == number)
+    return bins
 
 
 def _main_score(run: FinishedRun) -> tuple[str, Callable[[Sequence[Row]], float]]:
@@ -191,8 +214,8 @@ def _word_f1(run: FinishedRun, counts: Counter[str]) -> list[float]:
     for row in run.rows:
         true, predicted = Counter(words(row["reference"])), Counter(words(row["prediction"]))
         for number, counter in enumerate((true & predicted, true, predicted)):
-            for word, count in counter.items():
-                sums[number, _bin(counts[word])] += count
+            for word, occurrences in counter.items():
+                sums[number, _bin(counts[word])] += occurrences
     with np.errstate(invalid="ignore"):
         return (2 * sums[0] / (sums[1] + sums[2])).tolist()
 

@@ -160,8 +160,7 @@ def _tests(
 
 def _breakdowns(variants: Sequence[Variant], notes: list[str]) -> list[Breakdown]:
     runs = {variant.label: variant.representative for variant in variants}
-    lengths = by_length(runs)
+    lengths, frequencies = by_length(runs), by_frequency(runs)
     if lengths is None:
         notes.append("No scores by length: all sources have about the same length.")
-        return [by_frequency(runs)]
-    return [lengths, by_frequency(runs)]
+    return [part for part in (lengths, frequencies) if part is not None and part.parts]

@@ -2,8 +2,10 @@
 
 import base64
 import io
+import platform
 from dataclasses import dataclass
-from importlib import resources
+from datetime import datetime
+from importlib import metadata, resources
 from pathlib import Path
 
 import jinja2
@@ -19,6 +21,7 @@ from seq2seq.comparison.report import (
     tables,
     variant_names,
 )
+from seq2seq.comparison.verdict import verdict
 from seq2seq.files import write_text
 from seq2seq.plots.comparison import difference_intervals, scores_by_part, variant_curves
 from seq2seq.plots.figure import figure_style, save_figure
@@ -81,12 +84,14 @@ def page(comparison: Comparison) -> str:
     template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(source)
     all_tables = tables(comparison)
     return template.render(
+        verdict=verdict(comparison),
         notes=comparison.notes,
         tables=all_tables,
         numeric=[table.title for table in all_tables if table.title not in TEXT_TABLES],
         pictures=pictures,
         examples=examples(comparison),
-        version=version(),
+        date=datetime.now().strftime("%Y-%m-%d %H:%M"),
+        versions=[f"{name} {number}" for name, number in _versions().items()],
     )
 
 
@@ -101,6 +106,16 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         write_text(folder / f"comparison.{ending}", text)
     for name, (_, figure) in figures(comparison).items():
         save_figure(figure, folder / "plots" / f"{name}.png")
+
+
+def _versions() -> dict[str, str]:
+    """Returns the versions of what has made the comparison."""
+    return {
+        "seq2seq": version(),
+        "sacreBLEU": metadata.version("sacrebleu"),
+        "SciPy": metadata.version("scipy"),
+        "Python": platform.python_version(),
+    }
 
 
 def _picture(name: str, figure: Figure) -> Picture:

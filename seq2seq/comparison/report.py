@@ -10,20 +10,26 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from seq2seq import scores
 from seq2seq.comparison.breakdown import Breakdown
 from seq2seq.comparison.compare import Comparison, PairedComparison
+from seq2seq.comparison.verdict import best_positions, letter, verdict
 from seq2seq.plots.curves import TITLES
 from seq2seq.terminal import plain, printable
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a title and a note for readers; the first column names the rows."""
+    """A table with a title and a note for readers; the first column names the rows.
+
+    `best` has the row and the column of each cell with the best score of its row.
+    """
 
     title: str
     head: list[str]
     rows: list[list[str]]
     note: str = ""
+    best: frozenset[tuple[int, int]] = frozenset()
 
 
 def tables(comparison: Comparison) -> list[Table]:
@@ -39,7 +45,7 @@ def number(value: float | None, digits: int = 4) -> str:
     """Formats a number; a dash if it is missing or not finite."""
     if value is None or not math.isfinite(value):
         return "-"
-    return f"{value:.{digits}g}"
+    return scores.number(value if digits > 3 else float(f"{value:.{digits}g}"))
 
 
 def p_value(value: float | None) -> str:
@@ -51,12 +57,8 @@ def p_value(value: float | None) -> str:
 
 def breakdown_title(breakdown: Breakdown) -> str:
     """Returns a title such as `BLEU by source length`."""
-    return f"{TITLES.get(breakdown.metric, breakdown.metric)} by {breakdown.title}"
-
-
-def letter(position: int) -> str:
-    """Returns the letter of a variant in narrow tables: A, B, ..., Z, A1, B1, ..."""
-    return chr(ord("A") + position % 26) + (str(position // 26) if position >= 26 else "")
+    name = TITLES.get(breakdown.metric, breakdown.metric.replace("_", " "))
+    return f"{name[0].upper()}{name[1:]} by {breakdown.title}"
 
 
 def variant_names(comparison: Comparison) -> dict[str, str]:
@@ -97,11 +99,17 @@ def _scores_table(comparison: Comparison) -> Table:
         [metric, *(cell(variant.summary(metric)) for variant in comparison.variants)]
         for metric in comparison.metrics
     ]
+    best = frozenset(
+        (row, position + 1)
+        for row, metric in enumerate(comparison.metrics)
+        for position in best_positions(comparison, metric)
+    )
     for name in ("seconds", "steps", "target_tokens_per_second"):
         summaries = [variant.summary(name, "training") for variant in comparison.variants]
         rows.append([f"training: {name.replace('_', ' ')}", *map(cell, summaries)])
-    note = "Mean and standard deviation over the seeds of a variant."
-    return Table("Test scores", ["score", *names], rows, note)
+    has_seeds = any(len(variant.runs) > 1 for variant in comparison.variants)
+    note = "Mean and standard deviation over the seeds of a variant." if has_seeds else ""
+    return Table("Test scores", ["score", *names], rows, note, best)
 
 
 def _tests_table(comparison: Comparison) -> Table:
@@ -116,8 +124,8 @@ def _tests_table(comparison: Comparison) -> Table:
 
     def row(test: PairedComparison) -> list[str]:
         result = test.result
-        cells = [result.metric, letters[test.variant], number(result.baseline, 5)]
-        cells += [number(result.system, 5), f"{result.difference:+.4g}"]
+        cells = [result.metric, letters[test.variant], number(result.baseline)]
+        cells += [number(result.system), f"{result.difference:+.4g}"]
         cells.append(f"[{result.low:+.4g}, {result.high:+.4g}]")
         for kind in kinds:
             cells.append(p_value(result.p_values.get(kind)))
@@ -170,14 +178,20 @@ def examples(comparison: Comparison) -> list[tuple[str, list[Table]]]:
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Prints the tables on a terminal."""
+    if sentence := verdict(comparison):
+        console.print(plain(sentence + "\n", "bold"))
     for table in tables(comparison):
         rich_table = RichTable(
             title=table.title, title_justify="left", title_style="bold", box=None
         )
         for position, name in enumerate(table.head):
             rich_table.add_column(plain(name), justify="left" if position < 2 else "right")
-        for row in table.rows:
-            rich_table.add_row(*map(plain, row))
+        for number_of_row, row in enumerate(table.rows):
+            cells = [
+                plain(cell, "bold" if (number_of_row, column) in table.best else "")
+                for column, cell in enumerate(row)
+            ]
+            rich_table.add_row(*cells)
         console.print(rich_table)
         console.print(plain(table.note + "\n" if table.note else "", "dim"))
     for title, example_tables in examples(comparison):
@@ -195,8 +209,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 def markdown(comparison: Comparison) -> str:
     """Returns the comparison as GitHub Markdown."""
     parts = ["# Comparison of runs"]
+    if sentence := verdict(comparison):
+        parts.append(f"**{_escaped(sentence)}**")
     for table in tables(comparison):
-        parts += [f"## {table.title}", _markdown_table(table.head, table.rows)]
+        parts += [f"## {table.title}", _markdown_table(table.head, table.rows, table.best)]
         parts += [table.note] if table.note else []
     for title, example_tables in examples(comparison):
         parts.append(f"## Sentences that differ most: {title}")
@@ -205,11 +221,20 @@ def markdown(comparison: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(map(_escaped, cells)) + " |"
+def _markdown_table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    best: frozenset[tuple[int, int]] = frozenset(),
+) -> str:
+    def line(cells: Sequence[str], row: int = -1) -> str:
+        texts = [
+            f"**{_escaped(cell)}**" if (row, column) in best else _escaped(cell)
+            for column, cell in enumerate(cells)
+        ]
+        return f"| {' | '.join(texts)} |"
 
-    return "\n".join([line(head), line(["---"] * len(head)), *map(line, rows)])
+    lines = [line(cells, row) for row, cells in enumerate(rows)]
+    return "\n".join([line(head), line(["---"] * len(head)), *lines])
 
 
 def _escaped(text: str) -> str:
@@ -221,6 +246,7 @@ def _escaped(text: str) -> str:
 def as_json(comparison: Comparison) -> str:
     """Returns the comparison as JSON."""
     content: dict[str, Any] = {
+        "verdict": verdict(comparison),
         "variants": [
             {
                 "label": variant.label,

@@ -12,20 +12,24 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from seq2seq.plots.figure import LINE_COLOUR, TEXT_COLOUR, figure_style, style_axes
+from seq2seq.plots.figure import (
+    COLOURS,
+    LINE_COLOUR,
+    REST_COLOUR,
+    TEXT_COLOUR,
+    figure_style,
+    style_axes,
+)
 from seq2seq.plots.fonts import drawable, fonts_for
 
-MAX_LABELS = 30
+MAX_LABELS = 40
 OTHERS = "(others)"
-CELL, LETTER, MARGIN = 0.42, 0.085, 1.2  # inches
+CELLS, CELL, MIN_CELL, LETTER, MARGIN = 7.0, 0.42, 0.23, 0.075, 1.2  # inches
 GAMMA = 0.5
 """Exponent of the colour scale: most cells of a good matrix hold a small share."""
 
 MAX_NAMED = 8
-REST_COLOUR = "#9aa7b4"
-
 BINS = 15
-COLOUR = "#5b7fa6"
 
 
 @figure_style()
@@ -50,21 +54,25 @@ def confusion_matrix_figure(counts: np.ndarray, labels: Sequence[str]) -> Figure
     counts, names = most_frequent(counts, list(labels), MAX_LABELS)
     families = fonts_for(*names)
     names = drawable(names, families)
-    size = len(names) * CELL + max(map(len, names)) * LETTER + MARGIN
+    cell = min(CELL, max(MIN_CELL, CELLS / len(names)))
+    size = len(names) * cell + max(map(len, names)) * LETTER + MARGIN
     figure = Figure(figsize=(size + 1, size), layout="constrained")
     axes = figure.add_subplot()
+    letters = min(7.0, 25 * cell)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(GAMMA, vmin=0, vmax=1))
     for row, column in zip(*np.nonzero(counts), strict=True):
         colour = "white" if shares[row, column] ** GAMMA > 0.6 else TEXT_COLOUR
         count = _short(int(counts[row, column]))
-        axes.text(column, row, count, ha="center", va="center", fontsize=7, color=colour)
+        axes.text(column, row, count, ha="center", va="center", fontsize=letters, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=90, fontfamily=families)
     axes.set_yticks(range(len(names)), names, fontfamily=families)
     axes.set_xlabel("prediction")
     axes.set_ylabel("reference")
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1, decimals=0))
-    bar.set_label("share of the reference")
+    axes.set_title("Confusion matrix: counts")
+    percent = PercentFormatter(1, decimals=0)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, fraction=0.04, pad=0.02, format=percent)
+    bar.set_label("share of the reference (square-root scale)")
     bar.outline.set_visible(False)
     return figure
 
@@ -130,14 +138,17 @@ def precision_recall_figure(
         style: dict[str, Any] = {"color": REST_COLOUR, "linewidth": 0.8, "alpha": 0.6}
         if number in named:
             [label] = drawable([labels[number]], families)
-            style = {"label": f"{label}  {precisions[number]:.3f}", "linewidth": 1.6}
+            style = {"color": COLOURS[named.index(number)], "linewidth": 1.6}
+            style["label"] = f"{label}  {precisions[number]:.3f}"
         axes.plot(recall, precision, drawstyle="steps-post", **style)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
+    axes.set_title("Precision and recall of each class")
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
     style_axes(axes, "both", ("top", "right"))
+    title = "average precision" if len(named) == len(present) else "lowest average precision"
     axes.legend(
-        title="average precision", title_fontsize=8.5, prop={"family": families, "size": 8.5},
+        title=title, title_fontsize=8.5, prop={"family": families, "size": 8.5},
         loc="upper left", bbox_to_anchor=(1, 1), alignment="left",
     )  # fmt: skip
     return figure
@@ -160,11 +171,12 @@ def reliability_figure(probabilities: np.ndarray, outcomes: np.ndarray, bins: in
     figure = Figure(figsize=(4.6, 5.2), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     upper.plot([0, 1], [0, 1], color=LINE_COLOUR, linewidth=1.2)
-    upper.plot(means, shares, "o-", color=COLOUR)
+    upper.plot(means, shares, "o-", color=COLOURS[0])
+    upper.set_title("Calibration")
     upper.set_ylabel("share that is right")
     upper.set_ylim(0, 1.02)
-    lower.hist(probabilities, bins, (0, 1), color=COLOUR, edgecolor="white")
-    lower.set_ylabel("count")
+    lower.hist(probabilities, bins, (0, 1), color=COLOURS[0], edgecolor="white")
+    lower.set_ylabel("predictions")
     lower.set_xlabel("predicted probability")
     lower.set_xlim(0, 1)
     for axes in (upper, lower):

@@ -10,11 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from seq2seq.plots.curves import TITLES
-from seq2seq.plots.figure import TEXT_COLOUR, figure_style, style_axes
+from seq2seq.plots.figure import COLOURS, REST_COLOUR, TEXT_COLOUR, figure_style, style_axes
 from seq2seq.plots.fonts import fonts_for
-
-COLOURS = ("#3b6fb6", "#d1495b", "#3a8f63", "#c98a1b", "#7a5195", "#4aa3b5", "#8c6d5a", "#6b7280")
-"""Distinguishable with colour blindness, too: they differ in lightness."""
 
 AXES = (("step", "training steps", 1.0), ("seconds", "minutes", 1 / 60),
         ("target_tokens", "target tokens", 1.0))  # fmt: skip
@@ -114,13 +111,15 @@ def difference_intervals(
     rows = np.arange(len(names))[::-1]
     for row, value, (low, high) in zip(rows, differences, intervals, strict=True):
         is_significant = low > 0 or high < 0
-        colour = COLOURS[0] if is_significant else "#8a929b"
+        colour = COLOURS[0] if is_significant else REST_COLOUR
         axes.plot([low, high], [row, row], color=colour, linewidth=2.4, solid_capstyle="round")
         axes.plot(value, row, "o", color=colour, markersize=6)
     axes.axvline(0, color=TEXT_COLOUR, linewidth=0.9)
     axes.set_yticks(rows, names, fontfamily=fonts_for(*names))
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter("{x:+g}")
     style_axes(axes, "x")
     axes.set_title(title, fontfamily=fonts_for(title))
     return figure

@@ -11,7 +11,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-from seq2seq.plots.figure import figure_style, style_axes
+from seq2seq.plots.figure import COLOURS, figure_style, style_axes
+from seq2seq.scores import number
 
 Curve = Sequence[tuple[int, float]]
 """Pairs of step and value."""
@@ -22,9 +23,26 @@ TITLES = {"bleu": "BLEU", "chrf": "chrF", "chrf++": "chrF++", "ter": "TER", "f1"
 FIRST = ("loss", "perplexity", "bleu", "chrf", "exact_match", "accuracy", "f1")
 LAST = ("learning_rate", "gradient_norm", "target_tokens_per_second")
 FROM_ZERO = ("learning_rate", "target_tokens_per_second")
-LOWER_IS_BETTER = ("loss", "perplexity", "ter", "mae", "rmse")
+SHARES = ("exact_match", "accuracy", "f1", "f1_micro", "f1_macro", "precision", "recall")
+"""Metrics from 0 to 1."""
+LOWER_IS_BETTER = (
+    "loss",
+    "perplexity",
+    "nats_per_character",
+    "bits_per_character",
+    "ter",
+    "word_error_rate",
+    "phone_error_rate",
+    "ece",
+    "hamming_loss",
+    "mae",
+    "rmse",
+    "mase",
+    "smape",
+    "crps",
+)
 
-TRAINING_COLOUR, VALIDATION_COLOUR = "#5b7fa6", "#d1495b"
+TRAINING_COLOUR, VALIDATION_COLOUR = COLOURS[:2]
 PANEL_WIDTH, PANEL_HEIGHT, LEGEND_HEIGHT = 4.4, 2.7, 0.4  # inches
 MAX_COLUMNS = 3
 MAX_RAW_POINTS = 150
@@ -98,11 +116,24 @@ def _draw_panel(
     )
     if metric == "perplexity" and values.min() > 0 and values.max() / values.min() > 20:
         axes.set_yscale("log")
+        axes.set_ylabel("log scale")
+    else:
+        _limit(axes, metric, values)
+
+
+def _limit(axes: Axes, metric: str, values: np.ndarray) -> None:
+    """Leaves room above and below values, but not beyond what the metric can be."""
+    axes.margins(y=0.15)
+    bottom, top = axes.get_ylim()
+    if metric in FROM_ZERO or (values.min() >= 0 and bottom < 0):
+        axes.set_ylim(bottom=0)
+    if metric in SHARES and values.max() <= 1:
+        axes.set_ylim(top=min(top, 1))
 
 
 def _marker(points: np.ndarray) -> dict[str, Any]:
     """Marks the points of short curves: a single point would be invisible otherwise."""
-    return {"marker": "o", "markersize": 3} if len(points) <= 30 else {}
+    return {"marker": "o", "markersize": 3, "clip_on": False} if len(points) <= 30 else {}
 
 
 def _moving_average(points: np.ndarray) -> np.ndarray:
@@ -116,27 +147,23 @@ def _moving_average(points: np.ndarray) -> np.ndarray:
 
 def _mark_best(axes: Axes, validation: np.ndarray, metric: str) -> None:
     best = np.argmin if metric in LOWER_IS_BETTER else np.argmax
-    step, value = validation[best(validation[:, 1])]
+    step, value = map(float, validation[best(validation[:, 1])])
     axes.plot(
         step, value, "o", color=VALIDATION_COLOUR, markersize=7, markerfacecolor="white",
-        markeredgewidth=1.8, zorder=5,
+        markeredgewidth=1.8, zorder=5, clip_on=False,
     )  # fmt: skip
-    axes.annotate(
-        f"{value:.4g}", (step, value), xytext=(0, 8), textcoords="offset points", ha="center",
-        fontsize=9, fontweight="bold", color=VALIDATION_COLOUR, zorder=6,
+    axes.set_title(
+        f"best {number(value)}", loc="right", fontsize=9, color=VALIDATION_COLOUR,
     )  # fmt: skip
 
 
 def _style_panel(axes: Axes, metric: str, last_step: float, in_last_row: bool) -> None:
     axes.set_title(TITLES.get(metric, metric.replace("_", " ").capitalize()))
-    axes.margins(y=0.15)
     axes.set_xlim(0, last_step * 1.06)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if in_last_row:
         axes.set_xlabel("training step")
-    if metric in FROM_ZERO:
-        axes.set_ylim(bottom=0)
     is_log = axes.get_yscale() == "log"
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)) if is_log else MaxNLocator(5))
     axes.yaxis.set_minor_locator(NullLocator())

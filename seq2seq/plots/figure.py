@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from seq2seq.files import atomic_file
 
-TEXT_COLOUR, LINE_COLOUR = "#3b424a", "#c9ced4"
+TEXT_COLOUR, LINE_COLOUR, REST_COLOUR = "#3b424a", "#c9ced4", "#9aa7b4"
+COLOURS = ("#3b6fb6", "#d1495b", "#3a8f63", "#c98a1b", "#7a5195", "#4aa3b5", "#8c6d5a", "#6b7280")
+"""Distinguishable with colour blindness, too: they differ in lightness."""
 
 
 @contextmanager
@@ -34,7 +36,13 @@ def style_axes(
     axes.spines[list(hide)].set_visible(False)
 
 
-def save_figure(figure: Figure, path: Path, dots_per_inch: int = 150) -> None:
-    """Writes a figure as a PNG, atomically; several processes may write the same file."""
+def save_figure(figure: Figure, path: Path, dots_per_inch: int = 150, heading: str = "") -> None:
+    """Writes a figure as a PNG, atomically; several processes may write the same file.
+
+    `heading`, such as the name of the run and the split, is written above the figure.
+    """
+    if heading:
+        with figure_style():
+            figure.suptitle(heading, x=0.01, ha="left", fontsize=9, fontweight="normal")
     with atomic_file(path) as temporary, figure_style():
         figure.savefig(temporary, format="png", dpi=dots_per_inch, facecolor="white")

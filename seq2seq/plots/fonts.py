@@ -3,6 +3,7 @@
 import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 
 from matplotlib import font_manager
@@ -34,9 +35,18 @@ def fonts_for(*texts: str) -> list[str]:
     return families
 
 
+def _add_new_fonts() -> None:
+    """Adds the fonts that were installed since Matplotlib wrote its cache of them."""
+    known = {font.fname for font in font_manager.fontManager.ttflist}
+    for path in set(font_manager.findSystemFonts()) - known:
+        with suppress(OSError, RuntimeError):  # of formats that cannot be read, such as bitmaps
+            font_manager.fontManager.addfont(path)
+
+
 @cache
 def _families() -> dict[str, tuple[str, int]]:
     """Returns the file and the face index of each family's regular font."""
+    _add_new_fonts()
     return {
         font.name: (font.fname, getattr(font, "index", 0))
         for font in font_manager.fontManager.ttflist

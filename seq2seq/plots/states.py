@@ -2,20 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seq2seq.plots.figure import LINE_COLOUR, figure_style
+from seq2seq.plots.figure import COLOURS, LINE_COLOUR, REST_COLOUR, figure_style
 from seq2seq.plots.fonts import drawable, fonts_for
 
 MAX_UNITS, MAX_LINES = 32, 6
 """How many units a heat map shows, and how many units are drawn as lines."""
 
-LINE_COLOURS = ("#d1495b", "#2e6f9e", "#3f8f5b", "#d98b2b", "#7b5ea7", "#5f6b76")
 TOKEN, UNIT, LINES_HEIGHT, LETTER = 0.26, 0.075, 1.8, 0.09  # inches
 MARGIN, MIN_WIDTH, MAX_WIDTH = 1.4, 5.0, 40.0
 MAX_TOKENS = 300
@@ -70,6 +68,7 @@ def state_figure(
     every = slice(None, None, 1 + (len(labels) - 1) // MAX_TOKENS)
     positions = range(len(labels))[every]
     panels[-1].set_xticks(positions, labels[every], rotation=90, fontsize=9, fontfamily=families)
+    panels[-1].set_xlabel("token")
     figure.suptitle(title, x=0.01, ha="left", fontfamily=families)
     return figure
 
@@ -90,12 +89,13 @@ def _draw_heat_map(
     axes.set_ylabel("unit", fontsize=8.5)
     bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05, aspect=20)
     bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.set_label("gate" if is_gate else "state", fontsize=8.5)
     bar.ax.tick_params(labelsize=7)
 
 
 def _draw_lines(axes: Axes, states: np.ndarray) -> None:
     """Draws the units that vary most, of states `(steps, units)`."""
-    for unit, colour in zip(most_varying(states, MAX_LINES), LINE_COLOURS, strict=False):
+    for unit, colour in zip(most_varying(states, MAX_LINES), COLOURS, strict=False):
         axes.plot(
             states[:, unit], color=colour, linewidth=1.6, label=f"unit {unit}",
             marker="o", markersize=3,
@@ -141,20 +141,21 @@ def state_map(points: np.ndarray, labels: Sequence[str] | None, title: str) -> F
     others = np.array([label not in frequent for label in labels])
     if others.any():
         x, y = points[others].T
-        axes.scatter(x, y, s=9, color=LINE_COLOUR, label="(others)", linewidths=0)
-    colours: Any = colormaps["tab10"].colors  # type: ignore[attr-defined]
+        axes.scatter(x, y, s=9, color=REST_COLOUR, label="(others)", linewidths=0)
     for number, (label, name) in enumerate(zip(frequent, names, strict=True)):
         x, y = points[[other == label for other in labels]].T
         axes.scatter(
             x, y, s=14, alpha=0.8, linewidths=0, label=name,
-            color=colours[number % len(colours)], marker=MARKERS[number // len(colours)],
+            color=COLOURS[number % len(COLOURS)], marker=MARKERS[number // len(COLOURS)],
         )  # fmt: skip
     if len(set(labels)) > 1:
         axes.legend(
             loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.2,
             prop={"family": families, "size": 8.5}, markerscale=1.5,
         )  # fmt: skip
-    axes.set_title(title, fontsize=11, fontfamily=families)
+    axes.set_title(title, fontfamily=families)
+    axes.set_xlabel("first dimension")
+    axes.set_ylabel("second dimension")
     axes.set_xticks([])
     axes.set_yticks([])
     return figure

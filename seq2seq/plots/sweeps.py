@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from seq2seq.plots.figure import LINE_COLOUR, figure_style
+from seq2seq.plots.figure import COLOURS, LINE_COLOUR, figure_style
 from seq2seq.plots.fonts import drawable, fonts_for
 
 Value = str | float
@@ -63,7 +63,12 @@ def parallel_coordinates(
                 va="center", bbox=box, zorder=6, fontfamily=fonts_for(label),
             )  # fmt: skip
     labels = [name.rpartition(".")[2] if len(name) > 22 else name for name in names]
+    labels = [
+        f"{label}\n(log scale)" if name in log_scale else label
+        for name, label in zip(names, labels, strict=True)
+    ]
     axes.set_xticks(range(len(columns)), [*labels, metric])
+    axes.set_title(f"{len(trials)} trials: parameters and {metric}")
     axes.get_xticklabels()[-1].set_fontweight("bold")
     axes.set_yticks([])
     axes.set_ylim(-0.05, 1.05)
@@ -108,11 +113,11 @@ def importance_bars(importances: Mapping[str, float], metric: str) -> Figure:
     figure = Figure(figsize=(6.4, 1.0 + 0.42 * len(items)), layout="constrained")
     axes = figure.add_subplot()
     bars = axes.barh(
-        [name for name, _ in items], [share for _, share in items], 0.6, color="#3b6fb6"
+        [name for name, _ in items], [share for _, share in items], 0.6, color=COLOURS[0]
     )
     axes.bar_label(bars, fmt="%.2f", padding=5, fontsize=9)
     axes.set_xlim(0, 1.1 * max([share for _, share in items], default=1) or 1)
-    axes.set_title(f"Importance for {metric}")
+    axes.set_title(f"Importance for {metric}: share of its variance")
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     axes.tick_params(labelsize=9)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from seq2seq.tracking.model_card import ModelCard, SplitSummary
+
 RUN_ID_FILE = "mlflow_run_id"
 """The file of a run folder that holds the id of its tracked run."""
 
@@ -42,12 +44,8 @@ class Tracker:
         Never waits for a disk or network.
         """
 
-    def log_dataset(self, name: str, source: str, digest: str, context: str) -> None:
-        """Logs a data set that the run uses.
-
-        The source is a folder, an address or a TFDS name, the digest a short hash of the content,
-        the context `train`, `validation` or `test`.
-        """
+    def log_dataset(self, split: SplitSummary) -> None:
+        """Logs a split of the data that the run uses."""
 
     def log_folder(self, folder: Path, ignore: Sequence[str] = ()) -> None:
         """Uploads the files of a folder under their relative paths.
@@ -59,25 +57,28 @@ class Tracker:
     def log_table(self, columns: Mapping[str, Sequence[Any]], artifact_file: str) -> None:
         """Logs a table of columns of one length as `artifact_file`, which ends in `.json`."""
 
-    def log_model(
-        self,
-        folder: Path,
-        example: Any,
-        row: Mapping[str, Any],
-        metrics: Mapping[str, float],
-        step: int,
-    ) -> None:
+    def log_card(self, card: ModelCard) -> None:
+        """Logs the model card of a run that ends, and adds the main score to the run's name."""
+
+    def log_model(self, folder: Path, row: Mapping[str, Any], step: int) -> None:
         """Logs the run's `model` folder, so that it can be loaded, served and registered.
 
-        `example` is a source and `row` its prediction; `metrics` are final and belong to `step`.
+        `row` is a prediction with its source, as an example. The model replaces the one that the
+        run has logged before it was resumed, unless that is registered.
+        """
+
+    def log_scores(self, scores: Mapping[str, float], step: int) -> None:
+        """Logs the final scores, of the logged model if there is one.
+
+        The names of scores of `validation` and `test` begin with the split: `test_bleu`.
         """
 
     def finish(self, status: RunStatus = "FINISHED") -> None:
         """Sends everything that is still queued and closes the run; `KILLED` means by Ctrl-C."""
 
-    def page_command(self) -> str:
-        """Returns the command that opens a page with the runs, or its address; empty if none."""
-        return ""
+    def pages(self) -> dict[str, str]:
+        """Returns where the run can be looked at: label to command or address; empty if nowhere."""
+        return {}
 
 
 class NoTracker(Tracker):

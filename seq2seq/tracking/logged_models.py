@@ -9,7 +9,7 @@ from typing import Any
 
 import mlflow.artifacts
 from mlflow import MlflowClient, pyfunc
-from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
@@ -22,14 +22,17 @@ from seq2seq.tracking.mlflow_store import (
     store_errors,
     without_password,
 )
-from seq2seq.tracking.parameters import valid_name
-from seq2seq.tracking.served_model import MODEL, signature_of
+from seq2seq.tracking.served_model import MODEL, SOURCE, signature_of
 from seq2seq.tracking.wheel import write_wheel
 
 CODE = Path(__file__).parents[1] / "inference" / "served_code.py"
 ADDRESS = re.compile(r"models:/(?P<name>[^@/]+)(@(?P<alias>[^/]+)|/(?P<version>\d+))?")
 WHEELS = "wheels"
 """The folder of wheels in a logged model, by MLflow's convention."""
+COPIED_TAGS = ("recipe", "task", "data", "mlflow.note.content")
+"""The tags of a run that its model has, too."""
+_UNSAFE = re.compile(r"[/:.%\"']")
+"""Characters that MLflow rejects in the names of models."""
 PINNED = ("tensorflow", "keras", "mlflow", "tokenizers", "numpy")
 
 
@@ -37,22 +40,21 @@ def log_model(
     client: MlflowClient,
     run_id: str,
     model_folder: Path,
-    example: Any,
     row: Mapping[str, Any],
-    metrics: Mapping[str, float],
     step: int,
-) -> None:
-    """Logs a model folder as the MLflow model of a run.
+) -> str:
+    """Logs a model folder as the MLflow model of a run, and returns the model's id.
 
     MLflow's own `log_model` depends on its global state; this one names store and run explicitly.
-    `example` is a source and `row` its prediction; `metrics` are final and belong to `step`.
+    `row` is a prediction with its source, and becomes the example of the model's input.
     """
     run = client.get_run(run_id)
+    earlier = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
     logged = client.create_logged_model(
         run.info.experiment_id,
-        name=MODEL,
+        name=_UNSAFE.sub("-", run.data.tags.get("recipe", MODEL)),
         source_run_id=run_id,
-        tags={k: v for k, v in run.data.tags.items() if k in ("recipe", "task", "data")},
+        tags={name: value for name, value in run.data.tags.items() if name in COPIED_TAGS},
         params=run.data.params,
         model_type=run.data.tags.get("task"),
     )
@@ -69,20 +71,18 @@ def log_model(
             mlflow_model=model,
             python_model=str(CODE),
             artifacts=_artifacts(model_folder),
-            signature=signature_of(example, row),
-            input_example=[example],
+            signature=signature_of(row[SOURCE], row),
+            input_example=[row[SOURCE]],
             pip_requirements=requirements(wheel.name),
         )
         wheel.parent.rename(f"{folder}/saved/{WHEELS}")
         client.log_model_artifacts(logged.model_id, f"{folder}/saved")
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step)])
-    started = int(run.info.start_time)
-    values = [
-        Metric(valid_name(name), value, started, step, model_id=logged.model_id)
-        for name, value in metrics.items()
-    ]
-    client.log_batch(run_id, metrics=values)
+    versions = client.search_model_versions(f"run_id = '{run_id}'")
+    for model_id in set(earlier) - {version.model_id for version in versions}:
+        client.delete_logged_model(model_id)
+    return str(logged.model_id)
 
 
 def _artifacts(model_folder: Path) -> dict[str, str]:

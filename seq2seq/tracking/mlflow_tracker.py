@@ -20,6 +20,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
+from seq2seq.naming import run_name
 from seq2seq.tracking.background import BackgroundSender
 from seq2seq.tracking.base import RUN_ID_FILE, RunStatus, Tracker
 from seq2seq.tracking.environment import describe_environment, environment_tags
@@ -31,12 +32,25 @@ from seq2seq.tracking.mlflow_store import (
     store_errors,
     without_password,
 )
+from seq2seq.tracking.model_card import ModelCard, SplitSummary
 from seq2seq.tracking.parameters import MAX_TAG_LENGTH, flatten, shorten, valid_name, variant_of
 
 # The errors of metrics that a store will never accept, however often they are sent.
 PERMANENT_ERRORS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
 SECONDS_TO_FINISH = 45.0
 SECONDS_TO_STOP_MONITOR = 5.0
+
+LOCAL_SERVER = "http://127.0.0.1:5000"
+"""The default address of `mlflow ui`."""
+NOTE = "mlflow.note.content"
+"""The tag that MLflow's page shows as the description."""
+PAUSED = "paused_milliseconds"
+"""The tag with the time between the sessions of a run."""
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.experiment.primaryMetric.name": "main_score",
+}
+"""Makes MLflow's page show an experiment as one of model training, by its main score."""
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +74,8 @@ class MlflowTracker(Tracker):
             `MLFLOW_TRACKING_URI`, or else `mlflow.db` in the current folder. Passwords belong in
             the variables `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.
         experiment: The MLflow experiment of the run; created if it does not exist.
-        run_name: The name of the run; if null, that of its folder.
+        run_name: The name of the run; if null, it is made from recipe, model and main score, as
+            `cldr_dates lstm-128 exact_match 0.995`.
         artifact_location: Where a new experiment stores its files; if null, `mlartifacts` beside a
             SQLite store, and the server's default for all others.
         tags: Further tags of the run.
@@ -86,6 +101,8 @@ class MlflowTracker(Tracker):
         self._models = models
         self._system_metrics = system_metrics
         self._warned = False
+        self._model_id: str | None = None
+        self._datasets: dict[str, Dataset] = {}
 
     def start(
         self,
@@ -100,16 +117,19 @@ class MlflowTracker(Tracker):
         in `mlflow_run_id` is continued, or a new one is opened if this store does not have it.
         """
         self._client = open_store(self._uri)
+        self._generated_name = "" if self._run_name else run_name(tags, config)
+        self._paused = 0
         with store_errors(self._uri):
             run = self._run_to_resume(run_folder) if resume else None
             if run is None:
-                run = self._client.create_run(
-                    self._experiment_id(), run_name=self._run_name or run_folder.resolve().name
-                )
+                name = self._run_name or self._generated_name or run_folder.resolve().name
+                run = self._client.create_run(self._experiment_id(), run_name=name)
                 # At once, so that a process that is killed here leaves a run that can be found.
                 write_text(run_folder / RUN_ID_FILE, f"{run.info.run_id}\n")
             else:
                 self._client.update_run(run.info.run_id, status="RUNNING")
+                self._paused = milliseconds_paused(run, run_folder)
+                tags = {**tags, PAUSED: str(self._paused)}
             self._run = run
             environment = describe_environment()
             self._log_config(config, logged=run.data.params)
@@ -130,19 +150,24 @@ class MlflowTracker(Tracker):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Queues metrics for the background thread."""
-        now = int(time.time() * 1000)
+        now = milliseconds()
         # MLflow would replace infinity by 1.8e308, which flattens the chart.
         self._sender.put(
             Metric(valid_name(name), value if math.isfinite(value) else math.nan, now, step)
             for name, value in metrics.items()
         )
 
-    def log_dataset(self, name: str, source: str, digest: str, context: str) -> None:
-        """Logs a data set as an input of the run; MLflow keeps 36 characters of the digest."""
+    def log_dataset(self, split: SplitSummary) -> None:
+        """Logs a split as an input of the run; MLflow keeps 36 characters of the digest."""
         dataset = Dataset(
-            name, digest[:36], source_type="local", source=json.dumps({"uri": source})
+            f"{split.name}/{split.split}",
+            split.digest[:36],
+            source_type="local",
+            source=json.dumps({"uri": split.source}),
+            profile=json.dumps({"num_rows": split.records}),
         )
-        tags = [InputTag("mlflow.data.context", context)]
+        self._datasets[split.split] = dataset
+        tags = [InputTag("mlflow.data.context", split.split)]
         with self._never_fatal():
             self._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
 
@@ -161,20 +186,43 @@ class MlflowTracker(Tracker):
             table = {name: list(values) for name, values in columns.items()}
             self._client.log_table(self.run_id, table, artifact_file)
 
-    def log_model(
-        self,
-        folder: Path,
-        example: Any,
-        row: Mapping[str, Any],
-        metrics: Mapping[str, float],
-        step: int,
-    ) -> None:
+    def log_card(self, card: ModelCard) -> None:
+        """Sets the run's description, and adds the main score to its name if that was generated.
+
+        Names and descriptions that were edited on MLflow's page stay as they are.
+        """
+        with self._never_fatal():
+            run = self._client.get_run(self.run_id)
+            generated = self._generated_name
+            if generated and f"{run.info.run_name} ".startswith(f"{generated} "):
+                name = f"{generated} {card.main_score}".strip()
+                self._client.update_run(self.run_id, name=name)
+            if run.data.tags.get(NOTE, card.title).startswith(card.title):
+                self._log_tags({NOTE: str(card)})
+
+    def log_model(self, folder: Path, row: Mapping[str, Any], step: int) -> None:
         """Logs the trained model as a pyfunc that runs seq2seq's code: nothing is pickled."""
         if self._models:
             with self._never_fatal():
                 from seq2seq.tracking.logged_models import log_model  # takes seconds to import
 
-                log_model(self._client, self.run_id, folder, example, row, metrics, step)
+                self._model_id = log_model(self._client, self.run_id, folder, row, step)
+
+    def log_scores(self, scores: Mapping[str, float], step: int) -> None:
+        """Queues the final scores, linked to the logged model and to their split of the data."""
+        now = milliseconds()
+        for name, value in scores.items():
+            dataset = self._datasets.get(name.partition("_")[0])
+            metric = Metric(
+                valid_name(name),
+                value if math.isfinite(value) else math.nan,
+                now,
+                step,
+                model_id=self._model_id,
+                dataset_name=dataset and dataset.name,
+                dataset_digest=dataset and dataset.digest,
+            )
+            self._sender.put([metric])
 
     def finish(self, status: RunStatus = "FINISHED") -> None:
         """Sends the queued metrics and closes the run, within a bounded time."""
@@ -191,17 +239,22 @@ class MlflowTracker(Tracker):
                 without_password(self._uri),
             )
         with self._never_fatal():
-            self._client.set_terminated(self.run_id, status)
+            # The run's duration is from start to end, so the end is moved by the pauses.
+            end = milliseconds() - self._paused
+            self._client.set_terminated(self.run_id, status, end)
 
-    def page_command(self) -> str:
-        """Returns the command that opens MLflow's page, or the run's address on a server."""
+    def pages(self) -> dict[str, str]:
+        """Returns the run's address, and before it the command that starts MLflow's server."""
+        experiment_id = self._run.info.experiment_id
+        # Without the parameter, MLflow shows its pages for language model applications.
+        path = f"#/experiments/{experiment_id}/runs/{self.run_id}?workflowType=machine_learning"
         if self._uri.startswith(("http://", "https://")):
-            experiment_id = self._run.info.experiment_id
-            return f"{self._uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{self.run_id}"
+            return {"MLflow run": f"{self._uri.rstrip('/')}/{path}"}
         beside_python = Path(sys.executable).with_name("mlflow")
         is_on_path = shutil.which("mlflow") == str(beside_python)
         program = ["mlflow"] if is_on_path else [sys.executable, "-m", "mlflow"]
-        return shlex.join([*program, "ui", "--backend-store-uri", without_password(self._uri)])
+        command = shlex.join([*program, "ui", "--backend-store-uri", without_password(self._uri)])
+        return {"MLflow": command, "MLflow run": f"{LOCAL_SERVER}/{path}"}
 
     def _run_to_resume(self, run_folder: Path) -> Run | None:
         """Returns the tracked run of the run folder, or None if this store does not have it."""
@@ -227,7 +280,9 @@ class MlflowTracker(Tracker):
             if location is None and database is not None:
                 location = str(database.with_name("mlartifacts"))
             try:
-                return str(self._client.create_experiment(self._experiment, location))
+                return str(
+                    self._client.create_experiment(self._experiment, location, EXPERIMENT_TAGS)
+                )
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -283,3 +338,22 @@ class MlflowTracker(Tracker):
             without_password(self._uri),
             reason(error),
         )
+
+
+def milliseconds() -> int:
+    """Returns the time as MLflow counts it, since 1970."""
+    return int(time.time() * 1000)
+
+
+def milliseconds_paused(run: Run, run_folder: Path) -> int:
+    """Returns the total time between the sessions of a run that is resumed now."""
+    paused = int(run.data.tags.get(PAUSED, 0))
+    checkpoint = run_folder / "checkpoints" / "last.weights.h5"
+    now = milliseconds()
+    if run.info.status != "RUNNING":
+        stopped = int(run.info.end_time) + paused
+    elif checkpoint.is_file():  # it was killed, and goes on from here
+        stopped = int(checkpoint.stat().st_mtime * 1000)
+    else:
+        stopped = now
+    return paused + max(0, now - stopped)

@@ -19,7 +19,9 @@ def labels(axis):
 
 def test_rows_are_target_tokens_and_columns_source_tokens():
     figure = alignment_heatmap(WEIGHTS, ["a", "$b$", "c_d"], ["x", "</s>"])
-    [axes] = figure.axes
+    axes, colour_bar = figure.axes
+    assert colour_bar.get_ylabel() == "attention weight"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("source token", "target token")
     np.testing.assert_array_equal(axes.images[0].get_array(), WEIGHTS)
     assert labels(axes.xaxis) == ["a", "$b$", "c_d"]
     assert labels(axes.yaxis) == ["x", "</s>"]
@@ -60,6 +62,12 @@ def test_a_font_is_found_for_what_the_first_choice_lacks():
     [_, family] = fonts_for("\u2340")
     characters = FT2Font(font_manager.findfont(family)).get_charmap()
     assert 0x2340 in characters
+
+
+def test_of_many_tokens_some_are_labelled():
+    figure = alignment_heatmap(np.zeros((2, 400)), [str(n) for n in range(400)], ["x", "y"])
+    assert labels(figure.axes[0].xaxis)[:2] == ["0", "4"]
+    assert max(figure.get_size_inches()) < 20
 
 
 @pytest.mark.parametrize(("source", "target"), [(["a"], ["x", "y"]), ([], [])])

@@ -79,7 +79,7 @@ def test_no_tracker_leaves_no_trace(tmp_path):
     tracker.log_metrics({"loss": 1.0}, 1)
     tracker.log_table({"source": ["a"]}, "table.json")
     tracker.finish("KILLED")
-    assert tracker.page_command() == ""
+    assert tracker.pages() == {}
     assert list(tmp_path.iterdir()) == []
 
 

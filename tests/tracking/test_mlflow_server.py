@@ -88,7 +88,7 @@ def test_the_server_of_the_page_command_is_lost_and_found_and_lost(
     local.log_folder(run_folder)
     local.finish()
     port = free_port()
-    command = [*shlex.split(local.page_command()), "--port", str(port), "--workers", "1"]
+    command = [*shlex.split(local.pages()["MLflow"]), "--port", str(port), "--workers", "1"]
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     server = Server(command, f"http://127.0.0.1:{port}", elsewhere)
@@ -137,7 +137,7 @@ def survives_a_server_that_hangs(server, run_folder, caplog):
     (artifact,) = client.list_artifacts(tracker.run_id, "samples")
     assert artifact.path == "samples/test.json"
     page = f"{server.url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-    assert tracker.page_command() == page
+    assert tracker.pages() == {"MLflow run": f"{page}?workflowType=machine_learning"}
 
 
 def survives_a_server_that_dies(server, run_folder, caplog):

@@ -14,9 +14,27 @@ from mlflow import MlflowClient
 from seq2seq.errors import UserError
 from seq2seq.tracking import environment, mlflow_tracker
 from seq2seq.tracking.mlflow_tracker import MlflowTracker
+from seq2seq.tracking.model_card import ModelCard, SplitSummary
 from seq2seq.version import version
 
-CONFIG = {"seed": 1, "model": {"cell": "lstm", "units": [256, 128]}, "data": {"directory": None}}
+CONFIG = {
+    "seed": 1,
+    "model": {"embedding_dim": 8, "encoder": {"cell": "lstm", "units": 256}},
+    "data": {"directory": None},
+}
+CARD = ModelCard(
+    tags={"recipe": "translation/cldr_dates", "task": "translation"},
+    splits=[SplitSummary("test", "cldr_dates", "Unicode CLDR", "ab" * 32, 4000)],
+    metrics={
+        "validation": {"exact_match": 0.99, "loss": 0.1},
+        "test": {"loss": 0.1, "exact_match": 0.995},
+        "training": {"steps": 7, "seconds": 60},
+    },
+    overrides=["recipe=translation/cldr_dates", "seed=2", "hydra.run.dir=/tmp/run"],
+    parameters=1234,
+    run_folder=Path("/runs/first"),
+    example={"source": "<fr> 7/8/51", "prediction": "2051-08-07"},
+)
 
 
 def artifacts(client, run_id, folder=None):
@@ -41,21 +59,24 @@ def test_a_run_from_start_to_finish(store, run_folder, tmp_path):
     tracker.start(run_folder, CONFIG, {"recipe": "translation/cldr_dates"})
     for step in range(1, 4):
         tracker.log_metrics({"loss": 1 / step, "chrf++": step}, step)
-    tracker.log_dataset("cldr_dates", "tfds:cldr_dates", "0123456789abcdef" * 4, "train")
+    tracker.log_dataset(
+        SplitSummary("train", "cldr_dates", "tfds:cldr_dates", "0123456789abcdef" * 4, 8000)
+    )
     tracker.log_table({"source": ["a", "ü"], "prediction": ["b", "日"]}, "predictions/test.json")
     tracker.log_folder(run_folder, ignore=["checkpoints/*"])
     tracker.finish("FINISHED")
 
     client = MlflowClient(store)
     run = client.get_run((run_folder / "mlflow_run_id").read_text().strip())
-    assert run.info.run_name == "first"
+    assert run.info.run_name == "cldr_dates lstm-256"
     assert run.info.status == "FINISHED"
     assert run.info.end_time >= run.info.start_time
     assert client.get_experiment(run.info.experiment_id).name == "seq2seq"
     assert run.data.params == {
         "seed": "1",
-        "model.cell": "lstm",
-        "model.units": "[256, 128]",
+        "model.embedding_dim": "8",
+        "model.encoder.cell": "lstm",
+        "model.encoder.units": "256",
         "data.directory": "null",
     }
     assert run.data.tags["recipe"] == "translation/cldr_dates"
@@ -65,7 +86,8 @@ def test_a_run_from_start_to_finish(store, run_folder, tmp_path):
     assert run.data.metrics["chrfpp"] == 3
 
     (dataset,) = run.inputs.dataset_inputs
-    assert dataset.dataset.name == "cldr_dates"
+    assert dataset.dataset.name == "cldr_dates/train"
+    assert json.loads(dataset.dataset.profile) == {"num_rows": 8000}
     assert json.loads(dataset.dataset.source) == {"uri": "tfds:cldr_dates"}
     assert {tag.key: tag.value for tag in dataset.tags} == {"mlflow.data.context": "train"}
 
@@ -185,6 +207,76 @@ def test_a_resumed_training_goes_on_in_its_run(store, run_folder):
     assert history(client, first.run_id, "loss") == [(10, 2.0), (20, 1.0)]
 
 
+def test_name_and_description_say_what_the_run_is(store, run_folder):
+    tracker = MlflowTracker(store)
+    tracker.start(run_folder, CONFIG, CARD.tags)
+    tracker.log_card(CARD)
+    tracker.finish()
+    client = MlflowClient(store)
+    run = client.get_run(tracker.run_id)
+    assert run.info.run_name == "cldr_dates lstm-256 exact_match 0.995"
+    assert run.data.tags["mlflow.note.content"] == str(CARD)
+    experiment = client.get_experiment(run.info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_names_and_descriptions_of_the_user_stay(store, run_folder):
+    tracker = MlflowTracker(store)
+    tracker.start(run_folder, CONFIG, CARD.tags)
+    client = MlflowClient(store)
+    client.update_run(tracker.run_id, name="the good one")
+    client.set_tag(tracker.run_id, "mlflow.note.content", "Seen by Anna.")
+    tracker.log_card(CARD)
+    tracker.finish()
+    run = client.get_run(tracker.run_id)
+    assert run.info.run_name == "the good one"
+    assert run.data.tags["mlflow.note.content"] == "Seen by Anna."
+
+
+def test_final_scores_belong_to_the_model_and_to_their_split_of_the_data(store, run_folder):
+    tracker = MlflowTracker(store)
+    tracker.start(run_folder, CONFIG, CARD.tags)
+    client = MlflowClient(store)
+    model = client.create_logged_model("1", "cldr_dates", source_run_id=tracker.run_id)
+    tracker._model_id = model.model_id
+    tracker.log_dataset(CARD.splits[0])
+    tracker.log_scores({"test_exact_match": 0.995, "training_steps": 7}, 7)
+    tracker.finish()
+    assert history(client, tracker.run_id, "test_exact_match") == [(7, 0.995)]
+    scores = client.get_logged_model(model.model_id).metrics
+    assert {score.key: score.dataset_name for score in scores} == {
+        "test_exact_match": "cldr_dates/test",
+        "training_steps": None,
+    }
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_the_pause_before_a_resumed_training_does_not_count(
+    store, run_folder, monkeypatch, is_killed
+):
+    checkpoint = run_folder / "checkpoints" / "last.weights.h5"
+    checkpoint.parent.mkdir()
+    clock = [1_800_000_000.0]
+    monkeypatch.setattr(mlflow_tracker, "milliseconds", lambda: int(1000 * clock[0]))
+    for session in range(3):
+        tracker = MlflowTracker(store, system_metrics=False)
+        tracker.start(run_folder, CONFIG, {}, resume=True)
+        if session == 0:
+            client = MlflowClient(store)
+            started = client.get_run(tracker.run_id).info.start_time
+            clock[0] = started / 1000
+        clock[0] += 10
+        checkpoint.touch()
+        os.utime(checkpoint, (clock[0], clock[0]))
+        if session < 2:
+            if not is_killed:
+                tracker.finish("KILLED")
+            clock[0] += 3600
+    tracker.finish()
+    info = MlflowClient(store).get_run(tracker.run_id).info
+    assert info.end_time - info.start_time == 30_000
+
+
 def test_a_new_training_in_an_old_folder_is_a_new_run(store, run_folder):
     ids = []
     for _ in range(2):
@@ -243,7 +335,7 @@ def test_the_tracking_uri_of_the_environment_counts_if_none_is_given(
     tracker.finish()
     run = MlflowClient(f"sqlite:///{folder}/runs.db").get_run(tracker.run_id)
     assert run.info.artifact_uri.startswith(str(folder / "mlartifacts"))
-    *_, last = shlex.split(tracker.page_command())
+    *_, last = shlex.split(tracker.pages()["MLflow"])
     assert last == f"sqlite:///{folder}/runs.db"
 
 

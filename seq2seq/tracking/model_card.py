@@ -1,0 +1,135 @@
+"""Model cards: what a run was trained on, how good it is, and how to use it, as Markdown."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seq2seq.scores import counted, main_score, number
+
+MODEL_CARD = "model_card.md"
+"""The file of a run folder that holds its model card."""
+
+NOT_REPRODUCED = ("hydra.", "tracking.", "tracking=", "resume=")
+"""Beginnings of the overrides that do not change results."""
+
+SCORED = ("validation", "test")
+MAX_EXAMPLE = 100
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """One split of the data.
+
+    Attributes:
+        split: `train`, `validation` or `test`.
+        name: The name of the data.
+        source: A folder, an address or a TFDS name.
+        digest: A hash of the content.
+        records: The number of records.
+    """
+
+    split: str
+    name: str
+    source: str
+    digest: str
+    records: int
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The content of a model card.
+
+    Attributes:
+        tags: The run's tags: `recipe`, `task`, and `license` if the user gives it.
+        splits: The data.
+        metrics: The content of `metrics.json`.
+        overrides: The overrides that the run was started with.
+        parameters: The number of the model's weights.
+        run_folder: The run folder.
+        example: A row of the test predictions.
+    """
+
+    tags: Mapping[str, str]
+    splits: Sequence[SplitSummary]
+    metrics: Mapping[str, Any]
+    overrides: Sequence[str]
+    parameters: int
+    run_folder: Path
+    example: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        """Returns the card as Markdown."""
+        parts = [self.title, self._summary(), "## Scores", self._scores(), "## Data", self._data()]
+        parts += ["## Use", self._use(), "## Reproduce", self._command()]
+        parts += ["## License", self.tags.get("license", "Unknown: the run was not given one.")]
+        return "\n\n".join(parts) + "\n"
+
+    @property
+    def title(self) -> str:
+        """The first line."""
+        return f"# {self.tags.get('recipe', self.run_folder.name)}"
+
+    @property
+    def main_score(self) -> str:
+        """The main score and its value on the test split, such as `exact_match 0.995`."""
+        name = main_score(self.metrics["test"])
+        return "" if name is None else f"{name} {number(self.metrics['test'][name])}"
+
+    def _summary(self) -> str:
+        training = self.metrics["training"]
+        task = self.tags.get("task", "sequence model").capitalize()
+        score = f", {self.main_score} on the test split" if self.main_score else ""
+        return (
+            f"{task}{score}; {self.parameters:,} parameters, trained for "
+            f"{counted(training['steps'], 'step')} in {_duration(training['seconds'])}."
+        )
+
+    def _scores(self) -> str:
+        splits = [split for split in SCORED if split in self.metrics]
+        main = main_score(self.metrics["test"])
+        rows = []
+        for name in sorted(self.metrics["test"], key=lambda name: name != main):
+            values = [self.metrics[split].get(name) for split in splits]
+            cells = [name, *("" if value is None else number(value) for value in values)]
+            rows.append([cell and f"**{cell}**" for cell in cells] if name == main else cells)
+        return _table(["score", *splits], rows)
+
+    def _data(self) -> str:
+        rows = [
+            [item.split, f"{item.records:,}", f"`{item.digest[:12]}`", item.name, item.source]
+            for item in self.splits
+        ]
+        return _table(["split", "records", "digest", "name", "source"], rows)
+
+    def _use(self) -> str:
+        folder = str(self.run_folder.resolve())
+        source = self.example.get("source")
+        example, answer = "...", ""
+        if isinstance(source, str) and len(source) <= MAX_EXAMPLE:
+            example, answer = source, f"  # {self.example['prediction']}"
+        return (
+            f"```python\nimport seq2seq\n\npredict = seq2seq.load({folder!r})\n"
+            f'print(predict({example!r})["prediction"]){answer}\n```\n\n'
+            f"```sh\nseq2seq predict {shlex.quote(folder)} FILE\n```"
+        )
+
+    def _command(self) -> str:
+        overrides = [item for item in self.overrides if not item.startswith(NOT_REPRODUCED)]
+        return (
+            f"```sh\n{shlex.join(['seq2seq', 'train', *overrides])}\n```\n\n"
+            "The complete config is in `.hydra/config.yaml`, the versions of all packages in "
+            "`environment.json`."
+        )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)

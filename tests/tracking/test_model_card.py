@@ -1,0 +1,50 @@
+"""Model cards."""
+
+from pathlib import Path
+
+from seq2seq.tracking.model_card import ModelCard, SplitSummary
+
+CARD = ModelCard(
+    tags={"recipe": "translation/cldr_dates", "task": "translation"},
+    splits=[
+        SplitSummary("train", "cldr_dates", "Unicode CLDR", "ab" * 32, 40_000),
+        SplitSummary("test", "cldr_dates", "Unicode CLDR", "cd" * 32, 4_000),
+    ],
+    metrics={
+        "validation": {"exact_match": 0.99, "loss": 0.1},
+        "test": {"loss": 0.1234567, "exact_match": 0.995},
+        "training": {"steps": 1, "seconds": 600},
+    },
+    overrides=["recipe=translation/cldr_dates", "data.name='a b'", "hydra.run.dir=/tmp/run"],
+    parameters=1_234,
+    run_folder=Path("/runs/first one"),
+    example={"source": "<fr> 7|8|51", "prediction": "2051-08-07"},
+)
+
+
+def test_a_card_has_what_a_reader_needs():
+    lines = str(CARD).splitlines()
+    assert lines[0] == "# translation/cldr_dates"
+    summary = "Translation, exact_match 0.995 on the test split; 1,234 parameters, trained for "
+    assert f"{summary}1 step in 10 minutes." in lines
+    scores = lines.index("| score | validation | test |")
+    assert lines[scores + 2] == "| **exact_match** | **0.99** | **0.995** |"  # the main one first
+    assert lines[scores + 3] == "| loss | 0.1 | 0.1235 |"
+    assert "| train | 40,000 | `abababababab` | cldr_dates | Unicode CLDR |" in lines
+    assert "predict = seq2seq.load('/runs/first one')" in lines
+    assert "seq2seq predict '/runs/first one' FILE" in lines
+    assert "print(predict('<fr> 7|8|51')[\"prediction\"])  # 2051-08-07" in lines
+
+
+def test_the_command_leaves_out_what_does_not_change_results():
+    assert """seq2seq train recipe=translation/cldr_dates 'data.name='"'"'a b'"'"''\n""" in str(
+        CARD
+    )
+    assert "hydra.run.dir" not in str(CARD)
+
+
+def test_the_license_is_unknown_unless_it_is_given():
+    assert "## License\n\nUnknown" in str(CARD)
+    given = ModelCard(**{**vars(CARD), "tags": {"license": "CC-BY-4.0"}})
+    assert str(given).endswith("## License\n\nCC-BY-4.0\n")
+    assert given.title == "# first one"
