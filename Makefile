@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint sanitize bench bench-growth lock
+.PHONY: setup demo test docs lint sanitize bench bench-growth lock
 
 setup: .venv/installed
 
@@ -18,6 +18,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lint: setup
 	$(BIN)/ruff check .

@@ -264,7 +264,7 @@ def _inputs_and_outputs(step_model: keras.Model) -> tuple[dict[str, Any], dict[s
         return UserError(
             f"a session cannot use the model {name!r} ({type(step_model).__name__}): {reason}. It "
             "needs a functional Keras model of {'states', 'length', DATA} -> {'states', OUTPUT}, "
-            "such as SequenceModel.step_model; docs/state.md shows how to build one from your own "
+            "such as SequenceModel.step_model; docs/sessions.md shows how to build one from your own "
             "layers"
         )
 
