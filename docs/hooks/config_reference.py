@@ -183,5 +183,5 @@ def _defaults(target: str) -> dict[str, str]:
     return {
         parameter.name: str(parameter.default)
         for parameter in found.parameters
-        if parameter.default is not None and not parameter.name.startswith("*")
+        if parameter.default is not None and "variadic" not in str(parameter.kind)
     }
