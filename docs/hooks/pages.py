@@ -6,6 +6,7 @@ from typing import Any
 
 from command_reference import command_reference
 from config_reference import config_reference
+from data_set_list import data_set_list
 from mkdocs.structure.files import File, Files
 from notebook_page import notebook_page
 from recipe_list import recipe_list
@@ -17,6 +18,7 @@ MEASURED = "benchmarks/results"
 GENERATED: dict[str, Callable[[], str]] = {
     "<!-- generated: commands -->": command_reference,
     "<!-- generated: config -->": config_reference,
+    "<!-- generated: data sets -->": data_set_list,
     "<!-- generated: recipes -->": recipe_list,
     "<!-- generated: notebook -->": notebook_page,
 }
