@@ -26,6 +26,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/hooks/*.py
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror seq2seq/ops/source/*.h seq2seq/ops/source/*.cc tests/ops/*.h tests/ops/*.cc
 	$(BIN)/python .ci/clang_tidy.py
