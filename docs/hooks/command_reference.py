@@ -17,7 +17,7 @@ def command_reference() -> str:
 
 def _help_of(command: str) -> str:
     columns = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "90"
+    os.environ["COLUMNS"] = "88"
     try:
         with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.suppress(SystemExit):
             main([command, "--help"])
