@@ -4,6 +4,7 @@ import argparse
 import codecs
 import io
 import locale
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -15,9 +16,24 @@ from seq2seq.version import version
 
 DESCRIPTION = "Train, compare and use recurrent sequence models (LSTM, GRU)."
 
+EPILOG = """\
+examples:
+  seq2seq recipes
+  seq2seq train translation/cldr_dates trainer.epochs=1
+  seq2seq help train
+
+exit codes:
+  0    done
+  1    the score of `evaluate --gate` was not met, or an unexpected error
+  2    an error that the user can correct; the message says how
+  130  stopped by Ctrl-C
+"""
+
 COMMANDS = {
-    "train": "train, evaluate and track a run (Hydra overrides)",
     "recipes": "list the recipes",
+    "download": "download the data of a recipe",
+    "check": "report on the data of a recipe before training",
+    "train": "train, evaluate and track a run, or a sweep of runs",
     "evaluate": "score a run on its test split or on files",
     "predict": "predict with a run for each input of a file or of stdin",
     "inspect": "write states and gates of a run at each step as arrays and figures",
@@ -27,6 +43,8 @@ COMMANDS = {
     "register": "register a run's model in MLflow",
     "compress": "copy a run with weights of half the bits: smaller, and faster for single texts",
     "generate": "continue texts with a language model, printed as they are generated",
+    "completion": "print a script that completes commands in bash, zsh or fish",
+    "doctor": "report on this machine: packages, processor, kernels, disk, data, MLflow",
 }
 """The help of each command; the command is the module of that name in `seq2seq.commands`."""
 
@@ -35,14 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; exits with code 2 and a message after a `UserError`."""
     if arguments is None:
         _use_utf8()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions
+        complete()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    debug = "--debug" in arguments
     try:
-        if arguments[:1] == ["train"]:  # its arguments are Hydra's, not argparse's
-            sys.exit(import_module("seq2seq.commands.train").run(arguments[1:], debug))
         options = parser().parse_args(arguments)
+        _set_verbosity(options)
         sys.exit(options.run(options))
     except UserError as error:
         if debug:
@@ -59,6 +79,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def complete() -> None:
+    """Answers a shell that asks what may follow, and ends the process."""
+    import argcomplete
+
+    Parser.intermixing = True  # argcomplete parses once, and looks at each step
+    argcomplete.autocomplete(parser(), always_complete_options=False)
+
+
+def _set_verbosity(options: argparse.Namespace) -> None:
+    from seq2seq.progress import set_verbosity
+
+    level = logging.DEBUG if options.verbose else logging.INFO
+    set_verbosity(logging.WARNING if options.quiet else level)
 
 
 def _use_utf8() -> None:
@@ -98,17 +133,35 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser for all commands."""
-    top = Parser(prog="seq2seq", description=DESCRIPTION)
+    layout = argparse.RawDescriptionHelpFormatter
+    top = Parser(prog="seq2seq", description=DESCRIPTION, epilog=EPILOG, formatter_class=layout)
     top.add_argument("--version", action="version", version=f"seq2seq {version()}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary)
-        if name == "train":
-            continue
         module = import_module(f"seq2seq.commands.{name}")
-        module.configure(command)
-        command.add_argument(
-            "--debug", action="store_true", help="show the stack trace of an error"
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=f"examples:\n{module.EXAMPLES}",
+            formatter_class=layout,
         )
+        module.configure(command)
+        _add_message_options(command)
         command.set_defaults(run=module.run)
+    shown = commands.add_parser("help", help="show the help of a command")
+    shown.add_argument("command", nargs="?", choices=(*COMMANDS,))
     return top
+
+
+def _add_message_options(command: argparse.ArgumentParser) -> None:
+    """Adds the options that all commands have."""
+    messages = command.add_argument_group("messages")
+    group = messages.add_mutually_exclusive_group()
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="print results, warnings and errors only"
+    )
+    group.add_argument("-v", "--verbose", action="store_true", help="print debug messages, too")
+    messages.add_argument(
+        "--debug", action="store_true", help="show the stack trace of an error, too"
+    )

@@ -1,6 +1,5 @@
 """`seq2seq train`: composes the config with Hydra, and starts or resumes a run or a sweep."""
 
-import argparse
 import errno
 import functools
 import os
@@ -34,6 +33,7 @@ from seq2seq.overrides import (
     refuse_empty_values,
     saved_hydra,
     split_resume,
+    trials_of,
     with_initial_run,
     with_registered_recipes,
 )
@@ -58,11 +58,20 @@ CRASHED = 1
 """The exit code of a trial that failed with an unexpected error."""
 
 
-def launch(arguments: Sequence[str], debug: bool) -> int:
+def launch(
+    overrides: Sequence[str],
+    flags: Sequence[str] = (),
+    trust: Sequence[str] = (),
+    multirun: bool = False,
+    debug: bool = False,
+) -> int:
     """Starts or resumes a run or a sweep for the command line.
 
     Args:
-        arguments: Hydra overrides and flags, and `resume=RUN`.
+        overrides: Hydra overrides, and `resume=RUN`.
+        flags: Hydra's flags that print the config instead of running it, such as `--cfg job`.
+        trust: Modules and classes of one's own that saved configs may name.
+        multirun: Whether to run each combination of comma-separated values.
         debug: Whether errors show their stack trace.
 
     Returns:
@@ -73,14 +82,21 @@ def launch(arguments: Sequence[str], debug: bool) -> int:
     """
     from seq2seq.training.stop_on_signal import TrainingInterrupted
 
-    flags, overrides, trust = _parse_arguments(arguments)
+    check_trust(trust)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     refuse_empty_values(overrides)
     resumed, remaining = split_resume(overrides)
+    if resumed is not None and (multirun or flags):
+        raise UserError(
+            f"resume={resumed}: resumes what was started; leave out "
+            f"{'--multirun' if multirun else flags[0]}"
+        )
     if resumed is not None and (resumed / "sweep.json").is_file():
-        return _resume_sweep(resumed, flags, remaining, debug, trust)
-    if resumed is None and "--multirun" in flags:
-        return _sweep(with_initial_run(overrides, trust), debug, trust)
+        return _resume_sweep(resumed, remaining, debug, trust)
+    if multirun and flags:
+        return _print_trials(with_initial_run(remaining, trust), flags)
+    if multirun:
+        return _sweep(with_initial_run(remaining, trust), debug, trust)
     try:
         train_run(overrides, flags, trust)
     except UserError as error:
@@ -113,7 +129,7 @@ def train_run(
     resumed, overrides = split_resume(overrides)
     refuse_empty_values(overrides)
     if resumed is not None:
-        _resume_run(resumed, flags, overrides, trust)
+        _resume_run(resumed, overrides, trust)
         return resumed
     overrides = with_initial_run(overrides, trust)
     overrides = list(map(with_registered_recipes, overrides))
@@ -184,9 +200,20 @@ def _sweep(
     return run_sweep(arguments, overrides, parsed, job, PlainConsole(stderr=True), sweep_folder)
 
 
-def _resume_sweep(
-    sweep_folder: Path, flags: list[str], overrides: list[str], debug: bool, trust: Trust
-) -> int:
+def _print_trials(arguments: list[str], flags: Sequence[str]) -> int:
+    """Prints the config of each trial of a sweep, as YAML documents."""
+    if not {"hydra", "all"}.isdisjoint(flags):
+        raise UserError("--cfg: of a sweep, only the configs of its trials are shown: --cfg job")
+    overrides = list(map(with_registered_recipes, arguments))
+    trials = trials_of(parse_overrides(overrides), overrides)
+    for number, trial in enumerate(trials):
+        values = ", ".join(value for value in trial if value not in overrides)
+        print(f"---\n# trial {number} ({number + 1} of {len(trials)}): {values}")
+        print(OmegaConf.to_yaml(composed(trial), resolve="--resolve" in flags), end="")
+    return 0
+
+
+def _resume_sweep(sweep_folder: Path, overrides: list[str], debug: bool, trust: Trust) -> int:
     """Resumes a sweep, which other processes may be running at the same time."""
     from seq2seq.sweeps.study import read_sweep
 
@@ -196,8 +223,6 @@ def _resume_sweep(
                 f"resume={sweep_folder}: a resumed sweep cannot change {override}; it accepts "
                 "sweep.trials=..., sweep.at_once=... and hydra/launcher=..."
             )
-    if flags:
-        raise UserError(f"resume={sweep_folder}: resumes a sweep; leave out {flags[0]}")
     changed_keys = {override.partition("=")[0] for override in overrides}
     saved = read_sweep(sweep_folder)["arguments"]
     unchanged = [argument for argument in saved if argument.partition("=")[0] not in changed_keys]
@@ -253,35 +278,11 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None) -
     return 0
 
 
-def _parse_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """Returns Hydra's flags, the overrides, and the names of `--trust`."""
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--multirun", "-m", action="store_true")
-    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
-    parser.add_argument("--resolve", action="store_true")
-    parser.add_argument("--trust", action="append", default=[])
-    parser.add_argument("overrides", nargs="*")
-    try:
-        options, unknown = parser.parse_known_intermixed_args(arguments)
-    except argparse.ArgumentError as error:
-        raise UserError(f"{error}. `seq2seq train --help` shows the usage.") from error
-    if unknown:
-        raise UserError(f"{unknown[0]}: no such flag. `seq2seq train --help` shows the usage.")
-    if options.multirun and options.cfg:
-        raise UserError("--cfg prints the config of one run; leave out --multirun")
-    flags = ["--multirun"] * options.multirun + ["--resolve"] * options.resolve
-    flags += ["--cfg", options.cfg] if options.cfg else []
-    check_trust(options.trust)
-    return flags, options.overrides, options.trust
-
-
-def _resume_run(run_folder: Path, flags: Sequence[str], overrides: list[str], trust: Trust) -> None:
+def _resume_run(run_folder: Path, overrides: list[str], trust: Trust) -> None:
     """Resumes a run from its saved config with more overrides."""
     saved = run_folder / SAVED / "config.yaml"
     if not saved.is_file():
         raise UserError(f"resume={run_folder}: not a run folder, it has no .hydra/config.yaml")
-    if flags:
-        raise UserError(f"resume={run_folder}: resumes one run; leave out {flags[0]}")
     with claimed(run_folder):
         config = _saved_config(saved, overrides, trust)
         tags = _saved_tags(saved, config)

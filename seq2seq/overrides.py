@@ -1,6 +1,7 @@
 """The overrides of the command line: parsed, checked, and completed from other runs."""
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -41,7 +42,25 @@ def _parse_override(text: str) -> Override:
         raise UserError(" ".join(str(error).split())) from error
 
 
-def refuse_empty_values(overrides: list[str]) -> None:
+def trials_of(parsed: Sequence[Override], overrides: Sequence[str]) -> list[list[str]]:
+    """Returns the overrides of each trial of a grid; the last key changes fastest.
+
+    Raises:
+        UserError: If the values are chosen while the sweep runs.
+    """
+    choices = []
+    for override, text in zip(parsed, overrides, strict=True):
+        is_search = override.key_or_group == "sweep" and override.value() not in (None, "grid")
+        if is_search or isinstance(override.value(), IntervalSweep):
+            raise UserError(
+                f"{text}: the trials of a search get their values while it runs. To see a config, "
+                "leave out --multirun and give each key one value"
+            )
+        choices.append(_single_values(override, text))
+    return list(map(list, itertools.product(*choices)))
+
+
+def refuse_empty_values(overrides: Sequence[str]) -> None:
     """Refuses empty keys and folders, for example from an unset shell variable."""
     for override in overrides:
         key, sign, value = override.partition("=")

@@ -344,7 +344,7 @@ def test_mistakes_get_one_clear_message(
         (["evaluate", "nowhere"], "nowhere"),
         (["train", "recipe=translation/cldr_date"], "nearest is 'translation/cldr_dates'"),
         (["train", "resume=nowhere"], "not a run folder"),
-        (["train", "--multi"], "no such flag"),
+        (["train", "--multi"], "unrecognized arguments: --multi"),
         (["predikt"], "invalid choice"),
     ],
 )

@@ -5,6 +5,13 @@ from pathlib import Path
 
 from seq2seq.commands._start_tensorflow import start_tensorflow
 
+EXAMPLES = """\
+  seq2seq compare RUN1 RUN2
+  seq2seq compare multirun/translation/cldr_dates/2026-11-22_09-00-00 -o comparison
+  seq2seq compare "tags.recipe = 'translation/multi30k_en_de'" --format markdown
+  seq2seq compare RUN1 RUN2 --ignore trainer.epochs
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -19,10 +26,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("table", "markdown", "json", "html"),
         default="table",
-        help="the format of the printed comparison",
+        help="the format of the printed comparison (default table)",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FOLDER", help="write all formats and the figures"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write all formats and the figures (default: only print)",
     )
     parser.add_argument(
         "--ignore",
@@ -31,7 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="KEY",
         help="a config key in which runs of one variant may differ, like seed; may be repeated",
     )
-    parser.add_argument("--tracking-uri", help="the MLflow store (default as for training)")
+    parser.add_argument(
+        "--tracking-uri", metavar="URI", help="the MLflow store (default as for training)"
+    )
     parser.add_argument(
         "--log", action="store_true", help="log the comparison to MLflow as a separate run"
     )

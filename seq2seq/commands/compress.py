@@ -6,6 +6,11 @@ from pathlib import Path
 from seq2seq.commands._run_argument import local_run, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
 
+EXAMPLES = """\
+  seq2seq compress RUN smaller
+  seq2seq compress RUN faster --precision int8
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

@@ -7,6 +7,15 @@ from pathlib import Path
 from seq2seq.commands._run_argument import local_run, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
 
+EXAMPLES = """\
+  seq2seq evaluate RUN
+  seq2seq evaluate RUN --source new.en --target new.de --output predictions.jsonl
+  seq2seq evaluate RUN --gate "bleu >= 24.5"
+  seq2seq evaluate RUN --champion models:/dates@champion --gate "exact_match >= champion - 0.001"
+
+--gate: exit code 1 if the score does not pass
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -14,18 +23,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
     )
     parser.add_argument("--split", default="test", help="a split of the run's data (default test)")
-    parser.add_argument("--source", type=Path, help="a file of sources, instead of a split")
     parser.add_argument(
-        "--target", type=Path, help="a file of references, line by line, if --source has none"
+        "--source",
+        metavar="FILE",
+        type=Path,
+        help="a file of sources, instead of a split (default: none)",
+    )
+    parser.add_argument(
+        "--target",
+        metavar="FILE",
+        type=Path,
+        help="a file of references, line by line, if --source has none",
     )
     parser.add_argument(
         "--dynamic-rate",
         metavar="RATE",
         type=float,
         help="for language models: the learning rate of dynamic evaluation, which updates the "
-        "model after each window",
+        "model after each window, such as 1e-3 (default: none)",
     )
-    parser.add_argument("--output", type=Path, help="where to write the predictions as JSONL")
+    parser.add_argument(
+        "--output", type=Path, help="a file for the predictions, as JSONL (default: none)"
+    )
     parser.add_argument(
         "--gate",
         help='exit with 1 unless this holds: "bleu >= 24.5" or "bleu >= champion - 0.3"',

@@ -6,12 +6,22 @@ from pathlib import Path
 from seq2seq.commands._run_argument import trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
 
+EXAMPLES = """\
+  seq2seq inspect RUN "7 May 2031" -o inspection
+  seq2seq inspect RUN "7 May 2031" --target 2031-05-07
+  seq2seq inspect RUN sentences.txt --map pca
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("model", metavar="RUN", type=Path, help="a run folder")
     parser.add_argument(
-        "input", nargs="?", default="-", help="a text, a file of inputs, or - for stdin"
+        "input",
+        nargs="?",
+        default="-",
+        metavar="INPUT",
+        help="a text, a file of inputs, or - for stdin (default -)",
     )
     parser.add_argument(
         "-o",
@@ -20,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=Path("inspection"),
         help="the folder for arrays and figures (default inspection)",
     )
-    parser.add_argument("--target", help="for translations: the input of the decoder")
+    parser.add_argument(
+        "--target", help="for translations: the input of the decoder (default: the prediction)"
+    )
     parser.add_argument(
         "--map",
         choices=("pca", "tsne"),

@@ -8,12 +8,17 @@ from seq2seq.commands._run_argument import ensemble_option, local_run, trust_opt
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.errors import UserError
 
-SEARCH = """\
-A run uses the search of its config, unless changed:
+EXAMPLES = """\
+  seq2seq predict RUN sentences.txt -o translations.txt
+  echo "7 May 2031" | seq2seq predict RUN
+  seq2seq predict models:/dates@champion corpus.conllu -o tagged.conllu
+  seq2seq predict RUN in.txt --features all -o vectors.npz
+
+a run uses the search of its config, unless changed:
   seq2seq predict RUN in.txt --decoding beam --n-best 5
   seq2seq predict RUN in.txt --decoding beam --set beam_size=10 length_penalty.alpha=1.0
   seq2seq predict RUN in.txt --decoding sampling --set temperature=0.7 top_p=0.9 seed=3
-`seq2seq train --cfg job recipe=NAME decoding=beam` shows the settings of a search.
+`seq2seq train RECIPE decoding=beam --cfg job` shows the settings of a search.
 
 JSONL input may have constraints for each translation; its fields override the options:
   {"source": "a red car", "prefix": "ein", "required": ["auto"], "forbidden": ["wagen"]}
@@ -22,15 +27,19 @@ JSONL input may have constraints for each translation; its fields override the o
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = SEARCH
     parser.add_argument(
         "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
     )
     parser.add_argument(
-        "input", nargs="?", default="-", help="text, TSV, CSV, JSONL or CoNLL; - for lines of stdin"
+        "input",
+        nargs="?",
+        default="-",
+        metavar="INPUT",
+        help="text, TSV, CSV, JSONL or CoNLL; - for lines of stdin (default -)",
     )
-    parser.add_argument("-o", "--output", default="-", help="a file, or - for stdout")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default="-", help="a file, or - for stdout (default -)"
+    )
     parser.add_argument(
         "--format",
         choices=("text", "tsv", "jsonl", "conll"),
@@ -38,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "name, and all extra outputs; conll (the default for .conll and .conllu): the lines of the "
         "input with predicted labels",
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="inputs at once (default 64)")
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", default=64, help="inputs at once (default 64)"
+    )
     ensemble_option(parser)
     _search_options(parser)
     _extra_outputs(parser)
@@ -48,16 +59,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _search_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("search")
-    group.add_argument("--decoding", metavar="NAME", help="greedy, beam or sampling")
+    group.add_argument(
+        "--decoding", metavar="NAME", help="greedy, beam or sampling (default: that of the run)"
+    )
     group.add_argument(
         "--set",
         nargs="+",
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="changed settings of the search",
+        help="changed settings of the search, such as beam_size=10",
     )
-    group.add_argument("--n-best", type=int, metavar="N", help="the number of hypotheses")
+    group.add_argument(
+        "--n-best",
+        type=int,
+        metavar="N",
+        help="the number of hypotheses (default: as the search says)",
+    )
 
 
 def _extra_outputs(parser: argparse.ArgumentParser) -> None:

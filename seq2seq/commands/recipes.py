@@ -2,6 +2,10 @@
 
 import argparse
 
+EXAMPLES = """\
+  seq2seq recipes
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds no arguments."""

@@ -4,6 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
+EXAMPLES = """\
+  seq2seq register outputs/translation/cldr_dates/2026-11-22_09-00-00 --name dates
+  seq2seq register RUN --name dates --alias champion
+  seq2seq predict models:/dates@champion sentences.txt
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -14,7 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", required=True, help="the name in MLflow's model registry")
     parser.add_argument("--alias", help="an alias of this version, such as champion")
-    parser.add_argument("--tracking-uri", help="the MLflow store (default as for training)")
+    parser.add_argument(
+        "--tracking-uri", metavar="URI", help="the MLflow store (default as for training)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

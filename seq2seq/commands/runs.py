@@ -7,6 +7,13 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
+EXAMPLES = """\
+  seq2seq runs
+  seq2seq runs outputs multirun --limit 5
+  seq2seq runs --experiment translation/cldr_dates --filter "metrics.test_exact_match > 0.99"
+  seq2seq runs --tracking-uri http://localhost:5000 --format json
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -17,11 +24,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folders that contain run folders; by default, the runs in MLflow",
     )
-    parser.add_argument("--experiment", help="the runs of one MLflow experiment")
-    parser.add_argument("--filter", default="", help="a filter in MLflow's search syntax")
-    parser.add_argument("--limit", type=int, default=20, help="the maximum number (default 20)")
-    parser.add_argument("--tracking-uri", help="the MLflow store (default as for training)")
-    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--experiment", help="the runs of one MLflow experiment (default: of all)")
+    parser.add_argument("--filter", default="", help="a filter in MLflow's syntax (default: none)")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", default=20, help="the maximum number (default 20)"
+    )
+    parser.add_argument(
+        "--tracking-uri", metavar="URI", help="the MLflow store (default as for training)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("table", "json"),
+        default="table",
+        help="the format of the list (default table)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

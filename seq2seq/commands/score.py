@@ -6,6 +6,12 @@ from pathlib import Path
 from seq2seq.commands._run_argument import ensemble_option, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
 
+EXAMPLES = """\
+  seq2seq score RUN --source new.en --target new.de
+  seq2seq score RUN pairs.tsv --format jsonl -o scores.jsonl
+  cut -f 1,2 pairs.tsv | seq2seq score RUN -
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -13,11 +19,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         nargs="?",
+        metavar="INPUT",
         help="sources and targets: TSV (two columns) or JSONL (source, target); - for TSV on stdin",
     )
-    parser.add_argument("--source", type=Path, help="instead, a file of sources")
-    parser.add_argument("--target", type=Path, help="a file of their targets, line by line")
-    parser.add_argument("-o", "--output", default="-", help="a file, or - for stdout")
+    parser.add_argument("--source", metavar="FILE", type=Path, help="instead, a file of sources")
+    parser.add_argument(
+        "--target", metavar="FILE", type=Path, help="a file of their targets, line by line"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default="-", help="a file, or - for stdout (default -)"
+    )
     parser.add_argument(
         "--format",
         choices=("text", "tsv", "jsonl"),
@@ -25,7 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "the same by name, and the log-probability of each token",
     )
     parser.add_argument("--alignments", action="store_true", help="attention weights of each token")
-    parser.add_argument("--batch-size", type=int, default=64, help="pairs at once (default 64)")
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", default=64, help="pairs at once (default 64)"
+    )
     ensemble_option(parser)
     trust_option(parser)
 

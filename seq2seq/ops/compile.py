@@ -54,8 +54,7 @@ def library() -> Any:
 @functools.cache
 def load() -> Any | None:
     """Compiles the kernels, unless that was done before, and loads them; `None` if it fails."""
-    setting = os.environ.get("SEQ2SEQ_KERNELS")
-    if setting == "0":
+    if os.environ.get("SEQ2SEQ_KERNELS") == "0":
         return None
     compiler = _compiler()
     if compiler is None:
@@ -64,10 +63,9 @@ def load() -> Any | None:
             "slower without compiled kernels."
         )
         return None
-    parent = Path(setting) if setting else cache_directory() / "kernels"
     try:
-        target = parent / _fingerprint(compiler)
-        make_private(parent)
+        target = _folder_for(compiler)
+        make_private(target.parent)
         remove_foreign(target)
         folder = ensure_directory(target, lambda folder: _compile_into(folder, compiler))
         module = tf.load_op_library(str(folder / "kernels.so"))
@@ -82,6 +80,21 @@ def load() -> Any | None:
     retrace_functions_in_xla()
     _register_no_gradients(module)
     return module
+
+
+def state() -> str:
+    """Returns `off`, `no compiler`, `not compiled`, `failed` or `compiled`; compiles nothing."""
+    if os.environ.get("SEQ2SEQ_KERNELS") == "0":
+        return "off"
+    compiler = _compiler()
+    if compiler is None:
+        return "no compiler"
+    try:
+        if not _folder_for(compiler).is_dir():
+            return "not compiled"
+    except (OSError, subprocess.CalledProcessError):
+        return "failed"
+    return "failed" if load() is None else "compiled"
 
 
 def compiler_flags() -> tuple[str, ...]:
@@ -101,6 +114,13 @@ def _compiler() -> str | None:
     setting = os.environ.get("CXX")
     names = [setting] if setting else ["g++", "clang++", "c++"]
     return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def _folder_for(compiler: str) -> Path:
+    """Returns the folder of the code that a compiler makes."""
+    setting = os.environ.get("SEQ2SEQ_KERNELS")
+    parent = Path(setting) if setting else cache_directory() / "kernels"
+    return parent / _fingerprint(compiler)
 
 
 def _fingerprint(compiler: str) -> str:

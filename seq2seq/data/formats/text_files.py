@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from seq2seq.data.downloads import download_advice
 from seq2seq.errors import UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -35,7 +36,7 @@ def is_blank(text: str) -> bool:
 
 def find_file(directory: Path, name: str) -> Path:
     """Returns the path of a file, or of its `.gz`; raises UserError if it is missing or empty."""
-    advice = "Set data.directory, or the variable SEQ2SEQ_DATA that its default is built on."
+    advice = download_advice(directory)
     try:
         if not directory.is_dir():
             raise UserError(f"There is no folder {directory.absolute()}. {advice}")

@@ -1,0 +1,128 @@
+"""`seq2seq check`: reports on the data of a recipe before training."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from seq2seq.commands._overrides import overrides_argument, with_recipe
+from seq2seq.commands._start_tensorflow import start_tensorflow
+from seq2seq.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from seq2seq.data_check import DataMeasures
+
+EXAMPLES = """\
+  seq2seq check translation/multi30k_en_de
+  seq2seq check tagging/own_data data.directory=/my/data data.files.train=train.conll
+  seq2seq check classification/imdb task.maximum_length=200
+"""
+
+SHOWN_LABELS, SHOWN_PROBLEMS = 5, 8
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    overrides_argument(parser, "check")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Reads the data as training does, and prints measures and problems."""
+    if not options.overrides:
+        raise UserError(
+            "check: names no recipe; for example `seq2seq check translation/cldr_dates`"
+        )
+    start_tensorflow()
+    from seq2seq.config import composed
+    from seq2seq.data_check import check_data
+    from seq2seq.overrides import with_initial_run, with_registered_recipes
+    from seq2seq.terminal import PlainConsole
+
+    overrides = with_initial_run(with_recipe(options.overrides), ())
+    measures = check_data(composed(list(map(with_registered_recipes, overrides))))
+    print_measures(measures, PlainConsole())
+    return 0
+
+
+def print_measures(measures: "DataMeasures", console: "Console") -> None:
+    """Prints the tables of counts, lengths and labels, and the problems."""
+    from seq2seq.terminal import plain
+
+    console.print(plain(f"{measures.name} ({measures.source})"), soft_wrap=True)
+    _print_counts(measures, console)
+    _print_lengths(measures, console)
+    _print_labels(measures, console)
+    padding = "" if measures.padding is None else f", {measures.padding:.1%} padding"
+    console.print(plain(f" {measures.batches:,} batches in an epoch{padding}"))
+    problems = measures.problems()
+    for problem in problems[:SHOWN_PROBLEMS]:
+        console.print(plain(f" ! {problem}", "yellow"))
+    if len(problems) > SHOWN_PROBLEMS:
+        console.print(plain(f" ! and {len(problems) - SHOWN_PROBLEMS} more problems", "yellow"))
+    if not problems:
+        console.print(plain(" no problems found", "green"))
+
+
+def _print_counts(measures: "DataMeasures", console: "Console") -> None:
+    from rich.table import Table
+
+    splits = measures.splits.values()
+    table = Table("", box=None)
+    for split in measures.splits:
+        table.add_column(split, justify="right")
+    rows = {
+        "records": [f"{split.records:,}" for split in splits],
+        "left out": [f"{split.records - split.used:,}" for split in splits],
+        "duplicates": [f"{split.duplicates:,}" for split in splits],
+        "same input, other target": [f"{split.other_targets:,}" for split in splits],
+        "input in an earlier split": [f"{split.shared_inputs:,}" for split in splits],
+        "record in an earlier split": [f"{split.shared_records:,}" for split in splits],
+    }
+    for column in next(iter(splits)).unknown:
+        name = f"unknown tokens, {column}"
+        rows[name] = [f"{split.unknown[column]:.2%}" for split in splits]
+    for name, values in rows.items():
+        table.add_row(name, *values)
+    console.print(table)
+
+
+def _print_lengths(measures: "DataMeasures", console: "Console") -> None:
+    from rich.table import Table
+
+    from seq2seq.data_check import PERCENTILES
+
+    ends = {0: "shortest", 50: "median", 100: "longest"}
+    table = Table("tokens", box=None)
+    for percentile in PERCENTILES:
+        table.add_column(ends.get(percentile, f"{percentile} %"), justify="right")
+    for column in next(iter(measures.splits.values())).lengths:
+        for name, split in measures.splits.items():
+            table.add_row(f"{column}, {name}", *(f"{n:,}" for n in split.lengths[column]))
+    console.print(table)
+
+
+def _print_labels(measures: "DataMeasures", console: "Console") -> None:
+    """Prints the most frequent labels of training, and the range of the others."""
+    from rich.table import Table
+
+    from seq2seq.terminal import plain
+
+    counts = measures.splits["train"].labels
+    if not counts:
+        return
+    names = sorted(counts, key=lambda name: -counts[name])
+    shown = names if len(names) <= SHOWN_LABELS + 1 else names[:SHOWN_LABELS]
+    table = Table("label", box=None)
+    for split in measures.splits:
+        table.add_column(split, justify="right")
+    for name in shown:
+        values = (f"{split.labels[name]:,}" for split in measures.splits.values())
+        table.add_row(plain(name), *values)
+    if rest := names[len(shown) :]:
+        values = (
+            f"{min(numbers):,} to {max(numbers):,}"
+            for split in measures.splits.values()
+            for numbers in [[split.labels[name] for name in rest]]
+        )
+        table.add_row(f"{len(rest)} more", *values)
+    console.print(table)

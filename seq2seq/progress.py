@@ -1,0 +1,202 @@
+"""Shows on stderr what is being done: a spinner or bar at a terminal, plain lines in a log."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import current_process
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+
+from seq2seq.terminal import PlainConsole, plain
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 10.0
+"""In a log, for a step that lasts."""
+
+
+def clock(seconds: float) -> str:
+    """Formats a duration as `m:ss` or `h:mm:ss`."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+@dataclass(eq=False)
+class Step:
+    """A part of the work that is shown while it lasts."""
+
+    name: str
+    done: int = 0
+    total: int | None = None
+    detail: str = ""
+    start: float = field(default_factory=time.monotonic)
+
+    def report(self, done: int, total: int, detail: str = "") -> None:
+        """Sets how much of the step is done; a display shows it at its next refresh."""
+        self.done, self.total, self.detail = done, total, detail
+
+    def state(self) -> str:
+        """Returns how much is done, and the detail or else the elapsed time."""
+        count = f"{self.done:,}/{self.total:,}, " if self.total else ""
+        return count + (self.detail or clock(time.monotonic() - self.start))
+
+
+class Display(logging.Handler):
+    """Prints log lines, and the steps that are being done.
+
+    Args:
+        console: Shows a spinner or bar for each step if it is a terminal, else lines.
+        level: The least level of the log lines; steps are of the level INFO.
+    """
+
+    def __init__(self, console: Console, level: int) -> None:
+        super().__init__(level)
+        self.console, self.steps = console, list[Step]()
+        # Several processes at one terminal would overwrite each other's bars.
+        is_worker = current_process().name != "MainProcess"
+        self.is_live = console.is_interactive and console.file.isatty() and not is_worker
+        self._spinner, self._shown = Spinner("dots"), ExitStack()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints a log line, above the bars and without wrapping it."""
+        if self.is_live and record.name == log.name:  # it is shown as a bar
+            return
+        self.console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+
+    def begin(self, step: Step) -> None:
+        """Shows a step, below those that are being done."""
+        log.info("%s", step.name)
+        self.steps.append(step)
+        if len(self.steps) > 1 or self.level > logging.INFO:
+            return
+        if self.is_live:
+            live = Live(
+                console=self.console,
+                get_renderable=self._rows,
+                transient=True,
+                redirect_stdout=False,  # results may go to a pipe
+                redirect_stderr=False,
+                refresh_per_second=10,
+            )
+            self._shown.enter_context(live)
+        else:
+            self._shown.enter_context(self._lines())
+
+    def end(self, step: Step) -> None:
+        """Removes a step, and, after the last one, stops the thread that shows them."""
+        self.steps.remove(step)
+        if not self.steps:
+            self._shown.close()
+
+    def _rows(self) -> Table:
+        table = Table.grid(padding=(0, 1))
+        for step in list(self.steps):
+            bar = ProgressBar(step.total, step.done, width=16) if step.total else ""
+            table.add_row(self._spinner, plain(step.name), bar, plain(step.state()))
+        return table
+
+    @contextmanager
+    def _lines(self) -> Iterator[None]:
+        """Logs a line in intervals for the innermost step until the block ends."""
+        stop = threading.Event()
+
+        def write() -> None:
+            while not stop.wait(SECONDS_BETWEEN_LINES):
+                for step in self.steps[-1:]:
+                    if time.monotonic() - step.start > SECONDS_BETWEEN_LINES / 2:
+                        log.info("%s: %s", step.name, step.state())
+
+        thread = threading.Thread(target=write, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+_display: Display | None = None
+_level = logging.INFO
+
+
+def set_verbosity(level: int = logging.INFO) -> None:
+    """Shows progress and log lines of the package on stderr, for the rest of the process.
+
+    Args:
+        level: `logging.WARNING` shows warnings only, and no progress; `logging.INFO` also what is
+            being done; `logging.DEBUG` everything that is logged.
+    """
+    global _level  # noqa: PLW0603
+    _level = level
+    _use(Display(PlainConsole(stderr=True), level))
+
+
+@contextmanager
+def shown_on(console: Console) -> Iterator[None]:
+    """Shows progress and log lines of the package on a console until the block ends."""
+    before = _display
+    _use(Display(console, _level))
+    try:
+        yield
+    finally:
+        _use(before)
+
+
+@contextmanager
+def writing_to(stream: TextIO) -> Iterator[None]:
+    """Writes what is shown to another stream until the block ends."""
+    if _display is None:
+        yield
+        return
+    console = _display.console
+    file, console.file = console.file, stream
+    try:
+        yield
+    finally:
+        console.file = file
+
+
+def _use(display: Display | None) -> None:
+    """Replaces the display."""
+    global _display  # noqa: PLW0603
+    logger = logging.getLogger("seq2seq")
+    if _display is not None:
+        logger.removeHandler(_display)
+    _display = display
+    if display is not None:
+        logger.addHandler(display)
+        logger.setLevel(min(display.level, logging.INFO))
+
+
+@contextmanager
+def step(name: str) -> Iterator[Step]:
+    """Shows a step until the block ends; does nothing unless there is a display.
+
+    Example:
+        >>> with step("compiling the kernels") as shown:
+        ...     shown.report(1, total=8)
+    """
+    shown, display = Step(name), _display
+    if display is None:
+        yield shown
+        return
+    display.begin(shown)
+    try:
+        yield shown
+    finally:
+        display.end(shown)
+
+
+def report(done: int, total: int) -> None:
+    """Sets how much is done of the innermost step that is shown, if there is one."""
+    if _display is not None and _display.steps:
+        _display.steps[-1].report(done, total)

@@ -1,0 +1,58 @@
+"""The main score of a run, and how scores are written for readers."""
+
+import math
+from collections.abc import Iterable
+
+_MAIN_SCORES = (
+    "bleu",
+    "chrf",
+    "chrf++",
+    "chrfpp",  # the same in MLflow
+    "word_error_rate",
+    "exact_match",
+    "f1",
+    "f1_micro",
+    "accuracy",
+    "nats_per_character",
+    "mase",
+    "smape",
+    "perplexity",
+    "loss",
+)
+_LOSSES = ("loss", "perplexity")
+
+
+def main_score(names: Iterable[str]) -> str | None:
+    """Returns the name of the score that stands for a run, from the names of all its test scores.
+
+    Example:
+        >>> main_score(["accuracy", "f1", "loss", "perplexity"])
+        'f1'
+        >>> main_score([]) is None
+        True
+    """
+    own = list(names)
+    ranked = [name for name in _MAIN_SCORES if name in own]
+    others = [name for name in own if name not in _MAIN_SCORES]  # of a task of the user
+    if ranked and ranked[0] not in _LOSSES:
+        return ranked[0]
+    return next(iter([*others, *ranked]), None)
+
+
+def number(value: float) -> str:
+    """Returns a number in four digits, without an exponent.
+
+    Example:
+        >>> [number(value) for value in (15020.4, 27.9, 0.99531, 0.0000183, 2)]
+        ['15,020', '27.9', '0.9953', '0.000018', '2']
+    """
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    decimals = min(max(3 - math.floor(math.log10(abs(value))), 0), 6)
+    text = f"{value:z,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if decimals else text
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a count with its noun: `1 epoch`, `1,250 steps`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
