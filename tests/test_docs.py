@@ -19,11 +19,13 @@ from typing import NamedTuple
 import pytest
 
 from seq2seq.cli import COMMANDS, main, parser
+from seq2seq.commands._overrides import with_recipe
 from seq2seq.config import composed, recipe_files, register_recipe
 from seq2seq.evaluation.classification import LABEL_SET_SCORES
 from seq2seq.evaluation.tagging import ENTITY_SCORES
 from seq2seq.evaluation.text import METRICS
 from seq2seq.overrides import parse_overrides, split_resume, with_registered_recipes
+from seq2seq.scores import main_score
 from seq2seq.tasks.model_folder import build_task
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +33,8 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
 MOST_EXEMPT = 8
+LAUNCHERS = ("hydra/launcher", "hydra.launcher")
+"""The beginnings of overrides that need a launcher to be installed."""
 
 
 class Block(NamedTuple):
@@ -125,35 +129,31 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
 )
 def test_commands_and_options_exist(block):
     for arguments in commands_of(block):
-        if arguments[0] == "train":
-            check_overrides(arguments[1:])
-        elif "..." not in arguments:
-            with contextlib.redirect_stderr(io.StringIO()) as errors:
-                try:
-                    parser().parse_args(arguments)
-                except SystemExit:
-                    pytest.fail(f"{' '.join(arguments)}\n{errors.getvalue()}")
+        with contextlib.redirect_stderr(io.StringIO()) as errors:
+            try:
+                options = parser().parse_args(arguments)
+            except SystemExit:
+                pytest.fail(f"{' '.join(arguments)}\n{errors.getvalue()}")
+        if "overrides" in options:
+            check_overrides(options.overrides)
 
 
-def check_overrides(arguments):
-    """Composes the config of a command `train`, without looking at any file of data."""
-    flags = ("-m", "--multirun", "--help", "--debug", "...")
-    overrides = [item for item in arguments if item not in flags]
-    for flag in ("--cfg", "--trust"):
-        if flag in overrides:
-            index = overrides.index(flag)
-            del overrides[index : index + 2]
-    resumed, overrides = split_resume(overrides)
-    overrides = [
-        item for item in overrides if not item.startswith(("hydra/launcher", "hydra.launcher"))
-    ]
-    is_complete = any(item.startswith("recipe=") for item in overrides)
-    if (
-        resumed is None
-        and is_complete
-        and not any("..." in item or ".yaml" in item for item in overrides)
-    ):
+def check_overrides(overrides):
+    """Composes the config of a command `train` or `check`, without looking at any data."""
+    resumed, overrides = split_resume(with_recipe(overrides))
+    own = resumed is not None or any(item.endswith(".yaml") for item in overrides)
+    from_a_run = not any(item.startswith("recipe=") for item in overrides)
+    unfinished = any("..." in item for item in overrides)
+    if not (own or from_a_run or unfinished):
+        overrides = [item for item in overrides if not item.startswith(LAUNCHERS)]
         parse_overrides(list(map(with_registered_recipes, overrides)))
+
+
+def test_commands_in_sentences_exist():
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.S | re.M)
+        for name in re.findall(r"`seq2seq (\w+)", text):
+            assert name in COMMANDS, f"{page.relative_to(ROOT)}: seq2seq {name}"
 
 
 def test_all_commands_have_a_reference():
@@ -183,6 +183,7 @@ def test_every_score_is_explained():
     for recipe in recipe_files():
         if recipe.endswith("/own_data"):
             task = build_task(composed([f"recipe={register_recipe(recipe)}"]))
+            assert f"`{main_score(task.score_names)}`" in page.partition("## All tasks")[0]
             names.update(task.score_names)
     assert not names - explained
 
