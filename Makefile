@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-next lint sanitize bench bench-growth lock lock-next
+.PHONY: setup demo test test-next docs lint sanitize bench bench-growth lock lock-next
 
 setup: .venv/installed
 
@@ -30,10 +30,14 @@ NEXT := .venv-next/bin
 test-next: .venv-next/installed
 	$(NEXT)/python -m pytest --numprocesses=auto --dist=loadfile
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/hooks/*.py
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror seq2seq/ops/source/*.h seq2seq/ops/source/*.cc tests/ops/*.h tests/ops/*.cc
 	$(BIN)/python .ci/clang_tidy.py

@@ -264,8 +264,8 @@ def _inputs_and_outputs(step_model: keras.Model) -> tuple[dict[str, Any], dict[s
         return UserError(
             f"a session cannot use the model {name!r} ({type(step_model).__name__}): {reason}. It "
             "needs a functional Keras model of {'states', 'length', DATA} -> {'states', OUTPUT}, "
-            "such as SequenceModel.step_model; docs/state.md shows how to build one from your own "
-            "layers"
+            "such as SequenceModel.step_model; docs/sessions.md shows how to build one from "
+            "your own layers"
         )
 
     if not isinstance(step_model, keras.Model):

@@ -10,7 +10,7 @@ from seq2seq.inference.predictor import Predictor
 from seq2seq.tracking.logged_models import Registry
 from seq2seq.tracking.mlflow_tracker import MlflowTracker
 
-sql = pytest.importorskip("pyspark.sql", reason="pip install 'seq2seq[spark]'")
+sql = pytest.importorskip("pyspark.sql", reason="pip install 'keras-seq2seq[spark]'")
 if shutil.which("java") is None:
     pytest.skip("there is no Java here", allow_module_level=True)
 
