@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from seq2seq import scores
 from seq2seq.comparison.breakdown import Breakdown
 from seq2seq.comparison.compare import Comparison, PairedComparison
 from seq2seq.plots.curves import TITLES
@@ -39,7 +40,7 @@ def number(value: float | None, digits: int = 4) -> str:
     """Formats a number; a dash if it is missing or not finite."""
     if value is None or not math.isfinite(value):
         return "-"
-    return f"{value:.{digits}g}"
+    return scores.number(value, digits)
 
 
 def p_value(value: float | None) -> str:
