@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -140,12 +140,14 @@ def train_run(
 
     @hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")
     def job(config: DictConfig) -> None:
+        composing.close()
         try:
             run_folders.append(_new_run(config, is_named, trust))
         except (UserError, TrainingInterrupted) as failure:  # Hydra would print the overrides
             failures.append(failure)
 
-    with _hydra_arguments(["seq2seq train", *flags, *overrides]):
+    with _hydra_arguments(["seq2seq train", *flags, *overrides]), ExitStack() as composing:
+        composing.enter_context(step("composing the config"))
         try:
             job()
         except OSError as error:  # Hydra creates the run folder

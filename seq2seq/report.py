@@ -31,10 +31,8 @@ def print_report(
     the tracker.
     """
     console.print(score_line(metrics))
-    files = "metrics.json", "predictions/test.jsonl"
-    console.print(
-        f"all scores and predictions: {' and '.join(files)} in the run folder\n", highlight=False
-    )
+    files = "metrics.json and predictions/test.jsonl"
+    console.print(f"all results: {files} in the run folder\n", highlight=False)
     for row in random.Random(0).sample(list(rows), min(SAMPLES, len(rows))):
         console.print(sample_table(row))
     training = metrics["training"]

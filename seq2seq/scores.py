@@ -39,16 +39,16 @@ def main_score(names: Iterable[str]) -> str | None:
     return next(iter([*others, *ranked]), None)
 
 
-def number(value: float) -> str:
-    """Returns a number in four digits, without an exponent.
+def number(value: float, digits: int = 4) -> str:
+    """Returns a number in four digits, without an exponent unless it is below a millionth.
 
     Example:
         >>> [number(value) for value in (15020.4, 27.9, 0.99531, 0.0000183, 2)]
         ['15,020', '27.9', '0.9953', '0.000018', '2']
     """
-    if not math.isfinite(value) or value == 0:
-        return f"{value:g}"
-    decimals = min(max(3 - math.floor(math.log10(abs(value))), 0), 6)
+    if not math.isfinite(value) or abs(value) < 1e-6:
+        return f"{value:.{digits}g}"
+    decimals = min(max(digits - 1 - math.floor(math.log10(abs(value))), 0), 6)
     text = f"{value:z,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if decimals else text
 

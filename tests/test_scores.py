@@ -30,7 +30,14 @@ def test_main_score(names, expected):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1.502e4, "15,020"), (999.96, "1,000"), (-0.5, "-0.5"), (0.0, "0"), (1e-9, "0"), (100, "100")],
+    [
+        (1.502e4, "15,020"),
+        (999.96, "1,000"),
+        (-0.5, "-0.5"),
+        (0.0, "0"),
+        (1e-9, "1e-09"),
+        (100, "100"),
+    ],
 )
 def test_numbers(value, text):
     assert number(value) == text

@@ -45,7 +45,7 @@ def number(value: float | None, digits: int = 4) -> str:
     """Formats a number; a dash if it is missing or not finite."""
     if value is None or not math.isfinite(value):
         return "-"
-    return scores.number(value if digits > 3 else float(f"{value:.{digits}g}"))
+    return scores.number(value, digits)
 
 
 def p_value(value: float | None) -> str:
