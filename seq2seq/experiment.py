@@ -97,7 +97,7 @@ def run(
         tracker, task = experiment.tracker, experiment.task
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):
             with step("logging the data"):
-                splits = summarize_data(experiment.data, task)
+                splits = summarize_data(experiment.data, task, tags.get("data"))
                 for split in splits:
                     tracker.log_dataset(split)
             progress = train(experiment, run_folder, plain)
@@ -237,11 +237,16 @@ def tracked(
             tracker.finish(status)
 
 
-def summarize_data(data: Dataset, task: Task[Any, Any]) -> list[SplitSummary]:
-    """Returns the source, the size and a digest of the content of each split."""
+def summarize_data(data: Dataset, task: Task[Any, Any], name: str | None) -> list[SplitSummary]:
+    """Returns the source, the size and a digest of the content of each split.
+
+    `name` is that of the data; None for the name that the dataset has for itself.
+    """
     about = data.describe()
     return [
-        SplitSummary(split, about["name"], about["source"], data.fingerprint(split), len(store))
+        SplitSummary(
+            split, name or about["name"], about["source"], data.fingerprint(split), len(store)
+        )
         for split, store in task.stores.items()
     ]
 

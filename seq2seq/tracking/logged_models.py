@@ -9,7 +9,7 @@ from typing import Any
 
 import mlflow.artifacts
 from mlflow import MlflowClient, pyfunc
-from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
@@ -49,7 +49,7 @@ def log_model(
     `row` is a prediction with its source, and becomes the example of the model's input.
     """
     run = client.get_run(run_id)
-    earlier = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
+    earlier = models_of(client, run)
     logged = client.create_logged_model(
         run.info.experiment_id,
         name=_UNSAFE.sub("-", run.data.tags.get("recipe", MODEL)),
@@ -58,7 +58,7 @@ def log_model(
         params=run.data.params,
         model_type=run.data.tags.get("task"),
     )
-    model = Model(
+    description = Model(
         artifact_path=logged.artifact_location,
         model_uuid=logged.model_id,
         run_id=run_id,
@@ -68,7 +68,7 @@ def log_model(
         wheel = write_wheel(Path(folder, WHEELS))
         pyfunc.save_model(
             path=f"{folder}/saved",
-            mlflow_model=model,
+            mlflow_model=description,
             python_model=str(CODE),
             artifacts=_artifacts(model_folder),
             signature=signature_of(row[SOURCE], row),
@@ -79,10 +79,22 @@ def log_model(
         client.log_model_artifacts(logged.model_id, f"{folder}/saved")
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step)])
-    versions = client.search_model_versions(f"run_id = '{run_id}'")
-    for model_id in set(earlier) - {version.model_id for version in versions}:
-        client.delete_logged_model(model_id)
+    registered = {v.source for v in client.search_model_versions(f"run_id = '{run_id}'")}
+    for model in earlier:
+        if model.artifact_location not in registered:
+            client.delete_logged_model(model.model_id)
     return str(logged.model_id)
+
+
+def models_of(client: MlflowClient, run: Run) -> list[LoggedModel]:
+    """Returns the models that a run has logged, the newest first."""
+    return list(
+        client.search_logged_models(
+            [run.info.experiment_id],
+            filter_string=f"source_run_id = '{run.info.run_id}'",
+            order_by=[{"field_name": "creation_timestamp", "ascending": False}],
+        )
+    )
 
 
 def _artifacts(model_folder: Path) -> dict[str, str]:
@@ -121,12 +133,11 @@ class Registry:
         """
         with store_errors(self.uri):
             run = self.client.get_run(run_id)
-            outputs = run.outputs.model_outputs if run.outputs else []
-        if not outputs:
+            models = models_of(self.client, run)
+        if not models:
             raise UserError(
                 f"run {run_id} has logged no model (tracking.models was false, or it did not end)"
             )
-        model_id = outputs[-1].model_id
         try:
             try:
                 self.client.create_registered_model(name)
@@ -134,11 +145,11 @@ class Registry:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
             versions = self.client.search_model_versions(f"name = '{name}'")
-            version = next((version for version in versions if version.run_id == run_id), None)
+            source = models[0].artifact_location
+            version = next((version for version in versions if version.source == source), None)
             if version is None:
-                source = self.client.get_logged_model(model_id).artifact_location
                 version = self.client.create_model_version(
-                    name, source, run_id=run_id, model_id=model_id
+                    name, source, run_id=run_id, model_id=models[0].model_id
                 )
             if alias is not None:
                 self.client.set_registered_model_alias(name, alias, version.version)

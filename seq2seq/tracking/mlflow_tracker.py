@@ -48,9 +48,19 @@ PAUSED = "paused_milliseconds"
 """The tag with the time between the sessions of a run."""
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
-    "mlflow.experiment.primaryMetric.name": "main_score",
+    "mlflow.sharedViewState.scores": json.dumps(
+        {
+            "selectedColumns": [
+                "attributes.`Duration`",
+                "attributes.`Models`",
+                "metrics.`main_score`",
+                "tags.`task`",
+            ]
+        }
+    ),
 }
-"""Makes MLflow's page show an experiment as one of model training, by its main score."""
+"""Make MLflow's page show an experiment as one of model training, and define the view of its list
+of runs that has a column for the main score: `viewStateShareKey=scores`."""
 
 logger = logging.getLogger(__name__)
 
@@ -244,17 +254,23 @@ class MlflowTracker(Tracker):
             self._client.set_terminated(self.run_id, status, end)
 
     def pages(self) -> dict[str, str]:
-        """Returns the run's address, and before it the command that starts MLflow's server."""
-        experiment_id = self._run.info.experiment_id
-        # Without the parameter, MLflow shows its pages for language model applications.
-        path = f"#/experiments/{experiment_id}/runs/{self.run_id}?workflowType=machine_learning"
-        if self._uri.startswith(("http://", "https://")):
-            return {"MLflow run": f"{self._uri.rstrip('/')}/{path}"}
+        """Returns the run's and the list's address, after the command that starts the server."""
+        is_server = self._uri.startswith(("http://", "https://"))
+        server = self._uri.rstrip("/") if is_server else LOCAL_SERVER
+        runs = f"{server}/#/experiments/{self._run.info.experiment_id}/runs"
+        # Without the type, MLflow shows its pages for language model applications.
+        training = "workflowType=machine_learning"
+        addresses = {
+            "MLflow run": f"{runs}/{self.run_id}?{training}",
+            "MLflow runs": f"{runs}?viewStateShareKey=scores&{training}",
+        }
+        if is_server:
+            return addresses
         beside_python = Path(sys.executable).with_name("mlflow")
         is_on_path = shutil.which("mlflow") == str(beside_python)
         program = ["mlflow"] if is_on_path else [sys.executable, "-m", "mlflow"]
         command = shlex.join([*program, "ui", "--backend-store-uri", without_password(self._uri)])
-        return {"MLflow": command, "MLflow run": f"{LOCAL_SERVER}/{path}"}
+        return {"MLflow": command, **addresses}
 
     def _run_to_resume(self, run_folder: Path) -> Run | None:
         """Returns the tracked run of the run folder, or None if this store does not have it."""
