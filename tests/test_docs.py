@@ -156,6 +156,13 @@ def test_commands_in_sentences_exist():
             assert name in COMMANDS, f"{page.relative_to(ROOT)}: seq2seq {name}"
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_files_that_are_linked_to_exist(name):
+    """Links within `docs/` are checked when the site is built."""
+    for target in re.findall(r"\]\(([^)#]+)", (ROOT / name).read_text("utf-8")):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
 def test_all_commands_have_a_reference():
     pytest.importorskip("mkdocs", reason="pip install 'keras-seq2seq[docs]'")
     sys.path.insert(0, str(DOCS / "hooks"))
