@@ -36,14 +36,11 @@ def run(options: argparse.Namespace) -> int:
     from seq2seq.config import composed
     from seq2seq.data_check import check_data
     from seq2seq.overrides import with_initial_run, with_registered_recipes
-    from seq2seq.progress import step
     from seq2seq.terminal import PlainConsole
 
     overrides = with_initial_run(with_recipe(options.overrides), ())
     config = composed(list(map(with_registered_recipes, overrides)))
-    with step("reading and encoding the data"):
-        measures = check_data(config)
-    print_measures(measures, PlainConsole())
+    print_measures(check_data(config), PlainConsole())
     return 0
 
 
