@@ -50,6 +50,8 @@ def variant_curves(variants: Mapping[str, Sequence[History]], metric: str) -> Fi
         subplot.set_xlabel(label)
         subplot.set_xlim(left=0)
         subplot.margins(y=0.12)
+        if subplot.get_ylim()[0] < 0 <= min(entry[metric] for entry in entries):
+            subplot.set_ylim(bottom=0)
         if key != "seconds":
             subplot.xaxis.set_major_formatter(EngFormatter(sep=""))
     name = metric.removeprefix("val_")
