@@ -74,7 +74,7 @@ def register_recipe(name: str) -> str:
     known = recipe_files()
     is_file = _is_file(name)
     if not is_file and name.lower().endswith(_YAML_ENDINGS):
-        raise UserError(f"recipe={name}: there is no such file.")
+        raise UserError(f"recipe={name}: no such file.")
     if not is_file and name not in known:
         raise UserError(
             f"recipe={name}: no such recipe{nearest(name, known)}. "
@@ -110,6 +110,15 @@ def recipe_name(choice: str) -> str:
     """Returns the name of a recipe, or of its file, from Hydra's choice."""
     match = re.fullmatch(rf"{_ENCODED}([0-9a-f]+)-[0-9a-f]{{8}}", choice)
     return os.fsdecode(bytes.fromhex(match[1])) if match else choice
+
+
+def own_recipe(choice: str | None) -> dict[str, str]:
+    """Returns the YAML of a recipe of the user by the name of its file; else an empty dict."""
+    if choice is None or choice in recipe_files():
+        return {}
+    group, _, leaf = f"recipe/{choice}".rpartition("/")
+    node = ConfigStore.instance().load(f"{group}/{leaf}.yaml").node
+    return {f"{recipe_name(choice)}.yaml": OmegaConf.to_yaml(node)}
 
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:

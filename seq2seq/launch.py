@@ -22,6 +22,7 @@ from seq2seq.config import (
     check_top_level,
     composed,
     folder,
+    own_recipe,
     store_config,
 )
 from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
@@ -178,7 +179,7 @@ def _new_run(config: DictConfig, is_named: bool, trust: Trust) -> Path:
     with claimed_new(Path(settings.runtime.output_dir), is_named) as run_folder:
         with open_dict(settings), flag_override(settings, "readonly", False):
             settings.runtime.output_dir = str(run_folder)
-        write_config(run_folder, config, settings, settings.overrides.task)
+        write_config(run_folder, config, settings, own_recipe(settings.runtime.choices.recipe))
         if hint := advice(settings.runtime.choices):
             print(f"seq2seq: {hint}", file=sys.stderr)
         tags = tags_of(settings.runtime.choices, config)
@@ -254,7 +255,7 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None, l
     settings = cast(DictConfig, HydraConfig.get())
     runtime, sweep = settings.runtime, settings.sweep
     run_folder, sweep_folder = Path(runtime.output_dir), Path(sweep.dir)
-    write_config(run_folder, config, settings, settings.overrides.task)
+    write_config(run_folder, config, settings, own_recipe(runtime.choices.recipe))
     tags = {**tags_of(runtime.choices, config), "trial": str(sweep.subdir)}
     parent = sweep_folder / RUN_ID_FILE
     if parent.is_file():

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from seq2seq.config import composed, recipe_names, register_recipe
 from seq2seq.errors import UserError
-from seq2seq.run_folder import SAVED
+from seq2seq.run_folder import SAVED, with_saved_recipe
 from seq2seq.trust import Trust, check_config, plain_values
 from seq2seq.yaml_files import load
 
@@ -91,13 +91,15 @@ def with_initial_run(overrides: list[str], trust: Trust) -> list[str]:
     values = {o.key_or_group: o.value() for o in map(_parse_override, overrides)}
     if values.get("init_from") is None or "recipe" in values:
         return overrides
-    path = Path(str(values["init_from"])).expanduser() / SAVED / "hydra.yaml"
+    folder = Path(str(values["init_from"])).expanduser()
+    path = folder / SAVED / "hydra.yaml"
     if not path.is_file():
         raise UserError(
             f"init_from={values['init_from']}: is not a run folder, it has no {SAVED}/{path.name}. "
             "For a folder with a model only, name its recipe, too"
         )
-    saved = [str(item) for item in saved_hydra(path, "overrides", "task", list)]
+    items = map(str, saved_hydra(path, "overrides", "task", list))
+    saved = [with_saved_recipe(item, folder) for item in items]
     given = ("hydra", "init_from", *(str(key).replace("/", ".") for key in values))
     saved = [
         item

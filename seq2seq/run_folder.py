@@ -4,7 +4,7 @@ import fcntl
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -18,6 +18,9 @@ from seq2seq.files import remove_unfinished, write_text
 LOCK = ".lock"
 SAVED = ".hydra"
 """The folder of the config in a run folder."""
+
+RECIPE = "recipe"
+"""The folder, below it, of a recipe of the user."""
 
 
 class OccupiedError(UserError):
@@ -75,11 +78,15 @@ def refuse_used(folder: Path) -> None:
 
 
 def write_config(
-    folder: Path, config: DictConfig, hydra: DictConfig, overrides: Sequence[str]
+    folder: Path, config: DictConfig, hydra: DictConfig, recipe: Mapping[str, str]
 ) -> None:
-    """Writes the config of a run, Hydra's own config and the overrides into the run folder."""
-    texts = {
-        "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(overrides))),
+    """Writes the config of a run, Hydra's own config and the overrides into the run folder.
+
+    `recipe` is a recipe of the user by the name of its file; empty for one of the package.
+    """
+    overrides = list(hydra.overrides.task)
+    texts = {f"{RECIPE}/{name}": text for name, text in recipe.items()} | {
+        "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(overrides)),
         "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
         "config.yaml": OmegaConf.to_yaml(config),  # last: if it exists, the others do
     }
@@ -93,7 +100,14 @@ def write_config(
 def saved_overrides(folder: Path) -> list[str]:
     """Returns the overrides that a run was started with; none if it was not by `write_config`."""
     path = folder / SAVED / "overrides.yaml"
-    return [str(item) for item in OmegaConf.load(path)] if path.is_file() else []
+    items = [str(item) for item in OmegaConf.load(path)] if path.is_file() else []
+    return [with_saved_recipe(item, folder) for item in items]
+
+
+def with_saved_recipe(override: str, folder: Path) -> str:
+    """Returns an override; `recipe=` of a recipe of the user names the copy in the run folder."""
+    copies = sorted((folder / SAVED / RECIPE).glob("*.yaml"))
+    return f"recipe={copies[0]}" if copies and override.startswith("recipe=") else override
 
 
 def remove_if_empty(folder: Path) -> None:

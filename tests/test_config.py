@@ -71,7 +71,7 @@ def test_a_recipe_of_ones_own_is_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("translation/cldr_date", "no such recipe"), ("missing.yaml", "there is no such file")],
+    [("translation/cldr_date", "no such recipe"), ("missing.yaml", "no such file")],
 )
 def test_an_unknown_recipe_is_refused(name, message):
     with pytest.raises(UserError, match=f"recipe={name}: {message}"):

@@ -25,7 +25,7 @@ TARGET = "optimizer._target_=keras"
         (["attention=luong"], "the nearest is 'model/attention'"),
         (["+dropout=0.1"], "the nearest is 'model.encoder.dropout'"),
         (["lr=0.1"], "lr: no such config key; --cfg job prints all"),
-        (["recipe=nowhere.yaml"], "recipe=nowhere.yaml: there is no such file"),
+        (["recipe=nowhere.yaml"], "recipe=nowhere.yaml: no such file"),
         (["recipe=cldr_dates"], "nearest is 'tagging/cldr_dates' or 'translation/cldr_dates'"),
         (["optimizer.learning_rate=-1"], "optimizer.learning_rate: must be above 0, got -1"),
         (["optimizer.learning_rate=fast"], "optimizer.learning_rate: must be above 0, got fast"),

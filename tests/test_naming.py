@@ -37,7 +37,7 @@ def test_files_of_one_name_in_two_folders_are_two_recipes(tmp_path):
 
 @pytest.mark.parametrize("name", ["x" * 5000 + ".yaml", "a\0.yaml", "none.yaml", ".yaml"])
 def test_names_that_no_file_has(name):
-    with pytest.raises(UserError, match="no such recipe"):
+    with pytest.raises(UserError, match="no such"):
         register_recipe(name)
 
 

@@ -95,7 +95,8 @@ def test_the_command_says_so_without_a_trace(tmp_path, monkeypatch, capfd, optio
 
 def test_a_folder_where_nothing_was_made_is_removed(tmp_path):
     with claimed_new(tmp_path / "run", is_named=True) as folder:
-        write_config(folder, OmegaConf.create({"a": 1}), OmegaConf.create({}), ["a=1"])
+        hydra = OmegaConf.create({"overrides": {"task": ["a=1"]}})
+        write_config(folder, OmegaConf.create({"a": 1}), hydra, {})
         remove_if_empty(folder)
     assert not (tmp_path / "run").exists()
 
@@ -108,7 +109,7 @@ from seq2seq.run_folder import write_config
 config = OmegaConf.create({f"key{n}": "x" * 1000 for n in range(200)})
 print("begun", flush=True)
 while True:
-    write_config(Path(sys.argv[1]), config, OmegaConf.create({}), [])
+    write_config(Path(sys.argv[1]), config, OmegaConf.create({"overrides": {"task": []}}), {})
 """
 
 
