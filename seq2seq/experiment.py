@@ -92,7 +92,7 @@ def run(
     seed_everything(config.seed)
     keras.utils.clear_session()  # a sweep has many runs in one process
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    with precision(config.precision), log_to(run_folder), shown_on(console):
+    with precision(config.precision), shown_on(console), log_to(run_folder):
         experiment = build_experiment(config, run_folder, trust)
         tracker, task = experiment.tracker, experiment.task
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):

@@ -74,29 +74,27 @@ class Display(logging.Handler):
         self.console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
 
     def begin(self, step: Step) -> None:
-        """Shows a step, below those that are being done."""
-        log.info("%s", step.name)
+        """Shows a step, below those that are being done, and logs it."""
         self.steps.append(step)
-        if len(self.steps) > 1 or self.level > logging.INFO:
-            return
-        if self.is_live:
-            live = Live(
-                console=self.console,
-                get_renderable=self._rows,
-                transient=True,
-                redirect_stdout=False,  # results may go to a pipe
-                redirect_stderr=False,
-                refresh_per_second=10,
-            )
-            self._shown.enter_context(live)
-        else:
-            self._shown.enter_context(self._lines())
+        if len(self.steps) == 1 and self.level <= logging.INFO:
+            self._shown.enter_context(self._live() if self.is_live else self._lines())
+        log.info("%s", step.name)  # last: on a busy disk, a log file may be written slowly
 
     def end(self, step: Step) -> None:
         """Removes a step, and, after the last one, stops the thread that shows them."""
-        self.steps.remove(step)
+        self.steps = [other for other in self.steps if other is not step]
         if not self.steps:
             self._shown.close()
+
+    def _live(self) -> Live:
+        return Live(
+            console=self.console,
+            get_renderable=self._rows,
+            transient=True,
+            redirect_stdout=False,  # results may go to a pipe
+            redirect_stderr=False,
+            refresh_per_second=10,
+        )
 
     def _rows(self) -> Table:
         table = Table.grid(padding=(0, 1))
@@ -196,8 +194,8 @@ def step(name: str) -> Iterator[Step]:
     if display is None:
         yield shown
         return
-    display.begin(shown)
     try:
+        display.begin(shown)
         yield shown
     finally:
         display.end(shown)
