@@ -92,8 +92,8 @@ def test_the_commands_run(tmp_path, monkeypatch):
     assert len(commands()) > 10
     for command in commands():
         run(command)
-    assert len(Path("translations.txt").read_text("utf-8").splitlines()) == 2
-    assert (Path("comparison") / "index.html").exists() or list(Path("comparison").glob("*.html"))
+    assert Path("translations.txt").read_text("utf-8").count("\n") == 2
+    assert list(Path("comparison").glob("*.html"))
 
 
 def test_it_is_short():

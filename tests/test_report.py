@@ -19,7 +19,7 @@ def printed(test, rows, color_system=None):
     console = PlainConsole(
         file=io.StringIO(), width=80, force_terminal=True, color_system=color_system
     )
-    print_report(console, metrics, rows, Path("outputs/run"), "mlflow ui")
+    print_report(console, metrics, rows, Path("outputs/run"), {"MLflow": "mlflow ui"})
     return console.file.getvalue()
 
 

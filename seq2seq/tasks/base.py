@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -17,15 +17,15 @@ from seq2seq.data.batching import Batching, batch_dataset, padding_share
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.records import Record
 from seq2seq.data.token_store import ColumnSpec, TokenStore, build, report_shared_inputs
-from seq2seq.data.tokenizers.tokenizer import UNKNOWN, Tokenizer
+from seq2seq.data.tokenizers.tokenizer import UNKNOWN
 from seq2seq.data.windows import Windows
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.evaluation.item_statistics import Statistics
-from seq2seq.layers.call_recorder import Call
 from seq2seq.models.base import ModelT
 from seq2seq.prediction_rows import Row, ScoredPair
 from seq2seq.progress import step
+from seq2seq.tasks.observation import InputVocabulary, Observation
 from seq2seq.tasks.padding import Batches
 from seq2seq.tasks.prediction_graphs import collected_features
 from seq2seq.training.batch_order import BatchOrder
@@ -89,27 +89,6 @@ class PredictionOptions:
 
 
 DEFAULTS = PredictionOptions()
-
-
-class InputVocabulary(NamedTuple):
-    """The tokens of a task's input: what they are, such as `word`, and each by its id."""
-
-    kind: str
-    tokens: list[str]
-
-    @classmethod
-    def of(cls, tokenizer: Tokenizer) -> "InputVocabulary":
-        """Returns the vocabulary of a tokenizer."""
-        return cls(tokenizer.settings["kind"], tokenizer.pieces(range(tokenizer.size)))
-
-
-class Observation(NamedTuple):
-    """A prediction, the tokens that each part of the model has read, and the recorded calls."""
-
-    source: str
-    prediction: str
-    tokens: dict[str, list[str]]
-    calls: list[Call]
 
 
 class Task(ABC, Generic[ModelT, RowT]):

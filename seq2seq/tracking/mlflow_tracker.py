@@ -310,6 +310,9 @@ class MlflowTracker(Tracker):
                 "Choose another name, or bring it back with: mlflow experiments restore "
                 f"--experiment-id {experiment.experiment_id}"
             )
+        for key, value in EXPERIMENT_TAGS.items():
+            if key not in experiment.tags:  # it was created by other means
+                self._client.set_experiment_tag(experiment.experiment_id, key, value)
         return str(experiment.experiment_id)
 
     def _log_config(self, config: Mapping[str, Any], logged: Mapping[str, str]) -> None:

@@ -13,9 +13,10 @@ from seq2seq.decoding.strategy import Strategy
 from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.prediction_rows import Hypothesis, TextRow
-from seq2seq.tasks.base import Observation, PredictionOptions
+from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.generation.data import GenerationData
 from seq2seq.tasks.inputs import records_of
+from seq2seq.tasks.observation import Observation
 from seq2seq.tasks.padding import Batches, by_length, padded, text_batches
 
 OBSERVED_CHARACTERS = 80

@@ -12,7 +12,8 @@ from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.tokenizer import TokenizerPair
 from seq2seq.models.translator import Translator
 from seq2seq.prediction_rows import TextRow
-from seq2seq.tasks.base import Batch, InputVocabulary, Task
+from seq2seq.tasks.base import Batch, Task
+from seq2seq.tasks.observation import InputVocabulary
 from seq2seq.tasks.padding import teacher_forced
 
 log = logging.getLogger(__name__)
