@@ -19,7 +19,7 @@ from seq2seq.terminal import PlainConsole, plain
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = 2.0
 """In a log, for a step that lasts."""
 
 
