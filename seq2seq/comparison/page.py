@@ -53,7 +53,7 @@ def figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
     for metric in dict.fromkeys(test.result.metric for test in comparison.tests):
         tests = [test for test in comparison.tests if test.result.metric == metric]
         pictures[f"difference_{metric}"] = (
-            "Is it chance?",
+            "Significance",
             difference_intervals(
                 f"{metric}: difference to A, 95 % interval",
                 [names[test.variant] for test in tests],

@@ -139,7 +139,7 @@ def _tests_table(comparison: Comparison) -> Table:
         + " Holm: corrected for the number of variants." * several
         + " p seeds: Welch's t-test between the scores of the seeds." * with_seeds
     )
-    return Table("Is it chance?", head, [row(test) for test in comparison.tests], note)
+    return Table("Significance", head, [row(test) for test in comparison.tests], note)
 
 
 def _breakdown_table(breakdown: Breakdown) -> Table:

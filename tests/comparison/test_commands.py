@@ -32,7 +32,7 @@ def test_compare_prints_and_writes(two_runs, capsys):
     assert content == json.loads((two_runs / "found" / "comparison.json").read_text())
     assert call("compare", "outputs/a", "outputs/b") == 0
     printed = capsys.readouterr().out
-    assert "Is it chance?" in printed
+    assert "Significance" in printed
     assert "model.encoder.cell" in printed
     assert call("compare", "outputs", "--ignore", "model.encoder", "--format", "markdown") == 0
     assert "nothing to test" in capsys.readouterr().out

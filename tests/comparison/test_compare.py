@@ -83,7 +83,7 @@ def test_p_values_are_what_sacrebleus_command_prints_for_the_same_files(tmp_path
         [*command, *options], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout
     theirs = re.findall(r"p = (\d\.\d{4})", printed)
-    [table] = [table for table in tables(compare(runs)) if table.title == "Is it chance?"]
+    [table] = [table for table in tables(compare(runs)) if table.title == "Significance"]
     rows = {row[0]: dict(zip(table.head, row, strict=True)) for row in table.rows}
     assert [rows[metric][f"p {kind}"] for metric in ("bleu", "chrf")] == theirs
     assert all(0.01 < float(p) < 0.99 for p in theirs)  # what is clear would agree by itself
@@ -202,7 +202,7 @@ def test_json_and_markdown(compared):
     assert content["tests"][0]["p_values_holm"] == content["tests"][0]["p_values"]
     text = markdown(compared)
     assert "| model.encoder.cell | lstm | gru |" in text
-    for title in ("## Test scores", "## Is it chance?", "## BLEU by source length"):
+    for title in ("## Test scores", "## Significance", "## BLEU by source length"):
         assert title in text
 
 
