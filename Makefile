@@ -14,7 +14,7 @@ setup: .venv/installed
 	touch $@
 
 demo: setup
-	$(BIN)/seq2seq train recipe=translation/cldr_dates
+	$(BIN)/seq2seq train translation/cldr_dates
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile

@@ -148,7 +148,7 @@ def _last_part(name: str) -> str:
     return re.split(r"[./]", name)[-1]
 
 
-@step("composing the config")
+@step("checking the config")
 def composed(
     overrides: list[str],
     name: str = "train",

@@ -19,8 +19,8 @@ from seq2seq.terminal import PlainConsole, plain
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_LINES = 2.0
-"""In a log, for a step that lasts."""
+SECONDS_BETWEEN_LINES, LATER_SECONDS_BETWEEN_LINES = 2.0, 10.0
+"""In a log, during the first minute of a step, and later."""
 
 
 def clock(seconds: float) -> str:
@@ -109,9 +109,12 @@ class Display(logging.Handler):
         stop = threading.Event()
 
         def write() -> None:
-            while not stop.wait(SECONDS_BETWEEN_LINES):
+            interval = SECONDS_BETWEEN_LINES
+            while not stop.wait(interval):
                 for step in self.steps[-1:]:
-                    if time.monotonic() - step.start > SECONDS_BETWEEN_LINES / 2:
+                    age = time.monotonic() - step.start
+                    interval = SECONDS_BETWEEN_LINES if age < 60 else LATER_SECONDS_BETWEEN_LINES
+                    if age > SECONDS_BETWEEN_LINES / 2:
                         log.info("%s: %s", step.name, step.state())
 
         thread = threading.Thread(target=write, name="progress", daemon=True)

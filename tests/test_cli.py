@@ -122,7 +122,7 @@ def test_the_log_says_what_is_done(workplace):
         "epoch 1/2",
         "tracing and running the first training step",
         "validating",
-        "saving a checkpoint",
+        "saving the best checkpoint",
         "epoch 2/2",
         "loading the best checkpoint",
         "saving the model",

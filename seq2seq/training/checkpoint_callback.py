@@ -161,5 +161,5 @@ class CheckpointCallback(keras.callbacks.Callback):
         }
         progress.metrics = [float(v.numpy()) for v in self.model.metrics_variables]
         path = self.folder / f"{name}.weights.h5"
-        with step("saving a checkpoint"):
+        with step(f"saving the {name} checkpoint"):
             save_checkpoint(path, self.model, self.average.averages, progress)

@@ -27,7 +27,7 @@ class ProgressBar(keras.callbacks.Callback):
     def __init__(self, batch_order: BatchOrder, epochs: int) -> None:
         super().__init__()
         self.batch_order, self.epochs = batch_order, epochs
-        self.rate = 0.0
+        self.rate, self.is_traced = 0.0, False
         self._epoch, self._part = ExitStack(), ExitStack()
 
     def close(self) -> None:
@@ -38,7 +38,8 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Shows the epoch, and resets the counts."""
         self.shown = self._epoch.enter_context(step(f"epoch {epoch + 1}/{self.epochs}"))
-        self._part.enter_context(step("tracing and running the first training step"))
+        if not self.is_traced:
+            self._part.enter_context(step("tracing and running the first training step"))
         self.epoch, self.total = epoch, len(self.batch_order)
         self.tokens, self.start = 0, time.monotonic()
         self.first_batch_done = False
@@ -49,6 +50,7 @@ class ProgressBar(keras.callbacks.Callback):
         now = time.monotonic()
         if not self.first_batch_done:  # its time is mostly tracing: not counted
             self.first_batch_done, self.start, self.first = True, now, batch
+            self.is_traced = True
             self._part.close()
             return
         done = batch + self.batch_order.first_step + 1
