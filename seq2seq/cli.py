@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     debug = "--debug" in arguments
     try:
+        _check_command(arguments)
         options = parser().parse_args(arguments)
         _set_verbosity(options)
         sys.exit(options.run(options))
@@ -79,6 +80,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _check_command(arguments: Sequence[str]) -> None:
+    """Refuses an unknown command with the nearest one, instead of a list of all."""
+    name = arguments[0] if arguments else "--help"
+    if not name.startswith("-") and name not in COMMANDS:
+        from seq2seq.config import nearest
+
+        raise UserError(
+            f"{name}: no such command{nearest(name, COMMANDS)}. `seq2seq help` lists them."
+        )
 
 
 def complete() -> None:

@@ -379,7 +379,7 @@ def test_mistakes_get_one_clear_message(
         (["train", "recipe=translation/cldr_date"], "nearest is 'translation/cldr_dates'"),
         (["train", "resume=nowhere"], "not a run folder"),
         (["train", "--multi"], "unrecognized arguments: --multi"),
-        (["predikt"], "invalid choice"),
+        (["predikt"], "no such command; the nearest is 'predict'"),
     ],
 )
 def test_wrong_arguments_exit_with_2(arguments, message, capsys, monkeypatch, tmp_path):

@@ -77,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         with step("writing the comparison"):
             write_comparison(comparison, options.output)
+        print(f"page: {options.output / 'comparison.html'}", file=sys.stderr)
     if options.log:
         with step("logging the comparison"), tempfile.TemporaryDirectory() as folder:
             from seq2seq.tracking.mlflow_tracker import MlflowTracker

@@ -59,12 +59,18 @@ def changed_search(
 
 
 def _named(name: str) -> DictConfig:
-    files = {path.stem: path for path in sorted((folder("conf") / "decoding").glob("*.yaml"))}
-    if name not in files:
+    known = _searches()
+    if name not in known:
         raise UserError(
-            f"decoding={name}: no such search{nearest(name, files)} (known: {', '.join(files)})."
+            f"decoding={name}: no such search{nearest(name, known)} (known: {', '.join(known)})."
         )
-    return load(files[name])
+    return known[name]
+
+
+def _searches() -> dict[str, DictConfig]:
+    """Returns the configs of all searches by name."""
+    paths = sorted((folder("conf") / "decoding").glob("*.yaml"))
+    return {path.stem: load(path) for path in paths}
 
 
 def _set(node: DictConfig, key: str, value: Any) -> None:
@@ -72,9 +78,11 @@ def _set(node: DictConfig, key: str, value: Any) -> None:
     part, _, rest = key.partition(".")
     if part not in node:
         known = [str(k) for k in node if not str(k).startswith("_")]
+        others = [name for name, search in _searches().items() if part in search]
+        hint = f"; decoding={others[0]} has it" if others else nearest(part, known)
         raise UserError(
             f"decoding.{part}: {str(node['_target_']).rpartition('.')[2]} has no such setting"
-            f"{nearest(part, known)} (known: {', '.join(known)})."
+            f"{hint} (known: {', '.join(known)})."
         )
     if rest and node[part] is None:
         hint = get_type_hints(locate("decoding", node).__init__)[part]

@@ -1,5 +1,6 @@
 """Reads the inputs of predictions; a file's ending and the task decide its format."""
 
+import csv
 import logging
 import os
 import stat
@@ -69,13 +70,29 @@ def read_inputs(path: Path, task: Task, columns: bool = False) -> Iterator[Input
         for place, values in read_objects(path):
             yield Input(_fields_of(values, fields, place) if fields else _source_of(values, place))
     elif ending == "csv" and fields:
-        table = Csv(str(path.parent), {"test": path.name}, {field: field for field in fields})
+        table = Csv(str(path.parent), {"test": path.name}, _columns_of(path, task))
         yield from map(Input, table.read_file(path))
     elif fields:
         yield from map(Input, tab_separated(path, fields, split_single=ending == "tsv"))
     else:
         lines = read_lines(path)
         yield from (Input(line.split("\t")[0] if ending == "tsv" else line) for line in lines)
+
+
+def _columns_of(path: Path, task: Task) -> dict[str, str]:
+    """Returns the column of each field in a table: of the field's name, or as in training."""
+    header = next(csv.reader(read_lines(path)), [])
+    columns = {
+        field: field if field in header else task.input_columns.get(field, field)
+        for field in task.input_fields
+    }
+    for column in columns.values():
+        if column not in header:
+            raise UserError(
+                f"{path}:1: there is no column {column!r}, which the model reads; there are "
+                f"{', '.join(header)}. Rename the column."
+            )
+    return columns
 
 
 def layout_for(task: Tagging, path: Path) -> ColumnFormat:

@@ -137,6 +137,8 @@ class Predictor:
         import pandas as pd
 
         if isinstance(inputs, pd.DataFrame):
+            columns = {name: field for field, name in self.task.input_columns.items()}
+            inputs = inputs.rename(columns=columns)
             alone = list(inputs.columns) == ["source"]
             values = inputs["source"].tolist() if alone else inputs.to_dict("records")
         else:

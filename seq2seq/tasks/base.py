@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -106,6 +107,7 @@ class Task(ABC, Generic[ModelT, RowT]):
         prediction_options: The `PredictionOptions` that apply, beside `batch_size`.
         takes_target: Whether `observe` takes a target for the decoder to read.
         input_fields: The fields of a record that predictions are made from; none for `source`.
+        input_columns: Their columns in the table that was trained on, where these have other names.
         stores: The tokenised records of each split, once prepared.
         batch_order: The order of the training batches, once prepared.
         identity: A hash of all that the order depends on, once prepared.
@@ -116,6 +118,7 @@ class Task(ABC, Generic[ModelT, RowT]):
     prediction_options: ClassVar[frozenset[str]] = frozenset()
     takes_target: ClassVar[bool] = False
     input_fields: tuple[str, ...] = ()
+    input_columns: Mapping[str, str] = MappingProxyType({})
     batch_order: BatchOrder
     identity: str
 

@@ -24,6 +24,7 @@ TASK_PARTS = ("tokenizer", "batching", "decoding")
 """The parts of a task beside its own arguments; one without a search has no `decoding`."""
 PARTS = ("task", *TASK_PARTS, "model", "precision")
 PRECISIONS = ("float32", "mixed_bfloat16")
+COLUMNS = "input_columns"
 WEIGHTS, CONFIG, ARGUMENTS = "model.weights.h5", "config.yaml", "model_arguments.json"
 
 
@@ -74,6 +75,8 @@ def save_model_folder(
     try:
         with atomic_folder(folder, replace=True) as aside:
             saved = {part: config[part] for part in PARTS if part in config}
+            if columns := _input_columns(task, config):
+                saved[COLUMNS] = columns
             write_text(aside / CONFIG, OmegaConf.to_yaml(OmegaConf.create(saved)))
             written = {"format": FORMAT, "seq2seq": version()}
             write_text(aside / "format.json", json.dumps(written))
@@ -86,6 +89,18 @@ def save_model_folder(
             f"{folder}: cannot write the model ({error}). Make room; the weights are in "
             "checkpoints/best.weights.h5, and resume=RUN ends the run again."
         ) from error
+
+
+def _input_columns(task: Task[Any, Any], config: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the columns of a task's fields in the training table that have names of their own."""
+    columns = config["data"].get("columns") if "data" in config else None
+    if not isinstance(columns, Mapping):
+        return {}
+    return {
+        field: columns[field]
+        for field in task.input_fields
+        if isinstance(columns.get(field), str) and columns[field] != field
+    }
 
 
 @step("loading the model")
@@ -114,6 +129,7 @@ def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task[Any, An
         check_nodes(config)
         task = build_task(config)
         task.load(folder)
+        task.input_columns = {str(k): str(v) for k, v in (config.get(COLUMNS) or {}).items()}
         model = _saved_model(config, folder)
         check_weights(folder / WEIGHTS, model.training_model.count_params())
         model.training_model.load_weights(folder / WEIGHTS)
@@ -163,7 +179,11 @@ def model_folder(run_folder: Path) -> Path:
     Raises:
         UserError: If it holds no trained model.
     """
+    if not run_folder.is_dir():
+        raise UserError(f"{run_folder}: there is no such folder; `seq2seq runs` lists the runs.")
     folder = run_folder / "model" if (run_folder / "model").is_dir() else run_folder
+    if (run_folder / "best.json").is_file():
+        raise UserError(f"{run_folder}: is a sweep. Give a trial of it; best.json names the best.")
     if not (folder / "format.json").is_file():
         raise UserError(
             f"{run_folder}: holds no trained model (no model/format.json). Give the folder of a "

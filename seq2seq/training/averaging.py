@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 UPDATE_STEPS = 10
-"""Steps between two updates: the average is as good, at a tenth of the cost."""
+"""The most steps between two updates: the average is as good, at a tenth of the cost."""
 
 
 class WeightAverage(keras.callbacks.Callback):
@@ -30,11 +30,12 @@ class WeightAverage(keras.callbacks.Callback):
         self.averages = [tf.Variable(variable, trainable=False) for variable in self.variables]
         self.decay = decay
 
-    def after_step(self, total_steps: int) -> None:
-        """Updates the average, once in `UPDATE_STEPS` steps."""
-        if self.averages and total_steps % UPDATE_STEPS == 0:
-            warm_up = total_steps / (total_steps + 10 * UPDATE_STEPS)
-            self._update(tf.constant(min(self.decay**UPDATE_STEPS, warm_up), tf.float32))
+    def after_step(self, total_steps: int, epoch_steps: int = UPDATE_STEPS) -> None:
+        """Updates the average, once in `UPDATE_STEPS` steps, and at least once in each epoch."""
+        steps = min(UPDATE_STEPS, epoch_steps)
+        if self.averages and total_steps % steps == 0:
+            warm_up = total_steps / (total_steps + 10 * steps)
+            self._update(tf.constant(min(self.decay**steps, warm_up), tf.float32))
 
     @tf.function(autograph=False)
     def _update(self, decay: tf.Tensor) -> None:

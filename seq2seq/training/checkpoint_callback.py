@@ -90,7 +90,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         progress.target_tokens += self.batch_order.step_tokens(progress.step)
         progress.step += 1
         progress.total_steps += 1
-        self.average.after_step(progress.total_steps)
+        self.average.after_step(progress.total_steps, len(self.batch_order))
         if progress.total_steps % self.log_every == 0:
             self._log_loss()
         # After an epoch's last step, the checkpoint is saved after validation.

@@ -22,6 +22,16 @@ def test_the_average_forgets_slowly_what_was_long_ago():
     np.testing.assert_allclose(average.averages[0], expected, rtol=1e-5)
 
 
+def test_a_short_epoch_has_an_update_too():
+    weight = keras.Variable([0.0])
+    average = WeightAverage([weight], decay=0.99)
+    for step in range(1, 5):
+        weight.assign([float(step)])
+        average.after_step(step, epoch_steps=4)
+    decay = min(0.99**4, 4 / (4 + 40))
+    np.testing.assert_allclose(average.averages[0], [(1 - decay) * 4], rtol=1e-6)
+
+
 def test_in_place_of_the_weights_for_a_while():
     weight = keras.Variable([1.0])
     average = WeightAverage([weight], decay=0.9)
@@ -61,10 +71,10 @@ def test_the_average_is_validated_scored_and_kept(tmp_path):
         callbacks={"follow": follow},
         **options,
     )
-    expected = None
+    expected, interval = None, min(UPDATE_STEPS, len(follow.steps) // 10)  # of 10 epochs
     for number, values in enumerate(follow.steps, 1):
-        if number % UPDATE_STEPS == 0:
-            decay = min(0.9**UPDATE_STEPS, number / (number + 10 * UPDATE_STEPS))
+        if number % interval == 0:
+            decay = min(0.9**interval, number / (number + 10 * interval))
             before = start if expected is None else expected
             expected = [decay * b + (1 - decay) * v for b, v in zip(before, values, strict=True)]
     for kept, average, last in zip(weights(model)[:4], expected, follow.steps[-1], strict=True):
