@@ -1,6 +1,7 @@
 """`import seq2seq` as a person uses it from Python."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -202,6 +203,20 @@ def test_the_import_is_quiet_and_starts_no_tensorflow():
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_predicting_is_quiet(run):
+    """TensorFlow looks for a GPU with the first operation, and says so by default."""
+    program = f"import seq2seq; seq2seq.load({str(run.folder)!r})('Berlin')"
+    without_level = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=without_level,
     )
     assert (done.stdout, done.stderr) == ("", "")
 

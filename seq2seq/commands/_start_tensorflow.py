@@ -13,6 +13,7 @@ _NOT_NEEDED = ("matplotlib", "pandas", "sklearn")
 
 def start_tensorflow() -> None:
     """Imports TensorFlow and Keras without messages and without Keras' optional libraries."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # also for its later messages
     with (
         step("starting TensorFlow"),
         _stderr_discarded() as stderr,
