@@ -21,6 +21,23 @@ _MAIN_SCORES = (
 )
 _LOSSES = ("loss", "perplexity")
 
+LOWER_IS_BETTER = (
+    "loss",
+    "perplexity",
+    "nats_per_character",
+    "bits_per_character",
+    "ter",
+    "word_error_rate",
+    "phone_error_rate",
+    "ece",
+    "hamming_loss",
+    "mae",
+    "rmse",
+    "mase",
+    "smape",
+    "crps",
+)
+
 
 def main_score(names: Iterable[str]) -> str | None:
     """Returns the name of the score that stands for a run, from the names of all its test scores.

@@ -1,9 +1,12 @@
 """Options for the runs that a command loads, and runs from MLflow's model registry."""
 
 import argparse
+import re
 from pathlib import Path
 
 from seq2seq.progress import step
+
+RUN_ID = re.compile("[0-9a-f]{8,32}")
 
 
 def trust_option(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +35,20 @@ def ensemble_option(parser: argparse.ArgumentParser) -> None:
 
 
 def local_run(model: str | Path) -> Path:
-    """Returns the path of a run folder; downloads a registered model, `models:/NAME@ALIAS`."""
-    if not str(model).startswith("models:"):
-        return Path(model)
-    with step("downloading the model"):
-        from seq2seq.tracking.logged_models import Registry
+    """Returns the path of a run folder.
 
-        return Registry().download(str(model))
+    Finds it for an id of `seq2seq runs`, and downloads a registered model, `models:/NAME@ALIAS`.
+    """
+    name = str(model)
+    if name.startswith("models:"):
+        with step("downloading the model"):
+            from seq2seq.tracking.logged_models import Registry
+
+            return Registry().download(name)
+    if RUN_ID.fullmatch(name) and not Path(name).exists():
+        with step("looking for the run"):
+            from seq2seq.tracking.mlflow_runs import RunStore
+
+            store = RunStore()
+            return store.folder(store.find(name)[-1])
+    return Path(name)

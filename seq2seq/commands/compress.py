@@ -16,7 +16,10 @@ EXAMPLES = """\
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument(
-        "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
+        "model",
+        metavar="RUN",
+        type=Path,
+        help="a run folder, an id of `seq2seq runs`, or models:/NAME@ALIAS",
     )
     parser.add_argument("output", metavar="FOLDER", type=Path, help="the folder of the copy")
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from seq2seq.commands._run_argument import trust_option
+from seq2seq.commands._run_argument import local_run, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.progress import step
 
@@ -73,6 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Continues all prompts."""
     start_tensorflow()
+    options.model = local_run(options.model)
     with step("loading the libraries"):
         from seq2seq.inference.generate import GenerationOptions, generate
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from seq2seq.commands._run_argument import trust_option
+from seq2seq.commands._run_argument import local_run, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.progress import step
 
@@ -16,7 +16,9 @@ EXAMPLES = """\
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("model", metavar="RUN", type=Path, help="a run folder")
+    parser.add_argument(
+        "model", metavar="RUN", type=Path, help="a run folder, or an id of `seq2seq runs`"
+    )
     parser.add_argument(
         "input",
         nargs="?",
@@ -45,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Writes the states of each input, or a map of all inputs."""
     start_tensorflow()
+    options.model = local_run(options.model)
     with step("loading the libraries"):
         from seq2seq.inference.inspection import inspect, inspect_map
 

@@ -29,7 +29,10 @@ JSONL input may have constraints for each translation; its fields override the o
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument(
-        "model", metavar="RUN", type=Path, help="a run folder, or models:/NAME@ALIAS"
+        "model",
+        metavar="RUN",
+        type=Path,
+        help="a run folder, an id of `seq2seq runs`, or models:/NAME@ALIAS",
     )
     parser.add_argument(
         "input",

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.scores import main_score, number
+from seq2seq.scores import LOWER_IS_BETTER, main_score, number
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,8 +22,12 @@ EXAMPLES = """\
   seq2seq runs
   seq2seq runs outputs multirun --limit 5
   seq2seq runs --experiment translation/cldr_dates --filter "metrics.test_exact_match > 0.99"
+  seq2seq runs --best --limit 5
   seq2seq runs --tracking-uri http://localhost:5000 --format json
 """
+
+MOST_RANKED = 10_000
+"""The newest runs that are looked at for the best ones."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--wide", action="store_true", help="also start, status, duration and more scores"
+    )
+    parser.add_argument(
+        "--best",
+        action="store_true",
+        help="the best first, by the main score; by default the newest first",
     )
     parser.add_argument("--experiment", help="the runs of one MLflow experiment (default: of all)")
     parser.add_argument("--filter", default="", help="a filter in MLflow's syntax (default: none)")
@@ -61,6 +71,9 @@ def run(options: argparse.Namespace) -> int:
     if options.limit < 1:
         raise UserError(f"--limit: must be at least 1, got {options.limit}")
     runs = _runs(options)
+    if options.best:
+        runs = sorted(runs, key=_rank)
+    runs = runs[: options.limit]
     if options.format == "json":
         print(json.dumps([asdict(tracked) for tracked in runs], indent=2))
         return 0
@@ -74,14 +87,15 @@ def _runs(options: argparse.Namespace) -> "list[TrackedRun]":
     if options.folders:
         from seq2seq.comparison.selection import runs_in_folders
 
-        return runs_in_folders(options.folders)[: options.limit]
+        return runs_in_folders(options.folders)
     from seq2seq.progress import step
 
     with step("reading the runs"):
         from seq2seq.tracking.mlflow_runs import RunStore
 
         store = RunStore(options.tracking_uri)
-        return store.runs(options.experiment, options.filter, options.limit)
+        limit = MOST_RANKED if options.best else options.limit
+        return store.runs(options.experiment, options.filter, limit)
 
 
 def _table(runs: "Sequence[TrackedRun]", width: int) -> "Table":
@@ -104,12 +118,24 @@ def _table(runs: "Sequence[TrackedRun]", width: int) -> "Table":
 
 def _result(tracked: "TrackedRun") -> str:
     """Returns the main score of a finished run, or else its status."""
+    name, value = _main_score(tracked)
+    return tracked.status.lower() if name is None else f"{name} {number(value)}"
+
+
+def _main_score(tracked: "TrackedRun") -> tuple[str | None, float]:
+    """Returns name and value of the main score of a finished run; None if there is none."""
     prefix = "test_"
     scores = {n.removeprefix(prefix): v for n, v in tracked.scores.items() if n.startswith(prefix)}
     name = main_score(scores)
     if tracked.status != "FINISHED" or name is None:
-        return tracked.status.lower()
-    return f"{name} {number(scores[name])}"
+        return None, math.nan
+    return name, scores[name]
+
+
+def _rank(tracked: "TrackedRun") -> tuple[bool, str, float]:
+    """Returns what runs are sorted by: the best first, for each kind of main score."""
+    name, value = _main_score(tracked)
+    return name is None, name or "", value if name in LOWER_IS_BETTER else -value
 
 
 def _age(seconds: float) -> str:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from seq2seq.commands._run_argument import ensemble_option, trust_option
+from seq2seq.commands._run_argument import ensemble_option, local_run, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.progress import step
 
@@ -16,7 +16,9 @@ EXAMPLES = """\
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("model", metavar="RUN", type=Path, help="a run folder")
+    parser.add_argument(
+        "model", metavar="RUN", type=Path, help="a run folder, or an id of `seq2seq runs`"
+    )
     parser.add_argument(
         "input",
         nargs="?",
@@ -47,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Scores each pair."""
     start_tensorflow()
+    options.model = local_run(options.model)
     with step("loading the libraries"):
         from seq2seq.inference.scoring import score_file
 

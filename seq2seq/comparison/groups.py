@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from seq2seq.comparison.finished_run import FinishedRun
 from seq2seq.evaluation.significance import mean_and_deviation
-from seq2seq.plots.curves import LOWER_IS_BETTER
+from seq2seq.scores import LOWER_IS_BETTER
 
 MAX_LABEL = 60
 

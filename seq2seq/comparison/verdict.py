@@ -4,8 +4,8 @@ import math
 
 from seq2seq.comparison.compare import Comparison, PairedComparison
 from seq2seq.evaluation.significance import RESAMPLES, TRIALS
-from seq2seq.plots.curves import LOWER_IS_BETTER, TITLES
-from seq2seq.scores import main_score, number
+from seq2seq.plots.curves import TITLES
+from seq2seq.scores import LOWER_IS_BETTER, main_score, number
 
 SIGNIFICANT = 0.05
 TESTS = {

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from seq2seq.plots.figure import COLOURS, figure_style, style_axes
-from seq2seq.scores import number
+from seq2seq.scores import LOWER_IS_BETTER, number
 
 Curve = Sequence[tuple[int, float]]
 """Pairs of step and value."""
@@ -25,22 +25,6 @@ LAST = ("learning_rate", "gradient_norm", "target_tokens_per_second")
 FROM_ZERO = ("learning_rate", "target_tokens_per_second")
 SHARES = ("exact_match", "accuracy", "f1", "f1_micro", "f1_macro", "precision", "recall")
 """Metrics from 0 to 1."""
-LOWER_IS_BETTER = (
-    "loss",
-    "perplexity",
-    "nats_per_character",
-    "bits_per_character",
-    "ter",
-    "word_error_rate",
-    "phone_error_rate",
-    "ece",
-    "hamming_loss",
-    "mae",
-    "rmse",
-    "mase",
-    "smape",
-    "crps",
-)
 
 TRAINING_COLOUR, VALIDATION_COLOUR = COLOURS[:2]
 PANEL_WIDTH, PANEL_HEIGHT, LEGEND_HEIGHT = 4.4, 2.7, 0.4  # inches
