@@ -97,6 +97,18 @@ def test_a_run_is_a_folder(workplace):
     assert not list(run.rglob("aside-*"))
 
 
+def test_a_run_is_named_by_its_id(workplace):
+    listed = command("runs", "--best", cwd=workplace)
+    assert listed.returncode == 0, listed.stderr.decode()
+    first = listed.stdout.decode().splitlines()[1]
+    done = command("predict", first.split()[0], input=b"7/8/2051\n", cwd=workplace)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == command("predict", "first", input=b"7/8/2051\n", cwd=workplace).stdout
+    missing = command("predict", "0123456789", input=b"", cwd=workplace)
+    assert missing.returncode == 2
+    assert b"neither a run folder nor a run id" in missing.stderr
+
+
 def test_the_report_says_what_a_person_wants_to_know(workplace):
     report = (workplace / "report.txt").read_text()
     assert report.startswith("bleu ")
@@ -374,7 +386,7 @@ def test_mistakes_get_one_clear_message(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "nowhere"], "holds no trained model"),
+        (["predict", "nowhere"], "there is no such folder"),
         (["evaluate", "nowhere"], "nowhere"),
         (["train", "recipe=translation/cldr_date"], "nearest is 'translation/cldr_dates'"),
         (["train", "resume=nowhere"], "not a run folder"),

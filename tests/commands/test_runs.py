@@ -1,0 +1,28 @@
+"""`seq2seq runs --best`: how runs are ranked."""
+
+import random
+
+from seq2seq.commands.runs import _rank
+from seq2seq.tracking.mlflow_runs import TrackedRun
+
+
+def run(name, status="FINISHED", **scores):
+    return TrackedRun(
+        run_id=name, name=name, experiment="", status=status, started=0, minutes=1.0, tags={},
+        parent=None, scores={f"test_{score}": value for score, value in scores.items()},
+    )  # fmt: skip
+
+
+def test_the_best_come_first_for_each_kind_of_score():
+    ranked = [
+        run("a", accuracy=0.9, loss=0.1),
+        run("b", accuracy=0.8, loss=0.05),
+        run("c", nats_per_character=1.4),
+        run("d", nats_per_character=1.5),
+        run("e", status="FAILED", accuracy=1.0),
+        run("f"),
+    ]
+    shuffled = random.Random(1).sample(ranked, len(ranked))
+    names = [tracked.name for tracked in sorted(shuffled, key=_rank)]
+    assert names[:4] == ["a", "b", "c", "d"]
+    assert set(names[4:]) == {"e", "f"}
