@@ -29,8 +29,8 @@ def test_arguments_streams_and_files(latin_1, tmp_path, variables):
     code = (
         "import locale, sys, json\n"
         "import seq2seq.cli as cli\n"
-        "class Options: pass\n"
-        "def run(arguments, debug):\n"
+        "def run(options):\n"
+        "    arguments = options.overrides\n"
         "    open('out.txt', 'w').write(arguments[0])\n"
         "    print(json.dumps([arguments, sys.stdin.read()], ensure_ascii=False))\n"
         "import seq2seq.commands.train as train\n"

@@ -241,7 +241,7 @@ def labels_loaded(path: Path, rng: random.Random) -> None:
 
 def inputs(path: Path, *fields: str) -> Iterator[object]:
     """Yields the inputs of a task that reads these fields."""
-    task = SimpleNamespace(input_fields=fields)
+    task = SimpleNamespace(input_fields=fields, input_columns={})
     return (item.value for item in read_inputs(path, task))
 
 

@@ -84,7 +84,8 @@ def test_records_are_read_by_their_fields(tmp_path):
     from seq2seq.inference.input_files import read_inputs
 
     def read_records(path, fields):
-        return [item.value for item in read_inputs(path, SimpleNamespace(input_fields=fields))]
+        task = SimpleNamespace(input_fields=fields, input_columns={})
+        return [item.value for item in read_inputs(path, task)]
 
     record = {"text": "a", "x": "1"}
     (tmp_path / "a.tsv").write_text("a\t1\tmore\n")

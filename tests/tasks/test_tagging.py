@@ -209,17 +209,7 @@ def test_evaluation_of_what_is_learned_by_heart(tmp_path):
     )
     trainer, optimizer = build(config, "trainer"), keras.optimizers.Adam(0.05)
     trainer.epochs = 25
-    from rich.console import Console
-
-    trainer.fit(
-        model.loss_model,
-        task,
-        optimizer,
-        tmp_path / "run",
-        dict,
-        lambda *_: None,
-        Console(quiet=True),
-    )
+    trainer.fit(model.loss_model, task, optimizer, tmp_path / "run", dict, lambda *_: None)
     records = [{"tokens": tokens, "labels": labels.split()} for tokens, labels in SENTENCES]
     evaluation = task.evaluate(model, records)
     assert evaluation.scores["accuracy"] == 1
