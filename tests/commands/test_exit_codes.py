@@ -56,14 +56,15 @@ def test_ctrl_c_exits_with_130(command, monkeypatch, capsys):
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="sees imports in /proc")
 def test_ctrl_c_while_tensorflow_starts_exits_with_130(tmp_path):
-    program = "from seq2seq.cli import main; main(['check', 'translation/cldr_dates'])"
+    program = (  # shells ignore the signal in background jobs, and processes inherit that
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from seq2seq.cli import main; main(['check', 'translation/cldr_dates'])"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
-        # Shells ignore the signal in background jobs, and processes inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 60
     while "tensorflow" not in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8"):
