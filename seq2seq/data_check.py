@@ -78,30 +78,30 @@ class DataMeasures:
 
     def problems(self) -> list[str]:
         """Returns a sentence for each problem, the most harmful first."""
-        found = []
+        problems = []
         for split, measures in self.splits.items():
             if measures.shared_inputs:
-                found.append(
+                problems.append(
                     f"{split}: {measures.shared_inputs:,} of {measures.used:,} inputs are also in "
                     f"an earlier split, {measures.shared_records:,} with the same target"
                 )
-        found += self.warnings
+        problems += self.warnings
         for split, measures in self.splits.items():
             if measures.left_out:
-                found.append(f"{split}: {measures.left_out}")
+                problems.append(f"{split}: {measures.left_out}")
             for column, count in measures.cut.items():
-                found.append(
+                problems.append(
                     f"{split}: {count:,} of {measures.used:,} in {column} are cut, too long"
                 )
             if measures.duplicates > MOST_DUPLICATES * measures.used:
                 share = measures.duplicates / measures.used
-                found.append(f"{split}: {share:.1%} of the records repeat an earlier one")
+                problems.append(f"{split}: {share:.1%} of the records repeat an earlier one")
             for column, share in measures.unknown.items():
                 if share > MOST_UNKNOWN:
-                    found.append(f"{split}: {share:.1%} unknown tokens in {column}")
+                    problems.append(f"{split}: {share:.1%} unknown tokens in {column}")
         if self.padding is not None and self.padding > MOST_PADDING:
-            found.append(f"batches: {self.padding:.1%} padding; raise batching.pool_size")
-        return found
+            problems.append(f"batches: {self.padding:.1%} padding; raise batching.pool_size")
+        return problems
 
 
 def check_data(config: DictConfig) -> DataMeasures:

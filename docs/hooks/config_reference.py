@@ -141,10 +141,10 @@ def _class(target: str) -> griffe.Class | None:
     if not target.startswith("seq2seq."):
         return None
     module, _, name = target.rpartition(".")
-    found = _package(module)[name]
-    if isinstance(found, griffe.Alias):  # a folder that offers a class of one of its files
-        found = _package(found.target_path.rpartition(".")[0])[name]
-    return found if isinstance(found, griffe.Class) else None
+    member = _package(module)[name]
+    if isinstance(member, griffe.Alias):  # a folder that offers a class of one of its files
+        member = _package(member.target_path.rpartition(".")[0])[name]
+    return member if isinstance(member, griffe.Class) else None
 
 
 def _package(module: str) -> griffe.Module:
@@ -163,9 +163,9 @@ def _loader() -> griffe.GriffeLoader:
 @cache
 def _described(target: str) -> dict[str, str]:
     """Returns the description of each argument of a class, those of its bases included."""
-    found = _class(target)
+    documented = _class(target)
     descriptions: dict[str, str] = {}
-    for described in [*reversed(found.mro()), found] if found else []:
+    for described in [*reversed(documented.mro()), documented] if documented else []:
         if described.docstring is None:
             continue
         for section in described.docstring.parse("google", warnings=False):
@@ -177,11 +177,11 @@ def _described(target: str) -> dict[str, str]:
 @cache
 def _defaults(target: str) -> dict[str, str]:
     """Returns the default of each optional argument of a class."""
-    found = _class(target)
-    if found is None:
+    documented = _class(target)
+    if documented is None:
         return {}
     return {
         parameter.name: str(parameter.default)
-        for parameter in found.parameters
+        for parameter in documented.parameters
         if parameter.default is not None and "variadic" not in str(parameter.kind)
     }

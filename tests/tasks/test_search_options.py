@@ -119,9 +119,9 @@ class TestSearch:
         assert strategy.beam_size == 5
 
     def test_the_same_seed_samples_the_same(self, first):
-        asked = {"decoding": "sampling", "temperature": 2.0, "n_best": 4}
-        rows = first(SOURCES, **asked)
-        assert rows == first(SOURCES, **asked)
+        options = {"decoding": "sampling", "temperature": 2.0, "n_best": 4}
+        rows = first(SOURCES, **options)
+        assert rows == first(SOURCES, **options)
         assert len({h["prediction"] for h in rows[1]["hypotheses"]}) > 1
 
     def test_nothing_is_traced_again(self, first):
@@ -132,7 +132,7 @@ class TestSearch:
         assert first.task._search((first.model,), strategy, True, True).tracing_count == 1
 
     @pytest.mark.parametrize(
-        ("asked", "message"),
+        ("options", "message"),
         [
             ({"decoding": "beams"}, "no such search; the nearest is 'beam'"),
             ({"decoding": "greedy", "n_best": 2}, "has only one hypothesis"),
@@ -147,21 +147,21 @@ class TestSearch:
             ({"attention": True}, "attention: has no meaning"),
         ],
     )
-    def test_what_has_no_meaning_is_refused(self, first, asked, message):
+    def test_what_has_no_meaning_is_refused(self, first, options, message):
         with pytest.raises(UserError, match=message):
-            first(["a"], **asked)
+            first(["a"], **options)
 
     @pytest.mark.parametrize(
-        "asked",
+        "options",
         [
             {"alignments": True},
             {"replace_unknown": True},
             {"coverage_penalty.beta": 1},
         ],
     )
-    def test_what_needs_an_attention_is_refused_without(self, runs, asked):
+    def test_what_needs_an_attention_is_refused_without(self, runs, options):
         with pytest.raises(UserError, match="has no attention"):
-            Predictor.load(runs["plain"])(["a"], **asked)
+            Predictor.load(runs["plain"])(["a"], **options)
 
 
 class TestEnsemble:
