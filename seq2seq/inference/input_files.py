@@ -1,6 +1,5 @@
 """Reads the inputs of predictions; a file's ending and the task decide its format."""
 
-import csv
 import logging
 import os
 import stat
@@ -81,7 +80,7 @@ def read_inputs(path: Path, task: Task, columns: bool = False) -> Iterator[Input
 
 def _columns_of(path: Path, task: Task) -> dict[str, str]:
     """Returns the column of each field in a table: of the field's name, or as in training."""
-    header = next(csv.reader(read_lines(path)), [])
+    header = Csv(str(path.parent), {"test": path.name}, {}).column_names(path)
     columns = {
         field: field if field in header else task.input_columns.get(field, field)
         for field in task.input_fields

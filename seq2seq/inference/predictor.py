@@ -137,8 +137,10 @@ class Predictor:
         import pandas as pd
 
         if isinstance(inputs, pd.DataFrame):
-            columns = {name: field for field, name in self.task.input_columns.items()}
-            inputs = inputs.rename(columns=columns)
+            columns = self.task.input_columns.items()
+            inputs = inputs.rename(
+                columns={c: field for field, c in columns if field not in inputs}
+            )
             alone = list(inputs.columns) == ["source"]
             values = inputs["source"].tolist() if alone else inputs.to_dict("records")
         else:

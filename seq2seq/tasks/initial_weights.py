@@ -18,18 +18,18 @@ def copy_weights(run: Path, model: SequenceModel, trust: Trust = ()) -> None:
         UserError: If there is no such run, or its model has another shape.
     """
     _, other = load_model_folder(run, trust)
-    theirs, ours = other.training_model.weights, model.training_model.weights
-    for source, target in zip(theirs, ours, strict=False):
+    sources, targets = other.training_model.weights, model.training_model.weights
+    for source, target in zip(sources, targets, strict=False):
         if source.shape != target.shape:
             raise UserError(
                 f"init_from={run}: {target.path} has the shape {tuple(source.shape)} there and "
                 f"{tuple(target.shape)} here; give the model the same settings, or leave out "
                 "recipe= and the model's, to take those of the run."
             )
-    if len(theirs) != len(ours):
+    if len(sources) != len(targets):
         raise UserError(
-            f"init_from={run}: its model has {len(theirs)} arrays of weights, but this one "
-            f"{len(ours)}; give the model the same layers, or leave out recipe= and the model's "
+            f"init_from={run}: its model has {len(sources)} arrays of weights, but this one "
+            f"{len(targets)}; give the model the same layers, or leave out recipe= and the model's "
             "settings, to take those of the run."
         )
     model.training_model.set_weights(other.training_model.get_weights())

@@ -38,6 +38,21 @@ def test_a_table_of_either_name(run, column, tmp_path, capsys):
     assert capsys.readouterr().out.split() == list(frame["prediction"])
 
 
+def test_a_table_with_both_columns_is_read_by_the_name_of_the_field(run):
+    texts = ["a good film", "a bad film"]
+    both = pd.DataFrame({"text": texts, "review": ["other", "words"]})
+    assert list(run.predictor()(both)["source"]) == texts
+
+
+def test_a_large_field_in_the_header(run, tmp_path, capsys):
+    table = tmp_path / "new.csv"
+    table.write_text("x" * 200_000 + ",text\n1,a good film\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", str(run.folder), str(table)])
+    assert not ended.value.code
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
 def test_another_table_is_refused(run, tmp_path, capsys):
     table = tmp_path / "new.csv"
     table.write_text("id,comment\n1,a good film\n")

@@ -109,6 +109,10 @@ class Csv(FileDataset):
         }
         yield from selected_columns(rows, columns, self._delimiter)
 
+    def column_names(self, path: Path) -> list[str]:
+        """Returns the names of a file's columns; none if it is empty or has no header."""
+        return next(self._rows(path), ("", []))[1] if self._header else []
+
     def _rows(self, path: Path) -> Iterator[tuple[str, list[str]]]:
         """Yields the place and the values of each row that is not blank."""
         reader = csv.reader(
