@@ -12,7 +12,7 @@ MODEL_CARD = "model_card.md"
 """The file of a run folder that holds its model card."""
 
 NOT_REPRODUCED = ("hydra.", "tracking.", "tracking=", "resume=")
-"""Beginnings of the overrides that do not change results."""
+"""Prefixes of the overrides that do not change results."""
 
 SCORED = ("validation", "test")
 MAX_EXAMPLE = 100
