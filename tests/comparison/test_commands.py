@@ -3,12 +3,12 @@ import json
 import time
 
 import pytest
-from made_up_runs import text_run
 from rich.console import Console
 
 from seq2seq.cli import main
 from seq2seq.commands.runs import _age, _table
 from seq2seq.tracking.mlflow_runs import TrackedRun
+from tests.comparison.made_up_runs import text_run
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-from made_up_runs import label_run, text_run
 from omegaconf import OmegaConf
 from scipy.stats import ttest_ind
 
@@ -17,6 +16,7 @@ from seq2seq.comparison.finished_run import read_run, run_folders
 from seq2seq.comparison.page import page, write_comparison
 from seq2seq.comparison.report import as_json, markdown, tables
 from seq2seq.errors import UserError
+from tests.comparison.made_up_runs import label_run, text_run
 
 # A browser shows the place of a picture that it cannot read, too: only what has a size is one.
 COUNT_PICTURES = b"""<script>

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from made_up_runs import text_run
 
 from seq2seq.comparison.breakdown import length_bins
 from seq2seq.comparison.compare import compare
@@ -10,6 +9,7 @@ from seq2seq.comparison.finished_run import read_run
 from seq2seq.comparison.page import page
 from seq2seq.comparison.report import markdown
 from seq2seq.comparison.verdict import best_positions, verdict
+from tests.comparison.made_up_runs import text_run
 
 
 def compared(folder, **noise_of_cells):

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from random_models import END, Options, RandomModel
 
 from seq2seq.decoding import loop
 from seq2seq.decoding.beam import BeamSearch
@@ -18,6 +17,7 @@ from seq2seq.decoding.penalties import (
     GNMTLengthPenalty,
     LengthPenalty,
 )
+from tests.decoding.random_models import END, Options, RandomModel
 
 SEEDS = [3, 141, 59, 26, 53, 58]
 SOURCE_LENGTHS = [3, 1, 2, 3, 2, 1]

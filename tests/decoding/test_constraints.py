@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
-from random_models import END, Options, RandomModel, contains
-from test_beam import assert_equals, beam_search
 
 from seq2seq.decoding.beam import BeamSearch
 from seq2seq.decoding.constraints import UNREACHABLE, Constraints, compile_constraints
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
+from tests.decoding.random_models import END, Options, RandomModel, contains
+from tests.decoding.test_beam import assert_equals, beam_search
 
 SEEDS = [3, 141, 59, 26]
 SOURCE_LENGTHS = [3, 1, 2, 3]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_models import END, START, RandomModel
 
 from seq2seq.decoding.beam import BeamSearch
 from seq2seq.decoding.ensemble import Ensemble
+from tests.decoding.random_models import END, START, RandomModel
 
 SEEDS, LENGTHS = [3, 141, 59], [3, 1, 2]
 

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_models import END, Options, RandomModel
 
 from seq2seq.decoding.random_numbers import threefry, uniform
 from seq2seq.decoding.sampling import Sampling
+from tests.decoding.random_models import END, Options, RandomModel
 
 SEEDS, SOURCE_LENGTHS = [3, 141, 59, 26], [3, 1, 2, 3]
 KEYS = [10, 11, 12, 13]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_models import END, START, RandomModel
 
 from seq2seq.decoding.beam import BeamSearch
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
 from seq2seq.decoding.streaming import Streaming
+from tests.decoding.random_models import END, START, RandomModel
 
 SEEDS, LENGTHS, KEYS = [3, 141, 59, 26], [3, 1, 2, 3], [5, 6, 7, 8]
 LIMITS = {"maximum_length_ratio": 2.0, "maximum_length_extra": 2}

@@ -4,11 +4,11 @@ import json
 
 import pytest
 import sacrebleu
-from language_run import prepared, saved_run
 from omegaconf import OmegaConf
 
 from seq2seq.errors import UserError
 from seq2seq.inference.evaluation import evaluate
+from tests.language_run import prepared, saved_run
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import sys
 
 import numpy as np
 import pytest
-from language_run import saved_run
 
 from seq2seq.cli import main
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
 from seq2seq.inference.generator import Generator
+from tests.language_run import saved_run
 
 PROMPTS = ["To be", "", "The rest is", "Q"]
 

@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-from language_run import saved_run
 
 from seq2seq.cli import main
 from seq2seq.inference.predictor import Predictor
+from tests.language_run import saved_run
 
 FIELDS = ("hidden", "cell", "input_gate", "forget_gate", "candidate", "output_gate")
 

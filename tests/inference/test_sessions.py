@@ -10,7 +10,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from language_run import saved_run
 
 from seq2seq.data.tokenizers.tokenizer import START
 from seq2seq.errors import UserError
@@ -25,6 +24,7 @@ from seq2seq.models.language_model import LanguageModel
 from seq2seq.models.stack import RecurrentStack
 from seq2seq.models.tagger import Tagger
 from seq2seq.models.translator import Translator
+from tests.language_run import saved_run
 
 VOCABULARY = 13
 
@@ -280,7 +280,7 @@ def tokens_at(time):
 
 CHILD = """
     import sys, time
-    from test_sessions import Session, StateStore, tokens_at
+    from tests.inference.test_sessions import Session, StateStore, tokens_at
 
     class Slow(dict):
         def items(self):
@@ -308,7 +308,7 @@ def test_a_process_that_is_killed_while_it_writes_goes_on_in_another(tmp_path, m
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(CHILD), str(run), str(path)],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2]))},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"in the middle\n"

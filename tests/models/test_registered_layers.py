@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from registered_layers import CASES, QUERY, STATES, Case
 
 import seq2seq
 from seq2seq.layers.bridge import Bridge, StateSpec
 from seq2seq.models.exportable_model import NestedModel
 from seq2seq.training.optimizers import Adam, AdamW
+from tests.models.registered_layers import CASES, QUERY, STATES, Case
 
 NOT_LAYERS = {Adam, AdamW, StateSpec, Bridge, NestedModel}  # see test_saved_models
 

@@ -7,7 +7,6 @@ import signal
 import keras
 import numpy as np
 import pytest
-from language_run import TEXT, prepared, saved_run
 
 from seq2seq.config import build, composed, register_recipe
 from seq2seq.data.formats.plain_text import PlainText
@@ -16,6 +15,7 @@ from seq2seq.data.windows import Windows
 from seq2seq.tasks.model_folder import build_task, load_model_folder
 from seq2seq.training.stop_on_signal import TrainingInterrupted
 from seq2seq.training.trainer import Trainer
+from tests.language_run import TEXT, prepared, saved_run
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from test_trainer import InterruptAt, assert_same, fit, regression_model, weights
 
 from seq2seq.training.averaging import UPDATE_STEPS, WeightAverage
 from seq2seq.training.stop_on_signal import TrainingInterrupted
+from tests.training.test_trainer import InterruptAt, assert_same, fit, regression_model, weights
 
 
 def test_the_average_forgets_slowly_what_was_long_ago():

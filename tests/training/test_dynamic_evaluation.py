@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from language_run import prepared
 
 from seq2seq.data.tokenizers.tokenizer import END, START
 from seq2seq.errors import UserError
 from seq2seq.tasks.model_folder import build_task
 from seq2seq.training.dynamic_evaluation import dynamic_loss
+from tests.language_run import prepared
 
 TEXTS = ["the cat", "the dog", "the cow", "cow"] * 3
 
