@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-next docs lint sanitize bench bench-growth lock lock-next
+.PHONY: setup demo test test-next docs lint sanitize test-amx bench bench-growth lock lock-next
 
 setup: .venv/installed
 
@@ -51,6 +51,14 @@ sanitize: setup
 	$(BIN)/python -m pytest --capture=sys tests/ops tests/layers/test_recurrent.py tests/layers/test_dense.py \
 	  tests/layers/test_attention.py tests/layers/test_dropout.py \
 	  tests/training/test_optimizers.py tests/benchmarks
+
+# The operations on AMX; a processor without it needs AVX-512 BF16, and emulates AMX's instructions.
+AMX := -mamx-tile -mamx-bf16 -mamx-int8 -DSEQ2SEQ_AMX
+test-amx: setup
+	g++ -O2 -shared -fPIC tests/ops/amx_emulator.cc -o .venv/amx_emulator.so
+	LD_PRELOAD=$(CURDIR)/.venv/amx_emulator.so SEQ2SEQ_KERNEL_FLAGS="$(AMX)" \
+	$(BIN)/python -m pytest -p no:faulthandler tests/ops tests/layers/test_recurrent.py tests/layers/test_dense.py \
+	  tests/layers/test_attention.py tests/layers/test_kept_in_bfloat16.py tests/decoding
 
 bench: setup
 	$(BIN)/python -m benchmarks training

@@ -15,9 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
-from seq2seq.ops.compile import BFLOAT16_PAIRS, FLAGS, INT8_QUADS, SOURCE
+from seq2seq.ops.compile import SOURCE
+from seq2seq.ops.processor import AMX_FLAGS, FLAGS, INT8_QUADS
 
-AVX512 = ("-march=x86-64-v4", "-mavx512bf16", "-mavx512vnni", BFLOAT16_PAIRS, INT8_QUADS)
+AVX512 = ("-march=x86-64-v4", "-mavx512bf16", "-mavx512vnni", *AMX_FLAGS, INT8_QUADS)
 TESTS = Path("tests/ops")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from seq2seq.ops.processor import describe_instructions
 from seq2seq.plots.figure import save_figure
 from seq2seq.tracking.environment import describe_environment, own_git_state
 
@@ -33,6 +34,7 @@ def about_machine(**more: Any) -> dict[str, Any]:
         "date": date.today().isoformat(),
         "machine": describe_environment()["machine"],
         "processor_flags": processor_flags(Path("/proc/cpuinfo")),
+        "kernels": describe_instructions(),
         "commit": own_git_state(),
         **more,
     }

@@ -37,13 +37,13 @@ PROBE_SECONDS = 120
 INSTALL = f"pip install '{DISTRIBUTION}'"
 
 KERNEL_STATES = {
-    "compiled": ("C++ kernels, compiled for this processor", ""),
-    "not compiled": ("C++ kernels, which the first training compiles in some 20 s", ""),
+    "compiled": ("C++ kernels for {instructions}", ""),
+    "not compiled": ("C++ kernels for {instructions}, which the first training compiles", ""),
     "off": ("TensorFlow's operations", "unset the variable SEQ2SEQ_KERNELS for faster training"),
     "no compiler": ("TensorFlow's operations", "apt install g++ for faster training on a CPU"),
     "failed": ("TensorFlow's operations", "the C++ kernels fail; train.log of a run says why"),
 }
-"""What runs and what to do, by the result of `seq2seq.ops.compile.state`."""
+"""What runs, with which instructions, and what to do, by `seq2seq.ops.compile.state`."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,8 @@ def tensorflow(gpus: list[str]) -> Iterator[Finding]:
     if report["gpus"]:
         yield Finding("kernels", "those of TensorFlow and cuDNN on the GPU")
     else:
-        yield Finding("kernels", *KERNEL_STATES[report["kernels"]])
+        state, advice = KERNEL_STATES[report["kernels"]]
+        yield Finding("kernels", state.format(instructions=report["instructions"]), advice)
 
 
 def probe() -> tuple[dict[str, Any], str]:

@@ -7,6 +7,8 @@ from seq2seq import doctor
 from seq2seq.cli import main
 from seq2seq.ops import compile
 
+REPORT = {"tensorflow": "2.21.0", "instructions": "AVX2"}
+
 
 def installed(monkeypatch, **versions):
     monkeypatch.setattr(doctor, "_installed", versions.get)
@@ -76,15 +78,15 @@ def test_a_tensorflow_that_cannot_be_imported(monkeypatch, tmp_path, content, me
 @pytest.mark.parametrize(
     ("gpus", "report", "expected"),
     [
-        ([], {"gpus": [], "kernels": "compiled"}, ["none", "compiled for this processor"]),
+        ([], {"gpus": [], "kernels": "compiled"}, ["none", "kernels for AVX2"]),
         ([], {"gpus": [], "kernels": "no compiler"}, ["none", "apt install g++"]),
         ([], {"gpus": [], "kernels": "off"}, ["none", "unset the variable SEQ2SEQ_KERNELS"]),
-        (["H200"], {"gpus": [], "kernels": "compiled"}, ["[gpu]'", "compiled for this"]),
+        (["H200"], {"gpus": [], "kernels": "compiled"}, ["[gpu]'", "kernels for AVX2"]),
         (["H200"], {"gpus": ["GPU:0"], "kernels": "compiled"}, ["H200", "cuDNN on the GPU"]),
     ],
 )
 def test_gpus_and_kernels(monkeypatch, gpus, report, expected):
-    monkeypatch.setattr(doctor, "probe", lambda: ({"tensorflow": "2.21.0", **report}, ""))
+    monkeypatch.setattr(doctor, "probe", lambda: ({**REPORT, **report}, ""))
     _, *findings = doctor.tensorflow(gpus)
     for finding, text in zip(findings, expected, strict=True):
         assert text in f"{finding.state} {finding.advice}"

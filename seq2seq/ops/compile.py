@@ -11,8 +11,6 @@ import functools
 import hashlib
 import logging
 import os
-import platform
-import shlex
 import shutil
 import stat
 import subprocess
@@ -26,17 +24,13 @@ import tensorflow as tf
 
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.errors import UserError
+from seq2seq.ops.processor import compiler_flags, describe_instructions, processor_features
 from seq2seq.private_api import retrace_functions_in_xla
 from seq2seq.progress import step
 
 log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).parent / "source"
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-pthread")
-BFLOAT16_PAIRS = "-DSEQ2SEQ_PAIRS"
-"""Multiplies pairs of bfloat16 (AVX-512 BF16)."""
-INT8_QUADS = "-DSEQ2SEQ_QUADS"
-"""Multiplies groups of four 8-bit integers (AVX-512 VNNI)."""
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -77,6 +71,7 @@ def load() -> Any | None:
             reason.strip()[-500:],
         )
         return None
+    log.info("Kernels for %s", describe_instructions())
     _keep_freed_memory()
     retrace_functions_in_xla()
     _register_no_gradients(module)
@@ -96,19 +91,6 @@ def state() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "failed"
     return "failed" if load() is None else "compiled"
-
-
-def compiler_flags() -> tuple[str, ...]:
-    """Returns the compiler's flags for this processor.
-
-    AMD's processors multiply two pairs of bfloat16 in the time of two float32; Intel's take twice
-    as long and are faster with bfloat16 widened to float32. All with VNNI gain by 8-bit products.
-    """
-    cpu = _cpuinfo()
-    pairs = "AuthenticAMD" in cpu and " avx512_bf16" in cpu and " avx512bw" in cpu
-    quads = " avx512_vnni" in cpu and " avx512bw" in cpu
-    extra = shlex.split(os.environ.get("SEQ2SEQ_KERNEL_FLAGS", ""))
-    return (*FLAGS, *[BFLOAT16_PAIRS] * pairs, *[INT8_QUADS] * quads, *extra)
 
 
 def _compiler() -> str | None:
@@ -131,22 +113,8 @@ def _fingerprint(compiler: str) -> str:
         digest.update(path.read_bytes())
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
     digest.update(version + tf.version.VERSION.encode() + " ".join(compiler_flags()).encode())
-    digest.update(_processor().encode())
+    digest.update(processor_features().encode())
     return digest.hexdigest()[:16]
-
-
-def _processor() -> str:
-    """Returns this processor's features: several machines may share a home folder."""
-    lines = _cpuinfo().splitlines()
-    features = [line for line in lines if line.startswith(("flags", "Features"))]
-    return features[0] if features else platform.processor() + platform.machine()
-
-
-def _cpuinfo() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def _compile_into(folder: Path, compiler: str) -> None:

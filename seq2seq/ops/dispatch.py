@@ -12,7 +12,8 @@ from typing import Any
 import tensorflow as tf
 
 from seq2seq import private_api
-from seq2seq.ops.compile import INT8_QUADS, compiler_flags, library, load
+from seq2seq.ops.compile import library, load
+from seq2seq.ops.processor import INT8_QUADS, compiler_flags
 
 TYPES = (tf.float32, tf.bfloat16)
 
@@ -113,8 +114,9 @@ class PackedWeights:
 
     Args:
         eight_bits: Whether products are made in 8 bits where the processor has AVX-512 VNNI and
-            they are at most 2,040 deep: each column of a weight, and each row of what it is
-            multiplied with, is rounded to 255 multiples of a scale of its own. Sums are exact.
+            they are at most 2,040 deep (1,984 with AMX): each column of a weight, and each row of
+            what it is multiplied with, is rounded to 255 multiples of a scale of its own. Sums are
+            exact.
 
     Example:
         >>> weights = PackedWeights()

@@ -4,13 +4,19 @@ import json
 
 
 def main() -> None:
-    """Prints one line with the version of TensorFlow, its GPUs, and the state of the kernels."""
+    """Prints TensorFlow's version, its GPUs, the state of the kernels and their instructions."""
     import tensorflow as tf
 
     from seq2seq.ops.compile import state
+    from seq2seq.ops.processor import describe_instructions
 
-    gpus = [device.name for device in tf.config.list_physical_devices("GPU")]
-    print(json.dumps({"tensorflow": tf.version.VERSION, "gpus": gpus, "kernels": state()}))
+    report = {
+        "tensorflow": tf.version.VERSION,
+        "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
+        "kernels": state(),
+        "instructions": describe_instructions(),
+    }
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ struct Sizes {
 
 // Fewer than a tile, just above one, several depth blocks, several row blocks, no depth at all.
 constexpr Sizes kSizes[] = {{1, 1, 1},      {3, 5, 7},      {14, 32, 32}, {15, 33, 31},
-                            {29, 100, 130}, {40, 1100, 17}, {2060, 9, 5}, {17, 17, 300},
-                            {5, 0, 6},      {0, 4, 4},      {4, 4, 0}};
+                            {29, 100, 130}, {40, 1100, 17}, {49, 70, 64}, {2060, 9, 5},
+                            {17, 17, 300},  {5, 0, 6},      {0, 4, 4},    {4, 4, 0}};
 
 std::mt19937& generator() {
   static std::mt19937 generator(7);  // NOLINT(bugprone-random-generator-seed): the same each time
@@ -284,9 +284,12 @@ TEST(partitions_are_even) {
     }
     EXPECT_TRUE(end == size);
   }
+  const Partition in_units(70, 32, 16);
+  EXPECT_TRUE(in_units.count == 3 && in_units.begin(1) == 16 && in_units.begin(2) == 48);
+  EXPECT_TRUE(in_units.begin(3) == 70 && in_units.length(2) == 22);
 }
 
-#ifdef SEQ2SEQ_PAIRS
+#if defined(SEQ2SEQ_PAIRS) || defined(SEQ2SEQ_AMX)
 TEST(packing_of_bfloat16_pairs) {
   const int64_t depth = 5, columns = 3;
   const auto b = rounded(random_values(depth * columns));
@@ -323,7 +326,8 @@ Quantized quantize(const float* values, int64_t stride, int64_t depth) {
 }
 
 TEST(products_of_int8_quads) {
-  for (const Sizes s : {Sizes{1, 1, 1}, Sizes{3, 5, 7}, Sizes{15, 64, 33}, Sizes{20, 2040, 40}}) {
+  for (const Sizes s :
+       {Sizes{1, 1, 1}, Sizes{3, 5, 7}, Sizes{15, 64, 33}, Sizes{20, Int8Quads::kMaxDepth, 40}}) {
     const auto a = random_values(s.rows * s.depth), b = random_values(s.depth * s.columns);
     const auto b_t = transposed(b, s.depth, s.columns);
     const int64_t depth = Int8Quads::packed_depth(s.depth);
@@ -350,8 +354,10 @@ TEST(products_of_int8_quads) {
 }
 
 TEST(depth_limit_of_int8_quads) {
-  EXPECT_TRUE(Int8Quads::supports(2040));
-  EXPECT_TRUE(!Int8Quads::supports(2041));
+  const int64_t deepest = Int8Quads::kMaxDepth;
+  EXPECT_TRUE(Int8Quads::supports(deepest) && !Int8Quads::supports(deepest + 1));
+  EXPECT_TRUE(Int8Quads::packed_depth(deepest) <= kDepthBlock);
+  EXPECT_TRUE(Int8Quads::packed_depth(deepest + 1) > kDepthBlock);
 }
 #endif
 

@@ -27,6 +27,7 @@
 #include <utility>
 #include <vector>
 
+#include "amx.h"
 #include "buffer.h"
 #include "microkernel.h"
 #include "packing.h"
@@ -40,25 +41,54 @@ constexpr int64_t kRowBlock = 2048;   // rows of A that are packed together
 constexpr int64_t kPackedALimit = kRowBlock * kDepthBlock;  // elements: 4 MiB
 constexpr int64_t kPanelsPerTask = 4;
 
+// How tiles of A are packed and multiplied: in vector registers, or in AMX's tile registers.
+template <typename Element, typename Tiles = typename Element::Tiles>
+struct Microkernels {
+  template <typename T>
+  static void pack_a(const Operand<T>& a, int64_t row, int rows, DepthRange range, float* packed) {
+    pack_a_tile<Element>(a, row, rows, range, packed);
+  }
+  // What a thread does before it multiplies.
+  static void prepare_thread() {}
+  static void multiply(int rows, const float* a, const float* b, int64_t depth, const TileOfC& tile,
+                       const Epilogue& epilogue, PrefetchNext next) {
+    kMicrokernels<Element>[rows](a, b, depth, tile, epilogue, next);
+  }
+};
+#ifdef SEQ2SEQ_AMX
+template <typename Element>
+struct Microkernels<Element, AmxTiles> {
+  template <typename T>
+  static void pack_a(const Operand<T>& a, int64_t row, int rows, DepthRange range, float* packed) {
+    pack_amx_tile<Element>(a, row, rows, range, packed);
+  }
+  static void prepare_thread() { configure_tiles(); }
+  static void multiply(int rows, const float* a, const float* b, int64_t depth, const TileOfC& tile,
+                       const Epilogue& epilogue, PrefetchNext next) {
+    amx_microkernel<Element>(rows, a, b, depth, tile, epilogue, next);
+  }
+};
+#endif
+
 // Rows of A, packed depth block by depth block, in tiles.
 template <typename Element>
 class PackedA {
  public:
   PackedA(int64_t max_rows, int64_t depth)
       : depth_(depth),
-        depth_blocks_(Element::elements(depth), kDepthBlock),
-        tiles_(0, kTileRows),
-        values_(max_rows * Element::elements(depth)) {}
+        depth_blocks_(Element::elements(depth), kDepthBlock, Tiles::kDepthUnit),
+        tiles_(0, Tiles::kRows),
+        values_(round_up(max_rows, Tiles::kRowUnit) * Element::elements(depth)) {}
 
   // Packs rows from `row` on, of the depth from `begin` on, on all threads.
   template <typename T>
   void pack(ThreadPool& pool, const Operand<T>& a, int64_t row, int64_t rows, int64_t begin = 0) {
-    tiles_ = Partition(rows, kTileRows);
+    tiles_ = Partition(rows, Tiles::kRows, Tiles::kRowUnit);
     pool.parallel_for(tiles_.count * depth_blocks_.count, [&](int64_t i) {
       const int64_t block = i / tiles_.count, t = i % tiles_.count;
       const DepthRange range = depth_range(block);
-      pack_a_tile<Element>(a, row + tiles_.begin(t), static_cast<int>(tiles_.length(t)),
-                           {begin + range.begin, range.depth}, tile(block, t));
+      Microkernels<Element>::pack_a(a, row + tiles_.begin(t), static_cast<int>(tiles_.length(t)),
+                                    {begin + range.begin, range.depth}, tile(block, t));
     });
   }
 
@@ -73,16 +103,19 @@ class PackedA {
   void multiply(int64_t block, const float* panel, const MatrixView<float>& c, int64_t row,
                 int64_t column, int columns, const Epilogue& epilogue,
                 const Prefetch& prefetch) const {
+    Microkernels<Element>::prepare_thread();
     for (int64_t t = 0; t < tiles_.count; ++t) {
-      kMicrokernels<Element>[tiles_.length(t)](tile(block, t), panel, depth_blocks_.length(block),
-                                               {c, row + tiles_.begin(t), column, columns},
-                                               epilogue, prefetch(t));
+      Microkernels<Element>::multiply(
+          static_cast<int>(tiles_.length(t)), tile(block, t), panel, depth_blocks_.length(block),
+          {c, row + tiles_.begin(t), column, columns}, epilogue, prefetch(t));
     }
   }
 
  private:
+  using Tiles = typename Element::Tiles;
+
   float* tile(int64_t block, int64_t t) const {
-    return values_.data() + depth_blocks_.begin(block) * tiles_.size +
+    return values_.data() + depth_blocks_.begin(block) * round_up(tiles_.size, Tiles::kRowUnit) +
            depth_blocks_.length(block) * tiles_.begin(t);
   }
 
@@ -103,7 +136,7 @@ class PackedB {
  public:
   PackedB(int64_t depth, std::vector<PanelColumns> panels, float* values)
       : depth_(depth),
-        depth_blocks_(Element::elements(depth), kDepthBlock),
+        depth_blocks_(Element::elements(depth), kDepthBlock, Element::Tiles::kDepthUnit),
         panels_(std::move(panels)),
         values_(values) {}
 
@@ -198,7 +231,8 @@ void gemm_shared_b(ThreadPool& pool, const Operand<B>& b, int64_t depth, int64_t
   const int64_t fair_share = std::max<int64_t>(1, panels / (4 * pool.count()));
   const Partition groups(panels, std::min(fair_share, kPanelsPerTask));
   const Partition passes(Element::elements(depth),
-                         std::max(kDepthBlock, kPackedALimit / rows / kDepthBlock * kDepthBlock));
+                         std::max(kDepthBlock, kPackedALimit / rows / kDepthBlock * kDepthBlock),
+                         Element::Tiles::kDepthUnit);
   for (int64_t pass = 0; pass < passes.count; ++pass) {
     const DepthRange in_pass = Element::depth_range(passes.begin(pass), passes.length(pass), depth);
     std::optional<PackedA<Element>> packed[kTasks];

@@ -1,4 +1,4 @@
-// Products in 8 bits with AVX-512 VNNI: elements of four values that follow each other in depth.
+// Products in 8 bits with AVX-512 VNNI or AMX: elements of four values that follow each other in depth.
 //
 // Each row of A, and each column of B, is quantized to integers from -127 to 127 times a scale of
 // its own. The instruction multiplies unsigned bytes with signed ones, so that A's integers are
@@ -7,7 +7,8 @@
 //
 //   c(i, j) = (sum_k (qa(i, k) + 128) qb(k, j) - 128 sum_k qb(k, j)) * scale_a(i) * scale_b(j)
 //
-// So a quantized operand has a trailer of two elements behind its values, in depth:
+// So a quantized operand has a trailer behind its values, in depth, of two elements or of as many as
+// a tile register has:
 //
 //   row of A:     [ q0 q1 q2 q3 | q4 ... | scale_a | 0         ]
 //   column of B:  [ q0 q1 q2 q3 | q4 ... | scale_b | 128 * sum ]
@@ -23,15 +24,17 @@
 namespace seq2seq {
 
 struct Int8Quads : Float32 {
-  static constexpr int kTrailer = 2;
+  using Tiles = NarrowTiles;
+  static constexpr int kTrailer = std::max(2, Tiles::kDepthUnit);
   static constexpr int kMaxInteger = 127;
   static constexpr uint32_t kOffsetOfA = 128;
 
   // The number of elements of `depth` values, trailer included. A quantized operand is packed as if
   // each element were a value.
-  static int64_t packed_depth(int64_t depth) { return (depth + 3) / 4 + kTrailer; }
-  // Whether products of this depth can be made: the trailer has to be in the same depth block.
-  static bool supports(int64_t depth) { return packed_depth(depth) <= kDepthBlock; }
+  static int64_t packed_depth(int64_t depth) { return trailer_begin(depth) + kTrailer; }
+  // How deep products can be: the trailer has to be in the same depth block.
+  static constexpr int64_t kMaxDepth = 4 * (kDepthBlock - kTrailer);
+  static bool supports(int64_t depth) { return depth <= kMaxDepth; }
 
   // In assembly, since GCC keeps sums in memory if it sees vectors of integers and of floats in
   // turn.
@@ -75,6 +78,10 @@ struct Int8Quads : Float32 {
  private:
   static constexpr int kVectorsPerTask = 16, kColumnsPerTask = 128;
 
+  static int64_t trailer_begin(int64_t depth) {
+    return round_up((depth + 3) / 4, Tiles::kDepthUnit);
+  }
+
   template <bool is_a, typename T>
   static Operand<float> quantize_vectors(ThreadPool& pool, const T* values, int64_t count,
                                          int64_t depth, const Buffer& elements) {
@@ -110,8 +117,10 @@ struct Int8Quads : Float32 {
     }
     uint32_t total = 0;
     for (int i = 0; i < kLanes; ++i) total += sums[i];
-    store_trailer(elements + (depth + 3) / 4, 1, broadcast(scale), SimdUint{} + kOffsetOfA * total,
-                  1);
+    const int64_t quads = (depth + 3) / 4;
+    std::fill(elements + quads, elements + trailer_begin(depth), 0.f);
+    store_trailer(elements + trailer_begin(depth), 1, broadcast(scale),
+                  SimdUint{} + kOffsetOfA * total, 1);
   }
 
   // Quantizes at most kColumnsPerTask columns of B, whose rows, like those of the elements, are
@@ -147,6 +156,9 @@ struct Int8Quads : Float32 {
         }
         store(elements + column, reinterpret_cast<SimdFloat>(quad), count);
       });
+    }
+    for (int64_t k = (depth + 3) / 4; k < trailer_begin(depth); ++k, elements += stride) {
+      for_each([&](int, int column, int count) { store(elements + column, SimdFloat{}, count); });
     }
     for_each([&](int v, int column, int count) {
       store_trailer(elements + column, stride, peaks[v] / kMaxInteger, kOffsetOfA * sums[v], count);

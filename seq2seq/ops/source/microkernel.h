@@ -47,30 +47,24 @@ struct TileOfC {
   int columns;
 };
 
-// Must be inlined: the sums are in registers.
-template <typename Element, int rows>
-[[gnu::always_inline]] inline void store_tile(const SimdFloat (&sums)[rows][kTileVectors],
-                                              const TileOfC& tile, const Epilogue& epilogue) {
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i) {
-    float* to = tile.c.row(tile.row + i) + tile.column;
-    const float* added = epilogue.bias         ? epilogue.bias + tile.column
-                         : epilogue.accumulate ? to
-                                               : nullptr;
-    if (tile.columns == kTileColumns) {
+// Stores a row of a tile, after the epilogue. Must be inlined: the sums are in registers.
+[[gnu::always_inline]] inline void store_row(const SimdFloat (&sums)[kTileVectors], int row,
+                                             const TileOfC& tile, const Epilogue& epilogue) {
+  float* to = tile.c.row(tile.row + row) + tile.column;
+  const float* added = epilogue.bias         ? epilogue.bias + tile.column
+                       : epilogue.accumulate ? to
+                                             : nullptr;
+  if (tile.columns == kTileColumns) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kTileVectors; ++v) {
-        const SimdFloat sum = added ? sums[i][v] + load(added + v * kLanes) : sums[i][v];
-        store(to + v * kLanes, sum);
-      }
-    } else {
+    for (int v = 0; v < kTileVectors; ++v) {
+      store(to + v * kLanes, added ? sums[v] + load(added + v * kLanes) : sums[v]);
+    }
+  } else {
 #pragma GCC unroll 4
-      for (int v = 0; v < kTileVectors; ++v) {
-        const int n = std::min(kLanes, tile.columns - v * kLanes);
-        if (n <= 0) break;
-        const SimdFloat sum = added ? sums[i][v] + load(added + v * kLanes, n) : sums[i][v];
-        store(to + v * kLanes, sum, n);
-      }
+    for (int v = 0; v < kTileVectors; ++v) {
+      const int n = std::min(kLanes, tile.columns - v * kLanes);
+      if (n <= 0) break;
+      store(to + v * kLanes, added ? sums[v] + load(added + v * kLanes, n) : sums[v], n);
     }
   }
 }
@@ -106,7 +100,8 @@ void microkernel(const float* __restrict a, const float* __restrict b, int64_t d
       }
     }
   }
-  store_tile<Element, rows>(sums, tile, epilogue);
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i) store_row(sums[i], i, tile, epilogue);
 }
 
 using Microkernel = void (*)(const float*, const float*, int64_t, const TileOfC&, const Epilogue&,
@@ -114,12 +109,12 @@ using Microkernel = void (*)(const float*, const float*, int64_t, const TileOfC&
 
 // The microkernels by their number of rows, from 1 on.
 template <typename Element, int... rows>
-constexpr std::array<Microkernel, kTileRows + 1> make_microkernels(
+constexpr std::array<Microkernel, RegisterTiles::kRows + 1> make_microkernels(
     std::integer_sequence<int, rows...>) {
   return {nullptr, microkernel<Element, rows + 1>...};
 }
 template <typename Element>
 inline constexpr auto kMicrokernels =
-    make_microkernels<Element>(std::make_integer_sequence<int, kTileRows>{});
+    make_microkernels<Element>(std::make_integer_sequence<int, RegisterTiles::kRows>{});
 
 }  // namespace seq2seq

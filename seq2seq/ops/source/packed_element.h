@@ -2,8 +2,8 @@
 // and adds lane by lane. Element (k, i) of a packed tile or panel belongs to row or column i:
 //
 //   Float32        [ value k of i                  ]  sum += a * b
-//   BFloat16Pairs  [ value 2k     | value 2k + 1   ]  sum += a0 * b0 + a1 * b1   (AVX-512 BF16)
-//   Int8Quads      [ 4k  | 4k + 1 | 4k + 2 | 4k + 3]  int8_quads.h               (AVX-512 VNNI)
+//   BFloat16Pairs  [ value 2k     | value 2k + 1   ]  sum += a0 * b0 + a1 * b1   (AVX-512 BF16, AMX)
+//   Int8Quads      [ 4k  | 4k + 1 | 4k + 2 | 4k + 3]  int8_quads.h               (AVX-512 VNNI, AMX)
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,28 @@ struct DepthRange {
   int64_t begin, depth;
 };
 
+// How operands are cut into tiles: rows of A at most, and the units of rows and of elements in depth
+// that tiles are made of.
+struct RegisterTiles {
+  static constexpr int kRows = 14;  // 28 accumulators, of the 32 registers of AVX-512
+  static constexpr int kRowUnit = 1, kDepthUnit = 1;
+};
+#ifdef SEQ2SEQ_AMX
+struct AmxTiles {  // amx.h
+  static constexpr int kRows = 32;
+  static constexpr int kRowUnit = 16, kDepthUnit = 16;
+};
+using NarrowTiles = AmxTiles;  // of elements that are narrower than float32
+#else
+using NarrowTiles = RegisterTiles;
+#endif
+
+// Rounds up to a multiple of `unit`.
+constexpr int64_t round_up(int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; }
+
 // One float32 an element.
 struct Float32 {
+  using Tiles = RegisterTiles;
   static constexpr int kValues = 1;   // of an element
   static constexpr int kTrailer = 0;  // elements behind the values, with scales for the result
 
@@ -53,15 +73,18 @@ struct Float32 {
   }
 };
 
-#ifdef SEQ2SEQ_PAIRS
+#if defined(SEQ2SEQ_PAIRS) || defined(SEQ2SEQ_AMX)
 // Two bfloat16 an element, which follow each other in depth (VNNI pairs).
 struct BFloat16Pairs {
+  using Tiles = NarrowTiles;
   static constexpr int kValues = 2;
   static constexpr int kTrailer = 0;
 
   static int64_t packed_depth(int64_t depth) { return depth; }
 
-  static int64_t elements(int64_t depth) { return (depth + 1) / 2; }
+  static int64_t elements(int64_t depth) {
+    return round_up((depth + 1) / kValues, Tiles::kDepthUnit);
+  }
   static DepthRange depth_range(int64_t begin, int64_t count, int64_t depth) {
     return {2 * begin, std::min(2 * count, depth - 2 * begin)};
   }

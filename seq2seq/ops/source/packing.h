@@ -3,7 +3,7 @@
 // An element (packed_element.h) of depth k of A's tile, or of B's panel, lies beside those of the
 // other rows, or columns, at the same depth:
 //
-//   A tile, `rows` rows (at most kTileRows)    B panel, kTileColumns columns, zeros in missing ones
+//   A tile, `rows` rows (at most 14)           B panel, kTileColumns columns, zeros in missing ones
 //     k = 0: a(0,0) a(1,0) ... a(rows-1,0)       k = 0: b(0,0) b(0,1) ... b(0,31)
 //     k = 1: a(0,1) a(1,1) ...                   k = 1: b(1,0) b(1,1) ...
 //
@@ -20,11 +20,9 @@
 
 namespace seq2seq {
 
-constexpr int kTileRows = 14;  // 28 accumulators, of the 32 registers of AVX-512
 constexpr int kTileVectors = 2;
 constexpr int kTileColumns = kTileVectors * kLanes;
 
-#ifdef SEQ2SEQ_SIMD_TRANSPOSE
 // Does the work of `transpose_into_panel` for as many of the first elements as fill whole blocks of
 // kLanes x kLanes, and returns how many. What a block writes too much to the right is overwritten
 // by the next one.
@@ -54,18 +52,14 @@ int64_t transpose_blocks_into_panel(const T* const* vectors, int count, int64_t 
   }
   return k;
 }
-#endif
 
 // Packs `count` vectors of `depth` values that each lie in one piece: rows of A, or columns of a
 // transposed B.
 template <typename Element, typename T>
 void transpose_into_panel(const T* const* vectors, int count, int64_t depth, int64_t stride,
                           float* packed) {
-  int64_t first = 0;
-#ifdef SEQ2SEQ_SIMD_TRANSPOSE
-  first = transpose_blocks_into_panel<Element>(vectors, count, depth / Element::kValues, stride,
-                                               packed);
-#endif
+  const int64_t first = transpose_blocks_into_panel<Element>(
+      vectors, count, depth / Element::kValues, stride, packed);
   for (int64_t k = first; k * Element::kValues < depth; ++k) {
     const int64_t at = k * Element::kValues;
     for (int i = 0; i < count; ++i) {
@@ -96,7 +90,7 @@ void pack_a_tile(const Operand<T>& a, int64_t row, int rows, DepthRange range, f
   if (a.transposed) {
     return copy_into_panel<Element>(a.matrix, range.begin, range.depth, row, rows, rows, packed);
   }
-  const T* vectors[kTileRows] = {};
+  const T* vectors[RegisterTiles::kRows] = {};
   for (int i = 0; i < rows; ++i) vectors[i] = a.matrix.row(row + i) + range.begin;
   transpose_into_panel<Element>(vectors, rows, range.depth, rows, packed);
 }
@@ -105,9 +99,10 @@ void pack_a_tile(const Operand<T>& a, int64_t row, int rows, DepthRange range, f
 template <typename Element, typename T>
 void pack_b_panel(const Operand<T>& b, DepthRange range, int64_t column, int columns,
                   float* packed) {
-  if (columns < kTileColumns) {
-    std::memset(packed, 0, Element::elements(range.depth) * kTileColumns * sizeof(float));
-  }
+  const int64_t rows = (range.depth + Element::kValues - 1) / Element::kValues,
+                zeros_from = columns < kTileColumns ? 0 : rows,
+                zeros = Element::elements(range.depth) - zeros_from;
+  std::memset(packed + zeros_from * kTileColumns, 0, zeros * kTileColumns * sizeof(float));
   if (!b.transposed) {
     return copy_into_panel<Element>(b.matrix, range.begin, range.depth, column, columns,
                                     kTileColumns, packed);

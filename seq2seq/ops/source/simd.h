@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -132,33 +133,27 @@ inline void for_each_vector(int64_t size, const Body& body) {
   if (i < size) body(i, static_cast<int>(size - i));
 }
 
-#if defined(__GNUC__) && !defined(__clang__)
-#define SEQ2SEQ_SIMD_TRANSPOSE
-
 // Swaps the off-diagonal blocks of `size` lanes of all pairs of rows.
-template <int size>
-inline void swap_blocks(SimdFloat (&rows)[kLanes]) {
-  SimdInt low, high;
-  for (int lane = 0; lane < kLanes; ++lane) {
-    low[lane] = lane & size ? kLanes + lane - size : lane;
-    high[lane] = lane & size ? kLanes + lane : lane + size;
-  }
+template <int size, int... lanes>
+inline void swap_blocks(SimdFloat (&rows)[kLanes], std::integer_sequence<int, lanes...>) {
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) {
     if (i & size) continue;
     const SimdFloat upper = rows[i], lower = rows[i + size];
-    rows[i] = __builtin_shuffle(upper, lower, low);
-    rows[i + size] = __builtin_shuffle(upper, lower, high);
+    rows[i] =
+        __builtin_shufflevector(upper, lower, (lanes & size ? kLanes + lanes - size : lanes)...);
+    rows[i + size] =
+        __builtin_shufflevector(upper, lower, (lanes & size ? kLanes + lanes : lanes + size)...);
   }
 }
 
 // Transposes a square of kLanes x kLanes values.
 inline void transpose(SimdFloat (&rows)[kLanes]) {
-  swap_blocks<1>(rows);
-  swap_blocks<2>(rows);
-  if constexpr (kLanes > 4) swap_blocks<4>(rows);
-  if constexpr (kLanes > 8) swap_blocks<8>(rows);
+  constexpr auto kAllLanes = std::make_integer_sequence<int, kLanes>{};
+  swap_blocks<1>(rows, kAllLanes);
+  swap_blocks<2>(rows, kAllLanes);
+  if constexpr (kLanes > 4) swap_blocks<4>(rows, kAllLanes);
+  if constexpr (kLanes > 8) swap_blocks<8>(rows, kAllLanes);
 }
-#endif
 
 }  // namespace seq2seq
