@@ -20,6 +20,9 @@ from seq2seq.tasks.model_folder import build_task, model_folder
 
 PERCENTILES = (0, 50, 90, 99, 100)
 
+LEAST_SCORED = 100
+"""Records of validation or test below which the report says how coarse scores are."""
+
 MOST_DUPLICATES, MOST_UNKNOWN, MOST_PADDING = 0.01, 0.05, 0.3
 """Shares of records, tokens and cells of a batch beyond which the report names a problem."""
 
@@ -99,6 +102,11 @@ class DataMeasures:
             for column, share in measures.unknown.items():
                 if share > MOST_UNKNOWN:
                     problems.append(f"{split}: {share:.1%} unknown tokens in {column}")
+            if split != "train" and self.padding is not None and measures.used < LEAST_SCORED:
+                problems.append(
+                    f"{split}: {measures.used:,} records are few; one of them changes an accuracy "
+                    f"by {1 / max(measures.used, 1):.1%}"
+                )
         if self.padding is not None and self.padding > MOST_PADDING:
             problems.append(f"batches: {self.padding:.1%} padding; raise batching.pool_size")
         return problems

@@ -44,6 +44,7 @@ def test_translation_counts_duplicates_leaks_and_what_is_left_out(tmp_path):
     problems = "\n".join(measures.problems())
     assert "test: 2 of 2 inputs are also in an earlier split, 0 with the same target" in problems
     assert "validation: 33.3% unknown tokens in source" in problems
+    assert "test: 2 records are few; one of them changes an accuracy by 50.0%" in problems
 
 
 def test_classification_counts_labels_and_texts_that_are_cut(tmp_path):

@@ -66,7 +66,8 @@ def evaluate(
         if stream is not None:
             for row in evaluation.rows:
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-    print(json.dumps({**evaluation.scores, "signatures": evaluation.signatures}, indent=2))
+    signatures = {"signatures": evaluation.signatures} if evaluation.signatures else {}
+    print(json.dumps({**evaluation.scores, **signatures}, indent=2))
     return evaluation.scores
 
 

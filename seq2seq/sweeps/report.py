@@ -27,7 +27,8 @@ def write_report(study: TrialStudy, metric: str) -> None:
     """Writes `trials.json`, `best.json` and the figures into the sweep's folder."""
     _write_json(study.folder / "trials.json", [_row(trial) for trial in study.trials])
     if study.best is not None:
-        _write_json(study.folder / "best.json", {"metric": metric, **_row(study.best)})
+        ties = {"ties": study.ties} if study.ties else {}
+        _write_json(study.folder / "best.json", {"metric": metric, **_row(study.best), **ties})
     finished = [t for t in study.trials if t.state.is_finished() and t.value is not None]
     if not any(trial.params for trial in finished):
         return
@@ -91,6 +92,7 @@ def print_trials(study: TrialStudy, metric: str, console: Console) -> None:
         console.print(f"{unfinished} trials are not finished")
     for label, text in (
         ("best", str(study.folder / str(study.best.number)) if study.best else ""),
+        ("as good", ", ".join(map(str, study.ties))),
         ("sweep folder", str(study.folder)),
         ("resume by", f"seq2seq train resume={study.folder}" if unfinished else ""),
     ):

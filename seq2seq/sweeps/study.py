@@ -178,6 +178,17 @@ class TrialStudy:
         return min(complete, key=lambda trial: sign * (trial.value or 0.0), default=None)
 
     @property
+    def ties(self) -> list[int]:
+        """The numbers of the complete trials that are as good as the best one."""
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        best = self.best
+        return [
+            trial.number
+            for trial in complete
+            if best and trial.number != best.number and trial.value == best.value
+        ]
+
+    @property
     def lower_is_better(self) -> bool:
         """Whether the sweep minimizes its metric."""
         return self.study.direction == optuna.study.StudyDirection.MINIMIZE

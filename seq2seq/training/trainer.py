@@ -233,7 +233,10 @@ class Trainer:
         callback_list.begin()
         waited = progress.callbacks.get("early_stopping", {}).get("wait", 0)
         stopped = self.patience is not None and waited >= self.patience
-        for epoch in range(self.epochs if stopped else progress.epoch, self.epochs):
+        first = self.epochs if stopped else progress.epoch
+        if first >= self.epochs:
+            log.info("the training has ended already; its best model is scored again")
+        for epoch in range(first, self.epochs):
             order.begin(epoch, first_step=progress.step)
             callback_list.set_params({**params, "steps": len(order), "first_step": progress.step})
             model.fit(

@@ -1,5 +1,6 @@
 """Sweeps can be resumed and shared, and repeat no trial."""
 
+import io
 import json
 import subprocess
 import sys
@@ -10,9 +11,11 @@ import optuna
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from rich.console import Console
 
 from seq2seq.config import build, composed
 from seq2seq.errors import UserError
+from seq2seq.sweeps.report import print_trials, write_report
 from seq2seq.sweeps.run import _new_folder
 from seq2seq.sweeps.settings import Sweep
 from seq2seq.sweeps.space import combinations, distributions
@@ -179,6 +182,21 @@ def test_unpromising_trials_are_pruned(tmp_path):
         study.tell(other.number, 5.0)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"]
     assert study.best.number == one.number
+
+
+def test_trials_that_are_as_good_are_named(tmp_path):
+    settings = build(composed(["sweep=optuna"]), "sweep")
+    space = {"x": FloatDistribution(0, 1)}
+    study = TrialStudy.create(tmp_path, settings, "maximize", [], space)
+    with study.as_worker():
+        for trial, value in zip(study.claim(settings, space, 4), (0.9, 1.0, 1.0, 0.8), strict=True):
+            study.tell(trial.number, value)
+    write_report(study, "test/accuracy")
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert (best["trial"], best["ties"]) == (1, [2])
+    console = Console(file=io.StringIO(), width=80)
+    print_trials(study, "test/accuracy", console)
+    assert "as good:      2" in console.file.getvalue()
 
 
 def test_what_is_no_sweep(tmp_path):

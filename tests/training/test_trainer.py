@@ -140,6 +140,16 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path):
     assert_same(weights(model), kept[1])
 
 
+def test_a_training_that_has_ended_is_not_resumed(tmp_path, caplog):
+    caplog.set_level("INFO")
+    _, model = fit(tmp_path, epochs=2)
+    assert "has ended already" not in caplog.text
+    progress, resumed = fit(tmp_path, epochs=2, resume=True)
+    assert "has ended already" in caplog.text
+    assert progress.epoch == 2
+    assert_same(weights(resumed), weights(model))
+
+
 def test_patience_goes_on_counting_after_resume(tmp_path):
     scores = iter([3.0, 2.0])
     options = dict(monitor="val_score", mode="max", validation_scores=True, patience=2)
