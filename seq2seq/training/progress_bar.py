@@ -27,7 +27,7 @@ class ProgressBar(keras.callbacks.Callback):
     def __init__(self, batch_order: BatchOrder, epochs: int) -> None:
         super().__init__()
         self.batch_order, self.epochs = batch_order, epochs
-        self.rate, self.is_traced = 0.0, False
+        self.is_traced = False
         self._epoch, self._part = ExitStack(), ExitStack()
 
     def close(self) -> None:
@@ -41,7 +41,7 @@ class ProgressBar(keras.callbacks.Callback):
         if not self.is_traced:
             self._part.enter_context(step("tracing and running the first training step"))
         self.epoch, self.total = epoch, len(self.batch_order)
-        self.tokens, self.start = 0, time.monotonic()
+        self.tokens, self.rate, self.start = 0, 0.0, time.monotonic()
         self.first_batch_done = False
         self.last_shown = self.start
 
@@ -55,11 +55,11 @@ class ProgressBar(keras.callbacks.Callback):
             return
         done = batch + self.batch_order.first_step + 1
         self.tokens += self.batch_order.step_tokens(done - 1)
+        seconds = now - self.start
+        self.rate = self.tokens / seconds
         if now - self.last_shown < SECONDS_BETWEEN_UPDATES:
             return
         self.last_shown = now
-        seconds = now - self.start
-        self.rate = self.tokens / seconds
         remaining = self.total - done + (self.epochs - self.epoch - 1) * self.total
         remaining_seconds = remaining * seconds / (batch - self.first)
         loss = float((logs or {})["loss"])

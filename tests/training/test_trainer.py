@@ -150,6 +150,15 @@ def test_a_training_that_has_ended_is_not_resumed(tmp_path, caplog):
     assert_same(weights(resumed), weights(model))
 
 
+def test_the_line_of_every_epoch_has_its_speed(tmp_path, caplog):
+    """Also of epochs that take less time than the display waits between two updates."""
+    caplog.set_level("INFO")
+    fit(tmp_path, epochs=3)
+    lines = [text for text in caplog.messages if text.startswith("epoch ")]
+    assert len(lines) == 3
+    assert all(text.endswith("tokens/s") for text in lines)
+
+
 def test_patience_goes_on_counting_after_resume(tmp_path):
     scores = iter([3.0, 2.0])
     options = dict(monitor="val_score", mode="max", validation_scores=True, patience=2)
