@@ -6,14 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from seq2seq.errors import UserError
 from seq2seq.progress import step, writing_to
 
 _NOT_NEEDED = ("matplotlib", "pandas", "sklearn")
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and Keras without messages and without Keras' optional libraries."""
+    """Imports TensorFlow and Keras without messages and without Keras' optional libraries.
+
+    The variable `SEQ2SEQ_THREADS` limits the threads of TensorFlow and of the kernels.
+
+    Raises:
+        UserError: If `SEQ2SEQ_THREADS` is not a number above 0.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # also for its later messages
+    if threads := os.environ.get("SEQ2SEQ_THREADS"):
+        if not (threads.isdecimal() and int(threads) > 0):
+            raise UserError(f"SEQ2SEQ_THREADS={threads}: has to be a number of threads above 0")
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", threads)
     with (
         step("starting TensorFlow"),
         _stderr_discarded() as stderr,

@@ -1,5 +1,8 @@
 // Tests of matrix products and of packing, without TensorFlow: each kind of product against three
 // loops in float64, on sizes that are no multiples of tiles, vectors or blocks.
+#include <unistd.h>
+
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -287,6 +290,28 @@ TEST(partitions_are_even) {
   const Partition in_units(70, 32, 16);
   EXPECT_TRUE(in_units.count == 3 && in_units.begin(1) == 16 && in_units.begin(2) == 48);
   EXPECT_TRUE(in_units.begin(3) == 70 && in_units.length(2) == 22);
+}
+
+TEST(threads_are_limited_by_variables_and_by_a_cgroup) {
+  const int unlimited = available_processors();
+  setenv("SEQ2SEQ_THREADS", "1", 1);
+  EXPECT_TRUE(available_processors() == 1);
+  setenv("SEQ2SEQ_THREADS", "100000", 1);
+  EXPECT_TRUE(available_processors() == unlimited);
+  unsetenv("SEQ2SEQ_THREADS");
+  const auto processors = [](const char* content) {
+    char path[] = "/tmp/cpu.max.XXXXXX";
+    const int file = mkstemp(path);
+    EXPECT_TRUE(write(file, content, std::strlen(content)) > 0);
+    close(file);
+    const int64_t count = cgroup_processors(path);
+    unlink(path);
+    return count;
+  };
+  EXPECT_TRUE(processors("max 100000\n") == 0);
+  EXPECT_TRUE(processors("150000 100000\n") == 2);
+  EXPECT_TRUE(processors("400000 100000\n") == 4);
+  EXPECT_TRUE(cgroup_processors("/no/such/file") == 0);
 }
 
 #if defined(SEQ2SEQ_PAIRS) || defined(SEQ2SEQ_AMX)

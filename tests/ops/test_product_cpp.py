@@ -1,6 +1,8 @@
-"""Compiles and runs the C++ tests of matrix products (`product_test.cc`)."""
+"""Compiles and runs the C++ tests of matrix products (`product_test.cc`) for several processors."""
 
+import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,26 +13,58 @@ from seq2seq.ops.processor import AMX_FLAGS, FLAGS, INT8_QUADS, compiler_flags, 
 TEST = Path(__file__).with_name("product_test.cc")
 EMULATOR = Path(__file__).with_name("amx_emulator.cc")
 
-KERNELS = {
-    "of this processor": compiler_flags(),
-    "AVX2": (*FLAGS, "-mno-avx512f"),
-    "SSE": (*FLAGS, "-march=x86-64"),
-    "AMX": (*FLAGS, *AMX_FLAGS, INT8_QUADS),
+PORTABLE = tuple(flag for flag in FLAGS if not flag.startswith("-march"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A compiler, its flags, and what is needed to run what it makes.
+
+    Attributes:
+        flags: The flags of the kernels.
+        features: What the processor has to have: else it cannot run them, or they are its own.
+        compiler: The compiler; None for the one that the kernels are compiled by.
+        runner: The program that runs the test's program, if the processor cannot.
+        sources: What is linked into the test's program.
+    """
+
+    flags: tuple[str, ...]
+    features: frozenset[str] = frozenset()
+    compiler: str | None = None
+    runner: str | None = None
+    sources: tuple[Path, ...] = ()
+
+
+CASES = {
+    "this processor": Case(compiler_flags()),
+    "AVX2": Case((*FLAGS, "-mno-avx512f"), frozenset({"avx512f"})),
+    "SSE2": Case((*PORTABLE, "-march=x86-64"), frozenset({"avx"})),
+    "AMX": Case(
+        (*FLAGS, *AMX_FLAGS, INT8_QUADS),
+        frozenset({"avx512_bf16", "avx512_vnni"}),
+        sources=(EMULATOR,),
+    ),
+    "AArch64": Case(
+        (*PORTABLE, "-static"), compiler="aarch64-linux-gnu-g++", runner="qemu-aarch64"
+    ),
+    "clang": Case(compiler_flags(), compiler="clang++"),
 }
-NEEDED = {"AVX2": {"avx512f"}, "SSE": {"avx"}, "AMX": {"avx512_bf16", "avx512_vnni"}}
-"""What a processor has to have, or else the kernels are those of another case, or cannot run."""
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", CASES)
 def test_products_in_cpp(tmp_path, name):
-    compiler = compile._compiler()
+    case = CASES[name]
+    compiler = compile._compiler() if case.compiler is None else shutil.which(case.compiler)
     if compiler is None:
-        pytest.skip("there is no C++ compiler")
-    if not NEEDED.get(name, set()) <= set(processor_features().split()):
+        pytest.skip(f"there is no {case.compiler or 'C++ compiler'}")
+    if case.runner is not None and shutil.which(case.runner) is None:
+        pytest.skip(f"there is no {case.runner}")
+    if not case.features <= set(processor_features().split()):
         pytest.skip("this processor's own kernels are the same, or it cannot run these")
     program = tmp_path / "product_test"
     # Optimisation would take longer than the tests.
-    command = [compiler, *KERNELS[name], "-O1", f"-I{compile.SOURCE}", str(TEST), str(EMULATOR)]
-    for step in ([*command, "-o", str(program)], [str(program)]):
+    command = [compiler, *case.flags, "-O1", f"-I{compile.SOURCE}", str(TEST)]
+    command += [*map(str, case.sources), "-o", str(program)]
+    for step in (command, [*filter(None, [case.runner]), str(program)]):
         done = subprocess.run(step, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

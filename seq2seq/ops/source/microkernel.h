@@ -9,7 +9,7 @@
 //   A tile,            a[0]    | sums[0][0:2]|     for k: for i < rows: for v < 2:
 //   elements of        a[1]    | sums[1][0:2]|       sums[i][v] += broadcast(a[i]) * b[v]
 //   depth k            ...     |     ...     |     then the epilogue:
-//   (1 to 14 rows)     a[13]   | sums[13]... |       C = sums, C += sums or C = sums + bias
+//   (kRows at most)    a[13]   | sums[13]... |       C = sums, C += sums or C = sums + bias
 //                              +-------------+
 //
 // Each number of rows is a function of its own, so that the sums stay in registers.

@@ -22,7 +22,7 @@ struct DepthRange {
 // How operands are cut into tiles: rows of A at most, and the units of rows and of elements in depth
 // that tiles are made of.
 struct RegisterTiles {
-  static constexpr int kRows = 14;  // 28 accumulators, of the 32 registers of AVX-512
+  static constexpr int kRows = kRegisters == 32 ? 14 : 6;  // 28 or 12 accumulators
   static constexpr int kRowUnit = 1, kDepthUnit = 1;
 };
 #ifdef SEQ2SEQ_AMX

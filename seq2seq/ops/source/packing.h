@@ -3,12 +3,12 @@
 // An element (packed_element.h) of depth k of A's tile, or of B's panel, lies beside those of the
 // other rows, or columns, at the same depth:
 //
-//   A tile, `rows` rows (at most 14)           B panel, kTileColumns columns, zeros in missing ones
+//   A tile, `rows` rows (at most kRows)        B panel, kTileColumns columns, zeros in missing ones
 //     k = 0: a(0,0) a(1,0) ... a(rows-1,0)       k = 0: b(0,0) b(0,1) ... b(0,31)
 //     k = 1: a(0,1) a(1,1) ...                   k = 1: b(1,0) b(1,1) ...
 //
 // An operand whose elements of one depth lie side by side in memory already (A transposed, B not)
-// is copied; the other ones are transposed, in registers where the compiler can.
+// is copied; the other ones are transposed in registers.
 #pragma once
 
 #include <algorithm>

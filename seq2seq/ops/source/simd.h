@@ -25,6 +25,13 @@ constexpr int kLanes = 8;
 constexpr int kLanes = 4;
 #endif
 
+// How many vectors the processor's registers hold.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kRegisters = 32;
+#else
+constexpr int kRegisters = 16;
+#endif
+
 using SimdFloat = float __attribute__((vector_size(4 * kLanes)));
 using SimdInt = int32_t __attribute__((vector_size(4 * kLanes)));
 using SimdUint = uint32_t __attribute__((vector_size(4 * kLanes)));

@@ -1,7 +1,7 @@
 // Small products on the calling thread, straight from memory: packing would take longer than they
 // do. Attention makes them for each sentence.
 //
-//   small_gemm:               tiles of 7 rows x 2 vectors of C in registers, over the whole depth
+//   small_gemm:               tiles of 6 or 7 rows x 2 vectors of C in registers, over the whole depth
 //   small_gemm_transposed_b:  4 x 4 dot products at a time, each in a vector of partial sums
 #pragma once
 
@@ -28,7 +28,7 @@ struct TransposableView {
   const float* row(int64_t i) const { return values + i * row_stride; }
 };
 
-constexpr int kSmallTileRows = 7, kSmallTileVectors = 2;
+constexpr int kSmallTileRows = kRegisters == 32 ? 7 : 6, kSmallTileVectors = 2;
 constexpr int kSmallTileColumns = kSmallTileVectors * kLanes;
 
 // Computes a tile of C = A * B.

@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -132,17 +133,32 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-// The processors that this process may run on; fewer if TensorFlow's variable limits its threads.
+// How many processors a cgroup (a container) may use, by its file `cpu.max`, which has the
+// microseconds in a period and the period, or "max"; 0 if there is no limit.
+inline int64_t cgroup_processors(const char* path) {
+  std::ifstream file(path);
+  int64_t quota = 0, period = 0;
+  return file >> quota >> period && period > 0 ? (quota + period - 1) / period : 0;
+}
+
+// The processors that this process may run on, by its affinity and its cgroup; fewer if the variable
+// SEQ2SEQ_THREADS or TensorFlow's own limits the threads.
 inline int available_processors() {
-  int count = static_cast<int>(std::thread::hardware_concurrency());
+  int64_t count = std::thread::hardware_concurrency();
 #ifdef __linux__
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
 #endif
-  const char* limit = std::getenv("TF_NUM_INTRAOP_THREADS");
-  const int64_t max_count = limit == nullptr ? 0 : std::strtol(limit, nullptr, 10);
-  if (max_count > 0) count = static_cast<int>(std::min<int64_t>(count, max_count));
-  return std::max(count, 1);
+  int64_t limits[] = {cgroup_processors("/sys/fs/cgroup/cpu.max"), 0, 0};
+  const char* const variables[] = {"SEQ2SEQ_THREADS", "TF_NUM_INTRAOP_THREADS"};
+  for (int i = 0; i < 2; ++i) {
+    const char* value = std::getenv(variables[i]);
+    if (value != nullptr) limits[i + 1] = std::strtol(value, nullptr, 10);
+  }
+  for (const int64_t limit : limits) {
+    if (limit > 0) count = std::min(count, limit);
+  }
+  return static_cast<int>(std::max<int64_t>(count, 1));
 }
 
 // The pool of this process.
