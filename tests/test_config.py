@@ -22,7 +22,7 @@ def test_every_recipe_composes(name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_begins_with_its_command_and_a_description(name):
     first, second = recipe_files()[name].read_text().splitlines()[:2]
-    assert first.startswith(f"# seq2seq train recipe={name}")
+    assert first.startswith(f"# seq2seq train {name}")
     assert second.startswith("# ")
 
 

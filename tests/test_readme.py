@@ -81,12 +81,26 @@ def write_data(folder):
     (folder / "reviews.csv").write_text("review,stars\n" + "".join(reviews))
 
 
-def test_the_commands_run(tmp_path, monkeypatch):
+@pytest.fixture
+def _folder(tmp_path, monkeypatch):
+    """A working folder with a small recipe and data."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     Path("small.yaml").write_text(SMALL, encoding="utf-8")
     Path("sentences.txt").write_text("7\n12\n", encoding="utf-8")
     write_data(Path("data"))
+
+
+@pytest.mark.usefixtures("_folder")
+def test_the_python_runs(capsys):
+    (code,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.S | re.M)
+    assert "translation/cldr_dates" in code
+    exec(code.replace("translation/cldr_dates", "small.yaml"), {})
+    assert "exact_match" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_folder")
+def test_the_commands_run():
     for name in ("RUN", "OTHER_RUN"):
         run(f"train small.yaml hydra.run.dir={name}")
     assert len(commands()) > 10
