@@ -71,7 +71,7 @@ MODELS = {
         attention=BAHDANAU, layers=2, attention_layer="first", copy=True, coverage_loss=0.1
     ),
     "location, first, fed": lambda: translator(
-        attention=LocationAwareAttention, attention_layer="first", input_feeding=True
+        attention=LocationAwareAttention, layers=2, attention_layer="first", input_feeding=True
     ),
     "heads": lambda: translator(attention=partial(MultiHeadAttention, heads=2)),
     "tagger": lambda: Tagger(WORDS, 3, Encoder(units=4, bidirectional=False), output="softmax"),
