@@ -82,6 +82,16 @@ def single_threaded_executor() -> AbstractContextManager[None]:
     return context.function_executor_type("SINGLE_THREADED_EXECUTOR")
 
 
+def asks_for_shapes() -> bool:
+    """Returns whether Keras calls a layer for the shapes of its outputs alone: `layer(Input)`.
+
+    The graph is thrown away: loops over time, which take most of its time, need not be built.
+    """
+    from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
+    return bool(in_symbolic_scope())
+
+
 def in_xla_graph() -> bool:
     """Returns whether XLA compiles the current graph; publicly no graph tells."""
     import tensorflow as tf
@@ -147,3 +157,20 @@ def sacrebleu_statistics(metric: Any, texts: Sequence[str], references: Sequence
 def sacrebleu_score(metric: Any, statistics: Sequence[float]) -> float:
     """Returns the score of summed statistics of sentences, see `sacrebleu_statistics`."""
     return float(metric._compute_score_from_stats(list(statistics)).score)
+
+
+@contextmanager
+def mlflow_without_package_scan() -> Iterator[None]:
+    """Keeps MLflow from reading the lists of files of all installed packages, for two seconds.
+
+    It does that to compare the requirements of a model with what is installed; those of our models
+    are what is installed.
+    """
+    from mlflow.utils import requirements_utils
+
+    before = requirements_utils._MODULES_TO_PACKAGES
+    requirements_utils._MODULES_TO_PACKAGES = before or {}
+    try:
+        yield
+    finally:
+        requirements_utils._MODULES_TO_PACKAGES = before

@@ -127,6 +127,24 @@ def test_each_exporter_is_a_package(module):
     __import__(module.rstrip("."))
 
 
+def test_shapes_alone_are_asked_for_by_symbolic_calls():
+    asked = []
+
+    class Spy(keras.layers.Layer):
+        def call(self, x):
+            asked.append(private_api.asks_for_shapes())
+            return x
+
+    symbolic = keras.Input((3,))
+    model = keras.Model(symbolic, Spy()(symbolic))
+    assert set(asked) == {True}
+    asked.clear()
+    model(np.ones((2, 3)))
+    tf.function(model)(tf.ones((2, 3)))
+    model.predict(np.ones((2, 3)), verbose=0)
+    assert set(asked) == {False}
+
+
 def test_the_executor_is_single_threaded_within():
     from tensorflow.python.eager import context
 
@@ -251,3 +269,20 @@ def test_mlflow_reads_the_attribute_that_skips_type_hints():
     from mlflow.pyfunc import model
 
     assert 'getattr(cls, "_skip_type_hint_validation"' in inspect.getsource(model)
+
+
+def test_mlflow_scans_no_packages_within(monkeypatch):
+    from mlflow.utils import requirements_utils
+
+    scans = []
+    monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
+    monkeypatch.setattr(
+        requirements_utils.importlib_metadata,
+        "packages_distributions",
+        lambda: scans.append("scan") or {},
+    )
+    with private_api.mlflow_without_package_scan():
+        requirements_utils.warn_dependency_requirement_mismatches(["numpy>=1"])
+    assert not scans
+    requirements_utils.warn_dependency_requirement_mismatches(["numpy>=1"])
+    assert scans

@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from seqeval.metrics.sequence_labeling import get_entities
-from seqeval.scheme import Entities
 
 from seq2seq.evaluation.significance import FromSums
-from seq2seq.evaluation.tagging import SEQEVAL_SCHEMES
+from seq2seq.evaluation.tagging import seqeval_scheme
 from seq2seq.prediction_rows import kind_of, labels_of
 
 Statistics = dict[str, list[float] | dict[str, list[float]]]
@@ -68,9 +66,13 @@ def _tag_statistics(true: list[str], predicted: list[str], scheme: str | None) -
 
 def _spans(labels: list[str], scheme: str | None) -> set[object]:
     """Returns the spans of labels; without a scheme, invalid sequences are read as by conlleval."""
+    # Imports scikit-learn, for a second.
+    from seqeval.metrics.sequence_labeling import get_entities
+    from seqeval.scheme import Entities
+
     if scheme is None:
         return set(get_entities(labels))
-    [entities] = Entities([labels], SEQEVAL_SCHEMES[scheme]).entities
+    [entities] = Entities([labels], seqeval_scheme(scheme)).entities
     return {(entity.tag, entity.start, entity.end) for entity in entities}
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest
-from scipy.stats import binomtest, ttest_ind
 
 from seq2seq.private_api import sacrebleu_score, sacrebleu_statistics
 
@@ -126,6 +125,8 @@ def mcnemar(baseline: np.ndarray, system: np.ndarray) -> float:
     only_system = int(np.sum(system & ~baseline))
     if only_baseline + only_system == 0:
         return 1.0
+    from scipy.stats import binomtest  # takes half a second
+
     return float(binomtest(only_system, only_baseline + only_system).pvalue)
 
 
@@ -149,6 +150,8 @@ def welch_p_value(baseline: Sequence[float], system: Sequence[float]) -> float |
         return None
     if np.ptp(baseline) == 0 and np.ptp(system) == 0:
         return None
+    from scipy.stats import ttest_ind  # takes half a second
+
     return float(ttest_ind(system, baseline, equal_var=False).pvalue)
 
 

@@ -8,17 +8,12 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import seqeval.scheme
-from seqeval.metrics import classification_report
 
 Labels = Sequence[Sequence[str]]
 """The labels of each sentence."""
 
-SEQEVAL_SCHEMES = {
-    "IOB1": seqeval.scheme.IOB1,
-    "IOB2": seqeval.scheme.IOB2,
-    "BIOES": seqeval.scheme.IOBES,
-}
+SEQEVAL_SCHEMES = {"IOB1": "IOB1", "IOB2": "IOB2", "BIOES": "IOBES"}
+"""The names of schemes in seqeval."""
 
 ACCURACIES = ("accuracy", "accuracy_unknown")
 ENTITY_SCORES = tuple(
@@ -61,7 +56,7 @@ def entity_scores(
         follow the scheme); and a table with a row for each type.
     """
     report = _report(references, predictions)
-    strict = _report(references, predictions, mode="strict", scheme=SEQEVAL_SCHEMES[scheme])
+    strict = _report(references, predictions, mode="strict", scheme=seqeval_scheme(scheme))
     names = {"precision": "precision", "recall": "recall", "f1": "f1-score"}
     scores = {
         prefix + name: float(average["micro avg"][key])
@@ -79,6 +74,13 @@ def entity_scores(
         if not kind.endswith(" avg")
     ]
     return scores, table
+
+
+def seqeval_scheme(name: str) -> Any:
+    """Returns seqeval's class of a scheme."""
+    from seqeval import scheme  # imports scikit-learn, for a second
+
+    return getattr(scheme, SEQEVAL_SCHEMES[name])
 
 
 def signature(scheme: str) -> str:
@@ -140,6 +142,8 @@ def _pairs(references: Labels, predictions: Labels) -> list[tuple[str, str]]:
 
 
 def _report(references: Labels, predictions: Labels, **options: Any) -> dict[str, Any]:
+    from seqeval.metrics import classification_report  # imports scikit-learn, for a second
+
     lists = [[list(sentence) for sentence in labels] for labels in (references, predictions)]
     if all(label == "O" for labels in lists for sentence in labels for label in sentence):
         return {"micro avg": dict.fromkeys(("precision", "recall", "f1-score"), 0.0)}

@@ -20,7 +20,8 @@ import tensorflow as tf
 from seq2seq.ops.differentiable import Gradient, Tensors, differentiable
 from seq2seq.ops.dispatch import gradients_recorded
 from seq2seq.ops.recurrent_cells import Results, Step, TensorArrays
-from seq2seq.ops.scan import tensor_array
+from seq2seq.ops.scan import repeat_steps, tensor_array
+from seq2seq.private_api import asks_for_shapes
 
 
 class LoopWeights(NamedTuple):
@@ -54,10 +55,14 @@ def layer_loop(
     projected = project(weights, time_first(sequences, go_backwards))
     states = tuple(_for_each_row(state, sequences, recurrent[0].shape[0]) for state in states)
     mask = None if mask is None else time_first(mask, go_backwards)
-    if projected.shape[0] == 1:  # a decoder's step needs no loop
+    one_step = projected.shape[0] == 1
+    if one_step or asks_for_shapes():  # without a loop
         step_mask = None if mask is None else mask[0]
         states, _ = _masked_forward(step, projected[0], states, recurrent, step_mask)
-        hidden = states[0][tf.newaxis] if return_sequences else None
+        hidden = None
+        if return_sequences:
+            h = states[0]
+            hidden = h[tf.newaxis] if one_step else repeat_steps(h, tf.shape(projected)[0])
     else:
         if training and gradients_recorded():
             run = _differentiable_loop(step, mask, len(states), return_sequences)

@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from seq2seq.private_api import asks_for_shapes
+
 
 def scan(
     step: Callable[[Any, Any], tuple[Any, Any]], sequences: Any, state: Any
@@ -42,6 +44,9 @@ def scan(
 
     # The first step, before the loop, gives the shapes of outputs and states.
     outputs, state = one_step(0, state)
+    if asks_for_shapes():
+        all_steps = [_swap(repeat_steps(output, steps)) for output in tf.nest.flatten(outputs)]
+        return tf.nest.pack_sequence_as(outputs, all_steps), state
     arrays = tf.nest.map_structure(
         lambda output: tensor_array(steps, output.dtype, output.shape).write(0, output), outputs
     )
@@ -54,6 +59,12 @@ def scan(
 def tensor_array(steps: tf.Tensor, dtype: tf.DType, shape: Any) -> tf.TensorArray:
     """Returns an empty array whose elements can be read more than once."""
     return tf.TensorArray(dtype, steps, element_shape=shape, clear_after_read=False)
+
+
+def repeat_steps(output: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+    """Repeats the output of one step, `(batch, ...)`, as `(steps, batch, ...)`."""
+    repeated = tf.broadcast_to(output, tf.concat([[steps], tf.shape(output)], 0))
+    return tf.ensure_shape(repeated, (None, *output.shape))
 
 
 def _swap(sequence: tf.Tensor) -> tf.Tensor:

@@ -15,6 +15,7 @@ from mlflow.models import Model
 
 from seq2seq.errors import UserError
 from seq2seq.files import temporary_folder
+from seq2seq.private_api import mlflow_without_package_scan
 from seq2seq.tracking.mlflow_store import (
     open_store,
     reason,
@@ -64,7 +65,7 @@ def log_model(
         run_id=run_id,
         model_id=logged.model_id,
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, mlflow_without_package_scan():
         wheel = write_wheel(Path(folder, WHEELS))
         pyfunc.save_model(
             path=f"{folder}/saved",
