@@ -1,4 +1,4 @@
-"""Finds out whether a machine can train: packages, processor, kernels, disk, data and MLflow.
+"""Finds out whether a machine can train, and how fast: packages, kernels, disk, data and MLflow.
 
 Nothing is installed, compiled or left behind. TensorFlow is tried in another process: it may crash.
 """
@@ -179,7 +179,7 @@ def data() -> Finding:
 
 def tensorflow(gpus: list[str]) -> Iterator[Finding]:
     """Yields whether TensorFlow works, the GPUs, and which kernels run."""
-    report, problem = probe()
+    report, problem = run_module("seq2seq.ops.probe")
     if problem:
         yield Finding("TensorFlow", f"cannot be used: {problem}", f"{INSTALL} --force-reinstall")
         yield Finding("GPU", ", ".join(gpus) or "none")
@@ -195,15 +195,29 @@ def tensorflow(gpus: list[str]) -> Iterator[Finding]:
     else:
         state, advice = KERNEL_STATES[report["kernels"]]
         yield Finding("kernels", state.format(instructions=report["instructions"]), advice)
+        if report["kernels"] == "compiled":
+            yield speed()
 
 
-def probe() -> tuple[dict[str, Any], str]:
-    """Runs `seq2seq.ops.probe` in another process; returns its report, or what went wrong."""
+def speed() -> Finding:
+    """Times a training step of an LSTM beside one of stock Keras, for some seconds."""
+    report, problem = run_module("seq2seq.speed_check")
+    if problem:
+        return Finding("speed", f"cannot be measured: {problem}", "seq2seq doctor once more")
+    ours, stock = report["seq2seq"], report["keras"]
+    times = f"a training step takes {ours:.1f} ms, and {stock:.1f} ms with Keras"
+    state = f"LSTM {stock / ours:.1f} times as fast as Keras': {times}"
+    advice = "end other programs, and measure again" if ours > stock else ""
+    return Finding("speed", state, advice)
+
+
+def run_module(module: str) -> tuple[dict[str, Any], str]:
+    """Runs a module in another process; returns the JSON that it prints, or what went wrong."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     try:
         process = subprocess.run(
-            [sys.executable, "-m", "seq2seq.ops.probe"],
+            [sys.executable, "-m", module],
             capture_output=True,
             encoding="utf-8",
             errors="replace",

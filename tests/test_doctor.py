@@ -1,13 +1,15 @@
 """What `seq2seq doctor` finds on machines that lack something."""
 
+import json
+
 import pytest
 from packaging.requirements import Requirement
 
-from seq2seq import doctor
+from seq2seq import doctor, speed_check
 from seq2seq.cli import main
 from seq2seq.ops import compile
 
-REPORT = {"tensorflow": "2.21.0", "instructions": "AVX2"}
+REPORT = {"tensorflow": "2.21.0", "instructions": "AVX2", "seq2seq": 10.0, "keras": 25.0}
 
 
 def installed(monkeypatch, **versions):
@@ -78,18 +80,27 @@ def test_a_tensorflow_that_cannot_be_imported(monkeypatch, tmp_path, content, me
 @pytest.mark.parametrize(
     ("gpus", "report", "expected"),
     [
-        ([], {"gpus": [], "kernels": "compiled"}, ["none", "kernels for AVX2"]),
+        ([], {"gpus": [], "kernels": "compiled"}, ["none", "kernels for AVX2", "2.5 times"]),
         ([], {"gpus": [], "kernels": "no compiler"}, ["none", "apt install g++"]),
         ([], {"gpus": [], "kernels": "off"}, ["none", "unset the variable SEQ2SEQ_KERNELS"]),
-        (["H200"], {"gpus": [], "kernels": "compiled"}, ["[gpu]'", "kernels for AVX2"]),
+        (["H200"], {"gpus": [], "kernels": "compiled"}, ["[gpu]'", "kernels for AVX2", "10.0 ms"]),
         (["H200"], {"gpus": ["GPU:0"], "kernels": "compiled"}, ["H200", "cuDNN on the GPU"]),
     ],
 )
 def test_gpus_and_kernels(monkeypatch, gpus, report, expected):
-    monkeypatch.setattr(doctor, "probe", lambda: ({**REPORT, **report}, ""))
+    monkeypatch.setattr(doctor, "run_module", lambda module: ({**REPORT, **report}, ""))
     _, *findings = doctor.tensorflow(gpus)
     for finding, text in zip(findings, expected, strict=True):
         assert text in f"{finding.state} {finding.advice}"
+
+
+@pytest.mark.compiled
+def test_the_speed_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr(speed_check, "SECONDS_A_ROUND", 0.01)
+    speed_check.main()
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(report) == {"seq2seq", "keras"}
+    assert all(0 < milliseconds < 10_000 for milliseconds in report.values())
 
 
 def test_every_state_of_the_kernels_is_explained(monkeypatch, tmp_path):
