@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/seq2seq train translation/cldr_dates
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
 # The same tests with the next TensorFlow and Keras: a candidate and a nightly, which the bounds of
 # pyproject.toml exclude, so that pip must not resolve anything.
@@ -29,7 +29,7 @@ NEXT := .venv-next/bin
 	touch $@
 
 test-next: .venv-next/installed
-	$(NEXT)/python -m pytest --numprocesses=auto --dist=loadfile
+	$(NEXT)/python -m pytest --numprocesses=auto --dist=worksteal
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
