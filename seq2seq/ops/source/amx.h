@@ -48,6 +48,7 @@ inline constexpr TileConfiguration kTileConfiguration{
 inline void configure_tiles() {
   TileConfiguration current;
   _tile_storeconfig(&current);
+  asm volatile("" : "+m"(current));  // GCC believes that 8 bytes were written
   if (std::memcmp(&current, &kTileConfiguration, sizeof current) != 0) {
     _tile_loadconfig(&kTileConfiguration);
   }
