@@ -24,7 +24,7 @@ from seq2seq.cache import cache_directory
 from seq2seq.data.downloads import data_directory, data_sets
 from seq2seq.errors import UserError
 from seq2seq.tracking.environment import describe_environment
-from seq2seq.version import DISTRIBUTION, version
+from seq2seq.version import DISTRIBUTION, installed_distribution, version
 
 SIMD = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 """The instructions that make kernels faster, by their names in `/proc/cpuinfo`."""
@@ -120,10 +120,8 @@ def differing(constraints: str) -> Iterator[str]:
 
 
 def _installed(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    distribution = installed_distribution(name)
+    return None if distribution is None else distribution[1]
 
 
 def processor(model: str) -> Finding:

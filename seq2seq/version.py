@@ -1,6 +1,7 @@
 """The version of the package: the release, and in a checkout also the commit."""
 
 import subprocess
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -9,6 +10,13 @@ DISTRIBUTION = "keras-seq2seq"
 """The name of the package in a registry; `seq2seq` there is another project's."""
 
 RELEASE = "0.2.0"
+
+ALTERNATIVES = {
+    "keras": ("keras-nightly",),
+    "mlflow": ("mlflow-skinny",),
+    "tensorflow": ("tensorflow-cpu", "tf-nightly", "tf-nightly-cpu"),
+}
+"""Other distributions of a package."""
 
 
 @cache
@@ -31,3 +39,21 @@ def version() -> str:
         return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:  # while a wheel is built from a source archive
         return RELEASE
+
+
+def distributions_of(package: str) -> tuple[str, ...]:
+    """Returns the names of the distributions that may have a package."""
+    return (package, *ALTERNATIVES.get(package, ()))
+
+
+def installed_distribution(package: str) -> tuple[str, str] | None:
+    """Returns by which distribution and in which version a package is installed, if it is.
+
+    Example:
+        >>> installed_distribution("keras")
+        ('keras-nightly', '3.16.0.dev2026102704')
+    """
+    for name in distributions_of(package):
+        with suppress(metadata.PackageNotFoundError):
+            return name, metadata.version(name)
+    return None

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from seq2seq.version import version
+from seq2seq.version import distributions_of, version
 
 # The variables that affect results or speed; others may hold secrets and are not recorded.
 VARIABLES = (
@@ -59,7 +59,11 @@ def environment_tags(run_folder: Path, environment: Mapping[str, Any]) -> dict[s
     `mlflow.source.git` is the repository in which the run was started; `seq2seq.git` that of
     seq2seq's own code. MLflow's page has a column for each tag that begins with `mlflow.`.
     """
-    versions = {name: environment["packages"].get(name) for name in VERSIONS}
+    packages = environment["packages"]
+    versions = {
+        name: next((packages[key] for key in distributions_of(name) if key in packages), None)
+        for name in VERSIONS
+    }
     return {
         "mlflow.user": user_name(),
         "mlflow.source.name": environment["command"],

@@ -3,7 +3,6 @@
 import re
 import tempfile
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from seq2seq.tracking.mlflow_store import (
 )
 from seq2seq.tracking.served_model import MODEL, SOURCE, signature_of
 from seq2seq.tracking.wheel import write_wheel
+from seq2seq.version import installed_distribution
 
 CODE = Path(__file__).parents[1] / "inference" / "served_code.py"
 ADDRESS = re.compile(r"models:/(?P<name>[^@/]+)(@(?P<alias>[^/]+)|/(?P<version>\d+))?")
@@ -106,7 +106,8 @@ def _artifacts(model_folder: Path) -> dict[str, str]:
 
 def requirements(wheel: str) -> list[str]:
     """Returns what is needed to load a model: the wheel in its folder, and the pinned versions."""
-    return [f"{WHEELS}/{wheel}", *(f"{name}=={metadata.version(name)}" for name in PINNED)]
+    distributions = filter(None, map(installed_distribution, PINNED))
+    return [f"{WHEELS}/{wheel}", *(f"{name}=={version}" for name, version in distributions)]
 
 
 class Registry:

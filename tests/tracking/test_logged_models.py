@@ -1,5 +1,6 @@
 """Which logged models a run has, with MLflow's own writing of a model left out."""
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,16 @@ def test_a_registered_model_stays_when_its_run_is_resumed(store, log):
     assert client.get_model_version("dates", "1").source == registered.artifact_location
     assert registry.register(run_id, "dates") == 2
     assert client.get_model_version("dates", "2").source == new.artifact_location
+
+
+def test_requirements_name_the_distribution_that_is_installed(monkeypatch):
+    versions = {"keras-nightly": "3.16.0.dev1", "tensorflow-cpu": "2.22.0"}
+
+    def version(name):
+        if name in ("keras", "tensorflow"):
+            raise PackageNotFoundError(name)
+        return versions.get(name, "1.0")
+
+    monkeypatch.setattr("seq2seq.version.metadata.version", version)
+    found = logged_models.requirements("x.whl")
+    assert found[:3] == ["wheels/x.whl", "tensorflow-cpu==2.22.0", "keras-nightly==3.16.0.dev1"]
