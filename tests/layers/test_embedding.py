@@ -92,8 +92,18 @@ def test_ragged_and_sparse_ids_are_left_to_keras(make):
 
 
 def test_masks_are_those_of_keras():
-    outputs = Embedding(7, 5, mask_zero=True)(np.array([[1, 0]]))
-    np.testing.assert_array_equal(keras.src.backend.get_keras_mask(outputs), [[True, False]])
+    seen = []
+
+    class Spy(keras.layers.Layer):
+        supports_masking = True
+
+        def call(self, x, mask=None):
+            seen.append(mask)
+            return x
+
+    for layer in (Embedding, keras.layers.Embedding):
+        keras.Sequential([layer(7, 5, mask_zero=True), Spy()])(np.array([[1, 0]]))
+        np.testing.assert_array_equal(seen.pop(), [[True, False]])
 
 
 def test_saved_and_loaded(tmp_path):
