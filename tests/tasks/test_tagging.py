@@ -180,8 +180,8 @@ def test_raw_sentences_are_cut_into_tokens(tagger):
 def test_lists_of_tokens_are_sentences(tagger):
     task, model = tagger("softmax")
     tokens = ["Ann", "lives", "in", "Paris"]
-    [row] = task.predict(model, [tokens])
-    assert [row, row] == task.predict(model, [{"tokens": tokens}, tuple(tokens)])
+    rows = task.predict(model, [tokens, tokens])
+    assert rows == task.predict(model, [{"tokens": tokens}, tuple(tokens)])
     for blank in ("", " \t", "\u200b", "\u00a0"):
         [row] = task.predict(model, [blank])
         assert (row["prediction"], row["labels"]) == ("", [])
