@@ -68,6 +68,8 @@ class CharacterLSTM(CharacterFeatures):
         with default_policy(self.dtype_policy):
             self.forward_lstm = LSTM(units, name="forward")
             self.backward_lstm = LSTM(units, go_backwards=True, name="backward")
+        for layer in (self.forward_lstm, self.backward_lstm):
+            layer.supports_masking = True  # as in models.recurrent_layers
 
     def features(self, vectors: tf.Tensor, mask: tf.Tensor, training: bool | None) -> tf.Tensor:
         """Returns the last state of each direction, side by side."""

@@ -23,7 +23,6 @@ class _Recurrent(keras.layers.Layer):
 
     def __init__(self, *args: Any, weight_dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.supports_masking = True  # Keras 3.16 warns of masks, and does not pass them on
         fraction("weight_dropout", weight_dropout)
         keras_only = not self._is_standard or self.unroll or self.cell.recurrent_dropout > 0
         if weight_dropout and (keras_only or self.use_cudnn is True):

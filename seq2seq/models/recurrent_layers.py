@@ -27,7 +27,9 @@ def recurrent_layer(cell: str, units: int, **kwargs: Any) -> keras.layers.Layer:
         known = ", ".join(CELLS)
         raise ValueError(f"cell: unknown cell '{cell}' (known: {known}); nearest is '{nearest}'")
     positive("units", units)
-    return CELLS[cell](units, return_sequences=True, return_state=True, **kwargs)
+    layer = CELLS[cell](units, return_sequences=True, return_state=True, **kwargs)
+    layer.supports_masking = True  # Keras 3.16 warns of masks for layers that do not pass them on
+    return layer
 
 
 def run_layer(
