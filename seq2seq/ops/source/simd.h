@@ -140,6 +140,16 @@ inline void for_each_vector(int64_t size, const Body& body) {
   if (i < size) body(i, static_cast<int>(size - i));
 }
 
+// Returns the lanes of two vectors in an order; those of `b` have the numbers from kLanes on.
+template <int... order>
+inline SimdFloat shuffle(SimdFloat a, SimdFloat b) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, order...);
+#else
+  return __builtin_shuffle(a, b, SimdInt{order...});  // GCC before 12 knows no other
+#endif
+}
+
 // Swaps the off-diagonal blocks of `size` lanes of all pairs of rows.
 template <int size, int... lanes>
 inline void swap_blocks(SimdFloat (&rows)[kLanes], std::integer_sequence<int, lanes...>) {
@@ -147,10 +157,8 @@ inline void swap_blocks(SimdFloat (&rows)[kLanes], std::integer_sequence<int, la
   for (int i = 0; i < kLanes; ++i) {
     if (i & size) continue;
     const SimdFloat upper = rows[i], lower = rows[i + size];
-    rows[i] =
-        __builtin_shufflevector(upper, lower, (lanes & size ? kLanes + lanes - size : lanes)...);
-    rows[i + size] =
-        __builtin_shufflevector(upper, lower, (lanes & size ? kLanes + lanes : lanes + size)...);
+    rows[i] = shuffle<(lanes & size ? kLanes + lanes - size : lanes)...>(upper, lower);
+    rows[i + size] = shuffle<(lanes & size ? kLanes + lanes : lanes + size)...>(upper, lower);
   }
 }
 
