@@ -36,6 +36,13 @@ constexpr int kRegisters[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG
                                 REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
                                 REG_R12, REG_R13, REG_R14, REG_R15};
 
+// Returns a register's value as an address.
+uint8_t* address(int64_t value) {
+  uint8_t* result;
+  std::memcpy(static_cast<void*>(&result), &value, sizeof result);
+  return result;
+}
+
 // An instruction of the form VEX.128.0F38.W0.
 struct Instruction {
   const uint8_t* next;  // what has not been read
@@ -143,7 +150,7 @@ void multiply_bytes(int sums, int a, int b) {
 }
 
 bool configure(const Instruction& in) {
-  auto* memory = reinterpret_cast<uint8_t*>(in.base + in.index);
+  uint8_t* memory = address(in.base + in.index);
   if (in.prefix == 3 && in.mod == 3) {  // TILEZERO
     state.tiles[in.reg] = {};
     return true;
@@ -161,7 +168,7 @@ bool configure(const Instruction& in) {
 bool load_or_store(const Instruction& in) {
   if (in.mod == 3 || in.prefix == 0) return false;
   for (int row = 0; row < state.rows(in.reg); ++row) {
-    auto* memory = reinterpret_cast<uint8_t*>(in.base + row * in.index);
+    uint8_t* memory = address(in.base + row * in.index);
     uint8_t* tile = state.tiles[in.reg].bytes[row];
     in.prefix == 2 ? std::memcpy(memory, tile, state.row_bytes(in.reg))
                    : std::memcpy(tile, memory, state.row_bytes(in.reg));
@@ -201,7 +208,7 @@ bool emulate(const Instruction& in) {
 
 void on_illegal_instruction(int /*signal*/, siginfo_t* /*info*/, void* context) {
   greg_t* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
-  const Instruction in(reinterpret_cast<const uint8_t*>(registers[REG_RIP]), registers);
+  const Instruction in(address(registers[REG_RIP]), registers);
   if (emulate(in)) {
     registers[REG_RIP] = reinterpret_cast<greg_t>(in.next);
   } else {
@@ -209,7 +216,7 @@ void on_illegal_instruction(int /*signal*/, siginfo_t* /*info*/, void* context) 
   }
 }
 
-const bool installed = [] {
+const bool registered = [] {
   struct sigaction action = {};
   action.sa_sigaction = on_illegal_instruction;
   action.sa_flags = SA_SIGINFO | SA_NODEFER;
