@@ -45,7 +45,7 @@ def training_step(layer: Any) -> Callable[[], object]:
 
 
 def milliseconds(step: Callable[[], object]) -> float:
-    """Returns how long a call takes, on the mean of a round."""
+    """Returns the mean time of the calls of a round."""
     calls, begun = 0, time.perf_counter()
     while time.perf_counter() - begun < SECONDS_A_ROUND:
         step()

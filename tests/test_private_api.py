@@ -128,21 +128,21 @@ def test_each_exporter_is_a_package(module):
 
 
 def test_shapes_alone_are_asked_for_by_symbolic_calls():
-    asked = []
+    symbolic_calls = []
 
     class Spy(keras.layers.Layer):
         def call(self, x):
-            asked.append(private_api.asks_for_shapes())
+            symbolic_calls.append(private_api.asks_for_shapes())
             return x
 
     symbolic = keras.Input((3,))
     model = keras.Model(symbolic, Spy()(symbolic))
-    assert set(asked) == {True}
-    asked.clear()
+    assert set(symbolic_calls) == {True}
+    symbolic_calls.clear()
     model(np.ones((2, 3)))
     tf.function(model)(tf.ones((2, 3)))
     model.predict(np.ones((2, 3)), verbose=0)
-    assert set(asked) == {False}
+    assert set(symbolic_calls) == {False}
 
 
 def test_the_executor_is_single_threaded_within():

@@ -66,5 +66,5 @@ def test_requirements_name_the_distribution_that_is_installed(monkeypatch):
         return versions.get(name, "1.0")
 
     monkeypatch.setattr("seq2seq.version.metadata.version", version)
-    found = logged_models.requirements("x.whl")
-    assert found[:3] == ["wheels/x.whl", "tensorflow-cpu==2.22.0", "keras-nightly==3.16.0.dev1"]
+    pins = logged_models.requirements("x.whl")
+    assert pins[:3] == ["wheels/x.whl", "tensorflow-cpu==2.22.0", "keras-nightly==3.16.0.dev1"]
