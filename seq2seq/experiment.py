@@ -20,6 +20,7 @@ from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.models.base import SequenceModel
 from seq2seq.naming import run_name
+from seq2seq.ops.compile import compiled_in_background
 from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.figure import save_figure
@@ -92,7 +93,12 @@ def run(
     seed_everything(config.seed)
     keras.utils.clear_session()  # a sweep has many runs in one process
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    with precision(config.precision), shown_on(console), log_to(run_folder):
+    with (
+        compiled_in_background(),
+        precision(config.precision),
+        shown_on(console),
+        log_to(run_folder),
+    ):
         experiment = build_experiment(config, run_folder, trust)
         tracker, task = experiment.tracker, experiment.task
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):

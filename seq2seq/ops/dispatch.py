@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from seq2seq import private_api
-from seq2seq.ops.compile import library, load
+from seq2seq.ops.compile import expected, library, load
 from seq2seq.ops.processor import INT8_QUADS, compiler_flags
 
 TYPES = (tf.float32, tf.bfloat16)
@@ -53,11 +53,11 @@ def single_threaded_executor() -> Iterator[None]:
 
 
 def disable_inter_op_parallelism() -> None:
-    """Makes TensorFlow run one operation at a time, if there are kernels, each on all processors.
+    """Makes TensorFlow run one operation at a time, if kernels can be had, each on all processors.
 
     Call it before TensorFlow runs its first operation; later it changes nothing.
     """
-    if load() is not None and not tf.config.list_physical_devices("GPU"):
+    if expected() and not tf.config.list_physical_devices("GPU"):
         with suppress(RuntimeError):  # TensorFlow has started
             tf.config.threading.set_inter_op_parallelism_threads(1)
 

@@ -3,10 +3,13 @@
 import logging
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
+from seq2seq.errors import UserError
 from seq2seq.ops import compile
 from seq2seq.ops.dispatch import inference_kernels, usable
 
@@ -14,9 +17,14 @@ from seq2seq.ops.dispatch import inference_kernels, usable
 @pytest.fixture
 def unloaded(monkeypatch):
     """A process that has not looked for the kernels yet."""
-    compile.load.cache_clear()
+    forget()
     yield monkeypatch
+    forget()
+
+
+def forget():
     compile.load.cache_clear()
+    compile._forget()
 
 
 def test_no_compiler_is_said_once_and_no_obstacle(unloaded, caplog):
@@ -42,6 +50,33 @@ def test_a_compiler_that_fails_is_no_obstacle(unloaded, caplog, tmp_path):
     assert not list((tmp_path / "kernels").rglob("*.so"))
 
 
+@pytest.fixture
+def slow_compiler(tmp_path, unloaded):
+    """A compiler that takes a minute for each file, and writes the number of its process."""
+    compiler, log = tmp_path / "slow-compiler", tmp_path / "processes"
+    compiler.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exit 0\necho $$ >> {log}\nexec sleep 60'
+    )
+    compiler.chmod(0o755)
+    unloaded.setenv("CXX", str(compiler))
+    unloaded.setenv("SEQ2SEQ_KERNELS", str(tmp_path / "kernels"))
+    return log
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_a_failing_run_ends_the_compilers(slow_compiler, tmp_path):
+    begin = time.monotonic()
+    with pytest.raises(UserError), compile.compiled_in_background():
+        while not slow_compiler.exists():
+            time.sleep(0.01)
+        raise UserError("data.directory: there is none")
+    for process in slow_compiler.read_text().split():
+        while Path("/proc", process).exists():
+            assert time.monotonic() - begin < 50
+            time.sleep(0.01)
+    assert not list((tmp_path / "kernels").rglob("*.so"))
+
+
 def test_they_can_be_turned_off(unloaded):
     unloaded.setenv("SEQ2SEQ_KERNELS", "0")
     assert not usable(tf.float32, training=True)
@@ -50,8 +85,8 @@ def test_they_can_be_turned_off(unloaded):
 @pytest.mark.compiled
 def test_compiled_once_for_all_processes(unloaded):
     assert usable(tf.float32, training=True)
-    compile.load.cache_clear()
-    unloaded.setattr(compile, "_compile", None)
+    forget()
+    unloaded.setattr(compile, "Compilation", None)
     assert usable(tf.float32, training=True)
 
 

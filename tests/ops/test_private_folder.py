@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from seq2seq.errors import UserError
-from seq2seq.ops import compile
-from seq2seq.ops.compile import make_private, remove_foreign
+from seq2seq.ops import private_folder
+from seq2seq.ops.private_folder import make_private, remove_foreign
 
 LOAD = """
 import logging, sys
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 from seq2seq.ops import compile
-def compiled(compiler, target):
+def compiled(self, compiler, target):
     print("compiling")
     import shutil
     shutil.copy(sys.argv[1], target)
-compile._compile = compiled
+compile.Compilation.run = compiled
 print("loaded", compile.load() is not None)
 """
 
@@ -49,7 +49,7 @@ def test_an_open_folder_of_ones_own_is_closed(tmp_path):
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(compile.os, "getuid", lambda: os.geteuid() + 12345)
+    monkeypatch.setattr(private_folder.os, "getuid", lambda: os.geteuid() + 12345)
     if os.geteuid() == 0:
         os.chown(tmp_path, 4321, -1)
     with pytest.raises(UserError, match="SEQ2SEQ_KERNELS"):
@@ -92,7 +92,7 @@ def test_damaged_and_foreign_code_is_never_loaded(tmp_path, umask):
     from seq2seq.ops import compile
 
     compile.library()
-    folder = compile._fingerprint(compile._compiler())
+    folder = compile._fingerprint(compile.find_compiler())
     compiled = Path(os.environ["SEQ2SEQ_KERNELS"]) / folder / "kernels.so"
 
     def load():

@@ -11,6 +11,7 @@ from seq2seq.ops import compile
 from seq2seq.ops.processor import AMX_FLAGS, FLAGS, INT8_QUADS, compiler_flags, processor_features
 
 TEST = Path(__file__).with_name("product_test.cc")
+MICROKERNELS = compile.SOURCE / "microkernels.cc"
 EMULATOR = Path(__file__).with_name("amx_emulator.cc")
 
 PORTABLE = tuple(flag for flag in FLAGS if not flag.startswith("-march"))
@@ -54,7 +55,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_products_in_cpp(tmp_path, name):
     case = CASES[name]
-    compiler = compile._compiler() if case.compiler is None else shutil.which(case.compiler)
+    compiler = compile.find_compiler() if case.compiler is None else shutil.which(case.compiler)
     if compiler is None:
         pytest.skip(f"there is no {case.compiler or 'C++ compiler'}")
     if case.runner is not None and shutil.which(case.runner) is None:
@@ -63,7 +64,7 @@ def test_products_in_cpp(tmp_path, name):
         pytest.skip("this processor's own kernels are the same, or it cannot run these")
     program = tmp_path / "product_test"
     # Optimisation would take longer than the tests.
-    command = [compiler, *case.flags, "-O1", f"-I{compile.SOURCE}", str(TEST)]
+    command = [compiler, *case.flags, "-O1", f"-I{compile.SOURCE}", str(TEST), str(MICROKERNELS)]
     command += [*map(str, case.sources), "-o", str(program)]
     for step in (command, [*filter(None, [case.runner]), str(program)]):
         done = subprocess.run(step, capture_output=True, text=True, timeout=600, check=False)

@@ -95,7 +95,7 @@ def date_formats() -> list[DateFormat]:
     """Returns the patterns of all languages for full dates with a four-digit year."""
     formats = []
     for language in LANGUAGES:
-        locale = babel.Locale.parse(language)
+        locale = _locale(language)
         patterns = [
             locale.date_formats[style].pattern for style in ("full", "long", "medium", "short")
         ]
@@ -115,7 +115,7 @@ def write_date(date: datetime.date, date_format: DateFormat) -> str:
     `07/08/2051` is in August in French and in July in English; `<fr> 07/08/2051` is unambiguous.
     """
     pattern = date_format.pattern
-    text = format_date(date, pattern, locale=date_format.language)
+    text = format_date(date, pattern, locale=_locale(date_format.language))
     names_month = _MONTH_NAME.search(pattern) or _MONTH_WITH_UNIT.search(pattern)
     return text if names_month else f"<{date_format.language}> {text}"
 
@@ -171,6 +171,7 @@ def _unambiguous_formats() -> dict[str, list[DateFormat]]:
     return formats
 
 
+@functools.cache
 def _split_dates() -> dict[str, list[datetime.date]]:
     dates = sorted(_dates(FIRST_DATE, LAST_DATE), key=lambda date: _hash(f"date {date}"))
     split_dates, start = {}, 0
@@ -178,6 +179,11 @@ def _split_dates() -> dict[str, list[datetime.date]]:
         split_dates[split] = dates[start : start + size]
         start += size
     return split_dates
+
+
+@functools.cache
+def _locale(language: str) -> babel.Locale:
+    return babel.Locale.parse(language)
 
 
 def _dates(first: datetime.date, last: datetime.date) -> list[datetime.date]:

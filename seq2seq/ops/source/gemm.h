@@ -52,7 +52,7 @@ struct Microkernels {
   static void prepare_thread() {}
   static void multiply(int rows, const float* a, const float* b, int64_t depth, const TileOfC& tile,
                        const Epilogue& epilogue, PrefetchNext next) {
-    kMicrokernels<Element>[rows](a, b, depth, tile, epilogue, next);
+    Compiled<Element>::microkernels[rows](a, b, depth, tile, epilogue, next);
   }
 };
 #ifdef SEQ2SEQ_AMX

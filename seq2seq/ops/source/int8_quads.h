@@ -183,5 +183,8 @@ struct Int8Quads : Float32 {
   }
 };
 
+template <>
+const MicrokernelsByRows Compiled<Int8Quads>::microkernels;
+
 }  // namespace seq2seq
 #endif

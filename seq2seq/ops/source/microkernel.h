@@ -18,7 +18,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <utility>
 
 #include "matrix.h"
 #include "packing.h"
@@ -107,14 +106,17 @@ void microkernel(const float* __restrict a, const float* __restrict b, int64_t d
 using Microkernel = void (*)(const float*, const float*, int64_t, const TileOfC&, const Epilogue&,
                              PrefetchNext);
 
-// The microkernels by their number of rows, from 1 on.
-template <typename Element, int... rows>
-constexpr std::array<Microkernel, RegisterTiles::kRows + 1> make_microkernels(
-    std::integer_sequence<int, rows...>) {
-  return {nullptr, microkernel<Element, rows + 1>...};
-}
+// The microkernels by their number of rows, from 1 on: compiled once, in microkernels.cc.
+using MicrokernelsByRows = std::array<Microkernel, RegisterTiles::kRows + 1>;
 template <typename Element>
-inline constexpr auto kMicrokernels =
-    make_microkernels<Element>(std::make_integer_sequence<int, RegisterTiles::kRows>{});
+struct Compiled {
+  static const MicrokernelsByRows microkernels;
+};
+template <>
+const MicrokernelsByRows Compiled<Float32>::microkernels;
+#ifdef SEQ2SEQ_PAIRS
+template <>
+const MicrokernelsByRows Compiled<BFloat16Pairs>::microkernels;
+#endif
 
 }  // namespace seq2seq
