@@ -54,7 +54,7 @@ sanitize: setup
 	  tests/training/test_optimizers.py tests/benchmarks
 
 # The operations on AMX; a processor without it needs AVX-512 BF16, and emulates AMX's instructions.
-AMX := -mamx-tile -mamx-bf16 -mamx-int8 -DSEQ2SEQ_AMX
+AMX = $(shell $(BIN)/python -c 'from seq2seq.ops.processor import AMX_FLAGS; print(*AMX_FLAGS)')
 test-amx: setup
 	g++ -O2 -shared -fPIC tests/ops/amx_emulator.cc -o .venv/amx_emulator.so
 	LD_PRELOAD=$(CURDIR)/.venv/amx_emulator.so SEQ2SEQ_KERNEL_FLAGS="$(AMX)" \

@@ -6,7 +6,6 @@ Nothing is installed, compiled or left behind. TensorFlow is tried in another pr
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from packaging.requirements import Requirement
 from seq2seq.cache import cache_directory
 from seq2seq.data.downloads import data_directory, data_sets
 from seq2seq.errors import UserError
+from seq2seq.ops.processor import processor_features
 from seq2seq.tracking.environment import describe_environment
 from seq2seq.version import DISTRIBUTION, installed_distribution, version
 
@@ -126,12 +126,8 @@ def _installed(name: str) -> str | None:
 
 def processor(model: str) -> Finding:
     """Returns the processor, its cores and its SIMD instructions."""
-    try:
-        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        cpuinfo = ""
-    flags = set(re.findall(r"\w+", "".join(re.findall(r"^flags.*", cpuinfo, re.MULTILINE)[:1])))
-    simd = ", ".join(name for name in SIMD if name in flags) or "no AVX2"
+    features = processor_features().split()
+    simd = ", ".join(name for name in SIMD if name in features) or "no AVX2"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Finding("processor", f"{model}, {cores} cores; {simd}")
 

@@ -66,10 +66,15 @@ def slow_compiler(tmp_path, unloaded):
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 def test_a_failing_run_ends_the_compilers(slow_compiler, tmp_path):
     begin = time.monotonic()
-    with pytest.raises(UserError), compile.compiled_in_background():
-        while not slow_compiler.exists():
-            time.sleep(0.01)
-        raise UserError("data.directory: there is none")
+
+    def fail_when_compiling():
+        with compile.compiled_in_background():
+            while not slow_compiler.exists():
+                time.sleep(0.01)
+            raise UserError("data.directory: there is none")
+
+    with pytest.raises(UserError):
+        fail_when_compiling()
     for process in slow_compiler.read_text().split():
         while Path("/proc", process).exists():
             assert time.monotonic() - begin < 50
