@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import decoding, growth, quality, sessions, tagging, training
+from benchmarks import decoding, growth, quality, scaling, sessions, tagging, training
 from benchmarks.harness import PROGRAMS, default_programs
 from benchmarks.works import WORKS
 
@@ -29,6 +29,8 @@ def main() -> None:
     part.add_argument("--axes", type=_names(growth.AXES), default=list(growth.AXES))
     part.add_argument("--programs", type=_names(PROGRAMS), default=["seq2seq", "keras"])
     part.add_argument("--sentences", type=int, default=growth.MOST_SENTENCES)
+    part = _part(parts, "scaling", scaling.main, rounds=1, steps=10)
+    part.add_argument("--works", type=_names(WORKS), default=["A", "E", "G"], metavar="A,B,...")
     part = _part(parts, "sessions", sessions.main, rounds=1, steps=10)
     part.add_argument("--sources", type=int, default=10_000)
     _part(parts, "tagging", tagging.main, rounds=3, steps=40)

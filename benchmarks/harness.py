@@ -94,20 +94,27 @@ def prepared(work: Work, steps: int) -> Iterator[tuple[Path, list[Batch]]]:
         yield path, batches[WARM_UP:]
 
 
-def run_program(program: Program, work: Work, batches: Path, **more: int) -> Result:
+def run_program(
+    program: Program,
+    work: Work,
+    batches: Path,
+    variables: Mapping[str, str] | None = None,
+    **more: int,
+) -> Result:
     """Runs one program once.
 
     Args:
         program: The program.
         work: The work.
         batches: The file of its batches.
+        variables: Further environment variables.
         more: Further fields of `Job`.
 
     Raises:
         RuntimeError: If it fails: a peer is never left out in silence.
     """
     python = program.python()
-    variables = tuned() if program.tuned else {}
+    variables = {**(tuned() if program.tuned else {}), **(variables or {})}
     job = Job(
         work, str(batches), program.precision, **{"warm_up": WARM_UP, **more}, started=time.time()
     )

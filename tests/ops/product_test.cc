@@ -292,6 +292,24 @@ TEST(partitions_are_even) {
   EXPECT_TRUE(in_units.begin(3) == 70 && in_units.length(2) == 22);
 }
 
+// More threads than panels, so that they share the rows of a panel, and fewer.
+TEST(gemm_is_the_same_on_any_number_of_threads) {
+  for (const Sizes s : {Sizes{700, 96, 70}, Sizes{1500, 3000, 20}, Sizes{129, 40, 200}}) {
+    const auto a = random_values(s.rows * s.depth), b = random_values(s.depth * s.columns);
+    std::vector<float> alone(s.rows * s.columns, NAN);
+    gemm<Float32>(single_thread(), operand(a, s.depth), operand(b, s.columns),
+                  {alone.data(), s.columns}, s.rows, s.depth, s.columns);
+    expect_near(alone, naive(a, b, s, std::vector<float>(s.rows * s.columns)), 1e-2f);
+    for (const int threads : {3, 24}) {
+      auto& pool = *new ThreadPool(threads);  // its threads never end
+      std::vector<float> c(s.rows * s.columns, NAN);
+      gemm<Float32>(pool, operand(a, s.depth), operand(b, s.columns), {c.data(), s.columns}, s.rows,
+                    s.depth, s.columns);
+      EXPECT_TRUE(c == alone);
+    }
+  }
+}
+
 TEST(threads_are_limited_by_variables_and_by_a_cgroup) {
   const int unlimited = available_processors();
   setenv("SEQ2SEQ_THREADS", "1", 1);

@@ -4,7 +4,8 @@
 //
 //   for passes over the depth (one, unless all rows of packed A exceed kPackedALimit)
 //     pack A: by depth blocks, each in tiles of 14 rows
-//     in parallel, for panels of 32 columns of B and C                    B
+//     in parallel, for panels of 32 columns of B and C (and, if threads   B
+//       outnumber them, for parts of the rows)
 //       for depth blocks                                          +---+---+---+
 //         pack the block of the panel: 64 KiB, in the L2 cache    |   | p |   |  kDepthBlock
 //         for tiles of A                                          +---+---+---+
@@ -40,6 +41,7 @@ constexpr int64_t kDepthBlock = 512;  // elements: a block of a panel of B has 6
 constexpr int64_t kRowBlock = 2048;   // rows of A that are packed together
 constexpr int64_t kPackedALimit = kRowBlock * kDepthBlock;  // elements: 4 MiB
 constexpr int64_t kPanelsPerTask = 4;
+constexpr int64_t kRowsPerPart = 128;  // at least, where threads share a panel: each packs it
 
 // How tiles of A are packed and multiplied: in vector registers, or in AMX's tile registers.
 template <typename Element, typename Tiles = typename Element::Tiles>
@@ -98,13 +100,14 @@ class PackedA {
   }
 
   // C = a depth block of A times a panel of B; C's rows begin at `row`. `prefetch(t)` says what
-  // tile t prefetches.
+  // tile t prefetches. Multiplies the tiles of a part of A's rows, by default of all.
   template <typename Prefetch>
   void multiply(int64_t block, const float* panel, const MatrixView<float>& c, int64_t row,
-                int64_t column, int columns, const Epilogue& epilogue,
-                const Prefetch& prefetch) const {
+                int64_t column, int columns, const Epilogue& epilogue, const Prefetch& prefetch,
+                int64_t part = 0, int64_t parts = 1) const {
     Microkernels<Element>::prepare_thread();
-    for (int64_t t = 0; t < tiles_.count; ++t) {
+    const int64_t end = tiles_.count * (part + 1) / parts;
+    for (int64_t t = tiles_.count * part / parts; t < end; ++t) {
       Microkernels<Element>::multiply(
           static_cast<int>(tiles_.length(t)), tile(block, t), panel, depth_blocks_.length(block),
           {c, row + tiles_.begin(t), column, columns}, epilogue, prefetch(t));
@@ -230,6 +233,9 @@ void gemm_shared_b(ThreadPool& pool, const Operand<B>& b, int64_t depth, int64_t
   const int64_t panels = (columns + kTileColumns - 1) / kTileColumns, rows = (tasks.rows + ...);
   const int64_t fair_share = std::max<int64_t>(1, panels / (4 * pool.count()));
   const Partition groups(panels, std::min(fair_share, kPanelsPerTask));
+  // Threads that find no panels of their own share those of others, each for a part of the rows.
+  const int64_t parts = std::clamp<int64_t>(pool.count() / std::max<int64_t>(1, groups.count), 1,
+                                            std::max<int64_t>(1, rows / kRowsPerPart));
   const Partition passes(Element::elements(depth),
                          std::max(kDepthBlock, kPackedALimit / rows / kDepthBlock * kDepthBlock),
                          Element::Tiles::kDepthUnit);
@@ -242,7 +248,8 @@ void gemm_shared_b(ThreadPool& pool, const Operand<B>& b, int64_t depth, int64_t
       packed_a.pack(pool, task.a, task.row, task.rows, in_pass.begin);
     };
     (pack(tasks), ...);
-    pool.parallel_for(groups.count, [&](int64_t group) {
+    pool.parallel_for(groups.count * parts, [&](int64_t i) {
+      const int64_t group = i / parts, part = i % parts;
       const Buffer panel(kDepthBlock * kTileColumns);
       for (int64_t p = groups.begin(group); p < groups.begin(group + 1); ++p) {
         const int64_t column = p * kTileColumns, depth_blocks = packed[0]->depth_blocks();
@@ -255,11 +262,12 @@ void gemm_shared_b(ThreadPool& pool, const Operand<B>& b, int64_t depth, int64_t
               last ? column + kTileColumns : column);
           pack_b_panel<Element>(b, {in_pass.begin + range.begin, range.depth}, column, width,
                                 panel.data());
-          for (int i = 0; i < kTasks; ++i) {
-            const Target& to = targets[i];
-            packed[i]->multiply(block, panel.data(), to.c, to.row, column, width,
-                                pass > 0 || block > 0 ? Epilogue::accumulate_into_c() : to.epilogue,
-                                [&](int64_t t) { return i == 0 ? next(t) : PrefetchNext{}; });
+          for (int task = 0; task < kTasks; ++task) {
+            const Target& to = targets[task];
+            packed[task]->multiply(
+                block, panel.data(), to.c, to.row, column, width,
+                pass > 0 || block > 0 ? Epilogue::accumulate_into_c() : to.epilogue,
+                [&](int64_t t) { return task == 0 ? next(t) : PrefetchNext{}; }, part, parts);
           }
         }
       }

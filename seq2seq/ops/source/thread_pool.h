@@ -21,6 +21,8 @@
 #include <sched.h>
 #endif
 
+#include "loop_trace.h"
+
 namespace seq2seq {
 
 inline void pause() {
@@ -49,25 +51,30 @@ class FlushDenormals {
 
 class ThreadPool {
  public:
-  explicit ThreadPool(int count) {
-    for (int i = 1; i < count; ++i) workers_.emplace_back([this] { work(); });
+  explicit ThreadPool(int threads) : threads_(threads) {
+    for (int i = 1; i < threads && !kTraceLoops; ++i) workers_.emplace_back([this] { work(); });
   }
 
-  int count() const { return static_cast<int>(workers_.size()) + 1; }
+  int count() const { return threads_; }
 
   // What a kernel holds while it calls `parallel_for`: only one kernel may at a time.
   class KernelScope {
    public:
-    explicit KernelScope(ThreadPool& pool) : lock_(pool.kernel_mutex_) {}
+    explicit KernelScope(ThreadPool& pool, const char* file = __builtin_FILE(),
+                         int line = __builtin_LINE())
+        : lock_(pool.kernel_mutex_), traced_(0, file, line) {}
 
    private:
     std::lock_guard<std::mutex> lock_;
     FlushDenormals flush_;
+    Traced traced_;
   };
 
   // Calls `body(i)` for every i below `count`; returns when all calls have returned.
   template <typename Body>
-  void parallel_for(int64_t count, const Body& body) {
+  void parallel_for(int64_t count, const Body& body, const char* file = __builtin_FILE(),
+                    int line = __builtin_LINE()) {
+    const Traced traced(count, file, line);
     if (count <= 1 || workers_.empty()) {
       for (int64_t i = 0; i < count; ++i) body(i);
       return;
@@ -123,6 +130,7 @@ class ThreadPool {
     }
   }
 
+  const int threads_;
   std::function<void(int64_t)> body_;
   int64_t count_ = 0;
   std::atomic<int64_t> next_{0};
@@ -155,6 +163,7 @@ inline int available_processors() {
     const char* value = std::getenv(variables[i]);
     if (value != nullptr) limits[i + 1] = std::strtol(value, nullptr, 10);
   }
+  if (kTraceLoops && limits[1] > 0) return static_cast<int>(limits[1]);
   for (const int64_t limit : limits) {
     if (limit > 0) count = std::min(count, limit);
   }
