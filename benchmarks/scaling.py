@@ -12,7 +12,6 @@ import argparse
 import math
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,9 +94,7 @@ def model(key: str, batches: Path, steps: int, barrier: float) -> dict[str, Any]
     return {"milliseconds": totals, "places": places}
 
 
-def by_place(
-    kernels: Sequence[Loop], threads: int, barrier: float, steps: int
-) -> dict[str, float]:
+def by_place(kernels: Sequence[Loop], threads: int, barrier: float, steps: int) -> dict[str, float]:
     """Returns the milliseconds a step of each outermost loop, and of kernels' serial code."""
     times: dict[str, float] = {}
     for kernel in kernels:
@@ -111,7 +108,7 @@ def by_place(
 
 
 def traced(key: str, batches: Path, threads: int) -> tuple[list[Loop], Result]:
-    """Runs a training whose kernels split their loops for `threads` threads; returns the kernels."""
+    """Trains with loops that are split for `threads` threads; returns the kernels that ran."""
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder, "loops.csv")
         flags = f"{os.environ.get('SEQ2SEQ_KERNEL_FLAGS', '')} -DSEQ2SEQ_TRACE_LOOPS"
@@ -140,7 +137,7 @@ def loop_cost() -> float:
     """Returns the seconds that an empty loop takes on all processors."""
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "loop_cost")
-        source = Path(__file__).with_suffix("").with_name("loop_cost.cc")
+        source = Path(__file__).with_name("loop_cost.cc")
         flags = ["-std=c++17", "-O2", "-march=native", "-pthread", f"-I{SOURCE}"]
         subprocess.run(["c++", *flags, str(source), "-o", str(program)], check=True)
         return int(subprocess.check_output([str(program)])) / 1e9

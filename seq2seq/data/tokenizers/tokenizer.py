@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tokenizers
 from tokenizers import Tokenizer as Backend
 
+from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.formats.json_lines import open_model_file
 from seq2seq.data.tokenizers import fitting
 from seq2seq.data.tokenizers.bpe_dropout import DropoutEncoder, SubwordSampler
@@ -85,6 +87,23 @@ class Tokenizer:
                 "excludes everything."
             )
         self._set_fitted(fitted)
+        return self
+
+    def fit_once(self, content: str, texts: Callable[[], Iterable[str]]) -> "Tokenizer":
+        """Does what `fit` does, and finds the result in the cache the next time.
+
+        Args:
+            content: A hash of the texts.
+            texts: Returns the texts; called only where nothing is cached.
+        """
+        parts = [_FORMAT_VERSION, tokenizers.__version__, content, self.settings]
+        key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+        def write(folder: Path) -> None:
+            self.fit(texts()).save(folder / "tokenizer.json")
+
+        folder = ensure_directory(cache_directory() / "tokenizers" / key, write)
+        self._set_fitted(Tokenizer.load(folder / "tokenizer.json")._backend)
         return self
 
     @property
@@ -222,6 +241,22 @@ class TokenizerPair:
         else:
             self.source.fit(source_texts)
             self.target.fit(target_texts)
+        return self
+
+    def fit_once(self, content: str, texts: Callable[[str], Iterable[str]]) -> "TokenizerPair":
+        """Does what `fit` does, and finds the result in the cache; see `Tokenizer.fit_once`.
+
+        Args:
+            content: A hash of the texts of both sides.
+            texts: Returns the texts of a side, `source` or `target`.
+        """
+        if self.joint:
+            self.source.fit_once(
+                f"{content} joint", lambda: chain(texts("source"), texts("target"))
+            )
+        else:
+            self.source.fit_once(f"{content} source", lambda: texts("source"))
+            self.target.fit_once(f"{content} target", lambda: texts("target"))
         return self
 
     def save(self, directory: Path) -> None:

@@ -46,10 +46,13 @@ class ClassificationData(Task[Classifier, ClassRow]):
         for split in ("validation", "test"):
             self.labels.check(data.records(split), "label")
         log.info("%d classes of %d to %d examples", len(counts), min(counts), max(counts))
-        self.tokenizer.fit(
-            text
-            for number, record in enumerate(data.records("train"), start=1)
-            for text in self.texts_of(record, place_of(record, number))
+        self.tokenizer.fit_once(
+            f"{data.fingerprint('train')} {self.texts}",
+            lambda: (
+                text
+                for number, record in enumerate(data.records("train"), start=1)
+                for text in self.texts_of(record, place_of(record, number))
+            ),
         )
         log.info("vocabulary: %s tokens", f"{self.tokenizer.size:,}")
         for column in self.numbers:

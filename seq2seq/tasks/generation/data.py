@@ -27,7 +27,10 @@ class GenerationData(Task[LanguageModel, TextRow]):
 
     def fit_encoders(self, data: Dataset) -> None:
         """Fits the tokenizer."""
-        self.tokenizer.fit(record["text"] for record in data.records("train"))
+        self.tokenizer.fit_once(
+            data.fingerprint("train"),
+            lambda: (record["text"] for record in data.records("train")),
+        )
         log.info("vocabulary: %s", f"{self.tokenizer.size:,}")
 
     def columns(self, split: str) -> dict[str, ColumnSpec]:

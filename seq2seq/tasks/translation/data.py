@@ -30,9 +30,9 @@ class TranslationData(Task[Translator, TextRow]):
 
     def fit_encoders(self, data: Dataset) -> None:
         """Fits the tokenizers of both sides."""
-        self.tokenizer.fit(
-            (record["source"] for record in data.records("train")),
-            (record["target"] for record in data.records("train")),
+        self.tokenizer.fit_once(
+            data.fingerprint("train"),
+            lambda side: (record[side] for record in data.records("train")),
         )
         sizes = self.tokenizer.source.size, self.tokenizer.target.size
         log.info("vocabularies: %s source, %s target", *(f"{size:,}" for size in sizes))

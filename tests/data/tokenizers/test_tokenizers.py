@@ -336,3 +336,46 @@ def test_bad_ids_and_pieces(tmp_path, change):
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(UserError, match="is damaged"):
         Tokenizer.load(path)
+
+
+class TestFitOnce:
+    @pytest.fixture(autouse=True)
+    def cache(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        return tmp_path / "seq2seq" / "tokenizers"
+
+    @pytest.mark.parametrize("kind", SIZES)
+    def test_the_second_time_reads_no_text(self, kind, fitted):
+        for texts in (lambda: TEXTS, lambda: pytest.fail("texts are read again")):
+            tokenizer = Tokenizer(kind, SIZES[kind])
+            assert tokenizer.fit_once("content", texts) is tokenizer
+            assert tokenizer.fingerprint == fitted[kind].fingerprint
+
+    def test_other_texts_and_settings_are_fitted_anew(self, cache):
+        for content, settings in [("a", {}), ("b", {}), ("a", {"lowercase": True})]:
+            Tokenizer("word", **settings).fit_once(content, lambda: TEXTS)
+        assert len(list(cache.iterdir())) == 3
+
+    def test_nothing_is_cached_of_texts_without_content(self, cache):
+        with pytest.raises(UserError, match="nothing to learn"):
+            Tokenizer("word").fit_once("content", lambda: [])
+        assert not list(cache.iterdir())
+
+    def test_a_damaged_file_is_written_again(self, cache):
+        Tokenizer("word").fit_once("content", lambda: TEXTS)
+        [path] = cache.glob("*/tokenizer.json")
+        path.write_text("{}")
+        tokenizer = Tokenizer("word").fit_once("content", lambda: TEXTS)
+        assert tokenizer.fingerprint == Tokenizer("word").fit(TEXTS).fingerprint
+
+    @pytest.mark.parametrize("joint", [False, True])
+    def test_both_sides(self, joint):
+        sides = {"source": ["a b c"], "target": ["d e"]}
+        for texts in (sides.__getitem__, lambda side: pytest.fail("texts are read again")):
+            pair = TokenizerPair(Tokenizer("word"), Tokenizer("word"), joint)
+            pair.fit_once("content", texts)
+            expected = TokenizerPair(Tokenizer("word"), Tokenizer("word"), joint).fit(
+                *sides.values()
+            )
+            assert pair.source.fingerprint == expected.source.fingerprint
+            assert pair.target.fingerprint == expected.target.fingerprint
