@@ -19,8 +19,6 @@ from seq2seq.inference.input_files import (
 )
 from seq2seq.inference.output_files import WRITERS, Format, in_columns, output
 from seq2seq.inference.predictor import Predictor
-from seq2seq.plots.alignments import alignment_heatmap
-from seq2seq.plots.figure import save_figure
 from seq2seq.progress import step
 from seq2seq.request import PredictionRequest
 from seq2seq.tasks.tagging import Tagging
@@ -143,5 +141,9 @@ def _writer(
 
 
 def _draw_alignment(row: Mapping[str, Any], path: Path) -> None:
+    # Matplotlib takes half a second to import.
+    from seq2seq.plots.alignments import alignment_heatmap
+    from seq2seq.plots.figure import save_figure
+
     figure = alignment_heatmap(row["alignments"], row["source_tokens"], row["target_tokens"])
     save_figure(figure, path)

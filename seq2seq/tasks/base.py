@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from seq2seq.data.batching import Batching, batch_dataset, padding_share
 from seq2seq.data.dataset import Dataset
@@ -31,6 +30,9 @@ from seq2seq.tasks.padding import Batches
 from seq2seq.tasks.prediction_graphs import collected_features
 from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.masked_loss_model import Loss
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
 
@@ -390,6 +392,6 @@ class Task(ABC, Generic[ModelT, RowT]):
     def evaluate(self, model: ModelT, records: Iterable[Record]) -> Evaluation:
         """Predicts and scores records."""
 
-    def figures(self, model: ModelT, evaluation: Evaluation) -> dict[str, Figure]:
+    def figures(self, model: ModelT, evaluation: Evaluation) -> "dict[str, Figure]":
         """Returns figures of an evaluation by file name."""
         return {}

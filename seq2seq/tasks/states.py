@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from seq2seq.errors import UserError
 from seq2seq.layers.call_recorder import Call
 from seq2seq.models.base import SequenceModel
-from seq2seq.plots.states import state_figure
 from seq2seq.tasks.base import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STATES = ("hidden", "cell")
 
@@ -112,8 +113,10 @@ def memory_states(fields: Mapping[str, np.ndarray]) -> np.ndarray:
     return fields.get("cell", fields["hidden"])
 
 
-def state_figures(states: InputStates) -> dict[str, Figure]:
+def state_figures(states: InputStates) -> "dict[str, Figure]":
     """Returns two figures for each layer and direction, by name: its states, and its gates."""
+    from seq2seq.plots.states import state_figure
+
     figures = {}
     for layer, fields in states.by_layer().items():
         tokens = states.tokens[layer.partition("/")[0]]

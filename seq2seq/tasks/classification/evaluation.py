@@ -3,10 +3,9 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.data.number_columns import finite_number
@@ -21,15 +20,13 @@ from seq2seq.evaluation.classification import (
 )
 from seq2seq.evaluation.item_statistics import item_statistics
 from seq2seq.models.classifier import Classifier
-from seq2seq.plots.classification import (
-    confusion_matrix_figure,
-    precision_recall_figure,
-    reliability_figure,
-)
 from seq2seq.prediction_rows import ClassRow
 from seq2seq.tasks.base import Evaluation
 from seq2seq.tasks.classification.data import ClassificationData
 from seq2seq.tasks.inputs import has_blank
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +92,14 @@ class ClassificationEvaluation(ClassificationData):
                 return f"no number in {column.field}, but {record.get(column.field)!r}"
         return ""
 
-    def figures(self, model: Classifier, evaluation: Evaluation) -> dict[str, Figure]:
+    def figures(self, model: Classifier, evaluation: Evaluation) -> "dict[str, Figure]":
         """Draws `reliability` and `precision_recall`, and for one label a row `confusion`."""
+        from seq2seq.plots.classification import (
+            confusion_matrix_figure,
+            precision_recall_figure,
+            reliability_figure,
+        )
+
         labels, rows = self.labels, cast(Sequence[ClassRow], evaluation.rows)
         truth, probabilities = truth_of(rows, labels), probabilities_of(rows)
         if labels.several:

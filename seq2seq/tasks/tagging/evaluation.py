@@ -1,8 +1,7 @@
 """Evaluation of taggings: accuracies, scores of spans, tables of errors."""
 
 from collections.abc import Iterable, Sequence
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from seq2seq.data.records import Record
 from seq2seq.evaluation.item_statistics import item_statistics
@@ -17,9 +16,11 @@ from seq2seq.evaluation.tagging import (
     signature,
 )
 from seq2seq.models.tagger import Tagger
-from seq2seq.plots.classification import confusion_matrix_figure
 from seq2seq.tasks.base import Evaluation
 from seq2seq.tasks.tagging.data import TaggingData
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class TaggingEvaluation(TaggingData):
@@ -51,7 +52,9 @@ class TaggingEvaluation(TaggingData):
         statistics = item_statistics(rows, self.labels.scheme, known)
         return Evaluation(rows, scores, signatures, tables, statistics)
 
-    def figures(self, model: Tagger, evaluation: Evaluation) -> dict[str, Figure]:
+    def figures(self, model: Tagger, evaluation: Evaluation) -> "dict[str, Figure]":
         """Returns the confusion matrix of the labels."""
+        from seq2seq.plots.classification import confusion_matrix_figure
+
         table = evaluation.tables["confusions"]
         return {"confusion": confusion_matrix_figure(*confusion_counts(table))} if table else {}

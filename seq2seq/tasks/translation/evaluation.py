@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from seq2seq.data.records import Record
 from seq2seq.evaluation.item_statistics import item_statistics
 from seq2seq.evaluation.text import score_texts
 from seq2seq.models.translator import Translator
-from seq2seq.plots.alignments import alignment_heatmap
 from seq2seq.tasks.base import Evaluation, PredictionOptions
 from seq2seq.tasks.translation.data import TranslationData
 from seq2seq.tasks.translation.search import attends
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FIGURES = 4
 MOST_CHARACTERS = 240
@@ -42,10 +43,12 @@ class TranslationEvaluation(TranslationData):
         statistics = item_statistics(rows)
         return Evaluation(rows, scores.values, scores.signatures, statistics=statistics)
 
-    def figures(self, model: Translator, evaluation: Evaluation) -> dict[str, Figure]:
+    def figures(self, model: Translator, evaluation: Evaluation) -> "dict[str, Figure]":
         """Returns heat maps of the alignments of the first short predictions."""
         if not attends((model,)):
             return {}
+        from seq2seq.plots.alignments import alignment_heatmap
+
         short = (
             {"source": row["source"], "target": row["prediction"]}
             for row in evaluation.rows
