@@ -151,6 +151,12 @@ class Translator(SequenceModel):
         scale = math.sqrt(self.source_embedding.output_dim) if shared else 1.0
         return InputEmbedding(self.source_embedding, scale)
 
+    def output_weights(self) -> list[tuple[keras.Variable, int]]:
+        """Returns the weights of the output layer, each with its axis of target tokens."""
+        if self.output_layer is None:
+            return [(self.target_embedding.embeddings, 0)]
+        return [(self.output_layer.kernel, 1), (self.output_layer.bias, 0)]
+
     def _embed(self, embeddings: str, source_size: int, target_size: int, dim: int) -> None:
         """Makes the embeddings and the output layer, which share weights if they are tied."""
         if embeddings not in ("separate", "tied", "shared"):
