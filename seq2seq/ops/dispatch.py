@@ -138,16 +138,9 @@ class PackedWeights:
         finally:
             _weights_in_use.reset(token)
 
-    def select_outputs(self, variable: Any, outputs: tf.Tensor, axis: int) -> None:
-        """Makes products use some outputs of a weight alone; call it before the first step.
-
-        Args:
-            variable: The weight.
-            outputs: int32 `(selected,)`.
-            axis: The weight's axis of outputs.
-        """
-        weight = private_api.stored_value(variable)
-        self._selected[id(variable)] = tf.gather(weight, outputs, axis=axis)
+    def select(self, variable: Any, outputs: tf.Tensor) -> None:
+        """Makes steps use some outputs of a weight alone; call it before the first step."""
+        self._selected[id(variable)] = outputs
 
     def selected(self, variable: Any) -> Any:
         """Returns the selected outputs of a weight, or the weight itself if it has none."""

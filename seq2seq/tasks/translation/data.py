@@ -43,8 +43,9 @@ class TranslationData(Task[Translator, TextRow]):
 
     def _learn_lexical_table(self) -> None:
         sizes = self.tokenizer.source.size, self.tokenizer.target.size
+        columns = self.stores["train"].columns
         with step("learning the lexical table"):
-            self.lexical_table = LexicalTable.learn(self.stores["train"], sizes)
+            self.lexical_table = LexicalTable.learn(columns["source"], columns["target"], sizes)
 
     def fit_encoders(self, data: Dataset) -> None:
         """Fits the tokenizers of both sides."""

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from seq2seq.data.token_store import TokenStore
+from seq2seq.data.token_store import RaggedColumn
 from seq2seq.data.tokenizers.tokenizer import END, PAD, START, UNKNOWN
 from seq2seq.tasks.translation.ibm_model import translation_probabilities
 
 SPECIAL = (PAD, UNKNOWN, START, END)
 """Always the first tokens of a shortlist, so that their places are their ids."""
-TRANSLATIONS = 20
+TRANSLATIONS = 10
 """The translations of a source token that a table holds."""
 
 
@@ -29,22 +29,25 @@ class LexicalTable:
         ValueError: If they are not such tables.
 
     Example:
-        >>> table = LexicalTable.learn(task.stores["train"], (8000, 8000))
+        >>> columns = task.stores["train"].columns
+        >>> table = LexicalTable.learn(columns["source"], columns["target"], (8000, 8000))
         >>> tokens = table.shortlist(source, size=500)
     """
 
     def __init__(self, frequent: np.ndarray, translations: np.ndarray) -> None:
-        is_order = np.array_equal(np.sort(frequent), np.arange(len(frequent)))
-        if not is_order or translations.ndim != 2:
-            raise ValueError("the lexical table is no order of tokens and their translations")
+        is_order = np.array_equal(np.sort(frequent, axis=None), np.arange(len(frequent)))
+        are_int32 = frequent.dtype == translations.dtype == np.int32
+        if not is_order or (frequent.ndim, translations.ndim) != (1, 2) or not are_int32:
+            raise ValueError("the lexical table holds no order of tokens, or no translations")
         if translations.size and not -1 <= translations.min() <= translations.max() < len(frequent):
             raise ValueError("the lexical table names tokens outside of the vocabulary")
         self.frequent, self.translations = frequent, translations
 
     @classmethod
-    def learn(cls, store: TokenStore, shape: tuple[int, int]) -> "LexicalTable":
-        """Learns from token ids; `shape` are the sizes of both vocabularies."""
-        source, target = store.columns["source"], store.columns["target"]
+    def learn(
+        cls, source: RaggedColumn, target: RaggedColumn, shape: tuple[int, int]
+    ) -> "LexicalTable":
+        """Learns from the token ids of pairs; `shape` are the sizes of both vocabularies."""
         counts = np.bincount(target.tokens, minlength=shape[1])
         frequent = np.argsort(-counts, kind="stable").astype(np.int32)
         return cls(frequent, _best(translation_probabilities(source, target, shape)))

@@ -152,8 +152,7 @@ class _Step:
         self.model, self.shortlist = model.decoder_model, shortlist
         self.weights = PackedWeights(eight_bits=model.int8_search)
         if shortlist is not None:
-            for weight, axis in model.output_weights():
-                self.weights.select_outputs(weight, shortlist, axis)
+            model.select_outputs(self.weights, shortlist)
 
     def __call__(self, tokens: tf.Tensor, states: Any, *memory: Any) -> tuple[tf.Tensor, ...]:
         if self.shortlist is not None:
