@@ -1,4 +1,4 @@
-"""IBM model 1 against published values and brute force; shortlists against what they are made of."""
+"""IBM model 1 against published values and brute force; shortlists against their parts."""
 
 import itertools
 import zipfile

@@ -1,9 +1,9 @@
 """IBM model 1: how probable each target token is as the translation of each source token.
 
-The model (Brown et al., 1993, https://aclanthology.org/J93-2003/) explains each target token by one
-source token of its pair, all equally likely before. Expectation maximisation finds the probabilities
-`t(target | source)` that explain all pairs best. With a link for each source and target token of a
-pair, and `t` uniform at first, a step is
+The model (Brown et al., 1993, https://aclanthology.org/J93-2003/) explains each target token by
+one source token of its pair, all equally likely a priori. Expectation maximisation finds the
+probabilities `t(target | source)` that explain all pairs best. With a link for each source and
+target token of a pair, and `t` uniform at first, a step is
 
     share(link) = t(link) / sum of t over the links of the same target token
     t(target | source) = sum of the shares of its links / sum over all targets of that source
@@ -45,9 +45,8 @@ def translation_probabilities(
     for _ in range(iterations if len(keys) else 0):
         shares = probabilities[entry]
         shares /= np.repeat(np.add.reduceat(shares, links.starts), links.counts)
-        probabilities = np.bincount(entry, shares, len(keys))
-        totals = np.bincount(rows, probabilities, shape[0])
-        probabilities /= totals[rows]
+        counts = np.bincount(entry, shares, len(keys))
+        probabilities = counts / np.bincount(rows, counts, shape[0])[rows]
     return sparse.csr_array((probabilities, (rows, columns)), shape)
 
 

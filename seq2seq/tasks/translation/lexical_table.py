@@ -1,4 +1,4 @@
-"""Shortlists of target tokens: the frequent ones, and the best translations of a batch's sources."""
+"""Shortlists of target tokens: the frequent ones, and the best translations of a batch."""
 
 import zipfile
 from collections.abc import Iterable

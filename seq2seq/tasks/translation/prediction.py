@@ -109,7 +109,7 @@ class TranslationPrediction(TranslationData):
             return None
         if self.lexical_table is None:
             raise UserError(
-                "decoding.shortlist: the run has no lexical table, since it is of an older version. "
+                "decoding.shortlist: the run has no lexical table, as it is of an older version; "
                 "`seq2seq train resume=RUN` of the finished run adds one."
             )
         further = [] if constraints is None else [named_tokens(records, constraints)]
