@@ -76,8 +76,8 @@ def _searches() -> dict[str, DictConfig]:
 def _set(node: DictConfig, key: str, value: Any) -> None:
     """Sets a value; a null node above it, such as `coverage_penalty`, becomes a new object."""
     part, _, rest = key.partition(".")
-    has_newer_setting = part in inspect.signature(locate("decoding", node)).parameters
-    if part not in node and not has_newer_setting:  # than the run
+    parameters = inspect.signature(locate("decoding", node)).parameters
+    if part not in node and part not in parameters:  # a run of an older version has fewer keys
         known = [str(k) for k in node if not str(k).startswith("_")]
         others = [name for name, search in _searches().items() if part in search]
         hint = f"; decoding={others[0]} has it" if others else nearest(part, known)
