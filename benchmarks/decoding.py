@@ -15,13 +15,14 @@ from benchmarks.environments import joeynmt_python, opennmt_tf_python, torch_pyt
 from benchmarks.files import about_machine, load_before, write
 from benchmarks.harness import Program, Result, left_out, run_program
 from benchmarks.plots import OTHERS, OURS, TEXT
-from benchmarks.programs.decode import COMPRESSED, INT8
+from benchmarks.programs.decode import COMPRESSED, INT8, INT8_SHORTLIST
 from benchmarks.works import WORKS
 
 PROGRAMS = {
     "seq2seq": Program("decode_ours"),
     "seq2seq_bf16": Program("decode_ours", "bfloat16"),
     "seq2seq_int8": Program("decode_ours", INT8),
+    "seq2seq_int8_shortlist": Program("decode_ours", INT8_SHORTLIST),
     "seq2seq_compressed": Program("decode_ours", COMPRESSED),
     "keras": Program("decode_keras"),
     "torch": Program("decode_torch", python=torch_python),

@@ -105,6 +105,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "d_weights": "batch time length",
     },
     "rows": {"table": "rows width", "indices": "batch time"},
+    "columns": {"matrix": "batch rows", "indices": "time"},
     "merged_slices": {"slices": "batch width", "indices": "batch", "rows": ""},
     "log_sum_exp": {"values": "batch columns"},
     "top_k": {"values": "batch columns", "k": "", "peaks": "none"},

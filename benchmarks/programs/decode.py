@@ -15,6 +15,8 @@ COMPRESSED = "compressed"
 """A precision: float32, with weights as `seq2seq compress` leaves them."""
 INT8 = "int8"
 """A precision: bfloat16, but the decoder's products in 8 bits."""
+INT8_SHORTLIST = "int8_shortlist"
+"""The same, of the target tokens that `decoding.shortlist=500` selects."""
 NEVER = -1e9
 """Bias of the end token: every hypothesis is as long as its source, in all programs."""
 

@@ -57,6 +57,11 @@ class BeamSearch(Strategy):
                 f"n_best and beam_size: a beam of {self.beam_size} gives 1 to {self.beam_size} "
                 f"hypotheses, not {self.n_best}"
             )
+        if 0 < self.shortlist < self.beam_size:
+            raise ValueError(
+                f"shortlist and beam_size: a beam of {self.beam_size} needs as many tokens, got "
+                f"shortlist={self.shortlist}"
+            )
         diversity = self.diversity_penalty
         self.groups = diversity.groups if diversity else 1
         self.strength = diversity.strength if diversity else 0.0
@@ -109,7 +114,8 @@ class BeamSearch(Strategy):
         A hypothesis with a forced token has that as its only candidate; a finished one has the end
         token, with log-probability 0.
         """
-        count = min(self.beam_size, next_token.processed.shape[-1])
+        size = next_token.processed.shape[-1]  # None for a shortlist, which holds a beam at least
+        count = self.beam_size if size is None else min(self.beam_size, size)
         logits, tokens = top_k(next_token.processed, count, next_token.peaks)
         log_probabilities = logits - next_token.normalizer[..., tf.newaxis]
         forced_log_probabilities = tf.where(

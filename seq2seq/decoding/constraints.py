@@ -93,6 +93,23 @@ def compile_constraints(
     )
 
 
+def on_shortlist(constraints: Constraints, shortlist: np.ndarray) -> Constraints:
+    """Returns constraints on a search whose token ids are places in a shortlist.
+
+    Args:
+        constraints: The compiled constraints, numpy arrays.
+        shortlist: Token ids in ascending order, int32 `(tokens,)`; the end token's place must be
+            its id, and all tokens of prefixes, required phrases and allowed ones must be in it.
+    """
+    places = np.full(constraints.classes.shape[1] + 1, -1, np.int32)  # the last is that of a -1
+    places[shortlist] = np.arange(len(shortlist))
+    return constraints._replace(
+        prefixes=places[constraints.prefixes],
+        classes=constraints.classes[:, shortlist],
+        tokens=places[constraints.tokens],
+    )
+
+
 def _stack(arrays: list[np.ndarray], padding: int) -> np.ndarray:
     """Stacks arrays of one rank, padded to the largest size of each axis."""
     if all(array is arrays[0] for array in arrays):

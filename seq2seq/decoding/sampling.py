@@ -81,7 +81,7 @@ class Sampling(Strategy):
     def _truncate(self, logits: tf.Tensor) -> tf.Tensor:
         """Sets the logits of improbable tokens to -inf."""
         if self.top_k:
-            count = min(self.top_k, logits.shape[-1])
+            count = tf.minimum(self.top_k, tf.shape(logits)[-1])
             minimum = tf.math.top_k(logits, count).values[..., -1:]
             logits = tf.where(logits >= minimum, logits, NEG_INF)
         if self.top_p < 1:

@@ -37,6 +37,9 @@ class Strategy(ABC):
             for none.
         no_repeat_ngram_size: n-grams of this size must not occur twice in a hypothesis; 0 for no
             block.
+        shortlist: Of the target vocabulary, a translation's search uses this many tokens, the most
+            frequent in training, and the likely translations of the source tokens in the batch; 0
+            for all. Probabilities are then over these tokens.
 
     Attributes:
         initial_width: Hypotheses of each source at the first step.
@@ -56,6 +59,7 @@ class Strategy(ABC):
     minimum_length_extra: int = 0
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
+    shortlist: int = 0
 
     initial_width = 1
     returns_multiple = False
@@ -70,6 +74,8 @@ class Strategy(ABC):
             self.minimum_length_ratio,
             self.minimum_length_extra,
         )
+        if self.shortlist < 0:
+            raise ValueError(f"shortlist: must not be negative, got {self.shortlist}")
         self.processor = LogitsProcessor(self.repetition_penalty, self.no_repeat_ngram_size)
 
     @abstractmethod

@@ -21,7 +21,8 @@ class Streaming:
         end: Id of the end token.
 
     Raises:
-        ValueError: If the strategy keeps several hypotheses, of which none is certain yet.
+        ValueError: If the strategy keeps several hypotheses, of which none is certain yet, or has a
+            shortlist.
 
     Example:
         >>> for tokens in Streaming(Sampling(), step, end=3)(state, start, lengths, keys):
@@ -34,6 +35,8 @@ class Streaming:
                 f"decoding: {type(strategy).__name__} with several hypotheses cannot stream "
                 "tokens; use Greedy, or Sampling with samples=null"
             )
+        if strategy.shortlist:
+            raise ValueError("decoding.shortlist: is for translations, which have a source")
         self.strategy, self.step, self.end = strategy, step, end
         self._extend = tf.function(self._next_token, reduce_retracing=True, autograph=False)
 

@@ -76,7 +76,8 @@ def _searches() -> dict[str, DictConfig]:
 def _set(node: DictConfig, key: str, value: Any) -> None:
     """Sets a value; a null node above it, such as `coverage_penalty`, becomes a new object."""
     part, _, rest = key.partition(".")
-    if part not in node:
+    parameters = inspect.signature(locate("decoding", node)).parameters
+    if part not in node and part not in parameters:  # a run of an older version has fewer keys
         known = [str(k) for k in node if not str(k).startswith("_")]
         others = [name for name, search in _searches().items() if part in search]
         hint = f"; decoding={others[0]} has it" if others else nearest(part, known)
@@ -84,7 +85,7 @@ def _set(node: DictConfig, key: str, value: Any) -> None:
             f"decoding.{part}: {str(node['_target_']).rpartition('.')[2]} has no such setting"
             f"{hint} (known: {', '.join(known)})."
         )
-    if rest and node[part] is None:
+    if rest and node.get(part) is None:
         hint = get_type_hints(locate("decoding", node).__init__)[part]
         kind = next((option for option in get_args(hint) if inspect.isclass(option)), type(None))
         node[part] = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}

@@ -19,6 +19,9 @@ from seq2seq.models.decoder import Decoder
 from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import Encoder, named_states
 from seq2seq.models.exportable_model import NestedModel
+from seq2seq.ops.dispatch import PackedWeights
+from seq2seq.ops.gather import gather, gather_columns
+from seq2seq.private_api import stored_value
 
 Embeddings = Literal["separate", "tied", "shared"]
 
@@ -150,6 +153,19 @@ class Translator(SequenceModel):
         shared = self.source_embedding is self.target_embedding
         scale = math.sqrt(self.source_embedding.output_dim) if shared else 1.0
         return InputEmbedding(self.source_embedding, scale)
+
+    def select_outputs(self, weights: PackedWeights, tokens: tf.Tensor) -> None:
+        """Makes steps with these packed weights return logits of some target tokens alone.
+
+        Call it where the first step is traced, before it; `tokens` are int32 `(selected,)`.
+        """
+        if self.output_layer is None:
+            embeddings = self.target_embedding.embeddings
+            weights.select(embeddings, gather(stored_value(embeddings), tokens))
+            return
+        kernel, bias = self.output_layer.kernel, self.output_layer.bias
+        weights.select(kernel, gather_columns(stored_value(kernel), tokens))
+        weights.select(bias, tf.gather(stored_value(bias), tokens))
 
     def _embed(self, embeddings: str, source_size: int, target_size: int, dim: int) -> None:
         """Makes the embeddings and the output layer, which share weights if they are tied."""

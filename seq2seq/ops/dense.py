@@ -8,7 +8,13 @@ import tensorflow as tf
 
 from seq2seq.ops.compile import library
 from seq2seq.ops.differentiable import Gradient, Tensors, differentiable
-from seq2seq.ops.dispatch import in_float32, packed_weights, steps_usable, usable
+from seq2seq.ops.dispatch import (
+    in_float32,
+    packed_weights,
+    selected_outputs,
+    steps_usable,
+    usable,
+)
 
 
 def dense(
@@ -26,8 +32,8 @@ def dense(
     """
     by_step = steps_usable(x.dtype)
     if not by_step and not usable(x.dtype, training):
-        y = keras.ops.matmul(x, kernel)
-        y = y if bias is None else keras.ops.add(y, bias)
+        y = keras.ops.matmul(x, selected_outputs(kernel, x.dtype))
+        y = y if bias is None else keras.ops.add(y, selected_outputs(bias, x.dtype))
         return y if activation is None else activation(y)
     rows = tf.reshape(x, (-1, kernel.shape[0]))
     tanh = activation is keras.activations.tanh
@@ -36,7 +42,7 @@ def dense(
     else:
         bias = tf.zeros(kernel.shape[1]) if bias is None else in_float32(bias)
         y = product(rows, in_float32(kernel), bias, tanh=tanh)
-    y = tf.reshape(y, (*keras.ops.shape(x)[:-1], y.shape[-1]))
+    y = _with_leading_axes(y, x)
     return y if tanh or activation is None else activation(y)
 
 
@@ -47,9 +53,14 @@ def tied_logits(x: tf.Tensor, embeddings: Any) -> tf.Tensor:
         `(..., classes)`, of the type of `x`; in a search's step float32.
     """
     if not steps_usable(x.dtype):
-        return keras.ops.matmul(x, keras.ops.transpose(embeddings))
+        return keras.ops.matmul(x, keras.ops.transpose(selected_outputs(embeddings, x.dtype)))
     y = packed_product(tf.reshape(x, (-1, embeddings.shape[1])), embeddings, transposed=True)
-    return tf.reshape(y, (*keras.ops.shape(x)[:-1], y.shape[-1]))
+    return _with_leading_axes(y, x)
+
+
+def _with_leading_axes(y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Reshapes `(rows, outputs)` to `(..., outputs)`, as `x` is `(..., inputs)`."""
+    return tf.reshape(y, (*keras.ops.shape(x)[:-1], keras.ops.shape(y)[-1]))
 
 
 def product(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, *, tanh: bool) -> tf.Tensor:
@@ -94,9 +105,10 @@ def packed_product(
     Maps `(rows, inputs)`, float32 or bfloat16, to `(rows, outputs)`, float32; with `tanh` of the
     type of `x`. A `transposed` kernel is `(outputs, inputs)`, and has no `tanh`.
     """
-    matrix = in_float32(kernel)
-    packed = packed_weights().pack(kernel, matrix, x, transposed=transposed)
-    bias = tf.zeros(0) if bias is None else in_float32(bias)
+    weights = packed_weights()
+    matrix = in_float32(weights.selected(kernel))
+    packed = weights.pack(kernel, matrix, x, transposed=transposed)
+    bias = tf.zeros(0) if bias is None else in_float32(weights.selected(bias))
     operands = {"x": x, "matrix": matrix, "packed": packed, "bias": bias}
     if tanh:
         y = library().seq2seq_packed_tanh_dense(**operands)

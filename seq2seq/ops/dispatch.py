@@ -127,6 +127,7 @@ class PackedWeights:
     def __init__(self, eight_bits: bool = False) -> None:
         self.eight_bits = eight_bits
         self._packed: dict[Any, tf.Tensor] = {}
+        self._selected: dict[int, tf.Tensor] = {}
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -136,6 +137,14 @@ class PackedWeights:
             yield
         finally:
             _weights_in_use.reset(token)
+
+    def select(self, variable: Any, outputs: tf.Tensor) -> None:
+        """Makes steps use some outputs of a weight alone; call it before the first step."""
+        self._selected[id(variable)] = outputs
+
+    def selected(self, variable: Any) -> Any:
+        """Returns the selected outputs of a weight, or the weight itself if it has none."""
+        return self._selected.get(id(variable), variable)
 
     def pack(
         self,
@@ -151,7 +160,7 @@ class PackedWeights:
 
         Args:
             variable: The weight.
-            matrix: Its value in float32, `(inputs, outputs)`.
+            matrix: Its value in float32, or that of its selected outputs, `(inputs, outputs)`.
             x: `(rows, ...)`, what it is multiplied with at the first step; if bfloat16, the packed
                 form is rounded, where this processor gains by it.
             gates: The number of gates whose columns lie side by side.
@@ -176,6 +185,13 @@ _weights_in_use: ContextVar[PackedWeights | None] = ContextVar("packed_weights",
 def steps_usable(dtype: tf.DType) -> bool:
     """Returns whether a step of a search should run by kernels of packed weights."""
     return _weights_in_use.get() is not None and available(dtype)
+
+
+def selected_outputs(weight: Any, dtype: tf.DType) -> Any:
+    """Returns a weight, or what a search selected of its outputs, in the given type."""
+    weights = _weights_in_use.get()
+    selected = weight if weights is None else weights.selected(weight)
+    return weight if selected is weight else tf.cast(selected, dtype)
 
 
 def packed_weights() -> PackedWeights:

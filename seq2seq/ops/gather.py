@@ -1,4 +1,4 @@
-"""Rows of a table: embeddings of tokens, states of hypotheses."""
+"""Rows of a table: embeddings of tokens, states of hypotheses; columns of an output layer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +43,19 @@ def embedding_lookup(
     if ids.dtype == tf.int64:  # an id out of range stays out of range
         ids = tf.cast(tf.clip_by_value(ids, tf.int32.min, tf.int32.max), tf.int32)
     return gather(table, ids, dtype, training)
+
+
+def gather_columns(matrix: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """Returns `tf.gather(matrix, indices, axis=1)`, `(rows, columns)`, faster on CPU; no gradient.
+
+    Raises:
+        tf.errors.InvalidArgumentError: If there is no such column.
+    """
+    if matrix.dtype != tf.float32 or not usable(matrix.dtype, training=False):
+        return tf.gather(matrix, indices, axis=1)
+    columns = library().seq2seq_columns(matrix=matrix, indices=indices)
+    columns.set_shape((matrix.shape[0], indices.shape[0]))
+    return columns
 
 
 def _rows(table: tf.Tensor, indices: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

@@ -16,7 +16,7 @@ def top_k(values: tf.Tensor, k: int, peaks: tf.Tensor | None = None) -> tuple[tf
     are read once, by a vectorised maximum.
 
     Args:
-        values: float32 `(batch, width, size)`; `size` must be known.
+        values: float32 `(batch, width, size)`.
         k: How many, at most `size`.
         peaks: From `log_sum_exp` of the same values, which make it faster.
 
@@ -30,6 +30,8 @@ def top_k(values: tf.Tensor, k: int, peaks: tf.Tensor | None = None) -> tuple[tf
             result.set_shape([*values.shape[:-1], k])
         return tuple(results)
     size = values.shape[-1]
+    if size is None:
+        return tf.math.top_k(values, k)
     chunk = next((chunk for chunk in CHUNKS if size % chunk == 0), CHUNKS[0])
     count = size // chunk
     if count <= 2 * k:

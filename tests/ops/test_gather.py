@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from seq2seq.layers.embedding import Embedding
 from seq2seq.ops.dispatch import inference_kernels
-from seq2seq.ops.gather import gather
+from seq2seq.ops.gather import gather, gather_columns
 
 pytestmark = pytest.mark.compiled
 
@@ -66,3 +66,19 @@ def test_an_embedding_and_its_gradient(policy):
     for one, other in zip(*found, strict=True):
         tolerance = 1e-6 if policy == "float32" else 2**-7
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("count", [0, 1, 40, 300])
+def test_columns_are_those_of_gather(count):
+    matrix = tf.constant(drawn(90, 70))
+    indices = tf.constant(np.random.default_rng(4).integers(0, 70, count), tf.int32)
+    with inference_kernels():
+        found = gather_columns(matrix, indices)
+    np.testing.assert_array_equal(found, tf.gather(matrix, indices, axis=1))
+
+
+@pytest.mark.parametrize("column", [-1, 2])
+def test_a_column_that_is_not_there_is_an_error(column):
+    error = pytest.raises(tf.errors.InvalidArgumentError, match="not one of the matrix' columns")
+    with inference_kernels(), error:
+        gather_columns(tf.zeros((9, 2)), tf.constant([0, column]))

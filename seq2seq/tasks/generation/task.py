@@ -36,6 +36,11 @@ class Generation(GenerationPrediction, GenerationEvaluation):
         for name, value in {"samples": samples, "prompt_length": prompt_length}.items():
             if value < 1:
                 raise UserError(f"task.{name}={value} is below 1.")
+        if decoding.shortlist:
+            raise UserError(
+                f"decoding.shortlist={decoding.shortlist}: is for translations, whose sources say "
+                "which tokens are likely; set it to 0."
+            )
         super().__init__(batching)
         self.tokenizer, self.decoding = tokenizer, decoding
         self.samples, self.prompt_length = samples, prompt_length

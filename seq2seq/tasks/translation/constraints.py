@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from seq2seq.data.formats.json_lines import check_characters
 from seq2seq.data.tokenizers.tokenizer import END, UNKNOWN, Tokenizer
 from seq2seq.decoding.constraints import (
     MAX_PHRASE_TOKENS,
     MAX_REQUIRED,
+    NEVER,
     Constraints,
     compile_constraints,
     phrase_tokens,
@@ -56,6 +60,18 @@ def constraints_of(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -
                     "contradict each other. Loosen one of them."
                 ) from error
         raise
+
+
+def named_tokens(
+    records: Sequence[Mapping[str, Any]], constraints: Constraints
+) -> npt.NDArray[np.int32]:
+    """Returns the target tokens that the constraints of a batch of records name, `(tokens,)`."""
+    named = [constraints.prefixes, constraints.tokens]
+    for record, classes in zip(records, constraints.classes, strict=True):
+        if record.get("allowed"):
+            named.append(np.flatnonzero(classes != NEVER))
+    tokens = np.unique(np.concatenate([np.ravel(part) for part in named]))
+    return tokens[tokens >= 0].astype(np.int32)
 
 
 class _TokenIds(dict[tuple[str, ...], list[list[int]]]):

@@ -10,15 +10,19 @@ from seq2seq.data.batching import Batching
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.tokenizer import TokenizerPair
+from seq2seq.decoding.strategy import Strategy
 from seq2seq.models.translator import Translator
 from seq2seq.prediction_rows import TextRow
+from seq2seq.progress import step
 from seq2seq.tasks.base import Batch, Task
 from seq2seq.tasks.observation import InputVocabulary
 from seq2seq.tasks.padding import teacher_forced
+from seq2seq.tasks.translation.lexical_table import LexicalTable
 
 log = logging.getLogger(__name__)
 
 SIDES = ("source", "target")
+LEXICAL_TABLE = "lexical_table.npz"
 
 
 class TranslationData(Task[Translator, TextRow]):
@@ -26,7 +30,22 @@ class TranslationData(Task[Translator, TextRow]):
 
     tokenizer: TokenizerPair
     batching: Batching
+    decoding: Strategy
+    lexical_table: LexicalTable | None = None
     sorted_by = SIDES
+
+    def prepare(self, data: Dataset, seed: int, saved: Path | None = None) -> None:
+        """Prepares as `Task.prepare`, and learns the lexical table if evaluations need it."""
+        super().prepare(data, seed, saved)
+        self.lexical_table = None  # not that of the run whose tokenizers are used
+        if self.decoding.shortlist:
+            self._learn_lexical_table()
+
+    def _learn_lexical_table(self) -> None:
+        sizes = self.tokenizer.source.size, self.tokenizer.target.size
+        columns = self.stores["train"].columns
+        with step("learning the lexical table"):
+            self.lexical_table = LexicalTable.learn(columns["source"], columns["target"], sizes)
 
     def fit_encoders(self, data: Dataset) -> None:
         """Fits the tokenizers of both sides."""
@@ -85,10 +104,17 @@ class TranslationData(Task[Translator, TextRow]):
         return InputVocabulary.of(self.tokenizer.source)
 
     def save(self, folder: Path) -> None:
-        """Writes the tokenizers."""
+        """Writes the tokenizers and the lexical table, which searches with a shortlist need."""
         (folder / "tokenizer").mkdir()
         self.tokenizer.save(folder / "tokenizer")
+        if self.lexical_table is None and "train" in self.stores:
+            self._learn_lexical_table()
+        if self.lexical_table is not None:
+            self.lexical_table.save(folder / LEXICAL_TABLE)
 
     def load(self, folder: Path) -> None:
-        """Reads the tokenizers."""
+        """Reads the tokenizers, and the lexical table, which runs of older versions lack."""
         self.tokenizer = TokenizerPair.load(folder / "tokenizer")
+        if (folder / LEXICAL_TABLE).exists():
+            sizes = self.tokenizer.source.size, self.tokenizer.target.size
+            self.lexical_table = LexicalTable.load(folder / LEXICAL_TABLE, sizes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from seq2seq.data.records import Record, place_of
 from seq2seq.data.tokenizers.tokenizer import START
+from seq2seq.decoding.constraints import Constraints
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.layers.call_recorder import recorded_calls
@@ -25,7 +26,7 @@ from seq2seq.tasks.inputs import (
 )
 from seq2seq.tasks.observation import Observation
 from seq2seq.tasks.padding import Batches, by_length, padded, teacher_forced, text_batches
-from seq2seq.tasks.translation.constraints import constrained, constraints_of
+from seq2seq.tasks.translation.constraints import constrained, constraints_of, named_tokens
 from seq2seq.tasks.translation.data import SIDES, TranslationData
 from seq2seq.tasks.translation.hypotheses import extra_outputs, hypothesis_rows
 from seq2seq.tasks.translation.search import Scorer, Search, attends
@@ -34,7 +35,6 @@ from seq2seq.tasks.translation.search import Scorer, Search, attends
 class TranslationPrediction(TranslationData):
     """The prediction part of `Translation`."""
 
-    decoding: Strategy
     replace_unknown: bool
     prediction_options = frozenset({"decoding", "alignments", "token_scores", "replace_unknown"})
     takes_target = True
@@ -77,13 +77,16 @@ class TranslationPrediction(TranslationData):
             for batch in by_length(numbers, ids, options.batch_size):
                 bound = [records[i] for i in batch]
                 constraints = constraints_of(bound, self.tokenizer.target) if is_bound else None
-                source, lengths = padded([ids[i] for i in batch])
-                result = search(source, lengths, np.array(batch, np.int32), constraints)
-                sources = [
+                sources = [ids[i] for i in batch]
+                shortlist = self._shortlist(models, decoding, sources, bound, constraints)
+                source, lengths = padded(sources)
+                keys = np.array(batch, np.int32)
+                result = search(source, lengths, keys, constraints, shortlist)
+                pieces = [
                     source_tokens(records[i]["source"], ids[i], self.tokenizer.source)
                     for i in batch
                 ]
-                translations = hypothesis_rows(result, sources, self.tokenizer.target, options)
+                translations = hypothesis_rows(result, pieces, self.tokenizer.target, options)
                 for i, source_hypotheses in zip(batch, translations, strict=True):
                     hypotheses[i] = source_hypotheses
         rows: list[TextRow] = []
@@ -92,6 +95,27 @@ class TranslationPrediction(TranslationData):
             if decoding.returns_multiple:
                 rows[-1]["hypotheses"] = row_hypotheses
         return rows
+
+    def _shortlist(
+        self,
+        models: Sequence[Translator],
+        decoding: Strategy,
+        sources: Sequence[np.ndarray],
+        records: Sequence[Record],
+        constraints: Constraints | None,
+    ) -> np.ndarray | None:
+        """Returns the target tokens of a batch's search; None for all of the vocabulary."""
+        if not decoding.shortlist:
+            return None
+        if self.lexical_table is None:
+            raise UserError(
+                "decoding.shortlist: the run has no lexical table, as it is of an older version; "
+                "`seq2seq train resume=RUN` of the finished run adds one."
+            )
+        further = [] if constraints is None else [named_tokens(records, constraints)]
+        if any(model.copy_gate is not None for model in models):
+            further.extend(sources)
+        return self.lexical_table.shortlist(sources, decoding.shortlist, further)
 
     def _empty_outputs(self, options: PredictionOptions) -> TokenOutputs:
         """Returns the extra outputs of an empty translation of an empty source."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from seq2seq.data.tokenizers.tokenizer import END, START
-from seq2seq.decoding.constraints import Constraints
+from seq2seq.decoding.constraints import Constraints, on_shortlist
 from seq2seq.decoding.ensemble import Ensemble, average_logits
 from seq2seq.decoding.hypotheses import Hypotheses
 from seq2seq.decoding.log_probabilities import token_log_probabilities
@@ -19,6 +19,7 @@ SOURCES = (
     tf.TensorSpec((None,), tf.int32, name="source_length"),
     tf.TensorSpec((None,), tf.int32, name="keys"),
 )
+SHORTLIST = tf.TensorSpec((None,), tf.int32, name="shortlist")
 CONSTRAINTS = Constraints(
     prefixes=tf.TensorSpec((None, None), tf.int32),
     classes=tf.TensorSpec((None, None), tf.int32),
@@ -38,7 +39,12 @@ def attends(models: Sequence[Translator]) -> bool:
 class Search:
     """Encoder, decoder and search as one graph, traced once for any batch size and length.
 
-    Constraints have a second graph, which is traced when it is first needed.
+    Searches with a shortlist, with constraints, and with both have graphs of their own, which are
+    traced when they are first needed.
+
+    With a shortlist, token ids are places in it from the first step to the last: products of the
+    output layer, normalizer and selection know these tokens alone. Only the embedding looks up
+    their ids in the vocabulary, and so do the results.
 
     Args:
         models: One translator, or an ensemble of several with the same vocabularies.
@@ -56,27 +62,43 @@ class Search:
     ) -> None:
         self.models, self.decoding = models, decoding
         self.extra_outputs = {"alignments": alignments, "token_scores": token_scores}
-        self.free = tf.function(self._search, input_signature=SOURCES, autograph=False)
-        self.constrained = tf.function(
-            self._search, input_signature=(*SOURCES, CONSTRAINTS), autograph=False
-        )
+        self._graphs: dict[tuple[bool, bool], Any] = {}
 
     def __call__(
-        self, source: Any, source_length: Any, keys: Any, constraints: Constraints | None = None
+        self,
+        source: Any,
+        source_length: Any,
+        keys: Any,
+        constraints: Constraints | None = None,
+        shortlist: Any | None = None,
     ) -> Hypotheses:
-        """Searches for a batch, int32 `(batch, source_length)`.
+        """Searches for a batch.
 
-        `keys`, int32 `(batch,)`, are the random keys of the rows, for sampling.
+        Args:
+            source: int32 `(batch, source_length)`.
+            source_length: int32 `(batch,)`.
+            keys: int32 `(batch,)`, the random keys of the rows, for sampling.
+            constraints: Constraints on each row.
+            shortlist: The only target tokens that are possible, int32 `(tokens,)`, in ascending
+                order: the special ones, all that constraints name and, for a model that copies, all
+                of the source.
         """
+        kind = shortlist is not None, constraints is not None
+        if shortlist is not None and constraints is not None:
+            constraints = on_shortlist(constraints, shortlist)
+        if kind not in self._graphs:
+            signature = (*SOURCES, SHORTLIST if kind[0] else (), CONSTRAINTS if kind[1] else ())
+            self._graphs[kind] = tf.function(
+                self._search, input_signature=signature, autograph=False
+            )
+        further = (() if each is None else each for each in (shortlist, constraints))
         with single_threaded_executor():
-            if constraints is None:
-                return self.free(source, source_length, keys)
-            return self.constrained(source, source_length, keys, constraints)
+            return self._graphs[kind](source, source_length, keys, *further)
 
     @property
     def tracing_count(self) -> int:
-        """The number of traced graphs: at most one, and one more with constraints."""
-        graphs = self.free, self.constrained
+        """The number of traced graphs: at most one, with and without shortlist and constraints."""
+        graphs = self._graphs.values()
         return sum(graph.experimental_get_tracing_count() for graph in graphs)
 
     def _search(
@@ -84,17 +106,19 @@ class Search:
         source: tf.Tensor,
         source_length: tf.Tensor,
         keys: tf.Tensor,
-        constraints: Constraints | None = None,
+        shortlist: tf.Tensor | tuple[()],
+        constraints: Constraints | tuple[()],
     ) -> Hypotheses:
+        listed = None if isinstance(shortlist, tuple) else shortlist
         with inference_kernels():
             inputs = {"source": source, "source_length": source_length}
-            starts = [model.encoder_model(inputs) for model in self.models]
-            steps = [_Step(model) for model in self.models]
+            starts = [_encoded(model, inputs, listed) for model in self.models]
+            steps = [_Step(model, listed) for model in self.models]
             state, memory = starts[0]["states"], starts[0].get("memory")
             if len(self.models) > 1:
                 state = tuple(start["states"] for start in starts)
                 memory = tuple(start.get("memory", ()) for start in starts)
-            return self.decoding(
+            hypotheses = self.decoding(
                 Ensemble(steps) if len(steps) > 1 else steps[0],
                 state,
                 source_length,
@@ -102,19 +126,37 @@ class Search:
                 END,
                 memory=memory,
                 keys=keys,
-                constraints=constraints,
+                constraints=constraints or None,
                 **self.extra_outputs,
             )
+        if listed is None:
+            return hypotheses
+        return hypotheses._replace(tokens=tf.gather(listed, hypotheses.tokens))
+
+
+def _encoded(
+    model: Translator, inputs: dict[str, tf.Tensor], shortlist: tf.Tensor | None
+) -> dict[str, Any]:
+    """Returns the outputs of the encoder; source tokens that may be copied as places in a list."""
+    start = model.encoder_model(inputs)
+    if shortlist is not None and model.copy_gate is not None:
+        tokens = tf.searchsorted(shortlist, tf.reshape(inputs["source"], [-1]))
+        start["memory"]["tokens"] = tf.reshape(tokens, tf.shape(inputs["source"]))
+    return start
 
 
 class _Step:
-    """A translator's decoder as the step function of a search."""
+    """A translator's decoder as the step function of a search, over a shortlist if there is one."""
 
-    def __init__(self, model: Translator) -> None:
-        self.model = model.decoder_model
+    def __init__(self, model: Translator, shortlist: tf.Tensor | None) -> None:
+        self.model, self.shortlist = model.decoder_model, shortlist
         self.weights = PackedWeights(eight_bits=model.int8_search)
+        if shortlist is not None:
+            model.select_outputs(self.weights, shortlist)
 
     def __call__(self, tokens: tf.Tensor, states: Any, *memory: Any) -> tuple[tf.Tensor, ...]:
+        if self.shortlist is not None:
+            tokens = tf.gather(self.shortlist, tokens)
         inputs = {"target": tokens[:, tf.newaxis], "states": states}
         if memory:
             inputs["memory"] = memory[0]
