@@ -11,7 +11,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.batches import Batch, make_batches, save_batches
-from benchmarks.environments import joeynmt_python, opennmt_tf_python, torch_python
+from benchmarks.environments import (
+    joeynmt_python,
+    marian_python,
+    opennmt_tf_python,
+    torch_python,
+)
 from benchmarks.files import about_machine, load_before, write
 from benchmarks.harness import Program, Result, left_out, run_program
 from benchmarks.plots import OTHERS, OURS, TEXT
@@ -30,6 +35,8 @@ PROGRAMS = {
     "joeynmt_tuned": Program("decode_joeynmt", python=joeynmt_python, tuned=True, optional=True),
     "joeynmt_unsorted": Program("decode_joeynmt_unsorted", python=joeynmt_python, optional=True),
     "opennmt_tf": Program("decode_opennmt", python=opennmt_tf_python, optional=True),
+    "marian": Program("decode_marian", python=marian_python, tuned=True, optional=True),
+    "marian_int8": Program("decode_marian", INT8, python=marian_python, tuned=True, optional=True),
 }
 ALONE = "milliseconds_alone"
 CUT = 5
