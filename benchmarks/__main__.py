@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import decoding, growth, quality, sessions, tagging, training
+from benchmarks import decoding, growth, quality, sessions, tagging, training, translating
 from benchmarks.harness import PROGRAMS, default_programs
 from benchmarks.works import WORKS
 
@@ -39,6 +39,10 @@ def main() -> None:
         default=default_programs(decoding.PROGRAMS),
         metavar=",".join(decoding.PROGRAMS),
     )
+    part = _part(parts, "translating", translating.main, rounds=3)
+    part.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="of translation/multi30k")
+    part.add_argument("--marian", type=Path, metavar="FOLDER", help="of Marian's model")
+    part.add_argument("--minutes", type=float, default=0, help="for which Marian trains before")
     part = parts.add_parser("quality", description=quality.main.__doc__)
     part.set_defaults(main=quality.main)
     part.add_argument("--programs", type=_names(quality.PROGRAMS), default=list(quality.PROGRAMS))
@@ -53,12 +57,17 @@ def main() -> None:
 
 
 def _part(
-    parts: Any, name: str, run: Callable[[argparse.Namespace], None], rounds: int, steps: int
+    parts: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    rounds: int,
+    steps: int | None = None,
 ) -> argparse.ArgumentParser:
     part = parts.add_parser(name, description=run.__doc__)
     part.set_defaults(main=run)
     part.add_argument("--rounds", type=int, default=rounds, help="default: %(default)s")
-    part.add_argument("--steps", type=int, default=steps, help="timed steps, default: %(default)s")
+    if steps is not None:
+        part.add_argument("--steps", type=int, default=steps, help="timed, default: %(default)s")
     part.add_argument("--results", type=Path, default=RESULTS, help="folder of JSON and plot")
     return part
 

@@ -31,6 +31,8 @@ PROGRAMS = {
     "keras": Program("decode_keras"),
     "torch": Program("decode_torch", python=torch_python),
     "torch_tuned": Program("decode_torch", python=torch_python, tuned=True),
+    "torch_bf16": Program("decode_torch", "bfloat16", python=torch_python, tuned=True),
+    "torch_int8": Program("decode_torch", INT8, python=torch_python, tuned=True),
     "joeynmt": Program("decode_joeynmt", python=joeynmt_python, optional=True),
     "joeynmt_tuned": Program("decode_joeynmt", python=joeynmt_python, tuned=True, optional=True),
     "joeynmt_unsorted": Program("decode_joeynmt_unsorted", python=joeynmt_python, optional=True),

@@ -14,7 +14,6 @@ from typing import Any
 
 from benchmarks.batches import Batch, make_batches, save_batches
 from benchmarks.environments import (
-    eole_python,
     joeynmt_python,
     marian_python,
     opennmt_tf_python,
@@ -58,6 +57,7 @@ PROGRAMS = {
     "seq2seq": Program("ours"),
     "seq2seq_bf16": Program("ours", "bfloat16"),
     "keras": Program("keras_stock"),
+    "keras_tuned": Program("keras_tuned", tuned=True),
     "torch": Program("torch_plain", python=torch_python),
     "torch_tuned": Program("torch_plain", python=torch_python, tuned=True),
     "torch_bf16": Program("torch_plain", "bfloat16", python=torch_python, tuned=True),

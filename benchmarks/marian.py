@@ -6,6 +6,7 @@ Token `i` is written as `ti` and keeps its number; the end token is Marian's `</
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.works import Work
@@ -40,23 +41,61 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def training_options(work: Work, folder: Path) -> list[str]:
-    """Returns the options of a training on `train.source` and `train.target` of a folder.
+@dataclass(frozen=True)
+class Settings:
+    """The model and its training.
 
-    The encoder has `work.encoder_width` units a direction, because the decoder has as many as
-    each of them; one cell in the decoder, whose outputs ask the attention.
+    Attributes:
+        embedding: Width of the embeddings.
+        units: Units of the encoder, a direction, and of the decoder.
+        decoder_cells: Cells of the decoder's layer, between which the attention is: 2 is Marian's
+            default; with 1 nothing but the output layer reads what was attended to, as in work A.
+        tied: Whether both sides' embeddings and the output layer share their weights.
+        batch_size: Sentences of a batch.
+        learning_rate: Of Adam.
+        dropout: Of the recurrent layers' inputs and states.
+        label_smoothing: Of the cross-entropy.
+        averaging: What each update adds to the moving average of the weights.
     """
+
+    embedding: int = 256
+    units: int = 512
+    decoder_cells: int = 1
+    tied: bool = False
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
+    averaging: float = 0.0
+
+    @classmethod
+    def of(cls, work: Work) -> "Settings":
+        """Returns those nearest to a work; the decoder has as many units as the work's."""
+        return cls(work.embedding, work.encoder_width, batch_size=work.batch_size)
+
+    def options(self) -> list[str]:
+        """Returns Marian's options."""
+        return [
+            *("--type", "s2s", "--enc-cell", "lstm", "--dec-cell", "lstm"),
+            *("--dim-emb", str(self.embedding), "--dim-rnn", str(self.units)),
+            *("--dec-cell-base-depth", str(self.decoder_cells)),
+            *(("--tied-embeddings-all",) if self.tied else ()),
+            *("--mini-batch", str(self.batch_size), "--mini-batch-round-up", "false"),
+            *("--optimizer", "adam", "--learn-rate", str(self.learning_rate)),
+            *("--cost-type", "ce-mean-words", "--clip-norm", "1"),
+            *("--dropout-rnn", str(self.dropout), "--label-smoothing", str(self.label_smoothing)),
+            *("--exponential-smoothing", str(self.averaging)),
+        ]
+
+
+def training_options(settings: Settings, folder: Path, vocabulary: int) -> list[str]:
+    """Returns the options of a training on `train.source` and `train.target` of a folder."""
     return [
-        *("--type", "s2s", "--model", str(folder / MODEL), "--tempdir", str(folder)),
+        *settings.options(),
+        *("--model", str(folder / MODEL), "--tempdir", str(folder)),
         *("--train-sets", str(folder / "train.source"), str(folder / "train.target")),
-        *vocabulary_options(folder),
-        *("--dim-vocabs", str(work.vocabulary), str(work.outputs)),
-        *("--dim-emb", str(work.embedding), "--dim-rnn", str(work.encoder_width)),
-        *("--enc-cell", "lstm", "--dec-cell", "lstm", "--dec-cell-base-depth", "1"),
-        *("--mini-batch", str(work.batch_size), "--mini-batch-round-up", "false"),
+        *(*vocabulary_options(folder), "--dim-vocabs", str(vocabulary), str(vocabulary)),
         *("--cpu-threads", str(THREADS), "--sync-sgd", "--seed", "1", "--no-restore-corpus"),
-        *("--optimizer", "adam", "--learn-rate", "0.001"),
-        *("--cost-type", "ce-mean-words", "--clip-norm", "1"),
     ]
 
 
@@ -86,9 +125,11 @@ def search_options(
     ]
 
 
-def convert(folder: Path, model: str, precision: str = "intgemm8") -> None:
-    """Writes a copy of `model.npz` whose weights are quantized to 8 bits."""
-    run(["convert", "--from", str(folder / MODEL), "--to", str(folder / model), "-g", precision])
+def convert(folder: Path, target: str, source: str = MODEL, python: str = sys.executable) -> None:
+    """Writes a copy of a model whose weights are quantized to 8 bits, for this processor."""
+    precision = "intgemm8avx512" if "avx512bw" in _processor_flags() else "intgemm8avx2"
+    names = ("--from", str(folder / source), "--to", str(folder / target))
+    run(["convert", *names, "--gemm-type", precision], python)
 
 
 def run(arguments: Sequence[str], python: str = sys.executable) -> None:
@@ -118,3 +159,8 @@ def lines_of(arguments: Sequence[str], python: str = sys.executable) -> Iterator
             yield line
     if process.returncode:
         raise RuntimeError(f"marian {arguments[0]} failed:\n{''.join(log[-30:])}")
+
+
+def _processor_flags() -> set[str]:
+    path = Path("/proc/cpuinfo")
+    return set(path.read_text(encoding="utf-8").split()) if path.exists() else set()

@@ -10,19 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.batches import batch_of, data_folder, save_batches
+from benchmarks.batches import batch_of, save_batches
 from benchmarks.environments import torch_python
 from benchmarks.files import about_machine, load_before, write
 from benchmarks.harness import Program, run_program
+from benchmarks.multi30k import (
+    FILES,
+    SIDES,
+    Pieces,
+    Texts,
+    bleu,
+    fitted_tokenizers,
+    folder,
+    read_texts,
+)
 from benchmarks.plots import quality_plot
 from benchmarks.works import WORKS
 from seq2seq.data.batching import Batching
-from seq2seq.data.formats.text_files import read_lines
-from seq2seq.data.tokenizers.tokenizer import Tokenizer, TokenizerPair
-from seq2seq.evaluation.text import score_texts
 
-FILES = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
-SIDES = ("en", "de")
 RECIPE = "translation/multi30k_en_de"
 TORCH = Program("quality_torch", python=torch_python, tuned=True)
 PROGRAMS = ("seq2seq", "torch_tuned")
@@ -30,10 +35,6 @@ GOAL = {"bleu": 35.0, "minutes": 6.0}
 """What issue 4 asks for."""
 
 Points = list[dict[str, float]]
-Texts = dict[str, tuple[list[str], ...]]
-"""By split, the sources and the targets."""
-
-Pieces = tuple[list[np.ndarray], list[np.ndarray]]
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -49,19 +50,6 @@ def main(arguments: argparse.Namespace) -> None:
             found[name] = plain_torch(texts, arguments.epochs)
         write(arguments.results / "quality", {**about, "curves": found}, quality_plot(found, GOAL))
     print(table(found))
-
-
-def folder() -> Path:
-    """Returns where Multi30k lies."""
-    return data_folder() / "multi30k_en_de" / "tok"
-
-
-def read_texts() -> Texts:
-    """Returns the sources and targets of each split."""
-    return {
-        split: tuple(list(read_lines(folder() / f"{stem}.lc.norm.tok.{side}")) for side in SIDES)
-        for split, stem in FILES.items()
-    }
 
 
 def ours(overrides: Sequence[str]) -> Points:
@@ -96,8 +84,7 @@ def ours(overrides: Sequence[str]) -> Points:
 
 def plain_torch(texts: Texts, epochs: int) -> Points:
     """Trains PyTorch's model on our pieces, and scores what it translates."""
-    tokenizer = Tokenizer("bpe", WORKS["A"].vocabulary)
-    pair = TokenizerPair(tokenizer, tokenizer, joint=True).fit(*texts["train"])
+    pair = fitted_tokenizers(texts)
     # Sentences of about one length are translated together.
     order = sorted(range(len(texts["test"][0])), key=lambda row: len(texts["test"][0][row]))
     texts = {**texts, "test": tuple([side[row] for row in order] for side in texts["test"])}
@@ -138,11 +125,6 @@ def save(sides: Pieces, batches: Sequence[np.ndarray], path: Path) -> None:
         batch_of(WORKS["A"], *([side[row] for row in rows] for side in sides)) for rows in batches
     ]
     save_batches(made, path)
-
-
-def bleu(translations: Sequence[str], references: Sequence[str]) -> float:
-    """Returns the BLEU of text that is tokenised already."""
-    return score_texts(translations, references, ["bleu"], "none").values["bleu"]
 
 
 def point(seconds: float, score: float) -> dict[str, float]:

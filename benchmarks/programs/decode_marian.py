@@ -14,7 +14,15 @@ import numpy as np
 import pymarian
 
 from benchmarks.batches import Batch
-from benchmarks.marian import MODEL, convert, run, search_options, to_lines, training_options
+from benchmarks.marian import (
+    MODEL,
+    Settings,
+    convert,
+    run,
+    search_options,
+    to_lines,
+    training_options,
+)
 from benchmarks.programs.decode import INT8, NEVER, Decode, measure
 from benchmarks.programs.job import Job
 from benchmarks.programs.marian_s2s import prepare, sources, versions
@@ -45,7 +53,8 @@ def save_untrained(job: Job, folder: Path) -> None:
     [batch, *_] = job.load()
     few = {name: array[:2] for name, array in batch.items()}
     prepare(job.work, [few], folder)
-    run(["train", *training_options(job.work, folder), "--after", "1u", "--overwrite"])
+    options = training_options(Settings.of(job.work), folder, job.work.vocabulary)
+    run(["train", *options, "--after", "1u", "--overwrite"])
     with np.load(folder / MODEL) as saved:
         arrays = dict(saved)
     arrays[OUTPUT_BIAS][0, 0] = NEVER

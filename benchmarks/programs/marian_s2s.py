@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks.batches import PAD, Batch
 from benchmarks.marian import (
     UPDATE,
+    Settings,
     lines_of,
     to_lines,
     training_options,
@@ -34,7 +35,7 @@ def main() -> None:
         folder = Path(place)
         prepare(job.work, batches, folder)
         options = [
-            *training_options(job.work, folder),
+            *training_options(Settings.of(job.work), folder, job.work.vocabulary),
             *("--shuffle", "none", "--maxi-batch", "1", "--maxi-batch-sort", "none"),
             *("--disp-freq", "1u", "--after", f"{len(batches)}u", "--overwrite"),
         ]
@@ -44,9 +45,7 @@ def main() -> None:
                 clock.tick()
                 last = line
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    report(
-        versions=versions(), loss=loss(last), **{**clock.figures(), "peak_memory_mib": peak}
-    )
+    report(versions=versions(), loss=loss(last), **{**clock.figures(), "peak_memory_mib": peak})
 
 
 def prepare(work: Work, batches: list[Batch], folder: Path) -> None:
@@ -70,7 +69,7 @@ def sources(batches: list[Batch]) -> list[list[int]]:
 
 def loss(line: str) -> float:
     """Returns the loss of the log's line of an update."""
-    return float(line.split("Cost ")[1].split()[0])
+    return float(line.partition("Cost ")[2].partition(" ")[0])
 
 
 def versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from torch import nn
 from benchmarks.batches import PAD, Batch, load_batches
 from benchmarks.programs.decode_torch import Decoding, State
 from benchmarks.programs.job import Job, report
+from benchmarks.programs.torch_plain import versions
 from benchmarks.works import Work
 
 LIMIT = 1.5
@@ -43,7 +44,7 @@ def main() -> None:
         tokens = [row for batch in test for row in model.beam(batch)]
         points.append({"training_seconds": seconds, "val_loss": loss, "tokens": tokens})
         print(f"{path.stem}: {seconds:.0f} s, {loss:.3f}", file=sys.stderr, flush=True)
-    report(versions={"torch": torch.__version__}, points=points)
+    report(versions=versions(), points=points)
 
 
 class Learner(Decoding):
