@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.batches import Batch, make_batches, save_batches
 from benchmarks.environments import (
+    eole_python,
     joeynmt_python,
     marian_python,
     opennmt_tf_python,
@@ -37,6 +38,8 @@ PROGRAMS = {
     "joeynmt_tuned": Program("decode_joeynmt", python=joeynmt_python, tuned=True, optional=True),
     "joeynmt_unsorted": Program("decode_joeynmt_unsorted", python=joeynmt_python, optional=True),
     "opennmt_tf": Program("decode_opennmt", python=opennmt_tf_python, optional=True),
+    "eole": Program("decode_eole", python=eole_python, optional=True),
+    "eole_tuned": Program("decode_eole", python=eole_python, tuned=True, optional=True),
     "marian": Program("decode_marian", python=marian_python, tuned=True, optional=True),
     "marian_int8": Program("decode_marian", INT8, python=marian_python, tuned=True, optional=True),
 }

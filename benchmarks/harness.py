@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.batches import Batch, make_batches, save_batches
 from benchmarks.environments import (
+    eole_python,
     joeynmt_python,
     marian_python,
     opennmt_tf_python,
@@ -66,6 +67,8 @@ PROGRAMS = {
     "joeynmt": Program("joeynmt_luong", python=joeynmt_python, optional=True),
     "joeynmt_tuned": Program("joeynmt_luong", python=joeynmt_python, tuned=True, optional=True),
     "opennmt_tf": Program("opennmt_luong", python=opennmt_tf_python, optional=True),
+    "eole": Program("eole_luong", python=eole_python, optional=True),
+    "eole_tuned": Program("eole_luong", python=eole_python, tuned=True, optional=True),
     "marian": Program("marian_s2s", python=marian_python, tuned=True, optional=True),
     "limit": Program("limit"),
     "limit_torch": Program("limit", python=torch_python, tuned=True),
