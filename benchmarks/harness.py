@@ -100,7 +100,7 @@ def prepared(work: Work, steps: int) -> Iterator[tuple[Path, list[Batch]]]:
         yield path, batches[WARM_UP:]
 
 
-def run_program(program: Program, work: Work, batches: Path, **more: int) -> Result:
+def run_program(program: Program, work: Work, batches: Path, **more: float) -> Result:
     """Runs one program once.
 
     Args:

@@ -17,6 +17,8 @@ MODEL = "model.npz"
 THREADS = 2
 UPDATE = " : Up. "
 """Is in the log's line of an update."""
+TRAINING_STARTED = "Training started"
+"""Is in the log's line before the first update."""
 
 
 def write_vocabulary(folder: Path, size: int) -> None:

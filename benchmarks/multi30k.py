@@ -36,13 +36,21 @@ def read_texts() -> Texts:
 
 def fitted_tokenizers(texts: Mapping[str, tuple[list[str], ...]]) -> TokenizerPair:
     """Returns one BPE vocabulary for both sides, fitted on the training set."""
-    return _fitted(*(tuple(side) for side in texts["train"]))
+    return _fitted(*(tuple(side) for side in texts["train"]), WORKS["A"].vocabulary)
 
 
 @functools.lru_cache(1)
-def _fitted(sources: tuple[str, ...], targets: tuple[str, ...]) -> TokenizerPair:
-    tokenizer = Tokenizer("bpe", WORKS["A"].vocabulary)
+def _fitted(
+    sources: tuple[str, ...], targets: tuple[str, ...], vocabulary_size: int
+) -> TokenizerPair:
+    tokenizer = Tokenizer("bpe", vocabulary_size)
     return TokenizerPair(tokenizer, tokenizer, joint=True).fit(list(sources), list(targets))
+
+
+def to_text(pair: TokenizerPair, rows: Sequence[Sequence[int]]) -> list[str]:
+    """Returns translations as text, without ids beyond the vocabulary, which models may know."""
+    size = pair.target.size
+    return pair.target.decode([[token for token in row if token < size] for row in rows])
 
 
 def bleu(translations: Sequence[str], references: Sequence[str]) -> float:

@@ -19,7 +19,7 @@ from benchmarks.harness import ROOT, Result
 from benchmarks.lexicon import save_lexicon
 from benchmarks.marian import MODEL, convert, to_ids, to_lines, write_lines
 from benchmarks.marian_training import BEST, train_for
-from benchmarks.multi30k import bleu, fitted_tokenizers, read_texts
+from benchmarks.multi30k import bleu, fitted_tokenizers, read_texts, to_text
 from benchmarks.programs.translate import TranslationJob
 
 INT8_MODEL, LEXICON = "model.int8.bin", "lexicon.txt"
@@ -120,7 +120,7 @@ def translated(candidate: Candidate, beam: int, texts: Mapping[str, Any]) -> Res
         if done.returncode:
             raise RuntimeError(f"{candidate.name} failed:\n{done.stderr}")
         lines = output.read_text(encoding="utf-8").splitlines()
-    translations = pair.target.decode([to_ids(line) for line in lines]) if pair else lines
+    translations = to_text(pair, [to_ids(line) for line in lines]) if pair else lines
     return {**json.loads(done.stdout.splitlines()[-1]), "bleu": bleu(translations, references)}
 
 
