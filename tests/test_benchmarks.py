@@ -221,7 +221,7 @@ def test_ratios_compare_with_the_best_peer():
         {
             "over_torch": 1.5,
             "over_keras": 3.0,
-            "bf16_over_float32": 3.0,
+            "bf16_over_float32": 2.5,
             "bf16_over_bf16": 1.5,
             "over_fused_torch": 1.25,
             "bf16_over_fused_bf16": 1.2,
