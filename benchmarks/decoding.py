@@ -30,6 +30,7 @@ PROGRAMS = {
     "seq2seq_int8": Program("decode_ours", INT8),
     "seq2seq_compressed": Program("decode_ours", COMPRESSED),
     "keras": Program("decode_keras"),
+    "keras_tuned": Program("decode_keras", tuned=True),
     "torch": Program("decode_torch", python=torch_python),
     "torch_tuned": Program("decode_torch", python=torch_python, tuned=True),
     "torch_bf16": Program("decode_torch", "bfloat16", python=torch_python, tuned=True),
