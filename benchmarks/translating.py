@@ -22,8 +22,13 @@ from benchmarks.marian_training import BEST, train_for
 from benchmarks.multi30k import bleu, fitted_tokenizers, read_texts, to_text
 from benchmarks.programs.translate import TranslationJob
 
+GOAL = 2.0
+"""What issue 24 asks for: times Marian's sentences a second at equal BLEU."""
+NOISE = 0.1
+"""Of BLEU: so much less still counts as equal."""
 INT8_MODEL, LEXICON = "model.int8.bin", "lexicon.txt"
 BEAMS = (1, 5)
+MARIAN = "marian"
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def main(arguments: argparse.Namespace) -> None:
                 result = translated(candidate, beam, texts)
                 results.setdefault(f"{candidate.name}, beam {beam}", []).append(result)
                 print(f"round {number}: {candidate.name}, beam {beam}: {result}", file=sys.stderr)
-        write(arguments.results / "translating", {**about, "programs": summarised(results)})
+        write(arguments.results / "translating", {**about, **compared(results)})
     print(table(summarised(results)))
 
 
@@ -83,7 +88,7 @@ def marian(folder: Path, texts: Mapping[str, Any], minutes: float) -> list[Candi
     models = [("", best, ""), (" int8", INT8_MODEL, "")]
     models += [(f"{name} shortlist", file, lexicon) for name, file, _ in models]
     return [
-        Candidate(f"marian{name}", "translate_marian", python, folder, file, shortlist)
+        Candidate(f"{MARIAN}{name}", "translate_marian", python, folder, file, shortlist)
         for name, file, shortlist in models
     ]
 
@@ -124,6 +129,12 @@ def translated(candidate: Candidate, beam: int, texts: Mapping[str, Any]) -> Res
     return {**json.loads(done.stdout.splitlines()[-1]), "bleu": bleu(translations, references)}
 
 
+def compared(results: Mapping[str, Sequence[Result]]) -> dict[str, Any]:
+    """Returns the figures of all programs, and ratios."""
+    programs = summarised(results)
+    return {"programs": programs, "times_marian_at_equal_bleu": ratios(programs)}
+
+
 def summarised(results: Mapping[str, Sequence[Result]]) -> dict[str, Result]:
     """Returns the medians of the rounds, and each of them."""
     figures = ("sentences_per_second", "seconds_with_loading", "bleu")
@@ -137,6 +148,23 @@ def summarised(results: Mapping[str, Sequence[Result]]) -> dict[str, Result]:
     }
 
 
+def ratios(programs: Mapping[str, Result]) -> dict[str, float]:
+    """Returns how many times as fast as each of Marian's searches our fastest is.
+
+    Only searches of ours count whose BLEU is as high; without one there is no ratio.
+    """
+    found = {}
+    for name, theirs in programs.items():
+        ours = [
+            each["sentences_per_second"]
+            for program, each in programs.items()
+            if not program.startswith(MARIAN) and each["bleu"] >= theirs["bleu"] - NOISE
+        ]
+        if name.startswith(MARIAN) and ours:
+            found[name] = max(ours) / theirs["sentences_per_second"]
+    return found
+
+
 def table(programs: Mapping[str, Result]) -> str:
     """Returns the figures in Markdown."""
     lines = [
@@ -148,4 +176,7 @@ def table(programs: Mapping[str, Result]) -> str:
             f"| {name} | {found['sentences_per_second']:,.0f} "
             f"| {found['seconds_with_loading']:.1f} | {found['bleu']:.1f} |"
         )
+    lines.append("")
+    for name, ratio in ratios(programs).items():
+        lines.append(f"our fastest of at least its BLEU, over {name}: {ratio:.2f} (goal {GOAL:g})")
     return "\n".join(lines)

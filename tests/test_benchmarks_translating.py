@@ -54,6 +54,21 @@ def test_medians_of_the_rounds_in_a_table():
     assert len(found["run, beam 5"]["rounds_of"]) == 3
 
 
+def test_only_searches_of_equal_bleu_are_compared():
+    def figures(speed, bleu):
+        return {"sentences_per_second": speed, "seconds_with_loading": 1.0, "bleu": bleu}
+
+    programs = {
+        "run, beam 1": figures(900.0, 35.0),
+        "run, beam 5": figures(300.0, 36.95),
+        "marian, beam 1": figures(100.0, 35.0),
+        "marian, beam 5": figures(50.0, 37.0),
+        "marian int8, beam 5": figures(60.0, 39.0),
+    }
+    assert translating.ratios(programs) == {"marian, beam 1": 9.0, "marian, beam 5": 6.0}
+    assert "over marian, beam 5: 6.00 (goal 2)" in translating.table(programs)
+
+
 def test_marian_translates_in_8_bits_where_it_is_installed(monkeypatch, tmp_path):
     if not (cache_directory() / f"pymarian-{PYMARIAN}" / "installed").exists():
         pytest.skip("Marian is not installed")
