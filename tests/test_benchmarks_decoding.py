@@ -80,11 +80,12 @@ def test_peers_decode_where_they_are_installed(name, folder, monkeypatch, tmp_pa
     if not (cache_directory() / folder / "installed").exists():
         pytest.skip(f"{folder} is not installed")
     save_batches(make_batches(SMALL, 1), tmp_path / "batches.npz")
-    found = run_program(decoding.PROGRAMS[name], SMALL, tmp_path / "batches.npz")
+    found = run_program(decoding.PROGRAMS[name], SMALL, tmp_path / "batches.npz", seconds=0.1)
     assert min(found[figure] for figure in decoding.FIGURES) > 0
 
 
-def test_all_batches_at_once():
+def test_all_batches_at_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQ2SEQ_DATA", str(tmp_path))
     batches = make_batches(TINY, 2)
     together = joined(batches)
     first, second = (batch["source_length"].tolist() for batch in batches)

@@ -27,6 +27,7 @@ class Job:
         learning_rate: Of Adam.
         decay: What the learning rate is multiplied with after each epoch.
         label_smoothing: Of the cross-entropy.
+        seconds: For so long at least a search goes through all batches again and again.
         sentences: For `many_sentences`, how many are generated.
         steps: For `many_sentences`, how many steps are made.
     """
@@ -39,6 +40,7 @@ class Job:
     learning_rate: float = 1e-3
     decay: float = 1.0
     label_smoothing: float = 0.0
+    seconds: float = 4.0
     sentences: int = 0
     steps: int = 0
 
