@@ -97,7 +97,7 @@ def training_options(settings: Settings, folder: Path, vocabulary: int) -> list[
         *("--model", str(folder / MODEL), "--tempdir", str(folder)),
         *("--train-sets", str(folder / "train.source"), str(folder / "train.target")),
         *(*vocabulary_options(folder), "--dim-vocabs", str(vocabulary), str(vocabulary)),
-        *("--cpu-threads", str(THREADS), "--sync-sgd", "--seed", "1", "--no-restore-corpus"),
+        *("--cpu-threads", str(THREADS), "--sync-sgd", "--seed", "1"),
     ]
 
 
