@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import decoding, growth, quality, scaling, sessions, tagging, training
+from benchmarks import (
+    decoding,
+    growth,
+    quality,
+    scaling,
+    sessions,
+    tagging,
+    training,
+    translating,
+)
 from benchmarks.harness import PROGRAMS, default_programs
 from benchmarks.works import WORKS
 
@@ -41,10 +50,15 @@ def main() -> None:
         default=default_programs(decoding.PROGRAMS),
         metavar=",".join(decoding.PROGRAMS),
     )
+    part = _part(parts, "translating", translating.main, rounds=3)
+    part.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="of translation/multi30k")
+    part.add_argument("--marian", type=Path, metavar="FOLDER", help="of Marian's model")
+    part.add_argument("--minutes", type=float, default=0, help="for which Marian trains before")
     part = parts.add_parser("quality", description=quality.main.__doc__)
     part.set_defaults(main=quality.main)
-    part.add_argument("--programs", type=_names(quality.PROGRAMS), default=list(quality.PROGRAMS))
-    part.add_argument("--epochs", type=int, default=12, help="of PyTorch, default: %(default)s")
+    part.add_argument("--programs", type=_names(quality.PROGRAMS), default=list(quality.DEFAULT))
+    part.add_argument("--epochs", type=int, default=12, help="of others, default: %(default)s")
+    part.add_argument("--trials", type=int, default=1, help="of each, default: %(default)s")
     part.add_argument("--results", type=Path, default=RESULTS, help="folder of JSON and plot")
     part.add_argument("overrides", nargs="*", metavar="key=value", help="of our recipe")
     arguments = parser.parse_args()
@@ -55,12 +69,17 @@ def main() -> None:
 
 
 def _part(
-    parts: Any, name: str, run: Callable[[argparse.Namespace], None], rounds: int, steps: int
+    parts: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    rounds: int,
+    steps: int | None = None,
 ) -> argparse.ArgumentParser:
     part = parts.add_parser(name, description=run.__doc__)
     part.set_defaults(main=run)
     part.add_argument("--rounds", type=int, default=rounds, help="default: %(default)s")
-    part.add_argument("--steps", type=int, default=steps, help="timed steps, default: %(default)s")
+    if steps is not None:
+        part.add_argument("--steps", type=int, default=steps, help="timed, default: %(default)s")
     part.add_argument("--results", type=Path, default=RESULTS, help="folder of JSON and plot")
     return part
 

@@ -11,7 +11,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.batches import Batch, make_batches, save_batches
-from benchmarks.environments import joeynmt_python, opennmt_tf_python, torch_python
+from benchmarks.environments import (
+    eole_python,
+    joeynmt_python,
+    marian_python,
+    opennmt_tf_python,
+    torch_python,
+)
 from benchmarks.files import about_machine, load_before, write
 from benchmarks.harness import Program, Result, left_out, run_program
 from benchmarks.plots import OTHERS, OURS, TEXT
@@ -25,12 +31,19 @@ PROGRAMS = {
     "seq2seq_int8_shortlist": Program("decode_ours", INT8_SHORTLIST),
     "seq2seq_compressed": Program("decode_ours", COMPRESSED),
     "keras": Program("decode_keras"),
+    "keras_tuned": Program("decode_keras", tuned=True),
     "torch": Program("decode_torch", python=torch_python),
     "torch_tuned": Program("decode_torch", python=torch_python, tuned=True),
+    "torch_bf16": Program("decode_torch", "bfloat16", python=torch_python, tuned=True),
+    "torch_int8": Program("decode_torch", INT8, python=torch_python, tuned=True),
     "joeynmt": Program("decode_joeynmt", python=joeynmt_python, optional=True),
     "joeynmt_tuned": Program("decode_joeynmt", python=joeynmt_python, tuned=True, optional=True),
     "joeynmt_unsorted": Program("decode_joeynmt_unsorted", python=joeynmt_python, optional=True),
     "opennmt_tf": Program("decode_opennmt", python=opennmt_tf_python, optional=True),
+    "eole": Program("decode_eole", python=eole_python, optional=True),
+    "eole_tuned": Program("decode_eole", python=eole_python, tuned=True, optional=True),
+    "marian": Program("decode_marian", python=marian_python, tuned=True, optional=True),
+    "marian_int8": Program("decode_marian", INT8, python=marian_python, tuned=True, optional=True),
 }
 ALONE = "milliseconds_alone"
 CUT = 5

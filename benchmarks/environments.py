@@ -8,8 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-TORCH = "2.13.0"
+TORCH = "2.14.1"
 JOEYNMT = "2.3.0"
+EOLE = "0.6.4"
+PYMARIAN, PYTHON_OF_PYMARIAN = "1.12.42", "3.11"
 OPENNMT_TF, TENSORFLOW_OF_OPENNMT_TF, PYTHON_OF_OPENNMT_TF = "2.32.0", "2.13.1", "3.10"
 
 # Large arrays are kept for the next step instead of being given back to the system and fetched.
@@ -48,7 +50,28 @@ def joeynmt_python() -> Path:
     """
     # JoeyNMT imports importlib_metadata without asking for it.
     packages = _with_torch("numpy", f"joeynmt=={JOEYNMT}", "importlib_metadata")
-    return _environment(f"joeynmt-{JOEYNMT}", own_python(), *packages)
+    return _environment(f"joeynmt-{JOEYNMT}-torch-{TORCH}", own_python(), *packages)
+
+
+def eole_python() -> Path:
+    """Returns the Python of EOLE's environment, which is built where there is none.
+
+    Raises:
+        RuntimeError: If it cannot be built.
+    """
+    return _environment(f"eole-{EOLE}", own_python(), *_with_torch(f"eole=={EOLE}"))
+
+
+def marian_python() -> Path:
+    """Returns the Python of Marian's environment, which is built where there is none.
+
+    Raises:
+        RuntimeError: If it cannot be built, or there is no Python that its build was made for.
+    """
+    python = own_python()
+    if ".".join(platform.python_version_tuple()[:2]) != PYTHON_OF_PYMARIAN:
+        python = _other_python(PYTHON_OF_PYMARIAN)
+    return _environment(f"pymarian-{PYMARIAN}", python, [f"pymarian=={PYMARIAN}", "numpy"])
 
 
 def opennmt_tf_python() -> Path:
@@ -59,7 +82,7 @@ def opennmt_tf_python() -> Path:
     """
     opennmt_tf, version = f"OpenNMT-tf=={OPENNMT_TF}", TENSORFLOW_OF_OPENNMT_TF
     packages = [[opennmt_tf, f"tensorflow-cpu=={version}"], [opennmt_tf, f"tensorflow=={version}"]]
-    return _environment(f"opennmt-tf-{OPENNMT_TF}", _old_python(PYTHON_OF_OPENNMT_TF), *packages)
+    return _environment(f"opennmt-tf-{OPENNMT_TF}", _other_python(PYTHON_OF_OPENNMT_TF), *packages)
 
 
 def tuned() -> dict[str, str]:
@@ -107,7 +130,7 @@ def _environment(name: str, python: Path, *choices: list[str]) -> Path:
     raise RuntimeError("\n".join(errors))
 
 
-def _old_python(version: str) -> Path:
+def _other_python(version: str) -> Path:
     """Returns a Python of a version, such as `3.10`: on the path, or pyenv's."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     for found in sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True):

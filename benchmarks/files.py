@@ -15,16 +15,18 @@ from seq2seq.tracking.environment import describe_environment, own_git_state
 
 # What decides how fast matrices are multiplied.
 PROCESSOR_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_tile")
+MOST_LOAD = 0.3
+"""Results of a machine that was busier are not to be trusted."""
 
 
 def load_before() -> float:
-    """Returns how many processes were running in the last minute, and warns of them.
+    """Returns how many processes were running in the last minute, and warns if it is too many.
 
     Programs that share a core slow each other down several times over: each waits for its threads.
     """
     load = os.getloadavg()[0]
-    if load > 0.5:
-        print(f"warning: this machine is busy (load {load:.1f}): do not trust", file=sys.stderr)
+    if load >= MOST_LOAD:
+        print(f"warning: this machine is busy (load {load:.2f}): do not trust", file=sys.stderr)
     return load
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 from benchmarks.batches import Batch, make_batches, save_batches
 from benchmarks.environments import (
+    eole_python,
     joeynmt_python,
+    marian_python,
     opennmt_tf_python,
     own_python,
     torch_python,
@@ -56,6 +58,7 @@ PROGRAMS = {
     "seq2seq": Program("ours"),
     "seq2seq_bf16": Program("ours", "bfloat16"),
     "keras": Program("keras_stock"),
+    "keras_tuned": Program("keras_tuned", tuned=True),
     "torch": Program("torch_plain", python=torch_python),
     "torch_tuned": Program("torch_plain", python=torch_python, tuned=True),
     "torch_bf16": Program("torch_plain", "bfloat16", python=torch_python, tuned=True),
@@ -64,6 +67,9 @@ PROGRAMS = {
     "joeynmt": Program("joeynmt_luong", python=joeynmt_python, optional=True),
     "joeynmt_tuned": Program("joeynmt_luong", python=joeynmt_python, tuned=True, optional=True),
     "opennmt_tf": Program("opennmt_luong", python=opennmt_tf_python, optional=True),
+    "eole": Program("eole_luong", python=eole_python, optional=True),
+    "eole_tuned": Program("eole_luong", python=eole_python, tuned=True, optional=True),
+    "marian": Program("marian_s2s", python=marian_python, tuned=True, optional=True),
     "limit": Program("limit"),
     "limit_torch": Program("limit", python=torch_python, tuned=True),
     "limit_bf16": Program("limit", "bfloat16"),
@@ -99,7 +105,7 @@ def run_program(
     work: Work,
     batches: Path,
     variables: Mapping[str, str] | None = None,
-    **more: int,
+    **more: float,
 ) -> Result:
     """Runs one program once.
 

@@ -1,170 +1,103 @@
-"""Time to quality: BLEU over the minutes of training, ours and plain PyTorch's, on Multi30k."""
+"""Time to quality: BLEU over the minutes of training, ours and others', on Multi30k."""
 
 import argparse
-import json
-import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
 
-import numpy as np
-
-from benchmarks.batches import batch_of, data_folder, save_batches
-from benchmarks.environments import torch_python
 from benchmarks.files import about_machine, load_before, write
-from benchmarks.harness import Program, run_program
+from benchmarks.learners import LEARNERS, Points, Task
+from benchmarks.multi30k import read_texts
 from benchmarks.plots import quality_plot
-from benchmarks.works import WORKS
-from seq2seq.data.batching import Batching
-from seq2seq.data.formats.text_files import read_lines
-from seq2seq.data.tokenizers.tokenizer import Tokenizer, TokenizerPair
-from seq2seq.evaluation.text import score_texts
+from benchmarks.trials import Trial, drawn
 
-FILES = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
-SIDES = ("en", "de")
-RECIPE = "translation/multi30k_en_de"
-TORCH = Program("quality_torch", python=torch_python, tuned=True)
-PROGRAMS = ("seq2seq", "torch_tuned")
+PROGRAMS = LEARNERS
+DEFAULT = ("seq2seq", "torch_tuned")
+BLEUS = (30.0, 35.0, 37.0, 39.0)
 GOAL = {"bleu": 35.0, "minutes": 6.0}
 """What issue 4 asks for."""
 
-Points = list[dict[str, float]]
-Texts = dict[str, tuple[list[str], ...]]
-"""By split, the sources and the targets."""
-
-Pieces = tuple[list[np.ndarray], list[np.ndarray]]
+Curves = list[tuple[Trial | None, Points]]
+"""Of each trial."""
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Trains one after the other; what is known is written after each."""
-    load = load_before()
-    texts = read_texts()
-    found: dict[str, Points] = {}
-    about = about_machine(load_before=load, overrides=arguments.overrides)
+    """Trains one after the other; what is known is written after each.
+
+    With more than one trial, each is trained with the validation set translated after each epoch;
+    for each BLEU the trial that reached it first is trained again with the test set.
+    """
+    load, texts = load_before(), read_texts()
+    found: dict[str, dict[str, Any]] = {}
+    about = about_machine(load_before=load, overrides=arguments.overrides, trials=arguments.trials)
     for name in arguments.programs:
-        if name == "seq2seq":
-            found[name] = ours(arguments.overrides)
-        else:
-            found[name] = plain_torch(texts, arguments.epochs)
-        write(arguments.results / "quality", {**about, "curves": found}, quality_plot(found, GOAL))
+
+        def learn(trial: Trial | None, split: str, name: str = name) -> Points:
+            return LEARNERS[name](Task(texts, split, arguments.epochs, trial, arguments.overrides))
+
+        found[name] = result(tested(name, learn, arguments.trials))
+        curves = {program: each["curve"] for program, each in found.items()}
+        write(
+            arguments.results / "quality", {**about, "programs": found}, quality_plot(curves, GOAL)
+        )
     print(table(found))
 
 
-def folder() -> Path:
-    """Returns where Multi30k lies."""
-    return data_folder() / "multi30k_en_de" / "tok"
+def tested(name: str, learn: Callable[[Trial | None, str], Points], count: int) -> Curves:
+    """Returns the test set's curves of the trials that are best on the validation set."""
+    if count == 1:
+        return [(None, learn(None, "test"))]
+    tried: Curves = []
+    for number, trial in enumerate(drawn(count), start=1):
+        tried.append((trial, learn(trial, "validation")))
+        print(f"{name}: trial {number}: {trial} {tried[-1][1][-1]}", file=sys.stderr, flush=True)
+    return [(trial, learn(trial, "test")) for trial in best_trials(tried)]
 
 
-def read_texts() -> Texts:
-    """Returns the sources and targets of each split."""
-    return {
-        split: tuple(list(read_lines(folder() / f"{stem}.lc.norm.tok.{side}")) for side in SIDES)
-        for split, stem in FILES.items()
-    }
+def best_trials(tried: Curves) -> list[Trial | None]:
+    """Returns the trials that were the first to reach one of the BLEUs, and that of the highest."""
+    chosen = [max(tried, key=lambda each: max(p["bleu"] for p in each[1]))[0]]
+    for bleu in BLEUS:
+        times = {trial: moment for trial, points in tried if (moment := minutes_to(bleu, points))}
+        if times:
+            chosen.append(min(times, key=times.__getitem__))
+    return list(dict.fromkeys(chosen))
 
 
-def ours(overrides: Sequence[str]) -> Points:
-    """Trains the recipe, with the test set in the place of the validation set.
+def minutes_to(bleu: float, points: Points) -> float | None:
+    """Returns the minutes of the first point that is as good; None where none is."""
+    return next((each["minutes"] for each in points if each["bleu"] >= bleu), None)
 
-    Its loss and BLEU are only looked at: the last epoch's weights are the result.
+
+def result(curves: Curves) -> dict[str, Any]:
+    """Returns the minutes to each BLEU, by the fastest of the curves, and all curves.
+
+    Args:
+        curves: On the test set; the first is that of the trial with the highest BLEU.
     """
-    with tempfile.TemporaryDirectory() as place:
-        run = Path(place, "run")
-        test = FILES["test"]
-        command = [sys.executable, "-c", "from seq2seq.cli import main; main()", "train"]
-        settings = [
-            f"recipe={RECIPE}",
-            f"data.directory={folder()}",
-            *(
-                f"data.{side}.validation={test}.lc.norm.tok.{name}"
-                for side, name in zip(("source", "target"), SIDES, strict=True)
-            ),
-            "trainer.validation_scores=true",
-            "tracking=none",
-            f"hydra.run.dir={run}",
-            *overrides,
-        ]
-        if subprocess.run([*command, *settings], check=False, stdout=sys.stderr).returncode:
-            raise RuntimeError("our own training failed")
-        epochs = [
-            json.loads(line)
-            for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
-    return [point(epoch["training_seconds"], epoch["val_bleu"]) for epoch in epochs]
-
-
-def plain_torch(texts: Texts, epochs: int) -> Points:
-    """Trains PyTorch's model on our pieces, and scores what it translates."""
-    tokenizer = Tokenizer("bpe", WORKS["A"].vocabulary)
-    pair = TokenizerPair(tokenizer, tokenizer, joint=True).fit(*texts["train"])
-    # Sentences of about one length are translated together.
-    order = sorted(range(len(texts["test"][0])), key=lambda row: len(texts["test"][0][row]))
-    texts = {**texts, "test": tuple([side[row] for row in order] for side in texts["test"])}
-    pieces = {
-        split: (pair.source.encode(source), pair.target.encode(target))
-        for split, (source, target) in texts.items()
-    }
-    with tempfile.TemporaryDirectory() as place:
-        save_all(pieces, epochs, Path(place))
-        found = run_program(TORCH, WORKS["A"], Path(place))["points"]
-    _, references = texts["test"]
-    return [
-        point(each["training_seconds"], bleu(pair.target.decode(each["tokens"]), references))
-        for each in found
+    reached = {}
+    for bleu in BLEUS:
+        moments = [moment for _, points in curves if (moment := minutes_to(bleu, points))]
+        reached[f"{bleu:g}"] = min(moments, default=None)
+    trials = [
+        {"trial": asdict(trial) if trial else None, "points": points} for trial, points in curves
     ]
+    return {"minutes_to": reached, "curve": curves[0][1], "trials": trials}
 
 
-def save_all(pieces: Mapping[str, Pieces], epochs: int, place: Path) -> None:
-    """Writes the batches of every epoch, `epoch_00.npz` and so on, and of the other splits."""
-    size = WORKS["A"].batch_size
-    lengths = np.array([[len(s), len(t)] for s, t in zip(*pieces["train"], strict=True)])
-    rows = np.arange(len(lengths), dtype=np.uint64)
-    for epoch in range(epochs):
-        chosen = Batching(size).training_batches(lengths, rows, seed=1, epoch=epoch)
-        save(pieces["train"], chosen, place / f"epoch_{epoch:02}.npz")
-    for split in ("validation", "test"):
-        count = len(pieces[split][0])
-        save(
-            pieces[split],
-            np.split(np.arange(count), range(size, count, size)),
-            place / f"{split}.npz",
-        )
-
-
-def save(sides: Pieces, batches: Sequence[np.ndarray], path: Path) -> None:
-    """Writes the batches that some rows make."""
-    made = [
-        batch_of(WORKS["A"], *([side[row] for row in rows] for side in sides)) for rows in batches
-    ]
-    save_batches(made, path)
-
-
-def bleu(translations: Sequence[str], references: Sequence[str]) -> float:
-    """Returns the BLEU of text that is tokenised already."""
-    return score_texts(translations, references, ["bleu"], "none").values["bleu"]
-
-
-def point(seconds: float, score: float) -> dict[str, float]:
-    """Returns a point of a curve."""
-    return {"minutes": seconds / 60, "bleu": score}
-
-
-def reached(points: Points) -> dict[str, float] | None:
-    """Returns the first point that is as good as the goal."""
-    return next((each for each in points if each["bleu"] >= GOAL["bleu"]), None)
-
-
-def table(curves: Mapping[str, Points]) -> str:
+def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns what was reached, and when, in Markdown."""
+    titles = [f"minutes to {bleu:g} BLEU" for bleu in BLEUS]
     lines = [
-        f"| program | {GOAL['bleu']:g} BLEU after | last epoch |",
-        "|---|---|---|",
+        f"| program | {' | '.join(titles)} | last epoch |",
+        "|---" * (len(BLEUS) + 2) + "|",
     ]
-    for name, points in curves.items():
-        first, last = reached(points), points[-1]
-        when = f"{first['minutes']:.1f} minutes" if first else "not reached"
+    for name, each in found.items():
+        cells = [f"{moment:.1f}" if moment else "–" for moment in each["minutes_to"].values()]
+        last = each["curve"][-1]
         lines.append(
-            f"| {name} | {when} | {last['bleu']:.1f} after {last['minutes']:.1f} minutes |"
+            f"| {name} | {' | '.join(cells)} "
+            f"| {last['bleu']:.1f} after {last['minutes']:.1f} minutes |"
         )
     return "\n".join(lines)

@@ -12,7 +12,8 @@ FIGURES = (
     "peak_memory_mib",
     "seconds_to_first_step",
 )
-FLOAT32_PEERS = ("keras", "torch", "torch_tuned")
+KERAS = ("keras", "keras_tuned")
+FLOAT32_PEERS = (*KERAS, "torch", "torch_tuned", "torch_fused")
 
 # What issues 3, 4 and 6 ask for: at least, or at most where smaller is better.
 GOALS: dict[str, dict[str, float]] = {
@@ -99,7 +100,7 @@ def ratios(programs: Mapping[str, Figures], limits: Mapping[str, Mapping[str, An
             found[ratio] = speed(ours) / speed(*others)
 
     compare("over_torch", "seq2seq", "torch", "torch_tuned")
-    compare("over_keras", "seq2seq", "keras")
+    compare("over_keras", "seq2seq", *KERAS)
     compare("bf16_over_float32", "seq2seq_bf16", *FLOAT32_PEERS)
     compare("bf16_over_bf16", "seq2seq_bf16", "torch_bf16")
     compare("over_fused_torch", "seq2seq", "torch_fused")
@@ -107,6 +108,8 @@ def ratios(programs: Mapping[str, Figures], limits: Mapping[str, Mapping[str, An
     compare("over_joeynmt", "seq2seq", "joeynmt", "joeynmt_tuned")
     compare("bf16_over_joeynmt", "seq2seq_bf16", "joeynmt", "joeynmt_tuned")
     compare("over_opennmt_tf", "seq2seq", "opennmt_tf")
+    compare("over_eole", "seq2seq", "eole", "eole_tuned")
+    compare("over_marian", "seq2seq", "marian")
     for suffix, precision in (("", "float32"), ("_bf16", "bfloat16")):
         ours = programs.get(f"seq2seq{suffix}")
         if ours and precision in limits:

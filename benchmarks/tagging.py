@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.environments import MALLOC, torch_python
+from benchmarks.environments import torch_python, tuned
 from benchmarks.files import about_machine, load_before, write
 from benchmarks.harness import ROOT
 from seq2seq.config import build, composed
@@ -121,7 +121,7 @@ def torch_speed(sentences: list[list[str]]) -> float:
         done = subprocess.run(
             [str(torch_python()), "-m", "benchmarks.programs.torch_tagger", str(path)],
             cwd=ROOT,
-            env={**os.environ, **MALLOC},
+            env={**os.environ, **tuned()},
             capture_output=True,
             encoding="utf-8",
             check=False,

@@ -4,14 +4,25 @@ import numpy as np
 import pytest
 
 from benchmarks import decoding
-from benchmarks.batches import END, make_batches
+from benchmarks.batches import END, make_batches, save_batches
+from benchmarks.environments import EOLE, PYMARIAN, TORCH, cache_directory
+from benchmarks.harness import run_program
 from benchmarks.programs import decode_keras, decode_ours
-from benchmarks.programs.decode import one_by_one
+from benchmarks.programs.decode import joined, one_by_one
 from benchmarks.works import Work
 from seq2seq.decoding.beam import BeamSearch
 from seq2seq.decoding.greedy import Greedy
 
 TINY = Work("tiny", attention=True, units=4, embedding=4, vocabulary=300, outputs=300, batch_size=8)
+
+# Marian's products in 8 bits want sizes that are multiples of 64.
+SMALL = Work("small", attention=True, units=32, embedding=64, vocabulary=512, outputs=512)
+ENVIRONMENTS = {
+    "torch_bf16": f"torch-{TORCH}",
+    "torch_int8": f"torch-{TORCH}",
+    "eole": f"eole-{EOLE}",
+    "marian_int8": f"pymarian-{PYMARIAN}",
+}
 
 
 @pytest.mark.parametrize("strategy", [Greedy, BeamSearch])
@@ -61,3 +72,22 @@ def test_ratios_are_of_medians():
     widths = [[bar.get_width() for bar in a.patches] for a in decoding.plot(found["programs"]).axes]
     np.testing.assert_allclose(widths[0], [2, 20])
     np.testing.assert_allclose(widths[1], [10])
+
+
+@pytest.mark.parametrize(("name", "folder"), ENVIRONMENTS.items())
+def test_peers_decode_where_they_are_installed(name, folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQ2SEQ_DATA", str(tmp_path))
+    if not (cache_directory() / folder / "installed").exists():
+        pytest.skip(f"{folder} is not installed")
+    save_batches(make_batches(SMALL, 1), tmp_path / "batches.npz")
+    found = run_program(decoding.PROGRAMS[name], SMALL, tmp_path / "batches.npz", seconds=0.1)
+    assert min(found[figure] for figure in decoding.FIGURES) > 0
+
+
+def test_all_batches_at_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQ2SEQ_DATA", str(tmp_path))
+    batches = make_batches(TINY, 2)
+    together = joined(batches)
+    first, second = (batch["source_length"].tolist() for batch in batches)
+    assert together["source_length"].tolist() == [*first, *second]
+    assert np.count_nonzero(together["source"], axis=1).tolist() == [*first, *second]

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from benchmarks.batches import Batch
 from benchmarks.programs.job import Job, report
 
 SINGLE = 25
-SECONDS = 4.0
-"""For so long at least a search goes through all batches again and again."""
 COMPRESSED = "compressed"
 """A precision: float32, with weights as `seq2seq compress` leaves them."""
 INT8 = "int8"
@@ -23,26 +23,34 @@ NEVER = -1e9
 Decode = Callable[[Batch], Any]
 
 
-def measure(job: Job, searches: dict[str, Decode], alone: Decode, **versions: str) -> None:
+def measure(
+    job: Job,
+    searches: dict[str, Decode],
+    alone: Decode,
+    *,
+    at_once: bool = False,
+    **versions: str,
+) -> None:
     """Times searches over all batches for some seconds, and one sentence by sentence; reports.
 
     Args:
         job: The job; its batches are sorted by length.
         searches: By name.
         alone: What sentences are decoded with one by one.
+        at_once: Whether a search gets all sentences in one call, and makes its own batches.
         versions: Of the program's libraries.
     """
-    batches = job.load()
+    singles = one_by_one(job.load())
+    batches = [joined(job.load())] if at_once else job.load()
     found: dict[str, float] = {}
     for name, decode in searches.items():
         decode(batches[0])
         sentences, start = 0, time.perf_counter()
-        while (seconds := time.perf_counter() - start) < SECONDS:
+        while (seconds := time.perf_counter() - start) < job.seconds:
             for batch in batches:
                 decode(batch)
                 sentences += len(batch["source"])
         found[name] = sentences / seconds
-    singles = one_by_one(batches)
     alone(singles[0])
     times = []
     for batch in singles:
@@ -51,6 +59,17 @@ def measure(job: Job, searches: dict[str, Decode], alone: Decode, **versions: st
         times.append(time.perf_counter() - start)
     found["milliseconds_alone"] = 1000 * statistics.median(times)
     report(versions=versions, **found)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Returns the sources of all batches as one batch."""
+    longest = max(batch["source"].shape[1] for batch in batches)
+    sources = (batch["source"] for batch in batches)
+    padded = [np.pad(each, ((0, 0), (0, longest - each.shape[1]))) for each in sources]
+    return {
+        "source": np.concatenate(padded),
+        "source_length": np.concatenate([batch["source_length"] for batch in batches]),
+    }
 
 
 def one_by_one(batches: Sequence[Batch]) -> list[Batch]:

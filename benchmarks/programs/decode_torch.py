@@ -1,12 +1,16 @@
-"""Plain PyTorch, a loop in Python: `python -m benchmarks.programs.decode_torch JOB`."""
+"""Plain PyTorch, a loop in Python: `python -m benchmarks.programs.decode_torch JOB`.
+
+With `bfloat16` all weights and states are bfloat16, but the logits' normalizer is float32; with
+`int8` the weights of LSTM and linear layers are quantized by `quantize_dynamic`.
+"""
 
 import torch
 from torch import nn
 
 from benchmarks.batches import END, PAD, START, Batch
-from benchmarks.programs.decode import NEVER, measure
+from benchmarks.programs.decode import INT8, NEVER, Decode, measure
 from benchmarks.programs.job import Job
-from benchmarks.programs.torch_plain import Translation
+from benchmarks.programs.torch_plain import Translation, versions
 
 BEAM, ALPHA = 5, 1.0
 State = tuple[torch.Tensor, torch.Tensor]
@@ -19,12 +23,24 @@ def main() -> None:
     model = Decoding(job.work).eval()
     with torch.no_grad():
         model.output_layer.bias[END] = NEVER
-    searches = {"greedy": model.greedy, "beam_5": model.beam}
-    measure(job, searches, model.greedy, torch=torch.__version__)
+    model = in_precision(model, job.precision)
+    measure(job, model.searches(), model.greedy, **versions())
+
+
+def in_precision(model: "Decoding", precision: str) -> "Decoding":
+    """Returns the model with the weights of a precision."""
+    if precision == INT8:
+        layers = {nn.LSTM, nn.Linear}
+        return torch.ao.quantization.quantize_dynamic(model, layers, dtype=torch.qint8)
+    return model.bfloat16() if precision == "bfloat16" else model
 
 
 class Decoding(Translation):
     """The trained model, step by step."""
+
+    def searches(self) -> dict[str, Decode]:
+        """Returns the searches that are measured."""
+        return {"greedy": self.greedy, "beam_5": self.beam}
 
     def begin(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, State, torch.Tensor]:
         """Returns memory, mask, states and lengths."""
@@ -59,7 +75,8 @@ class Decoding(Translation):
     def beam(self, batch: Batch) -> list[list[int]]:
         """Keeps the best beginnings, ranked with GNMT's length penalty."""
         memory, mask, (h, c), lengths = self.begin(batch)
-        rows, classes = len(memory), self.output_layer.out_features
+        rows = len(memory)
+        classes = self.output_layer.out_features
         memory, mask = (each.repeat_interleave(BEAM, 0) for each in (memory, mask))
         state = (h.repeat_interleave(BEAM, 1), c.repeat_interleave(BEAM, 1))
         scores = torch.full((rows, BEAM), NEVER)
@@ -72,7 +89,7 @@ class Decoding(Translation):
             row[token] = 0
         for time in range(int(lengths.max()) + 1):
             logits, state = self.step(found[:, -1], state, memory, mask)
-            gains = nn.functional.log_softmax(logits, 1).view(rows, BEAM, classes)
+            gains = nn.functional.log_softmax(logits.float(), 1).view(rows, BEAM, classes)
             gains = torch.where((lengths <= time)[:, None, None], only[END], gains)
             gains = torch.where(done.unsqueeze(2), only[PAD], gains)
             totals = scores.unsqueeze(2) + gains

@@ -24,6 +24,10 @@ class Job:
         precision: `float32` or `bfloat16`; of searches also `COMPRESSED` and `INT8`.
         warm_up: How many steps are made before time is taken.
         started: When the process was started, in seconds since the epoch.
+        learning_rate: Of Adam.
+        decay: What the learning rate is multiplied with after each epoch.
+        label_smoothing: Of the cross-entropy.
+        seconds: For so long at least a search goes through all batches again and again.
         sentences: For `many_sentences`, how many are generated.
         steps: For `many_sentences`, how many steps are made.
     """
@@ -33,6 +37,10 @@ class Job:
     precision: str
     warm_up: int
     started: float
+    learning_rate: float = 1e-3
+    decay: float = 1.0
+    label_smoothing: float = 0.0
+    seconds: float = 4.0
     sentences: int = 0
     steps: int = 0
 

@@ -36,17 +36,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         options = parse_global_args(configuration(job.work, Path(folder)))
         model = translation(job.work, options)
-        trainer = TrainManager(
-            rank=0,
-            model=model,
-            model_dir=options.model_dir,
-            device=options.device,
-            autocast=options.autocast,
-            train_args=options.train,
-            dev_args=options.test,
-        )
-        trainer.train_and_validate(train_data=data, valid_data=data)
+        train(model, options, data)
     report(versions=versions(), loss=data.loss(model), **data.clock.figures())
+
+
+def train(model: Model, options: Any, data: "Batches") -> None:
+    """Trains a model in JoeyNMT's trainer, without validation.
+
+    Args:
+        model: The model.
+        options: What JoeyNMT's `parse_global_args` returns.
+        data: The batches.
+    """
+    trainer = TrainManager(
+        rank=0,
+        model=model,
+        model_dir=options.model_dir,
+        device=options.device,
+        autocast=options.autocast,
+        train_args=options.train,
+        dev_args=options.test,
+    )
+    trainer.train_and_validate(train_data=data, valid_data=data)
 
 
 class Batches:
@@ -82,8 +93,13 @@ class Batches:
         return total.item() / batch.ntokens
 
 
-def configuration(work: Work, folder: Path) -> dict[str, Any]:
+def configuration(work: Work, folder: Path, **training: Any) -> dict[str, Any]:
     """Returns what would stand in JoeyNMT's YAML file.
+
+    Args:
+        work: The work.
+        folder: Of the model.
+        training: Options of the training that differ from the work's.
 
     Raises:
         RuntimeError: If JoeyNMT has no such model.
@@ -112,6 +128,7 @@ def configuration(work: Work, folder: Path) -> dict[str, Any]:
             "epochs": 1,
             "logging_freq": NEVER,
             "validation_freq": NEVER,
+            **training,
         },
         "model": {
             "encoder": {

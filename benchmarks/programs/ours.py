@@ -9,6 +9,7 @@ start_tensorflow()  # first, as `seq2seq train` does
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from benchmarks.batches import PAD, Batch
 from benchmarks.programs.tensorflow_fit import begin, train
@@ -33,6 +34,7 @@ def main() -> None:
     """Trains and reports."""
     disable_inter_op_parallelism()
     job = begin()
+    tf.config.experimental.enable_op_determinism()
     example = to_stream_example if job.work.task == "generation" else to_example
     model = trained_model(job.work)
     with existing_objects_frozen():

@@ -5,8 +5,7 @@ and half of the learning rate after each epoch that does not lower the validatio
 there, states reach the decoder unprojected. Reading an epoch's batches is timed, too.
 """
 
-import sys
-import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -15,35 +14,31 @@ from torch import nn
 from benchmarks.batches import PAD, Batch, load_batches
 from benchmarks.programs.decode_torch import Decoding, State
 from benchmarks.programs.job import Job, report
+from benchmarks.programs.learn import LIMIT, Epochs, Tokens
+from benchmarks.programs.torch_plain import versions
 from benchmarks.works import Work
-
-LIMIT = 1.5
-"""Tokens of the longest translation for each of its source."""
 
 
 def main() -> None:
-    """Trains epoch by epoch; after each it translates the test set, which is not timed."""
+    """Trains epoch by epoch; after each it translates."""
     job = Job.from_arguments()
     torch.manual_seed(1)
     model = Learner(job.work)
     for weight in model.parameters():
         nn.init.uniform_(weight, -0.08, 0.08)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=job.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
-    folder = Path(job.batches)
-    validation, test = (load_batches(folder / f"{name}.npz") for name in ("validation", "test"))
-    points: list[dict[str, object]] = []
-    seconds = 0.0
-    for path in sorted(folder.glob("epoch_*.npz")):
-        start = time.perf_counter()
-        train(model, optimizer, load_batches(path))
-        seconds += time.perf_counter() - start
-        loss = mean_loss(model, validation)
-        schedule.step(loss)
-        tokens = [row for batch in test for row in model.beam(batch)]
-        points.append({"training_seconds": seconds, "val_loss": loss, "tokens": tokens})
-        print(f"{path.stem}: {seconds:.0f} s, {loss:.3f}", file=sys.stderr, flush=True)
-    report(versions={"torch": torch.__version__}, points=points)
+    validation = load_batches(Path(job.batches, "validation.npz"))
+
+    def translate(batch: Batch) -> Tokens:
+        model.eval()
+        return model.beam(batch)
+
+    epochs = Epochs(job, translate)
+    for _ in epochs.paths:
+        train(model, optimizer, epochs.next_epoch(), job.label_smoothing)
+        schedule.step(mean_loss(model, validation))
+    report(versions=versions(), points=epochs.points)
 
 
 class Learner(Decoding):
@@ -68,19 +63,24 @@ class Learner(Decoding):
         return memory, mask, state, (LIMIT * lengths).long()
 
 
-def train(model: Learner, optimizer: torch.optim.Optimizer, batches: list[Batch]) -> None:
+def train(
+    model: Learner,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    label_smoothing: float,
+) -> None:
     """Goes through the batches once."""
     model.train()
     for batch in batches:
         optimizer.zero_grad()
-        loss_of(model, batch).backward()
+        loss_of(model, batch, label_smoothing).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
 
 @torch.no_grad()
 def mean_loss(model: Learner, batches: list[Batch]) -> float:
-    """Returns the mean over all real tokens, and leaves the model ready to translate."""
+    """Returns the mean over all real tokens."""
     model.eval()
     total, count = 0.0, 0
     for batch in batches:
@@ -89,12 +89,15 @@ def mean_loss(model: Learner, batches: list[Batch]) -> float:
     return total / count
 
 
-def loss_of(model: Learner, batch: Batch) -> torch.Tensor:
+def loss_of(model: Learner, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
     """Returns the mean cross-entropy over the real tokens of a batch."""
     tensors = {name: torch.from_numpy(array).long() for name, array in batch.items()}
     logits = model(tensors)
     return nn.functional.cross_entropy(
-        logits.flatten(0, -2), tensors["labels"].flatten(), ignore_index=PAD
+        logits.flatten(0, -2),
+        tensors["labels"].flatten(),
+        ignore_index=PAD,
+        label_smoothing=label_smoothing,
     )
 
 

@@ -1,4 +1,4 @@
-"""Plain PyTorch, `nn.LSTM` on packed sequences: `python -m benchmarks.programs.torch_plain JOB`."""
+"""Plain PyTorch, `nn.LSTM`: `python -m benchmarks.programs.torch_plain JOB`."""
 
 import torch
 from torch import nn
@@ -30,15 +30,20 @@ def main(fused_adam: bool = False) -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         clock.tick()
-    report(versions={"torch": torch.__version__}, loss=loss.item(), **clock.figures())
+    report(versions=versions(), loss=loss.item(), **clock.figures())
+
+
+def versions() -> dict[str, str]:
+    """Returns the library's version, and the instructions that it uses."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {"torch": torch.__version__, "torch's instructions": capability}
 
 
 class Encoder(nn.Module):
-    """Embedding, dropout and LSTM, over a padded batch."""
+    """Embedding, dropout and LSTM, over a batch; packed where rows differ in length."""
 
     def __init__(self, work: Work) -> None:
         super().__init__()
-        self.is_padded = work.is_padded
         self.embedding = nn.Embedding(work.vocabulary, work.embedding, padding_idx=PAD)
         self.dropout = nn.Dropout(work.dropout)
         self.lstm = nn.LSTM(
@@ -48,7 +53,7 @@ class Encoder(nn.Module):
     def forward(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Returns the outputs, and the last `h` and `c` of all directions side by side."""
         embedded = self.dropout(self.embedding(batch["source"]))
-        if self.is_padded:
+        if int(batch["source_length"].min()) < embedded.shape[1]:
             packed = pack_padded_sequence(
                 embedded, batch["source_length"], batch_first=True, enforce_sorted=False
             )

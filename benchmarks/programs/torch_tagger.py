@@ -7,7 +7,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+WORDS = 1024
+"""How many words are spelled at a time."""
 
 
 class BiLstmCrf(nn.Module):
@@ -28,21 +31,19 @@ class BiLstmCrf(nn.Module):
         self.transitions = nn.Parameter(torch.randn(labels, labels))
         self.start, self.end = nn.Parameter(torch.randn(labels)), nn.Parameter(torch.randn(labels))
 
-    def forward(
-        self,
-        words: torch.Tensor,
-        lengths: torch.Tensor,
-        characters: torch.Tensor,
-        character_lengths: torch.Tensor,
-    ) -> list[list[int]]:
-        """Returns the best labels of each sentence, whose words are spelled one after the other."""
-        embedded = self.characters(characters)
+    def spell(self, characters: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Returns the spelling features of words, `(words, features)`."""
         packed = pack_padded_sequence(
-            embedded, character_lengths, batch_first=True, enforce_sorted=False
+            self.characters(characters), lengths, batch_first=True, enforce_sorted=False
         )
         _, (h, _) = self.spelling(packed)
-        by_sentence = torch.cat(tuple(h), 1).split(lengths.tolist())
-        features = torch.cat([self.words(words), pad_sequence(by_sentence, batch_first=True)], 2)
+        return torch.cat(tuple(h), 1)
+
+    def forward(
+        self, words: torch.Tensor, lengths: torch.Tensor, spelled: torch.Tensor
+    ) -> list[list[int]]:
+        """Returns the best labels of each sentence, from its words and their spelling features."""
+        features = torch.cat([self.words(words), spelled], 2)
         packed = pack_padded_sequence(features, lengths, batch_first=True, enforce_sorted=False)
         outputs, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
         return self.viterbi(self.output(outputs), lengths)
@@ -73,6 +74,32 @@ def padded(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor([row + [0] * (longest - len(row)) for row in rows]), torch.tensor(lengths)
 
 
+@torch.inference_mode()
+def label(
+    model: BiLstmCrf,
+    sentences: list[list[str]],
+    words: dict[str, int],
+    letters: dict[str, int],
+    size: int,
+) -> list[list[int]]:
+    """Labels sentences, the shortest first; each different word of theirs is spelled once."""
+    different = sorted({word for tokens in sentences for word in tokens}, key=len)
+    spellings = [[letters.get(letter, 1) for letter in word] for word in different]
+    parts = [
+        model.spell(*padded(spellings[first : first + WORDS]))
+        for first in range(0, len(spellings), WORDS)
+    ]
+    spelled = torch.cat(parts)
+    places = {word: place for place, word in enumerate(different)}
+    ordered, found = sorted(sentences, key=len), []
+    for first in range(0, len(ordered), size):
+        chosen = ordered[first : first + size]
+        ids, lengths = padded([[words.get(word, 1) for word in tokens] for tokens in chosen])
+        of_words, _ = padded([[places[word] for word in tokens] for tokens in chosen])
+        found += model(ids, lengths, spelled[of_words])
+    return found
+
+
 def main() -> None:
     """Labels the sentences of a job, sorted by length, and reports how fast."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
@@ -82,19 +109,10 @@ def main() -> None:
     torch.manual_seed(1)
     model = BiLstmCrf(len(words) + 2, len(letters) + 2, job["sizes"]).eval()
 
-    @torch.inference_mode()
-    def label(chosen: list[list[str]]) -> list[list[int]]:
-        ids = padded([[words.get(word, 1) for word in tokens] for tokens in chosen])
-        flat = [word for tokens in chosen for word in tokens]
-        spelled = padded([[letters.get(letter, 1) for letter in word] for word in flat])
-        return model(*ids, *spelled)
-
     size = job["batch_size"]
-    label(sentences[:size])
+    label(model, sentences[:size], words, letters, size)
     start = time.perf_counter()
-    ordered = sorted(sentences, key=len)
-    for first in range(0, len(ordered), size):
-        label(ordered[first : first + size])
+    label(model, sentences, words, letters, size)
     seconds = time.perf_counter() - start
     print(json.dumps({"sentences_per_second": len(sentences) / seconds}))
 
