@@ -7,7 +7,7 @@ import platform
 import shlex
 from pathlib import Path
 
-FLAGS = ("-std=c++17", "-O2", "-march=native", "-ffp-contract=fast", "-fPIC", "-pthread")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-pthread")
 BFLOAT16_PAIRS = "-DSEQ2SEQ_PAIRS"
 """Multiplies pairs of bfloat16 (AVX-512 BF16)."""
 INT8_QUADS = "-DSEQ2SEQ_QUADS"
