@@ -19,7 +19,7 @@ from seq2seq.ops.compile import SOURCE
 from seq2seq.ops.processor import AMX_FLAGS, FLAGS, INT8_QUADS
 
 AVX512 = ("-march=x86-64-v4", "-mavx512bf16", "-mavx512vnni", *AMX_FLAGS, INT8_QUADS)
-TESTS = Path("tests/ops")
+FOLDERS = (SOURCE, Path("tests/ops"), Path("benchmarks"))
 
 
 def flags() -> list[str]:
@@ -37,7 +37,7 @@ def check(file: Path) -> subprocess.CompletedProcess[str]:
 
 def main() -> None:
     """Checks all files, and exits with 1 if there is something to say about them."""
-    files = sorted(SOURCE.glob("*.cc")) + sorted(TESTS.glob("*.cc"))
+    files = [file for folder in FOLDERS for file in sorted(folder.glob("*.cc"))]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(check, files))
     for result in results:
