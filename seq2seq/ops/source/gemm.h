@@ -54,7 +54,7 @@ struct Microkernels {
   static void prepare_thread() {}
   static void multiply(int rows, const float* a, const float* b, int64_t depth, const TileOfC& tile,
                        const Epilogue& epilogue, PrefetchNext next) {
-    Compiled<Element>::microkernels[rows](a, b, depth, tile, epilogue, next);
+    Compiled<Element>::kMicrokernels[rows](a, b, depth, tile, epilogue, next);
   }
 };
 #ifdef SEQ2SEQ_AMX

@@ -184,7 +184,7 @@ struct Int8Quads : Float32 {
 };
 
 template <>
-const MicrokernelsByRows Compiled<Int8Quads>::microkernels;
+const MicrokernelsByRows Compiled<Int8Quads>::kMicrokernels;
 
 }  // namespace seq2seq
 #endif

@@ -110,13 +110,13 @@ using Microkernel = void (*)(const float*, const float*, int64_t, const TileOfC&
 using MicrokernelsByRows = std::array<Microkernel, RegisterTiles::kRows + 1>;
 template <typename Element>
 struct Compiled {
-  static const MicrokernelsByRows microkernels;
+  static const MicrokernelsByRows kMicrokernels;
 };
 template <>
-const MicrokernelsByRows Compiled<Float32>::microkernels;
+const MicrokernelsByRows Compiled<Float32>::kMicrokernels;
 #ifdef SEQ2SEQ_PAIRS
 template <>
-const MicrokernelsByRows Compiled<BFloat16Pairs>::microkernels;
+const MicrokernelsByRows Compiled<BFloat16Pairs>::kMicrokernels;
 #endif
 
 }  // namespace seq2seq

@@ -17,15 +17,15 @@ using Rows = std::make_integer_sequence<int, RegisterTiles::kRows>;
 }  // namespace
 
 template <>
-const MicrokernelsByRows Compiled<Float32>::microkernels = make_microkernels<Float32>(Rows{});
+const MicrokernelsByRows Compiled<Float32>::kMicrokernels = make_microkernels<Float32>(Rows{});
 #ifdef SEQ2SEQ_PAIRS
 template <>
-const MicrokernelsByRows Compiled<BFloat16Pairs>::microkernels =
+const MicrokernelsByRows Compiled<BFloat16Pairs>::kMicrokernels =
     make_microkernels<BFloat16Pairs>(Rows{});
 #endif
 #ifdef SEQ2SEQ_QUADS
 template <>
-const MicrokernelsByRows Compiled<Int8Quads>::microkernels = make_microkernels<Int8Quads>(Rows{});
+const MicrokernelsByRows Compiled<Int8Quads>::kMicrokernels = make_microkernels<Int8Quads>(Rows{});
 #endif
 
 }  // namespace seq2seq
