@@ -102,11 +102,11 @@ def by_program(program: Program) -> Callable[[Task], Points]:
         }
         with tempfile.TemporaryDirectory() as place:
             save_all(pieces, task.epochs, Path(place), trial.work())
-            found = run_program(program, trial.work(), Path(place), **settings)["points"]
+            points = run_program(program, trial.work(), Path(place), **settings)["points"]
         ordered = [references[row] for row in order]
         return [
             point(each["training_seconds"], bleu(to_text(pair, each["tokens"]), ordered))
-            for each in found
+            for each in points
         ]
 
     return learn

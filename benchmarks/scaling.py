@@ -62,7 +62,7 @@ def main(arguments: argparse.Namespace) -> None:
     load = load_before()
     processors = len(os.sched_getaffinity(0))
     barrier = loop_cost() / max(1, processors - 1)
-    found: dict[str, Any] = {}
+    modelled: dict[str, Any] = {}
     for key in arguments.works:
         with prepared(WORKS[key], arguments.steps) as (batches, _):
             measured = {
@@ -71,10 +71,10 @@ def main(arguments: argparse.Namespace) -> None:
                 )["milliseconds_per_step"]
                 for threads in sorted({1, processors})
             }
-            found[key] = model(key, batches, arguments.steps, barrier) | {"measured": measured}
-        print(table(key, found[key]))
+            modelled[key] = model(key, batches, arguments.steps, barrier) | {"measured": measured}
+        print(table(key, modelled[key]))
         about = about_machine(load_before=load, steps=arguments.steps, barrier=barrier)
-        write(arguments.results / "scaling", {**about, "works": found})
+        write(arguments.results / "scaling", {**about, "works": modelled})
 
 
 def model(key: str, batches: Path, steps: int, barrier: float) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def ratios(programs: Mapping[str, Result]) -> dict[str, float]:
 
     Only searches of ours count whose BLEU is as high; without one there is no ratio.
     """
-    found = {}
+    faster: dict[str, float] = {}
     for name, theirs in programs.items():
         ours = [
             each["sentences_per_second"]
@@ -161,8 +161,8 @@ def ratios(programs: Mapping[str, Result]) -> dict[str, float]:
             if not program.startswith(MARIAN) and each["bleu"] >= theirs["bleu"] - NOISE
         ]
         if name.startswith(MARIAN) and ours:
-            found[name] = max(ours) / theirs["sentences_per_second"]
-    return found
+            faster[name] = max(ours) / theirs["sentences_per_second"]
+    return faster
 
 
 def table(programs: Mapping[str, Result]) -> str:
@@ -171,10 +171,10 @@ def table(programs: Mapping[str, Result]) -> str:
         "| program | sentences/s | s for the file, loading included | BLEU |",
         "|---|---|---|---|",
     ]
-    for name, found in programs.items():
+    for name, figures in programs.items():
         lines.append(
-            f"| {name} | {found['sentences_per_second']:,.0f} "
-            f"| {found['seconds_with_loading']:.1f} | {found['bleu']:.1f} |"
+            f"| {name} | {figures['sentences_per_second']:,.0f} "
+            f"| {figures['seconds_with_loading']:.1f} | {figures['bleu']:.1f} |"
         )
     lines.append("")
     for name, ratio in ratios(programs).items():

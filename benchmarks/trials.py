@@ -57,10 +57,10 @@ class Trial:
 
 def drawn(count: int) -> list[Trial]:
     """Returns different trials, the same for every call; the first is that of work A."""
-    generator, found = random.Random(1), [Trial()]
-    while len(found) < count:
+    generator, trials = random.Random(1), [Trial()]
+    while len(trials) < count:
         chosen = {name: generator.choice(values) for name, values in SPACE.items()}
         trial = Trial(**{**asdict(Trial()), **chosen})
-        if trial not in found:
-            found.append(trial)
-    return found
+        if trial not in trials:
+            trials.append(trial)
+    return trials

@@ -139,8 +139,8 @@ def to_batch(batch: Batch) -> dict[str, Any]:
 def loss(trainer: Trainer, batch: Batch) -> float:
     """Returns the mean loss of a token of a batch, without dropout."""
     theirs = to_batch(batch)
-    found = trainer.model.eval()(theirs["src"], theirs["tgt"], theirs["srclen"])
-    total, *_ = trainer.train_loss(theirs, found.dec_out, found.attns)
+    output = trainer.model.eval()(theirs["src"], theirs["tgt"], theirs["srclen"])
+    total, *_ = trainer.train_loss(theirs, output.dec_out, output.attns)
     return float(total) / int(np.count_nonzero(batch["labels"]))
 
 

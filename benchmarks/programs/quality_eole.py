@@ -37,9 +37,9 @@ def main() -> None:
         search.max_length_ratio = 0
         model.eval()
         sources = {name: batch[name] for name in ("source", "source_length")}
-        found = search.predict_batch(to_batch(sources), attn_debug=False)["predictions"]
+        predictions = search.predict_batch(to_batch(sources), attn_debug=False)["predictions"]
         model.train()
-        return [until_end(best) for best, *_ in found]
+        return [until_end(best) for best, *_ in predictions]
 
     epochs = Epochs(job, translate)
 

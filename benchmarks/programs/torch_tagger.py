@@ -91,13 +91,13 @@ def label(
     ]
     spelled = torch.cat(parts)
     places = {word: place for place, word in enumerate(different)}
-    ordered, found = sorted(sentences, key=len), []
+    ordered, labels = sorted(sentences, key=len), []
     for first in range(0, len(ordered), size):
         chosen = ordered[first : first + size]
         ids, lengths = padded([[words.get(word, 1) for word in tokens] for tokens in chosen])
         of_words, _ = padded([[places[word] for word in tokens] for tokens in chosen])
-        found += model(ids, lengths, spelled[of_words])
-    return found
+        labels += model(ids, lengths, spelled[of_words])
+    return labels
 
 
 def main() -> None:

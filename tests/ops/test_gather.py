@@ -73,8 +73,8 @@ def test_columns_are_those_of_gather(count):
     matrix = tf.constant(drawn(90, 70))
     indices = tf.constant(np.random.default_rng(4).integers(0, 70, count), tf.int32)
     with inference_kernels():
-        found = gather_columns(matrix, indices)
-    np.testing.assert_array_equal(found, tf.gather(matrix, indices, axis=1))
+        columns = gather_columns(matrix, indices)
+    np.testing.assert_array_equal(columns, tf.gather(matrix, indices, axis=1))
 
 
 @pytest.mark.parametrize("column", [-1, 2])

@@ -52,18 +52,18 @@ def by_hand(pairs, iterations):
 class TestModel:
     @pytest.mark.parametrize("iterations", PUBLISHED)
     def test_the_textbooks_example(self, iterations):
-        found = translation_probabilities(*columns(PAIRS), (4, 4), iterations).toarray()
+        probabilities = translation_probabilities(*columns(PAIRS), (4, 4), iterations).toarray()
         for link, expected in PUBLISHED[iterations].items():
-            assert found[link] == pytest.approx(expected, abs=5e-5)
+            assert probabilities[link] == pytest.approx(expected, abs=5e-5)
 
     @given(st.lists(st.tuples(SENTENCES, SENTENCES), max_size=6), st.integers(0, 4))
     @settings(max_examples=50, deadline=None)
     def test_against_brute_force(self, pairs, iterations):
-        found = translation_probabilities(*columns(pairs), (6, 6), iterations).toarray()
+        probabilities = translation_probabilities(*columns(pairs), (6, 6), iterations).toarray()
         expected = np.zeros((6, 6))
         for link, probability in by_hand(pairs, iterations).items():
             expected[link] = probability
-        np.testing.assert_allclose(found, expected, atol=1e-12)
+        np.testing.assert_allclose(probabilities, expected, atol=1e-12)
 
     def test_more_pairs_than_fit_are_thinned_out(self):
         few = translation_probabilities(*columns([PAIRS[0], PAIRS[2]]), (4, 4))
@@ -91,9 +91,9 @@ class TestTable:
     )
     def test_it_is_the_union(self, table, sources, size, further, expected):
         sources = [np.array(source, np.int32) for source in sources]
-        found = table.shortlist(sources, size, [np.array(tokens) for tokens in further])
-        assert found.dtype == np.int32
-        assert found.tolist() == [*SPECIAL, *expected]
+        shortlist = table.shortlist(sources, size, [np.array(tokens) for tokens in further])
+        assert shortlist.dtype == np.int32
+        assert shortlist.tolist() == [*SPECIAL, *expected]
 
     def test_all_of_the_vocabulary_is_no_shortlist(self, table):
         assert table.shortlist([np.array([4])], 12) is None
