@@ -160,7 +160,7 @@ def train(experiment: Experiment, run_folder: Path, config: dict[str, Any]) -> P
 
     def score_validation() -> dict[str, float]:
         with step("scoring validation"):
-            return task.evaluate(model, experiment.data.records("validation")).scores
+            return task.validation_scores(model, experiment.data.records("validation"))
 
     try:
         progress = experiment.trainer.fit(

@@ -77,12 +77,36 @@ class ClassRow(Row):
     reference_labels: NotRequired[list[str]]
 
 
-Kind = Literal["text", "tags", "class", "label set"]
+class ForecastRow(TypedDict):
+    """The forecast of one target of one series, from one origin."""
+
+    unique_id: str
+    cutoff: str | int
+    """The date or step of the last step of the history."""
+    ds: list[str] | list[int]
+    """The dates or steps of the forecast."""
+    target: str
+    prediction: list[float]
+    quantiles: dict[str, list[float]]
+    """The quantiles by their level, such as `0.1`."""
+    history: NotRequired[list[float | None]]
+    """The last values before the forecast; None where one is missing."""
+    reference: NotRequired[list[float | None]]
+    season_length: NotRequired[int]
+    scale: NotRequired[float | None]
+    """The mean absolute error of the seasonal naive forecast in the history, for MASE."""
+    squared_scale: NotRequired[float | None]
+    """The mean squared error of the same, for RMSSE."""
+
+
+Kind = Literal["text", "tags", "class", "label set", "forecast"]
 """What a row predicts."""
 
 
 def kind_of(row: Mapping[str, Any]) -> Kind:
     """Returns what a row predicts, determined by its fields."""
+    if "cutoff" in row:
+        return "forecast"
     if "tokens" in row and "labels" in row:
         return "tags"
     if "probabilities" in row:

@@ -3,6 +3,7 @@
 import random
 import shlex
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,24 @@ def sample_table(row: Mapping[str, Any]) -> Table:
     table.add_column(no_wrap=True, overflow="ellipsis")
     if kind_of(row) == "tags" and "reference" in row:
         cells = tag_lines(row["tokens"], *labels_of(row))
+    elif kind_of(row) == "forecast":
+        cells = forecast_lines(row)
     else:
         cells = [plain(str(row.get(name, "")).replace("\n", "↵")) for name in FIELDS]
     for name, cell in zip(FIELDS, cells, strict=True):
-        if name in row:
+        if name in row or cell.plain:
             table.add_row(plain(name, "dim"), cell)
     table.add_row("")
     return table
+
+
+def forecast_lines(row: Mapping[str, Any]) -> list[Text]:
+    """Returns lines with the series, its true next values, and the forecast of them."""
+    parts = [row.get("reference", []), row["prediction"]]
+    numbers = [["?" if x is None else number(x) for x in values] for values in parts]
+    widths = [max(map(len, column)) for column in zip_longest(*numbers, fillvalue="")]
+    lines = [" ".join(x.rjust(w) for x, w in zip(line, widths, strict=False)) for line in numbers]
+    return [plain(f"{row['unique_id']} after {row['cutoff']}"), *map(plain, lines)]
 
 
 def tag_lines(

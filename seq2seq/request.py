@@ -24,6 +24,8 @@ class PredictionRequest:
         replace_unknown: For translations: whether unknown words become the source words that they
             attend to; None for the run's setting.
         attention: For classifications: whether to return the weights of attention pooling.
+        horizon: For forecasts: the number of steps; None for as many as in training.
+        levels: For forecasts: intervals to return, in percent.
 
     Raises:
         UserError: If `batch_size` is below 1.
@@ -37,6 +39,8 @@ class PredictionRequest:
     token_scores: bool = False
     replace_unknown: bool | None = None
     attention: bool = False
+    horizon: int | None = None
+    levels: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         check_batch_size(self.batch_size)

@@ -14,6 +14,7 @@ EXAMPLES = """\
   echo "7 May 2031" | seq2seq predict RUN
   seq2seq predict models:/dates@champion corpus.conllu -o tagged.conllu
   seq2seq predict RUN in.txt --features all -o vectors.npz
+  seq2seq predict RUN history.csv --horizon 18 --level 80 95 -o forecast.csv
 
 a run uses the search of its config, unless changed:
   seq2seq predict RUN in.txt --decoding beam --n-best 5
@@ -39,17 +40,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="-",
         metavar="INPUT",
-        help="text, TSV, CSV, JSONL or CoNLL; - for lines of stdin (default -)",
+        help="text, TSV, CSV, JSONL or CoNLL, for forecasts CSV or Parquet; - for stdin (default -)",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="-", help="a file, or - for stdout (default -)"
     )
     parser.add_argument(
         "--format",
-        choices=("text", "tsv", "jsonl", "conll"),
+        choices=("text", "tsv", "jsonl", "conll", "csv"),
         help="text: predictions (the default); tsv: source, prediction, score; jsonl: the same by "
         "name, and all extra outputs; conll (the default for .conll and .conllu): the lines of the "
-        "input with predicted labels",
+        "input with predicted labels; csv (the default for forecasts): a row for each series and step",
     )
     parser.add_argument(
         "--batch-size", type=int, metavar="N", default=64, help="inputs at once (default 64)"
@@ -57,6 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     ensemble_option(parser)
     _search_options(parser)
     _extra_outputs(parser)
+    _forecasts(parser)
     _constraints(parser)
     trust_option(parser)
 
@@ -105,6 +107,21 @@ def _extra_outputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _forecasts(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("forecasts")
+    group.add_argument(
+        "--horizon", type=int, metavar="N", help="the steps to forecast (default: as in training)"
+    )
+    group.add_argument(
+        "--level",
+        nargs="+",
+        type=float,
+        default=[],
+        metavar="PERCENT",
+        help="intervals to write, such as 80 95",
+    )
+
+
 def _constraints(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("constraints on all translations")
     group.add_argument("--prefix", metavar="TEXT", help="the beginning of all translations")
@@ -140,6 +157,8 @@ def run(options: argparse.Namespace) -> int:
         token_scores=options.token_scores,
         replace_unknown=options.replace_unknown,
         attention=options.attention,
+        horizon=options.horizon,
+        levels=options.level,
     )
     predict_file(
         [options.model, *options.ensemble],

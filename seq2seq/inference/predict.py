@@ -8,6 +8,7 @@ from typing import Any, Literal
 from seq2seq.data.formats.conll import is_conll
 from seq2seq.data.records import chunks
 from seq2seq.errors import UserError
+from seq2seq.inference.forecast import forecast_file, is_forecasting
 from seq2seq.inference.input_files import (
     Input,
     announce_terminal,
@@ -64,6 +65,9 @@ def predict_file(
     Raises:
         UserError: If a run, the input or the request cannot be used.
     """
+    if is_forecasting(runs[0], trust):
+        forecast_file(Predictor.load(*runs, trust=trust), source, target, request, output_format)
+        return
     path = input_path(source)
     columns = output_format == "conll" or is_conll(path.name)
     at_terminal = output_format is None and target == "-" and sys.stdout.isatty()

@@ -11,10 +11,12 @@ from omegaconf import DictConfig
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.inference.decoding_overrides import changed_search
+from seq2seq.inference.forecast import forecast_table, series_of
 from seq2seq.models.base import SequenceModel
 from seq2seq.prediction_rows import Row, ScoredPair
 from seq2seq.request import PredictionRequest, check_batch_size
 from seq2seq.tasks.base import PredictionOptions, Task
+from seq2seq.tasks.forecasting import Forecasting
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
 from seq2seq.trust import Trust
 
@@ -97,13 +99,16 @@ class Predictor:
         token_scores: bool = False,
         replace_unknown: bool | None = None,
         attention: bool = False,
+        horizon: int | None = None,
+        levels: Sequence[float] = (),
         **settings: Any,
     ) -> "Row | list[Row] | pd.DataFrame":
         """Predicts for one text, or for each of several inputs, in order.
 
         Args:
             inputs: A text; a list of texts, or of records, such as those of a translation with
-                constraints; a Series of texts, or a DataFrame whose columns are the fields.
+                constraints; a Series of texts, or a DataFrame whose columns are the fields. For
+                forecasts a DataFrame of series, in the columns of the training data.
             batch_size: How many inputs are predicted at once.
             decoding: A choice of `conf/decoding`, such as `beam`; None for the run's search.
             n_best: The number of `hypotheses` of each row.
@@ -111,19 +116,22 @@ class Predictor:
             token_scores: Whether to return each target token's log-probability.
             replace_unknown: Whether unknown words become the source words that they attend to.
             attention: Whether to return a classification's weights of attention pooling.
+            horizon: The steps of a forecast; None for as many as in training.
+            levels: The intervals of a forecast, in percent.
             **settings: Changed values of the search, such as `beam_size=10`, or
                 `**{"length_penalty.alpha": 1.0}`.
 
         Returns:
             A row, see `seq2seq.prediction_rows`; for a list a list of them; for pandas' classes
-            a DataFrame with the index of the inputs.
+            a DataFrame with the index of the inputs; of forecasts, with a row for each series and
+            step.
 
         Raises:
             UserError: If the task or its model cannot do what is requested.
         """
         request = PredictionRequest(
             batch_size, decoding, settings, n_best,
-            alignments, token_scores, replace_unknown, attention,
+            alignments, token_scores, replace_unknown, attention, horizon, levels,
         )  # fmt: skip
         if isinstance(inputs, str):
             return self.predict([inputs], request)[0]
@@ -136,6 +144,9 @@ class Predictor:
     ) -> "pd.DataFrame":
         import pandas as pd
 
+        if isinstance(self.task, Forecasting):
+            rows = self.predict(series_of(self.task, inputs), request)
+            return forecast_table(self.task, rows)
         if isinstance(inputs, pd.DataFrame):
             columns = self.task.input_columns.items()
             inputs = inputs.rename(
@@ -169,6 +180,8 @@ class Predictor:
             token_scores=request.token_scores,
             replace_unknown=request.replace_unknown,
             attention=request.attention,
+            horizon=request.horizon,
+            levels=tuple(request.levels),
         )
         return self.task.predict(self.model, _as_list(inputs), options)
 

@@ -18,12 +18,13 @@ from seq2seq.data.dataset import Dataset
 from seq2seq.data.records import Record
 from seq2seq.data.token_store import ColumnSpec, TokenStore, build, report_shared_inputs
 from seq2seq.data.tokenizers.tokenizer import UNKNOWN
+from seq2seq.data.series_windows import SeriesWindows
 from seq2seq.data.windows import Windows
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.evaluation.item_statistics import Statistics
 from seq2seq.models.base import ModelT
-from seq2seq.prediction_rows import Row, ScoredPair
+from seq2seq.prediction_rows import ForecastRow, Row, ScoredPair
 from seq2seq.progress import step
 from seq2seq.tasks.observation import InputVocabulary, Observation
 from seq2seq.tasks.padding import Batches
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 
-RowT = TypeVar("RowT", bound=Row)
+RowT = TypeVar("RowT", bound=Row | ForecastRow)
 """The type of the task's predictions."""
 
 Batch = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
@@ -57,7 +58,7 @@ class Evaluation:
         statistics: The statistics of each row, see `evaluation.item_statistics`; may be empty.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[Row | ForecastRow]
     scores: dict[str, float]
     signatures: dict[str, str] = field(default_factory=dict)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -80,6 +81,8 @@ class PredictionOptions:
         replace_unknown: Whether an unknown word becomes the source word that it attends to; None
             for the task's setting.
         attention: Whether rows have the weights of attention pooling.
+        horizon: How many steps are forecast; None for as many as in training.
+        levels: The intervals of a forecast, in percent.
     """
 
     batch_size: int = 64
@@ -89,6 +92,8 @@ class PredictionOptions:
     token_scores: bool = False
     replace_unknown: bool | None = None
     attention: bool = False
+    horizon: int | None = None
+    levels: tuple[float, ...] = ()
 
 
 DEFAULTS = PredictionOptions()
@@ -124,7 +129,7 @@ class Task(ABC, Generic[ModelT, RowT]):
     batch_order: BatchOrder
     identity: str
 
-    def __init__(self, batching: Batching | Windows) -> None:
+    def __init__(self, batching: Batching | SeriesWindows | Windows) -> None:
         self.batching = batching
         self.stores: dict[str, TokenStore] = {}
         self._encoded_epoch: int | None = None
@@ -391,6 +396,10 @@ class Task(ABC, Generic[ModelT, RowT]):
     @abstractmethod
     def evaluate(self, model: ModelT, records: Iterable[Record]) -> Evaluation:
         """Predicts and scores records."""
+
+    def validation_scores(self, model: ModelT, records: Iterable[Record]) -> dict[str, float]:
+        """Returns the scores of `evaluate`, for each epoch of a training."""
+        return self.evaluate(model, records).scores
 
     def figures(self, model: ModelT, evaluation: Evaluation) -> "dict[str, Figure]":
         """Returns figures of an evaluation by file name."""

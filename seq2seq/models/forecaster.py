@@ -1,0 +1,448 @@
+"""Forecasters: the past of series -> raw numbers of a distribution for each step to come."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from seq2seq.layers.bridge import Bridge, StateSpec
+from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.configured import ConfiguredLayer
+from seq2seq.layers.dense import Dense
+from seq2seq.layers.dropout import Dropout
+from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
+from seq2seq.models.base import SequenceModel, named_layers
+from seq2seq.models.decoder import Decoder
+from seq2seq.models.encoder import Encoder, named_states
+from seq2seq.models.exportable_model import NestedModel
+from seq2seq.models.stack import RecurrentStack
+from seq2seq.ops.scan import scan
+
+POOLINGS = ("last", "mean", "max", "attention")
+
+Feedback = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""Makes scaled values of one or more steps, `(batch, steps, targets)`, from their raw numbers,
+`(batch, steps, targets, outputs)`, and the number of the first step, int32 `()`."""
+
+
+class Forecast(NamedTuple):
+    """A forecast without teacher forcing."""
+
+    raw: tf.Tensor
+    """Raw numbers of the distribution, float32 `(batch, horizon, targets, outputs)`."""
+    values: tf.Tensor
+    """The scaled values that were made of them, float32 `(batch, horizon, targets)`."""
+
+
+class SeriesFeatures(NamedTuple):
+    """The sizes of a forecaster's inputs and outputs, which follow from the data and the task."""
+
+    horizon: int
+    """Forecast steps in training."""
+    targets: int = 1
+    """Values of a step."""
+    outputs: int = 1
+    """Raw numbers of each value."""
+    past: int = 1
+    """Features of each past step, the targets among them."""
+    future: int = 0
+    """Features of each forecast step that are known in advance."""
+    static: int = 0
+    """Features of a series."""
+    series: int = 0
+    """Series that have an embedding of their own; 0 for none."""
+    factor: bool = False
+    """Whether the last of the raw numbers is the factor of the window's scale."""
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class AtEachStep(ConfiguredLayer):
+    """Concatenates features of the series with those of each step."""
+
+    def call(self, steps: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
+        """Maps `(batch, steps, width)` and `(batch, features)` to `(batch, steps, both)`."""
+        shape = (tf.shape(steps)[0], tf.shape(steps)[1], features.shape[-1])
+        repeated = tf.broadcast_to(features[:, tf.newaxis], shape)
+        return tf.concat([steps, tf.cast(repeated, steps.dtype)], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="seq2seq")
+class RawNumbers(ConfiguredLayer):
+    """The output layer: raw numbers of a distribution.
+
+    Args:
+        steps: Forecast steps that one vector holds; 0 where each step has a vector of its own.
+        targets: Values of a step.
+        outputs: Raw numbers of each value, which include the factor, if there is one.
+        factor: Whether the last of them is the factor of the window's scale.
+    """
+
+    def __init__(self, steps: int, targets: int, outputs: int, factor: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.steps, self.targets, self.outputs, self.factor = steps, targets, outputs, factor
+        units = max(steps, 1) * targets * (outputs - factor)
+        self.dense = Dense(units, name="dense", dtype=self.dtype_policy)
+
+    def call(self, vectors: tf.Tensor, factor: tf.Tensor | None = None) -> tf.Tensor:
+        """Maps `(batch, width)`, or `(batch, steps, width)`, to `(batch, steps, targets, outputs)`.
+
+        `factor` is `(batch, targets)`.
+        """
+        raw = self.dense(vectors)
+        steps = self.steps or tf.shape(vectors)[1]
+        shape = (-1, steps, self.targets, self.outputs - self.factor)
+        raw = tf.cast(tf.reshape(raw, shape), tf.float32)
+        if not self.factor:
+            return raw
+        repeated = tf.broadcast_to(factor[:, tf.newaxis], tf.shape(raw)[:-1])
+        return tf.concat([raw, repeated[..., tf.newaxis]], axis=-1)
+
+
+class Forecaster(SequenceModel):
+    """Base of all forecasters: their inputs.
+
+    Args:
+        features: The sizes of inputs and outputs.
+        encoder: Reads the past.
+        series_dim: Width of the embedding of each series, where the task asks for one.
+        output_dropout: Share of the vector dropped before the output layer.
+
+    Attributes:
+        training_model: The inputs -> raw numbers, float32 `(batch, horizon, targets, outputs)`.
+            Inputs are `past`, float32 `(batch, context_length, features)`, right-padded;
+            `past_length`, int32 `(batch,)`; `target`, float32 `(batch, horizon, targets)`, the
+            scaled values one step before each forecast step (teacher forcing; read by
+            `AutoregressiveForecaster` alone); and where there are such features `future`, float32
+            `(batch, horizon, features)`, `static`, float32 `(batch, features)`, `series`, int32
+            `(batch,)`, and `factor`, float32 `(batch, targets)`.
+        loss_model: The same model.
+        feature_model: The same inputs without `target` -> the final states of the encoder by name.
+        feeds_back: Whether a step reads the value of the step before, so that any horizon can be
+            forecast, and sample paths drawn.
+
+    Raises:
+        ValueError: If an argument has an impossible value.
+    """
+
+    feeds_back = False
+
+    def __init__(
+        self,
+        features: SeriesFeatures | Sequence[Any],
+        encoder: Encoder,
+        series_dim: int = 8,
+        output_dropout: float = 0.0,
+    ) -> None:
+        self.features = SeriesFeatures(*features)
+        positive("features.horizon", self.features.horizon)
+        positive("series_dim", series_dim)
+        fraction("output_dropout", output_dropout)
+        self.encoder = encoder
+        self.drops = encoder.drops or output_dropout > 0
+        self.dropout = Dropout(output_dropout, name="output_dropout")
+        self.at_each_step = AtEachStep(name="at_each_step")
+        self.embedding = (
+            keras.layers.Embedding(self.features.series, series_dim, name="series_embedding")
+            if self.features.series
+            else None
+        )
+
+    def recurrent_layers(self) -> dict[str, keras.layers.Layer]:
+        """Returns the recurrent layers of the encoder."""
+        return named_layers("encoder", self.encoder.forward_stack, self.encoder.backward_stack)
+
+    @abstractmethod
+    def forecast(
+        self, inputs: Mapping[str, tf.Tensor], horizon: int, feedback: Feedback
+    ) -> Forecast:
+        """Forecasts without teacher forcing.
+
+        Args:
+            inputs: As those of `training_model`, without `target`.
+            horizon: The forecast steps, of which `future` has as many.
+            feedback: Makes the values, which the next step reads where the model feeds back.
+        """
+
+    def _inputs(self) -> dict[str, Any]:
+        """Returns Keras inputs for the features that there are."""
+        size = self.features
+        inputs = {
+            "past": keras.Input((None, size.past), dtype="float32", name="past"),
+            "past_length": keras.Input((), dtype="int32", name="past_length"),
+            "target": keras.Input((None, size.targets), dtype="float32", name="target"),
+        }
+        if size.future:
+            inputs["future"] = keras.Input((None, size.future), dtype="float32", name="future")
+        if size.static:
+            inputs["static"] = keras.Input((size.static,), dtype="float32", name="static")
+        if size.series:
+            inputs["series"] = keras.Input((), dtype="int32", name="series")
+        if size.factor:
+            inputs["factor"] = keras.Input((size.targets,), dtype="float32", name="factor")
+        return inputs
+
+    def _of_series(self, inputs: Mapping[str, Any]) -> Any | None:
+        """Returns the features of each series, `(batch, width)`, or None if there are none."""
+        parts = [inputs["static"]] if "static" in inputs else []
+        if self.embedding is not None:
+            parts.append(self.embedding(inputs["series"]))
+        return keras.layers.Concatenate()(parts) if len(parts) > 1 else next(iter(parts), None)
+
+    def _encode(self, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Returns the outputs and the final states of the encoder."""
+        past, of_series = inputs["past"], self._of_series(inputs)
+        if of_series is not None:
+            past = self.at_each_step(past, of_series)
+        return self.encoder(past, inputs["past_length"])
+
+    def _make_models(self, inputs: dict[str, Any], raw: Any, states: Any) -> None:
+        self.training_model = self.loss_model = keras.Model(inputs, raw, name="training")
+        past = {name: tensor for name, tensor in inputs.items() if name != "target"}
+        self.feature_model = keras.Model(past, named_states("past", states), name="features")
+
+
+class DirectForecaster(Forecaster):
+    """Maps the pooled encoding of the past to all forecast steps at once.
+
+    With a horizon of 1, it is the plain many-to-one model.
+
+    Args:
+        features: As of `Forecaster`.
+        encoder: As of `Forecaster`.
+        pooling: How the encoder's outputs become a vector: any of `last`, `mean`, `max` and
+            `attention`; several are concatenated.
+        attention_units: Width of the query of attention pooling.
+        series_dim: As of `Forecaster`.
+        output_dropout: As of `Forecaster`.
+    """
+
+    def __init__(
+        self,
+        features: SeriesFeatures | Sequence[Any],
+        encoder: Encoder,
+        pooling: Sequence[Literal["last", "mean", "max", "attention"]] = ("last",),
+        attention_units: int = 64,
+        series_dim: int = 8,
+        output_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(features, encoder, series_dim, output_dropout)
+        self.poolings = poolings(pooling, attention_units, encoder)
+        size = self.features
+        inputs = self._inputs()
+        outputs, states = self._encode(inputs)
+        vectors = [pooling(outputs, inputs["past_length"]) for pooling in self.poolings]
+        if size.future:
+            fixed = keras.layers.Reshape((size.horizon * size.future,), name="flat_future")
+            vectors.append(fixed(inputs["future"]))
+        if (of_series := self._of_series(inputs)) is not None:
+            vectors.append(of_series)
+        vector = keras.layers.Concatenate()(vectors) if len(vectors) > 1 else vectors[0]
+        self.output_layer = RawNumbers(
+            size.horizon, size.targets, size.outputs, size.factor, name="raw_numbers"
+        )
+        raw = self.output_layer(self.dropout(vector), inputs.get("factor"))
+        self._make_models(inputs, raw, states)
+
+    def forecast(
+        self, inputs: Mapping[str, tf.Tensor], horizon: int, feedback: Feedback
+    ) -> Forecast:
+        """Returns the first steps of the trained horizon."""
+        return one_pass(self, inputs, horizon, feedback)
+
+
+class RepeatForecaster(Forecaster):
+    """Repeats the pooled encoding of the past for each step, then recurrent and dense layers.
+
+    Known from Keras as `RepeatVector` and `TimeDistributed`.
+
+    Args:
+        features: As of `Forecaster`.
+        encoder: As of `Forecaster`.
+        decoder: The recurrent layers over the forecast steps.
+        pooling: As of `DirectForecaster`.
+        attention_units: As of `DirectForecaster`.
+        series_dim: As of `Forecaster`.
+        output_dropout: As of `Forecaster`.
+    """
+
+    def __init__(
+        self,
+        features: SeriesFeatures | Sequence[Any],
+        encoder: Encoder,
+        decoder: RecurrentStack,
+        pooling: Sequence[Literal["last", "mean", "max", "attention"]] = ("last",),
+        attention_units: int = 64,
+        series_dim: int = 8,
+        output_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(features, encoder, series_dim, output_dropout)
+        self.poolings = poolings(pooling, attention_units, encoder)
+        self.decoder, size = decoder, self.features
+        self.drops = self.drops or decoder.drops
+        inputs = self._inputs()
+        outputs, states = self._encode(inputs)
+        vectors = [pooling(outputs, inputs["past_length"]) for pooling in self.poolings]
+        vector = keras.layers.Concatenate()(vectors) if len(vectors) > 1 else vectors[0]
+        steps = keras.layers.RepeatVector(size.horizon, name="repeat")(vector)
+        if size.future:
+            steps = keras.layers.Concatenate(name="with_future")([steps, inputs["future"]])
+        decoded, _ = self.decoder(steps)  # (batch, horizon, units)
+        self.output_layer = RawNumbers(
+            0, size.targets, size.outputs, size.factor, name="raw_numbers"
+        )
+        raw = self.output_layer(self.dropout(decoded), inputs.get("factor"))
+        self._make_models(inputs, raw, states)
+
+    def recurrent_layers(self) -> dict[str, keras.layers.Layer]:
+        """Returns the recurrent layers of encoder and decoder."""
+        return super().recurrent_layers() | named_layers("decoder", self.decoder.stack)
+
+    def forecast(
+        self, inputs: Mapping[str, tf.Tensor], horizon: int, feedback: Feedback
+    ) -> Forecast:
+        """Returns the first steps of the trained horizon."""
+        return one_pass(self, inputs, horizon, feedback)
+
+
+class AutoregressiveForecaster(Forecaster):
+    """An encoder whose final states become the initial states of a decoder.
+
+    The decoder reads the value of the step before: in training the true one (teacher forcing), in
+    prediction the model's own, in one compiled loop. It may attend to the past.
+
+    Args:
+        features: As of `Forecaster`.
+        encoder: As of `Forecaster`.
+        decoder: The decoder.
+        bridge: Makes the bridge from the `StateSpec` that the decoder expects.
+        series_dim: As of `Forecaster`.
+        output_dropout: As of `Forecaster`.
+
+    Attributes:
+        encoder_model: The inputs without `target`, `future` and `factor` -> `{states}`, with
+            attention also `{memory}`.
+        decoder_model: `{target, states}`, with such features `future`, `static`, `series`,
+            `factor`, and with attention `memory` -> `{raw, states}`: any number of steps.
+
+    Raises:
+        ValueError: If an argument has an impossible value, or encoder and decoder do not fit.
+    """
+
+    feeds_back = True
+
+    def __init__(
+        self,
+        features: SeriesFeatures | Sequence[Any],
+        encoder: Encoder,
+        decoder: Decoder,
+        bridge: Callable[[StateSpec], Bridge],
+        series_dim: int = 8,
+        output_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(features, encoder, series_dim, output_dropout)
+        self.decoder, self.bridge, size = decoder, bridge(decoder.spec), self.features
+        self.drops = self.drops or decoder.drops
+        self.output_layer = RawNumbers(
+            0, size.targets, size.outputs, size.factor, name="raw_numbers"
+        )
+        inputs = self._inputs()
+        outputs, states = self._encode(inputs)
+        start, memory = self.bridge(states), {}
+        if decoder.attention is not None:
+            memory = decoder.attention.prepare(outputs, inputs["past_length"])
+            start = decoder.start(start, memory)
+        raw, _ = self._decode(inputs, start, memory)
+        self._make_models(inputs, raw, states)
+        encoded = {"states": start} | ({"memory": memory} if memory else {})
+        not_read = ("target", "future", "factor")
+        past = {name: tensor for name, tensor in inputs.items() if name not in not_read}
+        self.encoder_model = NestedModel(past, encoded, name="encoder")
+
+        def like(name: str, tensor: Any) -> Any:
+            return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+
+        step = {name: tensor for name, tensor in inputs.items() if not name.startswith("past")}
+        step["states"] = [
+            {field: like(f"state_{number}_{field}", tensor) for field, tensor in entry.items()}
+            for number, entry in enumerate(start)
+        ]
+        if memory:
+            step["memory"] = {name: like(f"memory_{name}", part) for name, part in memory.items()}
+        raw, after = self._decode(step, step["states"], step.get("memory", {}))
+        self.decoder_model = NestedModel(step, {"raw": raw, "states": after}, name="decoder")
+
+    def recurrent_layers(self) -> dict[str, keras.layers.Layer]:
+        """Returns the recurrent layers of encoder and decoder."""
+        return super().recurrent_layers() | named_layers("decoder", self.decoder.stack)
+
+    def _decode(self, inputs: Mapping[str, Any], states: Any, memory: Any) -> tuple[Any, Any]:
+        steps = inputs["target"]
+        if "future" in inputs:
+            steps = keras.layers.Concatenate(name="with_future")([steps, inputs["future"]])
+        if (of_series := self._of_series(inputs)) is not None:
+            steps = self.at_each_step(steps, of_series)
+        decoded = self.decoder(steps, states, memory)
+        raw = self.output_layer(self.dropout(decoded["outputs"]), inputs.get("factor"))
+        return raw, decoded["states"]
+
+    def forecast(
+        self, inputs: Mapping[str, tf.Tensor], horizon: int, feedback: Feedback
+    ) -> Forecast:
+        """Returns any number of steps, each from the value of the step before."""
+        size, batch = self.features, tf.shape(inputs["past"])[0]
+        read = self.encoder_model.input
+        encoded = self.encoder_model({name: inputs[name] for name in read}, training=False)
+        constant = {k: inputs[k] for k in ("static", "series", "factor") if k in inputs}
+        if "memory" in encoded:
+            constant["memory"] = encoded["memory"]
+        numbers = tf.broadcast_to(tf.range(horizon)[tf.newaxis], (batch, horizon))
+        sequences = {"number": numbers}
+        if "future" in inputs:
+            sequences["future"] = inputs["future"][:, :horizon]
+        last = tf.maximum(inputs["past_length"] - 1, 0)
+        value = tf.gather(inputs["past"], last, batch_dims=1)[:, tf.newaxis, : size.targets]
+
+        def step(read: dict[str, tf.Tensor], state: Any) -> tuple[Forecast, Any]:
+            known = {"future": read["future"]} if "future" in read else {}
+            decoded = self.decoder_model(
+                {**constant, **known, "target": state["value"], "states": state["states"]},
+                training=False,
+            )
+            value = feedback(decoded["raw"], read["number"][0, 0])
+            value = tf.ensure_shape(value, (None, 1, size.targets))
+            forecast = Forecast(decoded["raw"], value)
+            return forecast, {"value": value, "states": decoded["states"]}
+
+        forecast, _ = scan(step, sequences, {"value": value, "states": encoded["states"]})
+        return forecast
+
+
+def poolings(
+    names: Sequence[str], attention_units: int, encoder: Encoder
+) -> list[keras.layers.Layer]:
+    """Makes pooling layers by their names.
+
+    Raises:
+        ValueError: If a name is unknown, or there is none.
+    """
+    if isinstance(names, str) or not names or not set(names) <= set(POOLINGS):
+        raise ValueError(f"pooling: must be a list of some of {', '.join(POOLINGS)}, got {names!r}")
+    made: dict[str, Callable[[], keras.layers.Layer]] = {
+        "last": lambda: LastPooling(bool(encoder.backward_stack), name="last_pooling"),
+        "mean": lambda: MeanPooling(name="mean_pooling"),
+        "max": lambda: MaxPooling(name="max_pooling"),
+        "attention": lambda: AttentionPooling(attention_units, name="attention_pooling"),
+    }
+    return [made[name]() for name in dict.fromkeys(names)]
+
+
+def one_pass(
+    model: Forecaster, inputs: Mapping[str, tf.Tensor], horizon: int, feedback: Feedback
+) -> Forecast:
+    """Runs a model that does not feed back: it ignores `target`."""
+    shape = (tf.shape(inputs["past"])[0], model.features.horizon, model.features.targets)
+    raw = model.training_model({**inputs, "target": tf.zeros(shape)}, training=False)
+    raw = raw[:, :horizon]
+    return Forecast(raw, feedback(raw, tf.constant(0)))

@@ -1,0 +1,347 @@
+"""Forecasts: of any series, with quantiles, by one model or an ensemble."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from seq2seq.data.formats.series import future_dates
+from seq2seq.data.records import Record, hash64, place_of
+from seq2seq.data.series_scaling import Scale
+from seq2seq.decoding.random_numbers import uniform
+from seq2seq.errors import UserError
+from seq2seq.evaluation.conformal import with_offsets
+from seq2seq.models.base import ensemble_of
+from seq2seq.models.forecaster import Forecast, Forecaster
+from seq2seq.ops.dispatch import inference_kernels
+from seq2seq.prediction_rows import ForecastRow
+from seq2seq.progress import report
+from seq2seq.tasks.base import PredictionOptions, Task
+from seq2seq.tasks.forecasting.data import Columns, ForecastingData, ScaledWindows
+
+MEDIAN = 0.5
+
+
+class Forecasts(NamedTuple):
+    """Forecasts of windows, in the units of the series."""
+
+    points: np.ndarray
+    """float64 `(windows, horizon, targets)`."""
+    quantiles: np.ndarray
+    """float64 `(levels, windows, horizon, targets)`."""
+
+
+class ForecastingPrediction(ForecastingData):
+    """The prediction part of `Forecasting`."""
+
+    prediction_options = frozenset({"horizon", "levels"})
+    samples: int
+    seed: int
+    levels: Sequence[float]
+    _graphs: dict[tuple[int, bool], Callable[..., Any]]
+
+    def predict_rows(
+        self,
+        model: Forecaster | Sequence[Forecaster],
+        inputs: Sequence[Record],
+        options: PredictionOptions,
+    ) -> list[ForecastRow]:
+        """Forecasts the steps that follow each series.
+
+        Args:
+            model: The model, or those of an ensemble, whose forecasts and quantiles are averaged.
+            inputs: Series as datasets yield them: `unique_id`, `ds`, the targets and the covariates
+                by name; known covariates reach over the forecast steps, too.
+            options: `horizon` (None for that of training), `levels` (of intervals, in percent).
+
+        Returns:
+            A row for each series and target.
+
+        Raises:
+            UserError: If a series lacks something, or the horizon is impossible.
+        """
+        horizon = self.horizon if options.horizon is None else options.horizon
+        for member in ensemble_of(model):
+            self.check_horizon(member, horizon)
+        if not inputs:
+            return []
+        records = [self._checked(record, number, horizon) for number, record in enumerate(inputs)]
+        columns = self.record_columns(records)
+        offsets = columns[f"target.{self.targets[0]}"].offsets
+        series, origins = np.arange(len(records)), np.diff(offsets)
+        levels = self.quantile_levels(options.levels)
+        if levels and not self.distribution.has_quantiles and not self.conformal_offsets:
+            raise UserError(
+                f"levels: the run forecasts points ({type(self.distribution).__name__}) without "
+                "intervals; train with another task/distribution, or task.conformal=split."
+            )
+        forecasts = self.forecasts(
+            model, records, columns, (series, origins), horizon, levels, options.batch_size
+        )
+        rows: list[ForecastRow] = []
+        for number, record in enumerate(records):
+            steps = future_dates(
+                record["ds"][: origins[number]], record.get("frequency") or self.frequency, horizon
+            )
+            rows += self.forecast_rows(record, steps, origins[number], forecasts, number, levels)
+        return rows
+
+    def check_horizon(self, model: Forecaster, horizon: int) -> None:
+        """Raises a `UserError` for a horizon that the model cannot forecast."""
+        if horizon < 1:
+            raise UserError(f"horizon: must be at least 1, got {horizon}.")
+        if horizon > self.horizon and not model.feeds_back:
+            raise UserError(
+                f"horizon: {horizon} steps are asked for, and the model forecasts {self.horizon} at "
+                "once; train with a larger task.horizon, or model=autoregressive_forecaster."
+            )
+
+    def _checked(self, record: Record, number: int, horizon: int) -> Record:
+        """Returns a record with all fields that the model reads, extended over the horizon."""
+        if not isinstance(record, Mapping):
+            raise UserError(
+                f"input {number + 1}: needs a series with unique_id, ds and "
+                f"{', '.join(self.targets)}, not {type(record).__name__}."
+            )
+        place = place_of(record, number + 1)
+        fields = (*self.targets, *self.known, *self.past, *self.static)
+        for field in fields:
+            if field not in record:
+                raise UserError(
+                    f"{place}: the model reads {field!r}; the series has {', '.join(record)}."
+                )
+        length = len(record[self.targets[0]])
+        if length < max(self.minimum_context, 1):
+            raise UserError(
+                f"{place}: the series {record.get('unique_id', '')} has {length} steps, and the "
+                f"model needs {max(self.minimum_context, 1)} (task.minimum_context)."
+            )
+        for field in self.known:
+            if len(record[field]) < length + horizon:
+                raise UserError(
+                    f"{place}: the covariate {field!r}, known in advance, ends "
+                    f"{len(record[field]) - length} steps after the history, and {horizon} are to "
+                    "be forecast; add rows with it and an empty target."
+                )
+        steps = list(record.get("ds") or range(1, length + 1))[:length]
+        if self.calendar:
+            frequency = record.get("frequency") or self.frequency
+            steps = [*steps, *future_dates(steps, frequency, horizon)]
+        name = str(record.get("unique_id", f"series {number + 1}"))
+        return {**record, "unique_id": name, "ds": steps, "start": length}
+
+    def quantile_levels(self, percents: Sequence[float]) -> list[float]:
+        """Returns the levels of the ends of intervals, and of the median, in order.
+
+        Raises:
+            UserError: If a percentage is impossible, or the runs' intervals have no source.
+        """
+        levels = {MEDIAN} if percents else set()
+        for percent in percents:
+            if not 0 < percent < 100:
+                raise UserError(f"levels: must be between 0 and 100 percent, got {percent:g}.")
+            levels |= {round(0.5 - percent / 200, 6), round(0.5 + percent / 200, 6)}
+        return sorted(levels)
+
+    def forecasts(
+        self,
+        model: Forecaster | Sequence[Forecaster],
+        records: Sequence[Record],
+        columns: Columns,
+        places: tuple[np.ndarray, np.ndarray],
+        horizon: int,
+        levels: Sequence[float],
+        batch_size: int,
+    ) -> Forecasts:
+        """Forecasts windows, given by the series and the first step of each."""
+        series, origins = places
+        keys = np.array([hash64(record["unique_id"]) % 2**31 for record in records], np.int32)
+        parts = []
+        for start in range(0, len(series), batch_size):
+            report(start, len(series))
+            rows = slice(start, start + batch_size)
+            windows = self.windows(columns, series[rows], origins[rows], horizon)
+            row_keys = keys[series[rows]] ^ origins[rows].astype(np.int32)
+            members = [
+                self._member(member, windows, row_keys, horizon, levels)
+                for member in ensemble_of(model)
+            ]
+            parts.append([np.mean(arrays, axis=0) for arrays in zip(*members, strict=True)])
+        points, quantiles = zip(*parts, strict=True)
+        return Forecasts(np.concatenate(points), np.concatenate(quantiles, axis=1))
+
+    def _member(
+        self,
+        model: Forecaster,
+        windows: ScaledWindows,
+        keys: np.ndarray,
+        horizon: int,
+        levels: Sequence[float],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns points and quantiles of one model."""
+        points, quantiles = self.scaled_forecast(model, windows, keys, horizon, levels)
+        if self.conformal_offsets and levels:
+            quantiles = self._calibrated(quantiles, levels, horizon)
+        return undone(points, windows.scales), undone(quantiles, windows.scales)
+
+    def scaled_forecast(
+        self,
+        model: Forecaster,
+        windows: ScaledWindows,
+        keys: np.ndarray,
+        horizon: int,
+        levels: Sequence[float],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns scaled points and quantiles of one model, before any conformal offset.
+
+        Quantiles are those of sample paths where the model feeds back, else of its distribution;
+        where that has none, they are the points.
+        """
+        forecast = self._graph(model, sampled=False)(windows.inputs, horizon)
+        points = forecast.values.numpy()
+        if not self.distribution.has_quantiles or not levels:
+            return points, np.broadcast_to(points, (len(levels), *points.shape))
+        if not model.feeds_back:
+            return points, self.distribution.quantiles(forecast.raw.numpy(), levels)
+        paths = self._graph(model, sampled=True)(windows.inputs, horizon, keys)
+        return points, np.quantile(paths.numpy(), levels, axis=0)
+
+    def _calibrated(
+        self, quantiles: np.ndarray, levels: Sequence[float], horizon: int
+    ) -> np.ndarray:
+        """Adds the conformal offsets to scaled quantiles `(levels, batch, horizon, targets)`."""
+        if unknown := [level for level in levels if str(level) not in self.conformal_offsets]:
+            known = ", ".join(f"{percent:g}" for percent in self.levels)
+            raise UserError(
+                f"levels: intervals are calibrated for {known} percent (task.levels), not for "
+                f"{200 * abs(unknown[0] - MEDIAN):g}."
+            )
+        offsets = np.array([self.conformal_offsets[str(level)] for level in levels])
+        steps = np.minimum(np.arange(horizon), offsets.shape[1] - 1)  # beyond: as the last one
+        calibrated = [
+            with_offsets(quantiles[..., k], offsets[:, steps, k]) for k in range(len(self.targets))
+        ]
+        return np.stack(calibrated, axis=-1)
+
+    def _graph(self, model: Forecaster, sampled: bool) -> Callable[..., Any]:
+        """Returns the forecast, or sample paths, as one graph, traced once for each model."""
+        key = (id(model), sampled)
+        if key not in self._graphs:
+            make = self._sampled_graph if sampled else self._point_graph
+            self._graphs[key] = make(model)
+        return self._graphs[key]
+
+    def _point_graph(self, model: Forecaster) -> Callable[..., Forecast]:
+        """Compiles point forecasts of inputs and a horizon."""
+
+        def run(inputs: dict[str, tf.Tensor], horizon: tf.Tensor) -> Forecast:
+            with inference_kernels():
+                return model.forecast(inputs, horizon, lambda raw, _: self.distribution.point(raw))
+
+        signature = [input_specs(model), tf.TensorSpec((), tf.int32)]
+        return tf.function(run, input_signature=signature, autograph=False)
+
+    def _sampled_graph(self, model: Forecaster) -> Callable[..., tf.Tensor]:
+        """Compiles sample paths, `(samples, batch, horizon, targets)`."""
+        samples, targets = self.samples, len(self.targets)
+
+        def run(inputs: dict[str, tf.Tensor], horizon: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+            numbers = uniform(self.seed, keys, samples, horizon * targets * 2)
+            numbers = tf.reshape(numbers, (-1, horizon, targets, 2))  # (batch * samples, ...)
+            repeated = {name: tf.repeat(part, samples, axis=0) for name, part in inputs.items()}
+
+            def draw(raw: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+                steps = numbers[:, first : first + tf.shape(raw)[1]]
+                return self.distribution.sample(raw, steps)
+
+            with inference_kernels():
+                values = model.forecast(repeated, horizon, draw).values
+            values = tf.reshape(values, (-1, samples, horizon, targets))
+            return tf.transpose(values, (1, 0, 2, 3))
+
+        keys = tf.TensorSpec((None,), tf.int32)
+        signature = [input_specs(model), tf.TensorSpec((), tf.int32), keys]
+        return tf.function(run, input_signature=signature, autograph=False)
+
+    def sample_paths(
+        self, model: Forecaster, records: Sequence[Record], horizon: int | None = None
+    ) -> np.ndarray:
+        """Draws futures of each series, float64 `(samples, series, horizon, targets)`.
+
+        Raises:
+            UserError: If the steps of the model's forecasts are independent of each other, or its
+                distribution cannot be sampled.
+        """
+        steps = self.horizon if horizon is None else horizon
+        if not model.feeds_back:
+            raise UserError(
+                "samples: the model forecasts each step by itself, so that its samples are no "
+                "paths; train with model=autoregressive_forecaster."
+            )
+        checked = [self._checked(record, number, steps) for number, record in enumerate(records)]
+        columns = self.record_columns(checked)
+        origins = np.diff(columns[f"target.{self.targets[0]}"].offsets)
+        windows = self.windows(columns, np.arange(len(checked)), origins, steps)
+        keys = [hash64(record["unique_id"]) % 2**31 for record in checked]
+        row_keys = np.array(keys, np.int32) ^ origins.astype(np.int32)
+        drawn = self._graph(model, sampled=True)(windows.inputs, steps, row_keys)
+        return undone(drawn.numpy(), windows.scales)
+
+    def forecast_rows(
+        self,
+        record: Record,
+        steps: Sequence[Any],
+        origin: int,
+        forecasts: Forecasts,
+        number: int,
+        levels: Sequence[float],
+    ) -> list[ForecastRow]:
+        """Returns the rows of one window, one for each target."""
+        return [
+            {
+                "unique_id": record["unique_id"],
+                "cutoff": record["ds"][origin - 1],
+                "ds": list(steps),
+                "target": target,
+                "prediction": forecasts.points[number, :, column].tolist(),
+                "quantiles": {
+                    str(level): forecasts.quantiles[place, number, :, column].tolist()
+                    for place, level in enumerate(levels)
+                },
+            }
+            for column, target in enumerate(self.targets)
+        ]
+
+    def check_ensemble(self, others: "Sequence[Task[Any, Any]]") -> None:
+        """Raises a `UserError` if the runs forecast something else."""
+        own = self._ensemble_settings()
+        for other in others:
+            if not isinstance(other, ForecastingPrediction):
+                raise UserError("Ensembles: all runs must be of one task.")
+            for name, value in other._ensemble_settings().items():
+                if value != own[name]:
+                    raise UserError(
+                        f"Ensembles: all runs need the same task.{name}; they have {own[name]} and "
+                        f"{value}."
+                    )
+
+    def _ensemble_settings(self) -> dict[str, Any]:
+        names = ("horizon", "targets", "known", "past", "static", "calendar", "scaling")
+        names += ("context_length", "season_length", "has_missing", "series_ids")
+        settings = {name: getattr(self, name) for name in names}
+        return settings | {"distribution": (type(self.distribution), vars(self.distribution))}
+
+
+def input_specs(model: Forecaster) -> dict[str, tf.TensorSpec]:
+    """Returns the inputs of a forecast: those of training without the target."""
+    return {
+        name: tf.TensorSpec(part.shape, part.dtype)
+        for name, part in model.training_model.input.items()
+        if name != "target"
+    }
+
+
+def undone(scaled: np.ndarray, scales: Sequence[Scale]) -> np.ndarray:
+    """Returns scaled values `(..., batch, horizon, targets)` in the units of the series."""
+    return np.stack([scale.undo(scaled[..., k]) for k, scale in enumerate(scales)], axis=-1)

@@ -1,0 +1,119 @@
+"""The forecasting task, joined from its data, prediction and evaluation."""
+
+from collections.abc import Sequence
+
+from seq2seq.data.formats.series_format import SeriesFormat
+from seq2seq.data.series_columns import CalendarFeature
+from seq2seq.data.series_scaling import WindowScaling
+from seq2seq.data.series_windows import SeriesWindows
+from seq2seq.errors import UserError
+from seq2seq.tasks.forecasting.evaluation import BASELINES, ForecastingEvaluation
+from seq2seq.tasks.forecasting.prediction import ForecastingPrediction
+from seq2seq.training.distributions import Distribution
+
+
+class Forecasting(ForecastingPrediction, ForecastingEvaluation):
+    """Learns from windows of series, and forecasts the steps that follow a series.
+
+    Args:
+        batching: How windows are drawn.
+        scaling: How each window is scaled by its history.
+        distribution: What is forecast of each value, and the loss.
+        horizon: The forecast steps.
+        context_length: The most steps of history that a window has.
+        minimum_context: The least steps of history that a window needs.
+        season_length: The steps of a season: of seasonal scaling, baselines and MASE.
+        targets: The fields that are forecast.
+        known: Covariates that are known in advance, such as holidays.
+        past: Covariates of the history alone.
+        static: Features of a series: numbers or texts.
+        calendar: Parts of the dates that the model reads, such as `month`, see `CalendarFeature`.
+        series_embedding: Whether each series has an embedding, so that only series of the training
+            data can be forecast.
+        stride: The steps from one origin of the evaluation to the next; None for the horizon.
+        levels: The intervals of the evaluation, in percent; empty for none.
+        conformal: `split` widens or narrows intervals so that they hold on the validation split;
+            `none` leaves them as the distribution has them.
+        samples: Sample paths from which a model that feeds back takes quantiles.
+        baselines: The methods that the test split is forecast with, too.
+        seed: Of sample paths.
+
+    Raises:
+        UserError: If an argument is impossible.
+    """
+
+    def __init__(
+        self,
+        batching: SeriesWindows,
+        scaling: WindowScaling,
+        distribution: Distribution,
+        horizon: int,
+        context_length: int,
+        minimum_context: int = 1,
+        season_length: int = 1,
+        targets: Sequence[str] = ("y",),
+        known: Sequence[str] = (),
+        past: Sequence[str] = (),
+        static: Sequence[str] = (),
+        calendar: Sequence[str] = (),
+        series_embedding: bool = False,
+        stride: int | None = None,
+        levels: Sequence[float] = (80, 95),
+        conformal: str = "none",
+        samples: int = 100,
+        baselines: Sequence[str] = ("naive", "seasonal_naive", "drift"),
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batching)
+        sizes = {
+            "horizon": horizon,
+            "context_length": context_length,
+            "minimum_context": minimum_context,
+            "season_length": season_length,
+            "samples": samples,
+            "stride": horizon if stride is None else stride,
+        }
+        for name, size in sizes.items():
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise UserError(f"task.{name}: must be a whole number of at least 1, got {size!r}.")
+        if minimum_context > context_length:
+            raise UserError(
+                f"task.minimum_context: {minimum_context} steps are needed, and "
+                f"task.context_length reads {context_length}."
+            )
+        if not targets:
+            raise UserError("task.targets: name at least one column.")
+        if conformal not in ("none", "split"):
+            raise UserError(f"task.conformal: must be none or split, got {conformal!r}.")
+        for name in baselines:
+            if name not in BASELINES:
+                raise UserError(
+                    f"task.baselines: must be some of {', '.join(BASELINES)}, got {name!r}."
+                )
+        subtracts = scaling.log or scaling.kind not in ("mean", "none") or scaling.season != "none"
+        if distribution.reads_factor and subtracts:
+            raise UserError(
+                "task.scaling: counts need kind=mean or none, log=false and season=none, so that "
+                "nothing is subtracted."
+            )
+        for part in calendar:
+            CalendarFeature(part, "sin")
+        self.horizon, self.context_length = horizon, context_length
+        self.minimum_context, self.season_length = minimum_context, season_length
+        self.stride = sizes["stride"]
+        self.targets, self.known, self.past = tuple(targets), tuple(known), tuple(past)
+        self.static, self.calendar = tuple(static), tuple(calendar)
+        self.input_fields = self.targets
+        self.scaling, self.distribution, self.loss = scaling, distribution, distribution
+        self.series_embedding = series_embedding
+        self.levels = tuple(levels)
+        self.conformal, self.samples, self.seed = conformal, samples, seed
+        self.baselines = tuple(baselines)
+        self.encoders, self.series_ids = {}, []
+        self.frequency, self.has_missing = None, False
+        self.conformal_offsets = {}
+        self.format = SeriesFormat(
+            targets=self.targets, known=self.known, past=self.past, static=self.static
+        )
+        self._origins, self._graphs = {}, {}
+        self.quantile_levels(self.levels)
