@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from seq2seq.evaluation.forecasting import FORECAST_SCORES
 from seq2seq.evaluation.significance import FromSums
 from seq2seq.evaluation.tagging import seqeval_scheme
 from seq2seq.prediction_rows import kind_of, labels_of
@@ -158,5 +159,6 @@ SCORES: dict[str, tuple[str, FromSums]] = {
         for prefix in ("", "strict_")
         for name, from_sums in (("precision", _precision), ("recall", _recall), ("f1", _f1))
     },
+    **FORECAST_SCORES,
 }
 """The statistic of each score, and how the score follows from its sums."""
