@@ -1,0 +1,297 @@
+"""Reads tables of time series: CSV and Parquet files, and pandas frames."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seq2seq.config import nearest
+from seq2seq.data.formats.series_format import SeriesFormat
+from seq2seq.data.formats.text_files import read_lines
+from seq2seq.errors import UserError
+
+_PARQUET_MAGIC = b"PAR1"
+_EMPTY = ("", "NA", "N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+"""How pandas, R and databases write that there is no value."""
+_FLAGS = {"True": "1", "TRUE": "1", "true": "1", "False": "0", "FALSE": "0", "false": "0"}
+
+
+@dataclass
+class SeriesTable:
+    """The rows of files, in the long layout.
+
+    Attributes:
+        unique_id: The name of each row's series.
+        ds: The date or step of each row as it stands in the file; `None` if there are none.
+        values: The other columns that the format names, as they stand in the file.
+        names: The names of the files.
+        file: The index of each row's file.
+        line: The line of each row in its file; negative: the number of the row, in Parquet.
+    """
+
+    unique_id: pd.Series
+    ds: pd.Series | None
+    values: pd.DataFrame
+    names: list[str]
+    file: np.ndarray
+    line: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def place(self, row: int) -> str:
+        """Returns the place of a row, such as `sales.csv:7`."""
+        name, line = self.names[self.file[row]], self.line[row]
+        return f"{name}:{line}" if line >= 0 else f"{name}, row {-line}"
+
+    def numbers(self, column: str) -> np.ndarray:
+        """Returns a column as float64, NaN where it is empty.
+
+        Raises:
+            UserError: If a value is no number or not finite.
+        """
+        raw = self.values[column]
+        if pd.api.types.is_numeric_dtype(raw.dtype):
+            values = raw.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            values = self._parsed(column, raw)
+        if (bad := np.isinf(values)).any():
+            raise self._no_number(column, int(bad.argmax()), "is not finite")
+        return values
+
+    def _parsed(self, column: str, raw: pd.Series) -> np.ndarray:
+        """Returns the numbers of texts, exactly as Python parses them."""
+        texts = raw.astype(object).to_numpy(copy=True)
+        texts[raw.isin(_EMPTY).to_numpy() | raw.isna().to_numpy()] = np.nan
+        try:
+            if not any("_" in text for text in pd.unique(texts) if isinstance(text, str)):
+                return texts.astype(np.float64)
+        except (ValueError, TypeError):
+            pass  # some text is no number, or is a flag, or blank
+        values = np.full(len(texts), np.nan)
+        for row, text in enumerate(texts):
+            stripped = str(text).strip()
+            if stripped in _EMPTY:
+                continue
+            try:
+                if "_" in stripped:
+                    raise ValueError
+                values[row] = float(_FLAGS.get(stripped, stripped))
+            except ValueError:
+                raise self._no_number(column, row, "is no number") from None
+        return values
+
+    def _no_number(self, column: str, row: int, fault: str) -> UserError:
+        value = self.values[column].iloc[row]
+        return UserError(
+            f"{self.place(row)}: {value!r} in the column {column!r} {fault} (series "
+            f"{self.unique_id.iloc[row]!r}). Numbers have a decimal point and no separators."
+        )
+
+
+def is_text(column: pd.Series) -> bool:
+    """Returns whether a column holds texts or other objects, rather than numbers or dates."""
+    return not (
+        pd.api.types.is_numeric_dtype(column.dtype)
+        or pd.api.types.is_datetime64_any_dtype(column.dtype)
+    )
+
+
+def is_empty(column: pd.Series) -> np.ndarray:
+    """Returns where a column of texts, numbers or dates has no value."""
+    empty = column.isna().to_numpy()
+    return empty | column.isin(_EMPTY[:1]).to_numpy() if is_text(column) else empty
+
+
+def read_table(
+    source: Path | bytes | pd.DataFrame, form: SeriesFormat, name: str | None = None
+) -> SeriesTable:
+    """Reads a file, the bytes of one, or a frame.
+
+    Args:
+        source: The path of a CSV file (gzip works) or Parquet file, its bytes, or a frame.
+        form: The columns to read.
+        name: The name of bytes or a frame in messages.
+
+    Raises:
+        UserError: If it cannot be read, is empty, or lacks a column.
+    """
+    if isinstance(source, pd.DataFrame):
+        return _from_frame(source, form, name or "the frame")
+    name = name or (str(source) if isinstance(source, Path) else "stdin")
+    if _is_parquet(source):
+        return _from_frame(_read_parquet(source, name), form, name)
+    lines = list(read_lines(source) if isinstance(source, Path) else _lines_of(source, name))
+    header, cells, numbers = _read_csv(lines, form, name)
+    used = {column: header.index(column) for column in _used_columns(header, form, name)}
+    columns = {column: pd.Series(cells[:, j], dtype=object) for column, j in used.items()}
+    return _table(columns, form, name, numbers)
+
+
+def joined(tables: Sequence[SeriesTable]) -> SeriesTable:
+    """Returns the rows of several tables as one."""
+    if len(tables) == 1:
+        return tables[0]
+    ds = [table.ds for table in tables if table.ds is not None]
+    return SeriesTable(
+        pd.concat([table.unique_id for table in tables], ignore_index=True),
+        pd.concat([column.astype(object) for column in ds], ignore_index=True) if ds else None,
+        pd.concat([table.values for table in tables], ignore_index=True),
+        [table.names[0] for table in tables],
+        np.repeat(np.arange(len(tables)), [len(table) for table in tables]),
+        np.concatenate([table.line for table in tables]),
+    )
+
+
+def _is_parquet(source: Path | bytes) -> bool:
+    if isinstance(source, bytes):
+        return source.startswith(_PARQUET_MAGIC)
+    return source.suffix in (".parquet", ".pq")
+
+
+def _read_parquet(source: Path | bytes, name: str) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except (OSError, ValueError) as error:  # pyarrow's errors are among them
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{name}: cannot be read as Parquet ({reason}).") from None
+
+
+def _lines_of(content: bytes, name: str) -> Iterator[str]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{name}:{line}: invalid UTF-8 ({error.reason}).") from None
+    return (line.removesuffix("\r") for line in text.removesuffix("\n").split("\n"))
+
+
+def _read_csv(
+    lines: list[str], form: SeriesFormat, name: str
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Returns the header, the cells `(rows, columns)` that are not blank, and the line of each."""
+    delimiter = form.delimiter
+    if _is_plain(lines, delimiter):
+        header = lines[0].split(delimiter)
+        cells = delimiter.join(lines[1:]).split(delimiter)
+        numbers = np.arange(2, len(lines) + 1)
+    else:
+        header, cells, numbers = _parse_csv(lines, delimiter, name)
+    header = [column.strip() for column in header]
+    table = np.array(cells, dtype=object).reshape(len(numbers), len(header))
+    keep = np.ones(len(numbers), bool)
+    if form.columns["ds"] is not None:  # else a row of empty values is a step, too
+        keep = (table != "").any(axis=1)
+    if not keep.any():
+        raise UserError(f"{name} has no rows{' below its header' if header else ''}.")
+    return header, table[keep], numbers[keep]
+
+
+def _is_plain(lines: list[str], delimiter: str) -> bool:
+    """Returns whether all lines have equally many columns, and no quotes: splitting is faster."""
+    count = lines[0].count(delimiter) if lines else 0
+    return len(lines) > 1 and all(
+        line and '"' not in line and line.count(delimiter) == count for line in lines
+    )
+
+
+def _parse_csv(
+    lines: list[str], delimiter: str, name: str
+) -> tuple[list[str], list[str], np.ndarray]:
+    """Returns the header, all cells, and the line that each row begins at."""
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, strict=True)
+    cells, numbers = list[str](), list[int]()
+    try:
+        header = next(reader, [])
+        number = reader.line_num + 1
+        for row in reader:
+            if len(row) == len(header):
+                cells.extend(row)
+                numbers.append(number)
+            elif row:
+                raise UserError(
+                    f"{name}:{number}: {len(row)} column(s), but the header has {len(header)} "
+                    f"(data.delimiter={delimiter!r})."
+                )
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(f"{name}:{reader.line_num}: cannot be read as CSV ({error}).") from None
+    return header, cells, np.array(numbers, np.int64)
+
+
+def _used_columns(header: Sequence[str], form: SeriesFormat, name: str) -> list[str]:
+    """Returns the columns to read; raises UserError if one is missing or ambiguous."""
+    unique_id, ds = form.columns["unique_id"], form.columns["ds"]
+    needed = [] if ds is None else [("data.columns.ds", ds)]
+    if form.layout == "long":
+        # Without a column of the usual name, the file is one series.
+        similar = [column for column in header if column.lower() == str(unique_id).lower()]
+        if unique_id is not None and (unique_id != "unique_id" or similar):
+            needed.append(("data.columns.unique_id", unique_id))
+        for role in ("targets", "known", "past", "static"):
+            needed += [(f"data.{role}", column) for column in getattr(form, role)]
+    for key, column in needed:
+        if column not in header:
+            raise UserError(
+                f"{key}: {name} has no column {column!r}{nearest(column, list(header))}; it has "
+                f"{', '.join(header)}."
+            )
+    used = list(header) if form.layout == "wide" else [column for _, column in needed]
+    for column in used:
+        if header.count(column) > 1:
+            raise UserError(f"{name} has {header.count(column)} columns named {column!r}.")
+        if not column:
+            raise UserError(
+                f"{name}: a column has no name, such as the index that pandas writes; remove it "
+                "(to_csv(index=False)), or name it."
+            )
+    if form.layout == "wide" and set(used) <= {ds}:
+        raise UserError(f"{name} has no column besides {ds!r}; data.layout=wide needs series.")
+    return used
+
+
+def _from_frame(frame: pd.DataFrame, form: SeriesFormat, name: str) -> SeriesTable:
+    if any(index is not None for index in frame.index.names):
+        frame = frame.reset_index()
+    header = [str(column) for column in frame.columns]
+    used = _used_columns(header, form, name)
+    if frame.empty:
+        raise UserError(f"{name} has no rows.")
+    columns = {column: frame.iloc[:, header.index(column)] for column in used}
+    columns = {column: values.reset_index(drop=True) for column, values in columns.items()}
+    return _table(columns, form, name, -np.arange(1, len(frame) + 1))
+
+
+def _table(
+    columns: dict[str, pd.Series], form: SeriesFormat, name: str, lines: np.ndarray
+) -> SeriesTable:
+    """Returns the table of a file's columns, in the long layout."""
+    ds_column = form.columns["ds"]
+    ds: Any = columns.pop(ds_column) if ds_column is not None else None
+    if form.layout == "wide":
+        count = len(columns)
+        unique_id = pd.Series(np.repeat(np.array([*columns], dtype=object), len(lines)))
+        values = pd.concat([*columns.values()], ignore_index=True)
+        columns = {form.targets[0]: values}
+        ds = pd.concat([ds] * count, ignore_index=True) if ds is not None else None
+        lines = np.tile(lines, count)
+    elif (id_column := form.columns["unique_id"]) in columns:
+        unique_id = columns.pop(str(id_column))
+    else:
+        stem = Path(name).name.removesuffix(".gz").rpartition(".")[0] or name
+        unique_id = pd.Series(np.full(len(lines), stem, dtype=object))
+    table = SeriesTable(
+        unique_id, ds, pd.DataFrame(columns), [name], np.zeros(len(lines), np.int64), lines
+    )
+    if (empty := is_empty(unique_id)).any():
+        raise UserError(
+            f"{table.place(int(empty.argmax()))}: the column {form.columns['unique_id']!r} is "
+            "empty; each row needs the name of its series."
+        )
+    table.unique_id = unique_id.astype(str).astype(object)
+    return table
