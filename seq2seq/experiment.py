@@ -119,7 +119,8 @@ def run(
                 card = model_card(experiment, evaluations, metrics, splits, tags, plain, run_folder)
                 write_text(run_folder / MODEL_CARD, str(card))
                 tracker.log_card(card)
-                log_results(tracker, evaluations, metrics, progress, run_folder / "model")
+                example = task.served_example(experiment.data, evaluations["test"].rows)
+                log_results(tracker, evaluations, metrics, progress, run_folder / "model", example)
     rows = evaluations["test"].rows
     print_report(PlainConsole(), metrics, rows, run_folder, tracker.pages())
     return metrics
@@ -339,8 +340,12 @@ def log_results(
     metrics: dict[str, Any],
     progress: Progress,
     folder: Path,
+    example: tuple[Any, Mapping[str, Any]] | None,
 ) -> None:
-    """Logs the model of a model folder, its final scores and sample predictions."""
+    """Logs the model of a model folder, its final scores and sample predictions.
+
+    `example` is an input of the model and a row of its answer; None if it cannot be served.
+    """
     scores = {
         f"{part}_{name}": value
         for part in (*EVALUATED_SPLITS, "training")
@@ -349,8 +354,8 @@ def log_results(
     if main := main_score(metrics["test"]):
         scores["main_score"] = metrics["test"][main]
     rows: Sequence[Mapping[str, Any]] = evaluations["test"].rows
-    if "source" in rows[0]:
-        tracker.log_model(folder, rows[0], progress.total_steps)
+    if example is not None:
+        tracker.log_model(folder, *example, progress.total_steps)
     tracker.log_scores(scores, progress.total_steps)
     samples = random.Random(0).sample(rows, min(20, len(rows)))
     tables: dict[str, Sequence[Mapping[str, Any]]] = {"samples": samples}

@@ -69,7 +69,9 @@ def forecast_file(
         if output_format == "jsonl":
             stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         else:
-            forecast_table(predictor.task, rows).to_csv(stream, index=False, lineterminator="\n")
+            forecast_table(predictor.task, rows).to_csv(
+                stream, index=False, lineterminator="\n", float_format="%.10g"
+            )
 
 
 def series_of(task: Forecasting, source: "str | pd.DataFrame") -> list[Any]:

@@ -139,14 +139,30 @@ class Predictor:
             return self._predict_frame(cast("pd.DataFrame", inputs), request)
         return self.predict(inputs, request)
 
+    @property
+    def reads_tables(self) -> bool:
+        """Whether the run forecasts series, and reads and returns tables."""
+        return isinstance(self.task, Forecasting)
+
+    def predict_table(self, frame: "pd.DataFrame", request: PredictionRequest) -> "pd.DataFrame":
+        """Forecasts the series of a table, in the columns of the training data.
+
+        Returns:
+            A row for each series and step, see `forecast_table`.
+
+        Raises:
+            UserError: If the table is faulty, or the model cannot do what is requested.
+        """
+        rows = self.predict(series_of(self.task, frame), request)
+        return forecast_table(self.task, cast(Any, rows))
+
     def _predict_frame(
         self, inputs: "pd.Series | pd.DataFrame", request: PredictionRequest
     ) -> "pd.DataFrame":
         import pandas as pd
 
-        if isinstance(self.task, Forecasting):
-            rows = self.predict(series_of(self.task, inputs), request)
-            return forecast_table(self.task, rows)
+        if self.reads_tables:
+            return self.predict_table(cast("pd.DataFrame", inputs), request)
         if isinstance(inputs, pd.DataFrame):
             columns = self.task.input_columns.items()
             inputs = inputs.rename(

@@ -298,6 +298,15 @@ class Task(ABC, Generic[ModelT, RowT]):
         """Returns the tokens of the model's input embedding; None if it has no one vocabulary."""
         return None
 
+    def served_example(
+        self, data: Dataset, rows: Sequence[Mapping[str, Any]]
+    ) -> tuple[Any, Mapping[str, Any]] | None:
+        """Returns an input of the run as a served model, and a row of its answer.
+
+        None if the task's runs cannot be served. By default the source of the first test row.
+        """
+        return (rows[0]["source"], rows[0]) if "source" in rows[0] else None
+
     # Prediction.
 
     def predict(

@@ -60,7 +60,7 @@ class Tracker:
     def log_card(self, card: ModelCard) -> None:
         """Logs the model card of a run that ends, and adds the main score to the run's name."""
 
-    def log_model(self, folder: Path, row: Mapping[str, Any], step: int) -> None:
+    def log_model(self, folder: Path, example: Any, row: Mapping[str, Any], step: int) -> None:
         """Logs the run's `model` folder, so that it can be loaded, served and registered.
 
         `row` is a prediction with its source, as an example. The model replaces the one that the

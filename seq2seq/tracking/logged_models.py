@@ -22,7 +22,7 @@ from seq2seq.tracking.mlflow_store import (
     store_errors,
     without_password,
 )
-from seq2seq.tracking.served_model import MODEL, SOURCE, signature_of
+from seq2seq.tracking.served_model import MODEL, input_example, signature_of
 from seq2seq.tracking.wheel import write_wheel
 from seq2seq.version import installed_distribution
 
@@ -41,13 +41,15 @@ def log_model(
     client: MlflowClient,
     run_id: str,
     model_folder: Path,
+    example: Any,
     row: Mapping[str, Any],
     step: int,
 ) -> str:
     """Logs a model folder as the MLflow model of a run, and returns the model's id.
 
     MLflow's own `log_model` depends on its global state; this one names store and run explicitly.
-    `row` is a prediction with its source, and becomes the example of the model's input.
+    `example` is an input of the model: a text, tokens, or the rows of a table; `row` is a row of
+    its answer.
     """
     run = client.get_run(run_id)
     earlier = models_of(client, run)
@@ -72,8 +74,8 @@ def log_model(
             mlflow_model=description,
             python_model=str(CODE),
             artifacts=_artifacts(model_folder),
-            signature=signature_of(row[SOURCE], row),
-            input_example=[row[SOURCE]],
+            signature=signature_of(example, row),
+            input_example=input_example(example),
             pip_requirements=requirements(wheel.name),
         )
         wheel.parent.rename(f"{folder}/saved/{WHEELS}")

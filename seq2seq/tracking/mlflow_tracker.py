@@ -210,13 +210,15 @@ class MlflowTracker(Tracker):
             if run.data.tags.get(NOTE, card.title).startswith(card.title):
                 self._log_tags({NOTE: str(card)})
 
-    def log_model(self, folder: Path, row: Mapping[str, Any], step: int) -> None:
+    def log_model(self, folder: Path, example: Any, row: Mapping[str, Any], step: int) -> None:
         """Logs the trained model as a pyfunc that runs seq2seq's code: nothing is pickled."""
         if self._models:
             with self._never_fatal():
                 from seq2seq.tracking.logged_models import log_model  # takes seconds to import
 
-                self._model_id = log_model(self._client, self.run_id, folder, row, step)
+                self._model_id = log_model(
+                    self._client, self.run_id, folder, example, row, step
+                )
 
     def log_scores(self, scores: Mapping[str, float], step: int) -> None:
         """Queues the final scores, linked to the logged model and to their split of the data."""

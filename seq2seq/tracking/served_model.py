@@ -41,14 +41,23 @@ SEARCH_PARAMS = {
 }
 """Params that override settings of the run's search."""
 PARAMS = {"decoding": DataType.string, "n_best": DataType.long, **SEARCH_PARAMS}
+FORECAST_PARAMS = {"horizon": DataType.long, "level": DataType.double}
+MAX_HORIZON = 10_000
 HYPOTHESIS_COUNTS = ("beam_size", "n_best")
 
 
 class Predicts(Protocol):
     """A loaded run, such as `seq2seq.inference.predictor.Predictor`."""
 
+    @property
+    def reads_tables(self) -> bool:
+        """Whether it forecasts series, and reads and returns tables."""
+
     def predict(self, inputs: Sequence[Any], request: PredictionRequest) -> list[Row]:
         """Returns one row an input."""
+
+    def predict_table(self, frame: pd.DataFrame, request: PredictionRequest) -> pd.DataFrame:
+        """Returns the forecasts of the series of a table."""
 
 
 class ServedModel(PythonModel):  # type: ignore[misc]
@@ -83,12 +92,15 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         """Returns the column `prediction` and the other outputs of the task.
 
         Params are `decoding`, `n_best`, `beam_size`, `temperature`, `top_k`, `top_p` and `seed`;
-        the run's config is the default.
+        the run's config is the default. A run that forecasts answers a table of series with one
+        of forecasts; its params are `horizon` and the `level` of an interval.
 
         Raises:
             MlflowException: If the request is invalid; a server answers 400.
         """
         assert self._predictor is not None
+        if self._predictor.reads_tables:
+            return self._forecast(self._predictor, model_input, params or {})
         sources = sources_of(model_input)
         options = {name: value for name, value in (params or {}).items() if value is not None}
         check_params(options)
@@ -104,6 +116,24 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         except (UserError, ValueError, TypeError) as error:
             raise _invalid(str(error)) from error
         return pd.DataFrame.from_records(rows)
+
+
+    def _forecast(
+        self, predictor: Predicts, model_input: Any, params: Mapping[str, Any]
+    ) -> pd.DataFrame:
+        horizon, level = params.get("horizon"), params.get("level")
+        if horizon is not None and not 1 <= horizon <= MAX_HORIZON:
+            raise _invalid(f"horizon: must be from 1 to {MAX_HORIZON:,}, got {horizon}")
+        frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
+        if frame.size > MAX_TOTAL_CHARACTERS:
+            raise _invalid(f"a request may hold {MAX_TOTAL_CHARACTERS:,} values; send several")
+        levels = () if level is None else (level,)
+        request = PredictionRequest(horizon=horizon, levels=levels)
+        try:
+            with self._lock:
+                return predictor.predict_table(frame, request)
+        except (UserError, ValueError, TypeError) as error:
+            raise _invalid(str(error)) from error
 
 
 def check_params(params: Mapping[str, Any]) -> None:
@@ -190,18 +220,37 @@ def serve(load: Callable[[Path], Predicts]) -> None:
     mlflow.models.set_model(ServedModel(load))
 
 
+def input_example(example: Any) -> Any:
+    """Returns the example of a logged model: a list of one source, or a table."""
+    return pd.DataFrame(example) if _is_table(example) else [example]
+
+
 def signature_of(example: Any, row: Mapping[str, Any]) -> ModelSignature:
-    """Returns the signature of a run's model, from a source (text or tokens) and its prediction."""
-    source_type = DataType.string if isinstance(example, str) else AnyType()
+    """Returns the signature of a run's model, from an input and a row of its prediction.
+
+    The input is a source (text or tokens), or the rows of a table.
+    """
+    if _is_table(example):
+        inputs = [ColSpec(_type(value), name) for name, value in example[0].items()]
+        params = FORECAST_PARAMS
+    else:
+        inputs = [ColSpec(DataType.string if isinstance(example, str) else AnyType())]
+        params = PARAMS
     outputs = [ColSpec(_type(row[name]), name) for name in row if name not in (SOURCE, "reference")]
     return ModelSignature(
-        inputs=Schema([ColSpec(source_type)]),
+        inputs=Schema(inputs),
         outputs=Schema(outputs),
-        params=ParamSchema([ParamSpec(name, kind, None) for name, kind in PARAMS.items()]),
+        params=ParamSchema([ParamSpec(name, kind, None) for name, kind in params.items()]),
     )
+
+
+def _is_table(example: Any) -> bool:
+    return isinstance(example, list) and bool(example) and isinstance(example[0], Mapping)
 
 
 def _type(value: Any) -> Any:
     if isinstance(value, str):
         return DataType.string
+    if isinstance(value, int):
+        return DataType.long
     return DataType.double if isinstance(value, float) else AnyType()

@@ -29,13 +29,13 @@ class Distribution(ABC):
         size: Raw numbers of each value.
         has_quantiles: Whether `quantiles` can be called.
         reads_factor: Whether the last of the raw numbers is the factor of the window's scale.
-        reports_perplexity: Whether `exp` of the mean loss has a meaning.
+        has_perplexity: Whether `exp` of the mean loss is reported, too.
     """
 
     size: int
     has_quantiles: ClassVar[bool] = True
     reads_factor: ClassVar[bool] = False
-    reports_perplexity: ClassVar[bool] = False
+    has_perplexity: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, labels: tf.Tensor, outputs: tf.Tensor, weights: tf.Tensor) -> ElementLoss:

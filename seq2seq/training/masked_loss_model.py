@@ -44,12 +44,14 @@ class MaskedLossModel(keras.Model):
         self.element_loss = loss
         self.doubles_batches = isinstance(loss, TokenCrossEntropy) and loss.consistency > 0
         self.mean_loss = keras.metrics.Mean(name="loss")
-        self.perplexity = Perplexity(name="perplexity")
+        self.perplexity = (  # a likelihood of numbers has none
+            Perplexity(name="perplexity") if getattr(loss, "has_perplexity", True) else None
+        )
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The metrics that `fit` resets each epoch."""
-        return [self.mean_loss, self.perplexity]
+        return [metric for metric in (self.mean_loss, self.perplexity) if metric is not None]
 
     def train_step(self, data: Batch) -> dict[str, tf.Tensor]:
         """Updates the weights from one batch."""

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.data.formats.series import future_dates
+from seq2seq.data.dataset import Dataset
+from seq2seq.data.formats.series_dates import future_dates
 from seq2seq.data.records import Record, hash64, place_of
 from seq2seq.data.series_scaling import Scale
 from seq2seq.decoding.random_numbers import uniform
@@ -312,6 +313,27 @@ class ForecastingPrediction(ForecastingData):
             }
             for column, target in enumerate(self.targets)
         ]
+
+    def served_example(
+        self, data: Dataset, rows: Sequence[Mapping[str, Any]]
+    ) -> tuple[Any, Mapping[str, Any]] | None:
+        """Returns the history of the first test series as rows of a table, and a row of forecasts.
+
+        Rows of the future have no target, and the covariates that are known in advance.
+        """
+        record, names = next(iter(data.records("test"))), self.format.columns
+        start = record["start"]
+        end = start + self.horizon if self.known else start
+        id_column, ds_column = names["unique_id"] or "unique_id", names["ds"] or "ds"
+        example: list[dict[str, Any]] = []
+        for i in range(max(0, start - self.context_length), end):
+            line = {id_column: record["unique_id"], ds_column: record["ds"][i]}
+            line |= {field: record[field][i] if i < start else None for field in self.targets}
+            line |= {field: record[field][i] for field in self.known}
+            line |= {field: record[field][i] if i < start else None for field in self.past}
+            example.append(line | {field: record[field] for field in self.static})
+        answer = {id_column: record["unique_id"], ds_column: record["ds"][start]}
+        return example, answer | {field: record[field][start] for field in self.targets}
 
     def check_ensemble(self, others: "Sequence[Task[Any, Any]]") -> None:
         """Raises a `UserError` if the runs forecast something else."""

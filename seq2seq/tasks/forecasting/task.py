@@ -8,11 +8,10 @@ from seq2seq.data.series_scaling import WindowScaling
 from seq2seq.data.series_windows import SeriesWindows
 from seq2seq.errors import UserError
 from seq2seq.tasks.forecasting.evaluation import BASELINES, ForecastingEvaluation
-from seq2seq.tasks.forecasting.prediction import ForecastingPrediction
 from seq2seq.training.distributions import Distribution
 
 
-class Forecasting(ForecastingPrediction, ForecastingEvaluation):
+class Forecasting(ForecastingEvaluation):
     """Learns from windows of series, and forecasts the steps that follow a series.
 
     Args:

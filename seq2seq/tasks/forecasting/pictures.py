@@ -1,0 +1,3 @@
+"""Pictures of an evaluation."""
+def forecast_figures(evaluation):
+    return {}
