@@ -89,6 +89,7 @@ class ForecastRow(TypedDict):
     prediction: list[float]
     quantiles: dict[str, list[float]]
     """The quantiles by their level, such as `0.1`."""
+    history_ds: NotRequired[list[str] | list[int]]
     history: NotRequired[list[float | None]]
     """The last values before the forecast; None where one is missing."""
     reference: NotRequired[list[float | None]]

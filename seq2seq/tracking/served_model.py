@@ -231,7 +231,8 @@ def signature_of(example: Any, row: Mapping[str, Any]) -> ModelSignature:
     The input is a source (text or tokens), or the rows of a table.
     """
     if _is_table(example):
-        inputs = [ColSpec(_type(value), name) for name, value in example[0].items()]
+        # Of any type, since MLflow would refuse integers for floats, and dates for texts.
+        inputs = [ColSpec(AnyType(), name, required=False) for name in example[0]]
         params = FORECAST_PARAMS
     else:
         inputs = [ColSpec(DataType.string if isinstance(example, str) else AnyType())]

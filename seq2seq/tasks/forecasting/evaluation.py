@@ -107,7 +107,7 @@ class ForecastingEvaluation(ForecastingPrediction):
         rows: list[ForecastRow] = []
         for number, (one, origin) in enumerate(zip(series, origins.tokens, strict=True)):
             record = records[one]
-            end = origin + self.horizon
+            end, earliest = origin + self.horizon, max(0, origin - 2 * self.horizon)
             made = self.forecast_rows(
                 record, record["ds"][origin:end], origin, forecasts, number, levels
             )
@@ -117,7 +117,8 @@ class ForecastingEvaluation(ForecastingPrediction):
                     np.asarray(values[:origin], float), self.season_length
                 )
                 row.update(
-                    history=_plain(values[max(0, origin - 2 * self.horizon) : origin]),
+                    history_ds=record["ds"][earliest:origin],
+                    history=_plain(values[earliest:origin]),
                     reference=_plain(values[origin:end]),
                     season_length=self.season_length,
                     scale=_positive(absolute),
