@@ -64,6 +64,18 @@ def test_drift_is_the_line_through_first_and_last_value():
     assert quantiles[0.975][0, 11] - forecasts[0, 11] == pytest.approx(expected, rel=1e-6)
 
 
+def test_naive2_knows_a_multiplicative_season():
+    steps = np.arange(40)
+    season = array(0.5, 1.5, 0.8, 1.2)
+    history = 100 * 1.001**steps * season[steps % 4]
+    forecasts, quantiles = baseline_forecasts("naive2", [history[:30]], 10, 4, [0.5])
+    np.testing.assert_allclose(forecasts[0], history[30:], rtol=0.015)
+    np.testing.assert_allclose(quantiles[0.5], forecasts)
+    for other in (-history, history[:10], np.full(30, 3.0), np.random.default_rng(3).random(30)):
+        expected, _ = baseline_forecasts("naive", [other], 5, 4)
+        np.testing.assert_allclose(baseline_forecasts("naive2", [other], 5, 4)[0], expected)
+
+
 def test_missing_values():
     history = array(1, 2, 3, NAN, 5, NAN, 7, NAN)
     naive, _ = baseline_forecasts("naive", [history], 3, 1)
@@ -154,6 +166,12 @@ def test_what_cannot_be_fitted_gets_the_seasonal_naive_forecast(name, caplog):
         assert f"{name} cannot be fitted to 2 of 4 series" in caplog.text
 
 
+@pytest.mark.usefixtures("statsforecast")
+def test_what_cannot_be_fitted_to_any_series():
+    with pytest.raises(UserError, match=r"'ets': cannot be fitted to any of 2 series.*naive"):
+        baseline_forecasts("ets", [array(4), array(4, 5)], 3, 12)
+
+
 def m3_rows(name, group, horizon, season_length):
     path = DATA / "m3" / f"{group}.csv"
     if not path.exists():
@@ -170,6 +188,16 @@ def m3_rows(name, group, horizon, season_length):
     ]
 
 
+@pytest.mark.parametrize(
+    ("group", "horizon", "season_length", "expected"),
+    [("yearly", 6, 1, 17.88), ("quarterly", 8, 4, 9.95), ("monthly", 18, 12, 16.91)],
+)
+def test_naive2_of_the_m3_competition(group, horizon, season_length, expected):
+    """Makridakis and Hibon (2000), tables 13 to 16; decompositions differ at the ends."""
+    scores = forecast_scores(m3_rows("naive2", group, horizon, season_length))
+    assert scores["smape"] == pytest.approx(expected, abs=0.16)
+
+
 @pytest.mark.usefixtures("statsforecast")
 @pytest.mark.parametrize(
     ("group", "horizon", "season_length", "expected"),
@@ -182,4 +210,4 @@ def test_theta_of_the_m3_competition(group, horizon, season_length, expected):
 
 
 def test_all_methods_have_names():
-    assert BASELINES == ("naive", "seasonal_naive", "drift", "theta", "ets", "arima")
+    assert BASELINES == ("naive", "seasonal_naive", "drift", "naive2", "theta", "ets", "arima")
