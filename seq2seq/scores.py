@@ -35,7 +35,12 @@ LOWER_IS_BETTER = (
     "rmse",
     "mase",
     "smape",
+    "rmsse",
+    "owa",
+    "pinball",
     "crps",
+    "width_80",
+    "width_95",
 )
 
 

@@ -12,11 +12,12 @@ import numpy as np
 from sacrebleu.metrics import CHRF
 
 from seq2seq.comparison.finished_run import FinishedRun
+from seq2seq.comparison.forecasts import described, errors_by_step
 from seq2seq.config import build
 from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.errors import UserError
 from seq2seq.evaluation.text import score_texts
-from seq2seq.prediction_rows import Kind, labels_of
+from seq2seq.prediction_rows import Kind, kind_of, labels_of
 from seq2seq.trust import load_saved
 
 MAX_LENGTH_BINS = 8
@@ -88,6 +89,15 @@ def by_length(runs: dict[str, FinishedRun]) -> Breakdown | None:
             for variant, run in runs.items()
         },
     )
+
+
+def by_step(runs: dict[str, FinishedRun]) -> Breakdown:
+    """Returns the error of each step of forecasts; see `by_length`."""
+    errors = {variant: errors_by_step(run) for variant, run in runs.items()}
+    metric, by_name = next(iter(errors.values()))
+    sizes = [len(next(iter(runs.values())).rows)] * len(by_name)
+    scores = {variant: list(values.values()) for variant, (_, values) in errors.items()}
+    return Breakdown("step of the horizon", metric, list(by_name), sizes, scores)
 
 
 def length_bins(lengths: np.ndarray) -> dict[str, np.ndarray]:
@@ -251,7 +261,8 @@ def largest_differences(
 ) -> tuple[list[Difference], list[Difference]]:
     """Returns the items on which the system beats the baseline most, and those where it is worst.
 
-    Texts are scored by sacreBLEU's sentence chrF, labels by the share of correct ones.
+    Texts are scored by sacreBLEU's sentence chrF, labels by the share of correct ones, forecasts by
+    100 minus half of their sMAPE.
     """
     scores = [_item_scores(run) for run in (baseline, system)]
     change = np.array(scores[1]) - np.array(scores[0])
@@ -260,9 +271,8 @@ def largest_differences(
     def examples(items: Iterable[int]) -> list[Difference]:
         return [
             Difference(
-                baseline.rows[i]["source"],
-                baseline.rows[i]["reference"],
-                (baseline.rows[i]["prediction"], system.rows[i]["prediction"]),
+                *_described(baseline.rows[i])[:2],
+                (_described(baseline.rows[i])[2], _described(system.rows[i])[2]),
                 (scores[0][i], scores[1][i]),
             )
             for i in islice(items, EXAMPLES)
@@ -274,7 +284,17 @@ def largest_differences(
     )
 
 
+def _described(row: Row) -> tuple[str, str, str]:
+    """Returns source, reference and prediction of a row."""
+    if kind_of(row) == "forecast":
+        return described(row)
+    return row["source"], row["reference"], row["prediction"]
+
+
 def _item_scores(run: FinishedRun) -> list[float]:
+    if run.kind == "forecast":
+        sums = (statistics["smape"] for statistics in run.statistics)
+        return [100 - total / max(count, 1) / 2 for total, count in sums]
     if run.kind != "text":
         return [100.0 * float(np.mean(_hits(row, run.kind) or [True])) for row in run.rows]
     chrf = CHRF()

@@ -8,6 +8,7 @@ from seq2seq.comparison.breakdown import (
     Difference,
     by_frequency,
     by_length,
+    by_step,
     largest_differences,
 )
 from seq2seq.comparison.finished_run import FinishedRun
@@ -160,6 +161,8 @@ def _tests(
 
 def _breakdowns(variants: Sequence[Variant], notes: list[str]) -> list[Breakdown]:
     runs = {variant.label: variant.representative for variant in variants}
+    if variants[0].representative.kind == "forecast":
+        return [by_step(runs)]
     lengths, frequencies = by_length(runs), by_frequency(runs)
     if lengths is None:
         notes.append("No scores by length: all sources have about the same length.")

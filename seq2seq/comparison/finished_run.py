@@ -84,9 +84,10 @@ class FinishedRun:
 
     @cached_property
     def test_set(self) -> tuple[str, ...]:
-        """The source and reference of each test item, as one string."""
+        """The source (series and origin) and reference of each test item, as one string."""
+        fields = ("source", "unique_id", "cutoff", "target", "reference")
         return tuple(
-            json.dumps([row.get("source"), row.get("reference")], ensure_ascii=False)
+            json.dumps([row.get(name) for name in fields], ensure_ascii=False)
             for row in self.rows
         )
 

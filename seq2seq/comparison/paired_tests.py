@@ -1,8 +1,11 @@
 """Paired significance tests of two runs on the same test set, from their saved statistics."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from seq2seq.comparison.finished_run import FinishedRun
+from seq2seq.comparison.forecasts import DIEBOLD_MARIANO, diebold_mariano_p_value
 from seq2seq.evaluation.item_statistics import SCORES, statistics_matrices
 from seq2seq.evaluation.significance import (
     PairedResult,
@@ -37,10 +40,15 @@ def paired_result(
         first, second = statistics_matrices(statistic, baseline.statistics, system.statistics)
     except KeyError:
         return None, "cannot be computed from the predictions"
-    if first.shape[1] == 2 and (first[:, 1] == 1).all() and (second[:, 1] == 1).all():
+    both = np.concatenate([first, second])
+    if both.shape[1] == 2 and (both[:, 1] == 1).all() and np.isin(both[:, 0], (0, 1)).all():
         result = accuracy_test(first[:, 0] == 1, second[:, 0] == 1, metric)
     else:
         result = paired_test(metric, first, second, from_sums)
+    if baseline.kind == "forecast":
+        p_value = diebold_mariano_p_value(metric, baseline, system)
+        if p_value is not None:
+            result = replace(result, p_values={**result.p_values, DIEBOLD_MARIANO: p_value})
     return _checked(result, baseline, system)
 
 

@@ -34,7 +34,7 @@ __all__ = ["BASELINES", "ForecastingEvaluation"]
 log = logging.getLogger(__name__)
 
 BATCH_SIZE = 256
-REFERENCE = "seasonal_naive"
+REFERENCE = "naive2"
 """The baseline that `owa` is relative to."""
 EXAMPLES = 6
 

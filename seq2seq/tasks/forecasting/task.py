@@ -60,7 +60,7 @@ class Forecasting(ForecastingEvaluation):
         levels: Sequence[float] = (80, 95),
         conformal: str = "none",
         samples: int = 100,
-        baselines: Sequence[str] = ("naive", "seasonal_naive", "drift"),
+        baselines: Sequence[str] = ("naive", "naive2", "seasonal_naive", "drift"),
         seed: int = 0,
     ) -> None:
         super().__init__(batching)
