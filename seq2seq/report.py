@@ -68,7 +68,7 @@ def score_line(metrics: dict[str, Any]) -> Text:
 def sample_table(row: Mapping[str, Any]) -> Table:
     """Returns a table with a line each for source, reference and prediction."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=len("prediction"))
     table.add_column(no_wrap=True, overflow="ellipsis")
     if kind_of(row) == "tags" and "reference" in row:
         cells = tag_lines(row["tokens"], *labels_of(row))

@@ -249,7 +249,7 @@ def _check_arguments(path: str, node: Mapping[str, object], place: str, trust: T
 def _check_references(
     plain: Any, config: DictConfig | ListConfig, place: str, trust: Trust
 ) -> None:
-    """Refuses references that run resolvers, or that stand for more than one value.
+    """Refuses references that run resolvers, or stand for more than a value or a list of values.
 
     `plain` has the values with unresolved references, `config` the same with resolved ones.
     """
@@ -262,10 +262,15 @@ def _check_references(
             if "${" in refused:
                 resolver = _RESOLVER.search(refused)
                 _refuse(str(key), value, "more than a reference", place, resolver and resolver[1])
-            if OmegaConf.is_config(config[key]):
+            if OmegaConf.is_config(config[key]) and not _is_list_of_values(config[key]):
                 _refuse(str(key), value, "a reference to more than one value", place)
         elif isinstance(value, dict | list):
             _check_references(value, config[key], place, trust)
+
+
+def _is_list_of_values(config: DictConfig | ListConfig) -> bool:
+    """Returns whether a node is a list of texts and numbers, such as the names of columns."""
+    return isinstance(config, ListConfig) and not any(OmegaConf.is_config(item) for item in config)
 
 
 def _may_resolve(match: re.Match[str], trust: Trust) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -11,11 +12,13 @@ from seq2seq.data.dataset import Dataset
 from seq2seq.data.formats.by_ending import labelled_file
 from seq2seq.data.formats.conll import Conll, is_conll, layout_of
 from seq2seq.data.formats.parallel_text import ParallelText
+from seq2seq.data.formats.series import Series
 from seq2seq.errors import UserError
 from seq2seq.inference.input_files import check_readable
 from seq2seq.inference.output_files import output
 from seq2seq.inference.predictor import Predictor
 from seq2seq.progress import step
+from seq2seq.tasks.forecasting import Forecasting
 from seq2seq.tasks.generation import Generation
 from seq2seq.tasks.generation.evaluation import checked_rate
 from seq2seq.tasks.model_folder import PARTS, build_task
@@ -116,8 +119,13 @@ def _one_file(config: DictConfig, split: str, source: Path) -> Dataset:
     if is_conll(source.name):
         layout = training_data.format if isinstance(training_data, Conll) else None
         return Conll(".", {split: path}, **vars(layout_of(source.name, layout)))
+    task = build_task(config)
+    if isinstance(task, Forecasting):
+        settings = asdict(training_data.format) if isinstance(training_data, Series) else {}
+        lengths = {name: config.data[name] for name in ("validation_length", "test_length")}
+        return Series(".", path, **{**settings, **lengths, "targets": task.targets})
     if "files" not in config.data:
-        if fields := build_task(config).input_fields:
+        if fields := task.input_fields:
             return labelled_file(source, split, (*fields, "label"))
         raise UserError(
             "--source: the run was not trained on files that hold sources and references; give "

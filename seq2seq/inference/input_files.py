@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from seq2seq.data.formats.by_ending import ending_of
 from seq2seq.data.formats.conll import ColumnError, ColumnFormat, Sentence, is_conll, layout_of
 from seq2seq.data.formats.json_lines import read_objects, text_at
+from seq2seq.data.formats.series import read_history
 from seq2seq.data.formats.tables import Csv
 from seq2seq.data.formats.text_files import read_lines, read_lines_with_ends
 from seq2seq.data.records import PlacedRecord
 from seq2seq.errors import UserError
 from seq2seq.tasks.base import Task
+from seq2seq.tasks.forecasting import Forecasting
 from seq2seq.tasks.tagging import Tagging
 from seq2seq.tasks.translation.constraints import FIELDS
 
@@ -53,6 +55,8 @@ def read_inputs(path: Path, task: Task, columns: bool = False) -> Iterator[Input
     - `.csv`: a table whose header has the fields; `.tsv`: the fields in the first columns;
     - any other: one text a line; for tasks with several fields, the same as `.tsv`.
 
+    For forecasts each series is an input, see `read_history`.
+
     Args:
         path: The file.
         task: The task.
@@ -61,6 +65,9 @@ def read_inputs(path: Path, task: Task, columns: bool = False) -> Iterator[Input
     Raises:
         UserError: If the file cannot be read, or an input does not fit the task.
     """
+    if isinstance(task, Forecasting):
+        yield from map(Input, read_history(path, task.format))
+        return
     fields = task.input_fields
     ending = ending_of(path)
     if columns or is_conll(path.name):

@@ -13,13 +13,17 @@ from seq2seq.data.series_scaling import Scale
 from seq2seq.decoding.random_numbers import uniform
 from seq2seq.errors import UserError
 from seq2seq.evaluation.conformal import with_offsets
+from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.models.base import ensemble_of
 from seq2seq.models.forecaster import Forecast, Forecaster
 from seq2seq.ops.dispatch import inference_kernels
 from seq2seq.prediction_rows import ForecastRow
 from seq2seq.progress import report
+from seq2seq.scores import number
 from seq2seq.tasks.base import PredictionOptions, Task
 from seq2seq.tasks.forecasting.data import Columns, ForecastingData, ScaledWindows
+from seq2seq.tasks.observation import Observation
+from seq2seq.tasks.padding import Batches
 
 MEDIAN = 0.5
 
@@ -81,11 +85,10 @@ class ForecastingPrediction(ForecastingData):
             model, records, columns, (series, origins), horizon, levels, options.batch_size
         )
         rows: list[ForecastRow] = []
-        for number, record in enumerate(records):
-            steps = future_dates(
-                record["ds"][: origins[number]], record.get("frequency") or self.frequency, horizon
-            )
-            rows += self.forecast_rows(record, steps, origins[number], forecasts, number, levels)
+        for place, record in enumerate(records):
+            history = record["ds"][: origins[place]]
+            steps = future_dates(history, record.get("frequency") or self.frequency, horizon)
+            rows += self.forecast_rows(record, steps, origins[place], forecasts, place, levels)
         return rows
 
     def check_horizon(self, model: Forecaster, horizon: int) -> None:
@@ -334,6 +337,30 @@ class ForecastingPrediction(ForecastingData):
             example.append(line | {field: record[field] for field in self.static})
         answer = {id_column: record["unique_id"], ds_column: record["ds"][start]}
         return example, answer | {field: record[field][start] for field in self.targets}
+
+    def feature_batches(
+        self, model: Forecaster, inputs: Sequence[Record], batch_size: int
+    ) -> Batches:
+        """Yields the histories of series, with the forecast steps that covariates are known for."""
+        records = [self._checked(record, i, self.horizon) for i, record in enumerate(inputs)]
+        columns = self.record_columns(records)
+        origins = np.diff(columns[f"target.{self.targets[0]}"].offsets)
+        for start in range(0, len(records), batch_size):
+            series = np.arange(start, min(start + batch_size, len(records)))
+            windows = self.windows(columns, series, origins[series], self.horizon)
+            yield series.tolist(), windows.inputs
+
+    def observe(self, model: Forecaster, example: Any, target: str | None = None) -> Observation:
+        """Observes the encoder; the prediction is the point forecast."""
+        [row, *_] = self.predict(model, [example])
+        [(_, inputs)] = self.feature_batches(model, [example], 1)
+        with recorded_calls() as calls:
+            assert model.feature_model is not None
+            model.feature_model({name: tf.constant(part) for name, part in inputs.items()})
+        steps = example.get("ds") or range(1, len(example[self.targets[0]]) + 1)
+        read = [str(ds) for ds in steps][: len(example[self.targets[0]])][-self.context_length :]
+        forecast = " ".join(number(value) for value in row["prediction"])
+        return Observation(row["unique_id"], forecast, {"encoder": read}, calls)
 
     def check_ensemble(self, others: "Sequence[Task[Any, Any]]") -> None:
         """Raises a `UserError` if the runs forecast something else."""
