@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seq2seq.data.formats.series_format import SeriesFormat, checked_offset
-from seq2seq.data.formats.series_table import SeriesTable, is_empty
+from seq2seq.data.formats.series_table import SeriesTable, is_empty, shown
 from seq2seq.errors import UserError
 
 _DATE = "datetime64[us]"
@@ -55,7 +55,7 @@ def parsed_ds(table: SeriesTable, form: SeriesFormat) -> np.ndarray | None:
         wanted = form.date_format or "ISO 8601, such as 2001-01-31"
         hint = "" if form.date_format else ", such as '%d.%m.%Y'"
         raise UserError(
-            f"{table.place(row)}: {raw.iloc[row]!r} is no date ({wanted}). Give the format of "
+            f"{table.place(row)}: {shown(raw.iloc[row])} is no date ({wanted}). Give the format of "
             f"the dates as data.date_format{hint}."
         )
     return _naive(dates)[codes]

@@ -87,11 +87,16 @@ class SeriesTable:
         return values
 
     def _no_number(self, column: str, row: int, fault: str) -> UserError:
-        value = self.values[column].iloc[row]
+        value = shown(self.values[column].iloc[row])
         return UserError(
-            f"{self.place(row)}: {value!r} in the column {column!r} {fault} (series "
+            f"{self.place(row)}: {value} in the column {column!r} {fault} (series "
             f"{self.unique_id.iloc[row]!r}). Numbers have a decimal point and no separators."
         )
+
+
+def shown(value: Any) -> str:
+    """Returns a value as messages show it: numbers without the name of their type."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def is_text(column: pd.Series) -> bool:
@@ -283,7 +288,7 @@ def _table(
     elif (id_column := form.columns["unique_id"]) in columns:
         unique_id = columns.pop(str(id_column))
     else:
-        stem = Path(name).name.removesuffix(".gz").rpartition(".")[0] or name
+        stem = Path(Path(name).name.removesuffix(".gz")).stem
         unique_id = pd.Series(np.full(len(lines), stem, dtype=object))
     table = SeriesTable(
         unique_id, ds, pd.DataFrame(columns), [name], np.zeros(len(lines), np.int64), lines
