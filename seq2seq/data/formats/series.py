@@ -163,6 +163,15 @@ class Series(FolderDataset):
         )
         super().__init__(directory, SPLITS)
 
+    def describe(self) -> dict[str, str]:
+        """Returns the name and path of the file, or of the folder of several."""
+        about = super().describe()
+        if len(self._names) > 1:
+            return about
+        path = Path(about["source"]) / self._names[0]
+        stem = Path(path.name.removesuffix(".gz")).stem
+        return {"name": f"{path.parent.name}/{stem}", "source": str(path)}
+
     def _paths(self) -> list[Path]:
         return [find_file(self._directory, name) for name in self._names]
 

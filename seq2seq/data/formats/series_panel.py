@@ -197,9 +197,9 @@ class _Panel:
             index = int(differs.argmax())
             start = int(first[self._codes[index]])
             raise UserError(
-                f"{self._describe(index)} has {shown(raw.iloc[index])} in the column {column!r}, but "
-                f"{shown(raw.iloc[start])} in its first row; data.static is for columns that are "
-                "constant in a series. Name it in data.known or data.past."
+                f"{self._describe(index)} has {shown(raw.iloc[index])} in the column {column!r}, "
+                f"but {shown(raw.iloc[start])} in its first row; data.static is for columns that "
+                "are constant in a series. Name it in data.known or data.past."
             )
         return values[codes[first]].tolist()
 

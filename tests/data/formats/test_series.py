@@ -2,7 +2,9 @@
 
 import gzip
 import io
+import json
 import logging
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -361,6 +363,10 @@ class TestHistory:
         [record] = read_history(b"ds,y\n2001-01,1\n", form)  # too short to infer a frequency
         assert (record["ds"], record["frequency"]) == (["2001-01-01"], "MS")
 
+    def test_the_format_can_be_saved(self):
+        saved = json.loads(json.dumps(asdict(self.FORM)))
+        assert SeriesFormat(**saved) == self.FORM
+
     def test_wide(self):
         wide = b"ds,a,b\n2001-01-01,1,\n2001-01-02,2,3\n2001-01-03,,4\n2001-01-04,,5\n"
         a, b = read_history(wide, SeriesFormat(layout="wide"))
@@ -393,3 +399,7 @@ def test_own_series(tmp_path):
     written(nixtla(length=40), tmp_path, "train.csv")
     data = build(composed(["data=own_series", f"data.directory={tmp_path}"]), "data")
     assert [len(list(data.records(split))) for split in SPLITS] == [3, 3, 3]
+    path = tmp_path / "train.csv"
+    assert data.describe() == {"name": f"{tmp_path.name}/train", "source": str(path)}
+    several = Series(str(tmp_path), ["train.csv", "more.csv"])
+    assert several.describe()["source"] == str(tmp_path)
