@@ -178,7 +178,14 @@ class Series(FolderDataset):
     @functools.cached_property
     def _series(self) -> list[OneSeries]:
         table = joined([read_table(path, self.format) for path in self._paths()])
-        return self._splits.long_enough(parsed_series(table, self.format))
+        series = self._splits.long_enough(parsed_series(table, self.format))
+        values = np.concatenate([values for one in series for values in one.values.values()])
+        if missing := int(np.isnan(values).sum()):
+            log.info(
+                "%d of %d values are missing: data.missing=%s.",
+                missing, len(values), self.format.missing,
+            )  # fmt: skip
+        return series
 
     def _read(self, split: str) -> Iterator[PlacedRecord]:
         return self._splits.records(split, self._series, self.format)

@@ -1,7 +1,8 @@
 """Dates and steps of time series: parsing, frequencies, positions, and what comes after them."""
 
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,7 +139,10 @@ def _reference(ds: np.ndarray, bounds: np.ndarray, describe: Callable[[int], str
 def _inferred(ds: np.ndarray) -> str | None:
     if len(ds) < _MINIMUM_TO_INFER:
         return None
-    frequency = cast(str | None, pd.infer_freq(pd.DatetimeIndex(ds)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        found: Any = pd.infer_freq(pd.DatetimeIndex(ds))
+    frequency = getattr(found, "freqstr", found)  # pandas 4 returns an offset
     return None if frequency is None or "bh" in frequency.lower() else frequency
 
 

@@ -180,9 +180,10 @@ def _used_columns(header: Sequence[str], form: SeriesFormat, name: str) -> list[
             needed += [(f"data.{role}", column) for column in getattr(form, role)]
     for key, column in needed:
         if column not in header:
+            hint = f" Is data.delimiter={form.delimiter!r} right?" if len(header) == 1 else ""
             raise UserError(
                 f"{key}: {name} has no column {column!r}{nearest(column, list(header))}; it has "
-                f"{', '.join(header)}."
+                f"{', '.join(header)}.{hint}"
             )
     used = list(header) if form.layout == "wide" else [column for _, column in needed]
     for column in used:

@@ -172,7 +172,8 @@ def test_wide(tmp_path):
         ("mask", lambda values: values),
     ],
 )
-def test_missing_values_and_gaps(tmp_path, policy, truth):
+def test_missing_values_and_gaps(tmp_path, caplog, policy, truth):
+    caplog.set_level(logging.INFO)
     dates = pd.date_range("2001-01-01", periods=12, freq="D")
     y = pd.Series(np.arange(12.0) ** 2, index=dates)
     y.iloc[[0, 3, 8]] = np.nan
@@ -193,6 +194,7 @@ def test_missing_values_and_gaps(tmp_path, policy, truth):
         assert record["ds"][4] == "2001-01-05"
         covariate = expected if policy != "mask" else y[:end].ffill().bfill()
         np.testing.assert_array_equal(record["price"], covariate.to_numpy())
+    assert f"10 of 24 values are missing: data.missing={policy}." in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,8 @@ def test_files_and_columns(files):
     assert "has no rows" in fault(files, "\n\n")
     message = fault(files, daily(), targets=["Price"])
     assert "data.targets: a.csv has no column 'Price'; the nearest is 'price'" in message
+    message = fault(files, daily(), delimiter=";")
+    assert "it has unique_id,ds,y,price,shop. Is data.delimiter=';' right?" in message
     message = fault(files, daily(), columns={"ds": "date"})
     assert "data.columns.ds: a.csv has no column 'date'" in message
     message = fault(files, daily().replace("unique_id", "Unique_ID"))
