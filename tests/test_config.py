@@ -92,6 +92,7 @@ def test_every_choice_of_every_group_composes(path):
         "optimizer/keras": ["optimizer._target_=keras.optimizers.RMSprop", "+optimizer.rho=0.95"],
         "data/conllu": ["data.files.train=a"],
         "data/labelled_tfds": ["data.name=a"],
+        "data/series": ["data.files=a", "data.validation_length=1", "data.test_length=1"],
         "data/tagged_tfds": ["data.name=a", "data.features.labels=b"],
         "data/tfds": ["data.name=a", "data.features.source=b", "data.features.target=c"],
     }

@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from seq2seq.data.dataset import SPLITS, Dataset
 from seq2seq.data.formats.series import SeriesSplits
+from seq2seq.data.formats.series_dates import parsed_ds
 from seq2seq.data.formats.series_format import SeriesFormat
 from seq2seq.data.formats.series_panel import OneSeries, parsed_series
 from seq2seq.data.formats.series_table import read_table
@@ -83,5 +83,4 @@ def weekly_values() -> pd.Series:
         {"unique_id": None, "ds": "date"}, ["co2"], frequency="W-SAT", date_format="%Y%m%d"
     )
     table = read_table(Path(package.origin).parent / _FILE, form)
-    dates = pd.to_datetime(table.ds, format=form.date_format)
-    return pd.Series(table.numbers("co2").astype(np.float64), pd.DatetimeIndex(dates))
+    return pd.Series(table.numbers("co2"), pd.DatetimeIndex(parsed_ds(table, form)))

@@ -163,13 +163,29 @@ class Series(FolderDataset):
         )
         super().__init__(directory, SPLITS)
 
+    def describe(self) -> dict[str, str]:
+        """Returns the name and path of the file, or of the folder of several."""
+        about = super().describe()
+        if len(self._names) > 1:
+            return about
+        path = Path(about["source"]) / self._names[0]
+        stem = Path(path.name.removesuffix(".gz")).stem
+        return {"name": f"{path.parent.name}/{stem}", "source": str(path)}
+
     def _paths(self) -> list[Path]:
         return [find_file(self._directory, name) for name in self._names]
 
     @functools.cached_property
     def _series(self) -> list[OneSeries]:
         table = joined([read_table(path, self.format) for path in self._paths()])
-        return self._splits.long_enough(parsed_series(table, self.format))
+        series = self._splits.long_enough(parsed_series(table, self.format))
+        values = np.concatenate([values for one in series for values in one.values.values()])
+        if missing := int(np.isnan(values).sum()):
+            log.info(
+                "%d of %d values are missing: data.missing=%s.",
+                missing, len(values), self.format.missing,
+            )  # fmt: skip
+        return series
 
     def _read(self, split: str) -> Iterator[PlacedRecord]:
         return self._splits.records(split, self._series, self.format)

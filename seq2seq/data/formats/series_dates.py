@@ -1,13 +1,14 @@
 """Dates and steps of time series: parsing, frequencies, positions, and what comes after them."""
 
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from seq2seq.data.formats.series_format import SeriesFormat, checked_offset
-from seq2seq.data.formats.series_table import SeriesTable, is_empty
+from seq2seq.data.formats.series_table import SeriesTable, is_empty, shown
 from seq2seq.errors import UserError
 
 _DATE = "datetime64[us]"
@@ -55,7 +56,7 @@ def parsed_ds(table: SeriesTable, form: SeriesFormat) -> np.ndarray | None:
         wanted = form.date_format or "ISO 8601, such as 2001-01-31"
         hint = "" if form.date_format else ", such as '%d.%m.%Y'"
         raise UserError(
-            f"{table.place(row)}: {raw.iloc[row]!r} is no date ({wanted}). Give the format of "
+            f"{table.place(row)}: {shown(raw.iloc[row])} is no date ({wanted}). Give the format of "
             f"the dates as data.date_format{hint}."
         )
     return _naive(dates)[codes]
@@ -138,7 +139,10 @@ def _reference(ds: np.ndarray, bounds: np.ndarray, describe: Callable[[int], str
 def _inferred(ds: np.ndarray) -> str | None:
     if len(ds) < _MINIMUM_TO_INFER:
         return None
-    frequency = cast(str | None, pd.infer_freq(pd.DatetimeIndex(ds)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        found: Any = pd.infer_freq(pd.DatetimeIndex(ds))
+    frequency = getattr(found, "freqstr", found)  # pandas 4 returns an offset
     return None if frequency is None or "bh" in frequency.lower() else frequency
 
 

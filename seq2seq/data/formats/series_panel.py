@@ -9,7 +9,7 @@ import pandas as pd
 
 from seq2seq.data.formats.series_dates import continued, frequencies, iso, parsed_ds, positions
 from seq2seq.data.formats.series_format import SeriesFormat
-from seq2seq.data.formats.series_table import SeriesTable, is_empty, is_text
+from seq2seq.data.formats.series_table import SeriesTable, is_empty, is_text, shown
 from seq2seq.errors import UserError
 
 _LARGEST_GROWTH = 100
@@ -189,21 +189,19 @@ class _Panel:
                 "(data.static)."
             )
         first = self._bounds[:-1]
-        values = pd.factorize(raw)[0]
-        differs = values != np.repeat(values[first], np.diff(self._bounds))
+        codes, distinct = pd.factorize(raw)
+        values = _static_values(pd.Series(distinct))
+        same = pd.factorize(values)[0][codes]
+        differs = same != np.repeat(same[first], np.diff(self._bounds))
         if differs.any():
             index = int(differs.argmax())
             start = int(first[self._codes[index]])
             raise UserError(
-                f"{self._describe(index)} has {raw.iloc[index]!r} in the column {column!r}, but "
-                f"{raw.iloc[start]!r} in its first row; data.static is for columns that are "
-                "constant in a series. Name it in data.known or data.past."
+                f"{self._describe(index)} has {shown(raw.iloc[index])} in the column {column!r}, "
+                f"but {shown(raw.iloc[start])} in its first row; data.static is for columns that "
+                "are constant in a series. Name it in data.known or data.past."
             )
-        of_series = raw.iloc[first]
-        numbers = pd.to_numeric(of_series, errors="coerce").to_numpy(dtype=np.float64)
-        if np.isfinite(numbers).all() and not (is_text(raw) and of_series.map(_has_mark).any()):
-            return numbers.tolist()
-        return of_series.astype(str).tolist()
+        return values[codes[first]].tolist()
 
     def _one(self, code: int, name: str) -> OneSeries:
         start, end = int(self._bounds[code]), int(self._bounds[code + 1])
@@ -252,10 +250,12 @@ def _spread(values: np.ndarray, steps: np.ndarray, count: int) -> np.ndarray:
     return result
 
 
-def _has_mark(text: Any) -> bool:
-    """Returns whether a text is rather a name than a number, such as `007`."""
-    stripped = str(text).strip()
-    return len(stripped) > 1 and stripped[0] == "0" and stripped.isdigit()
+def _static_values(distinct: pd.Series) -> np.ndarray:
+    """Returns numbers if all values are numbers, and none is rather a name, such as `007`."""
+    texts = distinct.astype(str).str.strip()
+    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+    is_name = is_text(distinct) and texts.str.fullmatch(r"0\d+").any()
+    return texts.to_numpy(dtype=object) if is_name or not np.isfinite(numbers).all() else numbers
 
 
 def filled(values: np.ndarray, missing: str) -> np.ndarray:

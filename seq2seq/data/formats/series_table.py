@@ -1,8 +1,7 @@
 """Reads tables of time series: CSV and Parquet files, and pandas frames."""
 
-import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from seq2seq.config import nearest
+from seq2seq.data.formats.series_csv import read_cells
 from seq2seq.data.formats.series_format import SeriesFormat
-from seq2seq.data.formats.text_files import read_lines
 from seq2seq.errors import UserError
 
 _PARQUET_MAGIC = b"PAR1"
@@ -87,11 +86,16 @@ class SeriesTable:
         return values
 
     def _no_number(self, column: str, row: int, fault: str) -> UserError:
-        value = self.values[column].iloc[row]
+        value = shown(self.values[column].iloc[row])
         return UserError(
-            f"{self.place(row)}: {value!r} in the column {column!r} {fault} (series "
+            f"{self.place(row)}: {value} in the column {column!r} {fault} (series "
             f"{self.unique_id.iloc[row]!r}). Numbers have a decimal point and no separators."
         )
+
+
+def shown(value: Any) -> str:
+    """Returns a value as messages show it: numbers without the name of their type."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def is_text(column: pd.Series) -> bool:
@@ -126,8 +130,9 @@ def read_table(
     name = name or (str(source) if isinstance(source, Path) else "stdin")
     if _is_parquet(source):
         return _from_frame(_read_parquet(source, name), form, name)
-    lines = list(read_lines(source) if isinstance(source, Path) else _lines_of(source, name))
-    header, cells, numbers = _read_csv(lines, form, name)
+    # Where rows are steps, a row of empty values is one, too.
+    keep_empty = form.columns["ds"] is None
+    header, cells, numbers = read_cells(source, name, form.delimiter, keep_empty)
     used = {column: header.index(column) for column in _used_columns(header, form, name)}
     columns = {column: pd.Series(cells[:, j], dtype=object) for column, j in used.items()}
     return _table(columns, form, name, numbers)
@@ -162,68 +167,6 @@ def _read_parquet(source: Path | bytes, name: str) -> pd.DataFrame:
         raise UserError(f"{name}: cannot be read as Parquet ({reason}).") from None
 
 
-def _lines_of(content: bytes, name: str) -> Iterator[str]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{name}:{line}: invalid UTF-8 ({error.reason}).") from None
-    return (line.removesuffix("\r") for line in text.removesuffix("\n").split("\n"))
-
-
-def _read_csv(
-    lines: list[str], form: SeriesFormat, name: str
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Returns the header, the cells `(rows, columns)` that are not blank, and the line of each."""
-    delimiter = form.delimiter
-    if _is_plain(lines, delimiter):
-        header = lines[0].split(delimiter)
-        cells = delimiter.join(lines[1:]).split(delimiter)
-        numbers = np.arange(2, len(lines) + 1)
-    else:
-        header, cells, numbers = _parse_csv(lines, delimiter, name)
-    header = [column.strip() for column in header]
-    table = np.array(cells, dtype=object).reshape(len(numbers), len(header))
-    keep = np.ones(len(numbers), bool)
-    if form.columns["ds"] is not None:  # else a row of empty values is a step, too
-        keep = (table != "").any(axis=1)
-    if not keep.any():
-        raise UserError(f"{name} has no rows{' below its header' if header else ''}.")
-    return header, table[keep], numbers[keep]
-
-
-def _is_plain(lines: list[str], delimiter: str) -> bool:
-    """Returns whether all lines have equally many columns, and no quotes: splitting is faster."""
-    count = lines[0].count(delimiter) if lines else 0
-    return len(lines) > 1 and all(
-        line and '"' not in line and line.count(delimiter) == count for line in lines
-    )
-
-
-def _parse_csv(
-    lines: list[str], delimiter: str, name: str
-) -> tuple[list[str], list[str], np.ndarray]:
-    """Returns the header, all cells, and the line that each row begins at."""
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, strict=True)
-    cells, numbers = list[str](), list[int]()
-    try:
-        header = next(reader, [])
-        number = reader.line_num + 1
-        for row in reader:
-            if len(row) == len(header):
-                cells.extend(row)
-                numbers.append(number)
-            elif row:
-                raise UserError(
-                    f"{name}:{number}: {len(row)} column(s), but the header has {len(header)} "
-                    f"(data.delimiter={delimiter!r})."
-                )
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(f"{name}:{reader.line_num}: cannot be read as CSV ({error}).") from None
-    return header, cells, np.array(numbers, np.int64)
-
-
 def _used_columns(header: Sequence[str], form: SeriesFormat, name: str) -> list[str]:
     """Returns the columns to read; raises UserError if one is missing or ambiguous."""
     unique_id, ds = form.columns["unique_id"], form.columns["ds"]
@@ -237,9 +180,10 @@ def _used_columns(header: Sequence[str], form: SeriesFormat, name: str) -> list[
             needed += [(f"data.{role}", column) for column in getattr(form, role)]
     for key, column in needed:
         if column not in header:
+            hint = f" Is data.delimiter={form.delimiter!r} right?" if len(header) == 1 else ""
             raise UserError(
                 f"{key}: {name} has no column {column!r}{nearest(column, list(header))}; it has "
-                f"{', '.join(header)}."
+                f"{', '.join(header)}.{hint}"
             )
     used = list(header) if form.layout == "wide" else [column for _, column in needed]
     for column in used:
@@ -283,7 +227,7 @@ def _table(
     elif (id_column := form.columns["unique_id"]) in columns:
         unique_id = columns.pop(str(id_column))
     else:
-        stem = Path(name).name.removesuffix(".gz").rpartition(".")[0] or name
+        stem = Path(Path(name).name.removesuffix(".gz")).stem
         unique_id = pd.Series(np.full(len(lines), stem, dtype=object))
     table = SeriesTable(
         unique_id, ds, pd.DataFrame(columns), [name], np.zeros(len(lines), np.int64), lines
