@@ -87,8 +87,7 @@ class FinishedRun:
         """The source (series and origin) and reference of each test item, as one string."""
         fields = ("source", "unique_id", "cutoff", "target", "reference")
         return tuple(
-            json.dumps([row.get(name) for name in fields], ensure_ascii=False)
-            for row in self.rows
+            json.dumps([row.get(name) for name in fields], ensure_ascii=False) for row in self.rows
         )
 
 

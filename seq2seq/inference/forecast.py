@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from seq2seq.config import locate
 from seq2seq.data.formats.series import read_history
@@ -55,21 +55,23 @@ def forecast_file(
         output_format = "jsonl" if target.endswith(".jsonl") else "csv"
     if output_format not in FORMATS:
         raise UserError(f"--format {output_format}: forecasts are written as csv or jsonl.")
+    task = predictor.task
+    assert isinstance(task, Forecasting)  # see `is_forecasting`
     with step("reading the series"):
-        records = series_of(predictor.task, source)
+        records = series_of(task, source)
     with step("forecasting"):
-        rows = predictor.predict(records, request)
+        rows = cast(list[ForecastRow], predictor.predict(records, request))
     if target.endswith(".parquet"):
         from seq2seq.files import atomic_file
 
         with atomic_file(Path(target)) as temporary:
-            forecast_table(predictor.task, rows).to_parquet(temporary, index=False)
+            forecast_table(task, rows).to_parquet(temporary, index=False)
         return
     with output(target) as stream:
         if output_format == "jsonl":
             stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         else:
-            forecast_table(predictor.task, rows).to_csv(
+            forecast_table(task, rows).to_csv(
                 stream, index=False, lineterminator="\n", float_format="%.10g"
             )
 

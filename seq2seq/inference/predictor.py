@@ -13,7 +13,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.decoding_overrides import changed_search
 from seq2seq.inference.forecast import forecast_table, series_of
 from seq2seq.models.base import SequenceModel
-from seq2seq.prediction_rows import Row, ScoredPair
+from seq2seq.prediction_rows import ForecastRow, Row, ScoredPair
 from seq2seq.request import PredictionRequest, check_batch_size
 from seq2seq.tasks.base import PredictionOptions, Task
 from seq2seq.tasks.forecasting import Forecasting
@@ -153,8 +153,9 @@ class Predictor:
         Raises:
             UserError: If the table is faulty, or the model cannot do what is requested.
         """
+        assert isinstance(self.task, Forecasting)
         rows = self.predict(series_of(self.task, frame), request)
-        return forecast_table(self.task, cast(Any, rows))
+        return forecast_table(self.task, cast(list[ForecastRow], rows))
 
     def _predict_frame(
         self, inputs: "pd.Series | pd.DataFrame", request: PredictionRequest

@@ -85,7 +85,7 @@ class RawNumbers(ConfiguredLayer):
         units = max(steps, 1) * targets * (outputs - factor)
         self.dense = Dense(units, name="dense", dtype=self.dtype_policy)
 
-    def call(self, vectors: tf.Tensor, factor: tf.Tensor | None = None) -> tf.Tensor:
+    def call(self, vectors: tf.Tensor, factor: Any = None) -> tf.Tensor:
         """Maps `(batch, width)`, or `(batch, steps, width)`, to `(batch, steps, targets, outputs)`.
 
         `factor` is `(batch, targets)`.

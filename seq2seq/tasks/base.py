@@ -22,7 +22,6 @@ from seq2seq.data.series_windows import SeriesWindows
 from seq2seq.data.windows import Windows
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
-from seq2seq.evaluation.item_statistics import Statistics
 from seq2seq.models.base import ModelT
 from seq2seq.prediction_rows import ForecastRow, Row, ScoredPair
 from seq2seq.progress import step
@@ -62,7 +61,7 @@ class Evaluation:
     scores: dict[str, float]
     signatures: dict[str, str] = field(default_factory=dict)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    statistics: list[Statistics] = field(default_factory=list)
+    statistics: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

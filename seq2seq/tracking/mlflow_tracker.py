@@ -216,9 +216,7 @@ class MlflowTracker(Tracker):
             with self._never_fatal():
                 from seq2seq.tracking.logged_models import log_model  # takes seconds to import
 
-                self._model_id = log_model(
-                    self._client, self.run_id, folder, example, row, step
-                )
+                self._model_id = log_model(self._client, self.run_id, folder, example, row, step)
 
     def log_scores(self, scores: Mapping[str, float], step: int) -> None:
         """Queues the final scores, linked to the logged model and to their split of the data."""

@@ -117,7 +117,6 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             raise _invalid(str(error)) from error
         return pd.DataFrame.from_records(rows)
 
-
     def _forecast(
         self, predictor: Predicts, model_input: Any, params: Mapping[str, Any]
     ) -> pd.DataFrame:

@@ -125,10 +125,10 @@ class Gaussian(Distribution):
 
     def quantiles(self, outputs: np.ndarray, levels: Sequence[float]) -> np.ndarray:
         """Returns the quantiles."""
-        from scipy.stats import norm
+        from scipy.special import ndtri
 
         mean, deviation = (part.numpy() for part in self._parameters(outputs))
-        return np.stack([mean + deviation * norm.ppf(level) for level in levels])
+        return np.stack([mean + deviation * ndtri(level) for level in levels])
 
     def sample(self, outputs: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
         """Draws one value for each."""
@@ -163,10 +163,10 @@ class StudentT(Distribution):
 
     def quantiles(self, outputs: np.ndarray, levels: Sequence[float]) -> np.ndarray:
         """Returns the quantiles."""
-        from scipy.stats import t
+        from scipy.special import stdtrit
 
         location, scale, freedom = (part.numpy() for part in self._parameters(outputs))
-        return np.stack([location + scale * t.ppf(level, freedom) for level in levels])
+        return np.stack([location + scale * stdtrit(freedom, level) for level in levels])
 
     def sample(self, outputs: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
         """Draws one value for each, by the polar method of Bailey (1994)."""
@@ -205,12 +205,12 @@ class NegativeBinomial(Distribution):
 
     def quantiles(self, outputs: np.ndarray, levels: Sequence[float]) -> np.ndarray:
         """Returns the quantiles."""
-        from scipy.stats import nbinom
+        import scipy.stats  # takes a second to import
 
         mean, dispersion, factor = (part.numpy() for part in self._parameters(outputs))
         shape = 1 / dispersion
         success = shape / (shape + mean)
-        return np.stack([nbinom.ppf(level, shape, success) / factor for level in levels])
+        return np.stack([scipy.stats.nbinom.ppf(level, shape, success) / factor for level in levels])
 
     def sample(self, outputs: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
         """Draws one count for each, divided by the factor: the inverse of the CDF, by bisection."""

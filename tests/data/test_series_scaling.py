@@ -52,9 +52,7 @@ def test_each_window_is_scaled_by_its_own_history(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25, deadline=None)
 @given(
-    rows=st.lists(
-        st.lists(st.floats(1e-3, 1e9), min_size=1, max_size=9), min_size=1, max_size=4
-    ),
+    rows=st.lists(st.lists(st.floats(1e-3, 1e9), min_size=1, max_size=9), min_size=1, max_size=4),
     future=st.lists(st.floats(1e-3, 1e9), min_size=3, max_size=3),
 )
 def test_scaling_is_undone(kind, log, season, rows, future):

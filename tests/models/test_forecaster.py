@@ -119,7 +119,10 @@ def test_the_loop_is_that_of_stock_keras_layers(cell):
     inputs = inputs_of(features, batch=1)
     stock = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell]
     encoder, decoder = (stock(8, return_state=True) for _ in range(2))
-    for layer, ours in ((encoder, model.encoder.forward_stack[0]), (decoder, model.decoder.stack[0])):
+    for layer, ours in (
+        (encoder, model.encoder.forward_stack[0]),
+        (decoder, model.decoder.stack[0]),
+    ):
         layer.build((1, None, 1))
         layer.set_weights(ours.get_weights())
     _, *states = encoder(inputs["past"])
@@ -138,7 +141,9 @@ def test_a_model_that_feeds_back_forecasts_further_than_it_was_trained():
     inputs = without_target(inputs_of(features))
     long = model.forecast(inputs, 9, first_number).values.numpy()
     assert long.shape == (3, 9, 1)
-    np.testing.assert_allclose(long[:, :2], model.forecast(inputs, 2, first_number).values, atol=1e-6)
+    np.testing.assert_allclose(
+        long[:, :2], model.forecast(inputs, 2, first_number).values, atol=1e-6
+    )
 
 
 def test_poolings_are_concatenated_and_unknown_ones_refused():

@@ -68,22 +68,16 @@ class ForecastingEvaluation(ForecastingPrediction):
         for name in self.baselines:
             with step(f"forecasting with {name}"):
                 by_method[name] = self._baseline_rows(name, records, rows)
-        table = [{"method": name, **forecast_scores(r)} for name, r in by_method.items()]
-        if REFERENCE in by_method:
-            reference = table[list(by_method).index(REFERENCE)]
-            for line in table:
-                line["owa"] = owa(
-                    line["smape"], line["mase"], reference["smape"], reference["mase"]
-                )
-            scores["owa"] = table[0]["owa"]
-        for line in table[1:]:
-            log.info("%s: smape %.3f, mase %.4f", line["method"], line["smape"], line["mase"])
-        steps = [
-            {"method": name, **line}
-            for name, r in by_method.items()
-            for line in scores_by_step(r)
-        ]
-        tables = {"baselines": table, "by_step": steps}
+        tables = {
+            "baselines": compared(by_method),
+            "by_step": [
+                {"method": name, **line}
+                for name, forecast in by_method.items()
+                for line in scores_by_step(forecast)
+            ],
+        }
+        if "owa" in (first := tables["baselines"][0]):
+            scores["owa"] = float(first["owa"])
         return Evaluation(rows, scores, tables=tables, statistics=series_statistics(rows))
 
     def validation_scores(self, model: Forecaster, records: Iterable[Record]) -> dict[str, float]:
@@ -105,26 +99,23 @@ class ForecastingEvaluation(ForecastingPrediction):
             model, records, columns, (series, origins.tokens), self.horizon, levels, BATCH_SIZE
         )
         rows: list[ForecastRow] = []
-        for number, (one, origin) in enumerate(zip(series, origins.tokens, strict=True)):
-            record = records[one]
-            end, earliest = origin + self.horizon, max(0, origin - 2 * self.horizon)
-            made = self.forecast_rows(
+        places = zip(series.tolist(), origins.tokens.tolist(), strict=True)
+        for number, (one, origin) in enumerate(places):
+            record, end = records[one], origin + self.horizon
+            earliest = max(0, origin - 2 * self.horizon)
+            for row in self.forecast_rows(
                 record, record["ds"][origin:end], origin, forecasts, number, levels
-            )
-            for row in made:
+            ):
                 values = record[row["target"]]
-                absolute, squared = seasonal_scale(
-                    np.asarray(values[:origin], float), self.season_length
-                )
-                row.update(
-                    history_ds=record["ds"][earliest:origin],
-                    history=_plain(values[earliest:origin]),
-                    reference=_plain(values[origin:end]),
-                    season_length=self.season_length,
-                    scale=_positive(absolute),
-                    squared_scale=_positive(squared),
-                )
-            rows += made
+                history = np.asarray(values[:origin], float)
+                absolute, squared = seasonal_scale(history, self.season_length)
+                row["history_ds"] = record["ds"][earliest:origin]
+                row["history"] = _plain(values[earliest:origin])
+                row["reference"] = _plain(values[origin:end])
+                row["season_length"] = self.season_length
+                row["scale"] = _positive(absolute)
+                row["squared_scale"] = _positive(squared)
+                rows.append(row)
         return rows
 
     def _baseline_rows(
@@ -142,16 +133,17 @@ class ForecastingEvaluation(ForecastingPrediction):
         points, quantiles = baseline_forecasts(
             name, histories, self.horizon, self.season_length, levels
         )
+        by_level = quantiles or {}
         return [
             {
                 **row,
                 "prediction": points[number].tolist(),
                 "quantiles": {
-                    str(level): quantiles[level][number].tolist() for level in levels
-                } if quantiles else {},
+                    str(level): values[number].tolist() for level, values in by_level.items()
+                },
             }
             for number, row in enumerate(rows)
-        ]  # fmt: skip
+        ]
 
     def calibrate(self, model: Forecaster) -> None:
         """Fits the offsets of intervals on the validation split, with `conformal=split`."""
@@ -200,6 +192,22 @@ class ForecastingEvaluation(ForecastingPrediction):
         from seq2seq.tasks.forecasting.pictures import forecast_figures
 
         return forecast_figures(evaluation)
+
+
+def compared(by_method: Mapping[str, Sequence[ForecastRow]]) -> list[dict[str, Any]]:
+    """Returns the scores of each method, with `owa` where there is the reference of it."""
+    scores = {name: forecast_scores(rows) for name, rows in by_method.items()}
+    lines: list[dict[str, Any]] = []
+    for name, own in scores.items():
+        line: dict[str, Any] = {"method": name, **own}
+        reference = scores.get(REFERENCE, {})
+        if {"smape", "mase"} <= own.keys() & reference.keys():
+            line["owa"] = owa(own["smape"], own["mase"], reference["smape"], reference["mase"])
+        lines.append(line)
+    for line in lines[1:]:
+        shown = [f"{score} {line[score]:.4g}" for score in ("smape", "mase") if score in line]
+        log.info("%s: %s", line["method"], ", ".join(shown))
+    return lines
 
 
 def _plain(values: Sequence[float]) -> list[float | None]:

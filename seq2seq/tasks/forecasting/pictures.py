@@ -36,7 +36,9 @@ def forecast_figures(evaluation: Evaluation) -> "dict[str, Figure]":
         "error_by_step": error_by_step_figure(
             errors_by_method(evaluation.tables["by_step"], metric), metric.upper()
         ),
-        "residuals": residuals_figure((arrays.references - arrays.predictions) / scales, has_scales),
+        "residuals": residuals_figure(
+            (arrays.references - arrays.predictions) / scales, has_scales
+        ),
     }
     if arrays.levels:
         known = ~np.isnan(arrays.references)
@@ -63,9 +65,7 @@ def example_of(row: ForecastRow) -> dict[str, Any]:
     }
 
 
-def errors_by_method(
-    table: Sequence[Mapping[str, Any]], metric: str
-) -> dict[str, list[float]]:
+def errors_by_method(table: Sequence[Mapping[str, Any]], metric: str) -> dict[str, list[float]]:
     """Returns the error of each step by method, the model first."""
     errors: dict[str, list[float]] = {}
     for line in table:

@@ -376,8 +376,10 @@ class ForecastingPrediction(ForecastingData):
                     )
 
     def _ensemble_settings(self) -> dict[str, Any]:
-        names = ("horizon", "targets", "known", "past", "static", "calendar", "scaling")
-        names += ("context_length", "season_length", "has_missing", "series_ids")
+        names = [
+            "horizon", "context_length", "season_length", "targets", "known", "past", "static",
+            "calendar", "scaling", "has_missing", "series_ids",
+        ]  # fmt: skip
         settings = {name: getattr(self, name) for name in names}
         return settings | {"distribution": (type(self.distribution), vars(self.distribution))}
 

@@ -51,7 +51,7 @@ class TranslationEvaluation(TranslationData):
 
         short = (
             {"source": row["source"], "target": row["prediction"]}
-            for row in evaluation.rows
+            for row in cast(Sequence[TextRow], evaluation.rows)
             if row["prediction"] and len(row["source"]) + len(row["prediction"]) <= MOST_CHARACTERS
         )
         pairs = list(islice(short, FIGURES))
