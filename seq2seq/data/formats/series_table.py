@@ -68,7 +68,7 @@ class SeriesTable:
         texts = raw.astype(object).to_numpy(copy=True)
         texts[raw.isin(_EMPTY).to_numpy() | raw.isna().to_numpy()] = np.nan
         try:
-            if not any("_" in text for text in pd.unique(texts) if isinstance(text, str)):
+            if "_" not in "".join(map(str, texts)):  # which Python would ignore
                 return texts.astype(np.float64)
         except (ValueError, TypeError):
             pass  # some text is no number, or is a flag, or blank

