@@ -93,12 +93,16 @@ def test_every_choice_of_every_group_composes(path):
         "data/conllu": ["data.files.train=a"],
         "data/labelled_tfds": ["data.name=a"],
         "data/series": ["data.files=a", "data.validation_length=1", "data.test_length=1"],
+        "task/forecasting": ["task.horizon=1", "task.context_length=2"],
         "data/tagged_tfds": ["data.name=a", "data.features.labels=b"],
         "data/tfds": ["data.name=a", "data.features.source=b", "data.features.target=c"],
     }
     of_files = "  train: ???" in (folder("conf") / path).with_suffix(".yaml").read_text()
     default = ["data.files.train=a"] if of_files else []
-    composed([f"{group}={name}", *given.get(path.as_posix(), default)])
+    of_series = "  - series\n" in (folder("conf") / path).with_suffix(".yaml").read_text()
+    if of_series or path.as_posix() == "data/series":  # the task says which columns are read
+        default = [*default, "task=forecasting", *given["task/forecasting"]]
+    composed([f"{group}={name}", *given.get(path.as_posix(), []), *default])
 
 
 @pytest.mark.parametrize("name", ["copy", "concatenate", "dense", "zero"])

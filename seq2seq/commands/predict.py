@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="-",
         metavar="INPUT",
-        help="text, TSV, CSV, JSONL or CoNLL, for forecasts CSV or Parquet; - for stdin (default -)",
+        help="text, TSV, CSV, JSONL or CoNLL; for forecasts CSV or Parquet; - for stdin (default)",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="-", help="a file, or - for stdout (default -)"
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("text", "tsv", "jsonl", "conll", "csv"),
         help="text: predictions (the default); tsv: source, prediction, score; jsonl: the same by "
         "name, and all extra outputs; conll (the default for .conll and .conllu): the lines of the "
-        "input with predicted labels; csv (the default for forecasts): a row for each series and step",
+        "input with predicted labels; csv (the default for forecasts): a row for each step",
     )
     parser.add_argument(
         "--batch-size", type=int, metavar="N", default=64, help="inputs at once (default 64)"

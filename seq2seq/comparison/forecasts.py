@@ -64,9 +64,9 @@ def item_errors(run: FinishedRun, power: float, scaled: bool) -> np.ndarray:
 
 def steps_between_independent(rows: Sequence[Row]) -> int:
     """Returns how many cutoffs on a forecast does not overlap with another any more."""
-    for number, row in enumerate(rows):
+    for place, row in enumerate(rows):
         if row["ds"][0] > rows[0]["ds"][-1]:
-            return max(number, 1)
+            return max(place, 1)
     return max(len(rows) - 1, 1)
 
 

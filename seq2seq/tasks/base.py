@@ -16,9 +16,9 @@ import tensorflow as tf
 from seq2seq.data.batching import Batching, batch_dataset, padding_share
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.records import Record
+from seq2seq.data.series_windows import SeriesWindows
 from seq2seq.data.token_store import ColumnSpec, TokenStore, build, report_shared_inputs
 from seq2seq.data.tokenizers.tokenizer import UNKNOWN
-from seq2seq.data.series_windows import SeriesWindows
 from seq2seq.data.windows import Windows
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError

@@ -205,12 +205,14 @@ class NegativeBinomial(Distribution):
 
     def quantiles(self, outputs: np.ndarray, levels: Sequence[float]) -> np.ndarray:
         """Returns the quantiles."""
-        import scipy.stats  # takes a second to import
+        from scipy.special import nbdtrik
 
         mean, dispersion, factor = (part.numpy() for part in self._parameters(outputs))
         shape = 1 / dispersion
         success = shape / (shape + mean)
-        return np.stack([scipy.stats.nbinom.ppf(level, shape, success) / factor for level in levels])
+        # The least count whose probability, with all below, is at least the level.
+        counts = [np.ceil(nbdtrik(level, shape, success) - 1e-6) for level in levels]
+        return np.stack([np.maximum(count, 0) / factor for count in counts])
 
     def sample(self, outputs: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
         """Draws one count for each, divided by the factor: the inverse of the CDF, by bisection."""

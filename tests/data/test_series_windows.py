@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seq2seq.data.series_columns import read_future, read_past, ragged
+from seq2seq.data.series_columns import ragged, read_future, read_past
 from seq2seq.data.series_windows import SeriesWindows
 from seq2seq.errors import UserError
 

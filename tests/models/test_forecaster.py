@@ -1,4 +1,4 @@
-"""Forecasters: shapes, masks, and the compiled loop against a loop by hand on stock Keras layers."""
+"""Forecasters: shapes, masks, and the compiled loop against one by hand on stock Keras layers."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Evaluation of forecasts from rolling origins, beside baselines; and the calibration of intervals."""
+"""Evaluation of forecasts from rolling origins, beside baselines; calibration of intervals."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence

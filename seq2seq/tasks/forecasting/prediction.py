@@ -97,8 +97,8 @@ class ForecastingPrediction(ForecastingData):
             raise UserError(f"horizon: must be at least 1, got {horizon}.")
         if horizon > self.horizon and not model.feeds_back:
             raise UserError(
-                f"horizon: {horizon} steps are asked for, and the model forecasts {self.horizon} at "
-                "once; train with a larger task.horizon, or model=autoregressive_forecaster."
+                f"horizon: {horizon} steps are asked for, and the model forecasts {self.horizon} "
+                "at once; train with a larger task.horizon, or model=autoregressive_forecaster."
             )
 
     def _checked(self, record: Record, number: int, horizon: int) -> Record:

@@ -41,11 +41,12 @@ class Forecasting(ForecastingEvaluation):
         UserError: If an argument is impossible.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a key of conf/task/forecasting.yaml
         self,
         batching: SeriesWindows,
         scaling: WindowScaling,
         distribution: Distribution,
+        *,
         horizon: int,
         context_length: int,
         minimum_context: int = 1,

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from seq2seq.data.records import Record
 from seq2seq.evaluation.item_statistics import item_statistics
 from seq2seq.evaluation.text import score_texts
 from seq2seq.models.translator import Translator
+from seq2seq.prediction_rows import TextRow
 from seq2seq.tasks.base import Evaluation, PredictionOptions
 from seq2seq.tasks.translation.data import TranslationData
 from seq2seq.tasks.translation.search import attends
