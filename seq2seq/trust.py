@@ -39,6 +39,7 @@ _CLASSES = {
     "data.holdout": ("Holdout",),
     "data.series_scaling": ("WindowScaling",),
     "data.series_windows": ("SeriesWindows",),
+    "data.statistical_scaling": ("StatisticalScaling",),
     "data.tokenizers.token_features": ("TokenFeatures",),
     "data.tokenizers.tokenizer": ("Tokenizer", "TokenizerPair"),
     "data.windows": ("Windows",),

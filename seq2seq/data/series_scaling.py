@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,10 +23,19 @@ class Scale(NamedTuple):
     """`(batch, 1)`, above 0."""
     is_log: bool
     """Whether g is the natural logarithm."""
+    limit: float = np.inf
+    """Scaled histories are clipped to this, and to its negative."""
+    steps: np.ndarray | None = None
+    """Further features of each past step, `(batch, context_length, features)`."""
+    window: np.ndarray | None = None
+    """Features of each window, `(batch, features)`."""
+    unsigned: int = 0
+    """How many of the window's features, the first ones, keep their sign when it is mirrored."""
 
     def past(self, values: np.ndarray) -> np.ndarray:
         """Scales histories, `(batch, context_length)`."""
-        return (self._g(values) - self.past_offset) / self.factor
+        scaled = (self._g(values) - self.past_offset) / self.factor
+        return np.clip(scaled, -self.limit, self.limit)
 
     def future(self, values: np.ndarray) -> np.ndarray:
         """Scales values of the forecast steps, `(batch, horizon)`."""
@@ -37,11 +46,61 @@ class Scale(NamedTuple):
         values = np.asarray(scaled, np.float64) * self.factor + self.future_offset
         return np.exp(values) if self.is_log else values
 
+    def last_steps(self, lengths: np.ndarray, count: int) -> "Scale":
+        """Returns the scale of the last `count` steps of each history of the given lengths."""
+        steps = None if self.steps is None else last_steps(self.steps, lengths, count)
+        past_offset = last_steps(self.past_offset, lengths, count)
+        return self._replace(past_offset=past_offset, steps=steps)
+
+    def up_to(self, steps: int) -> "Scale":
+        """Returns the scale of the first steps of all histories."""
+        return self._replace(past_offset=self.past_offset[:, :steps])
+
+    def rows(self, places: np.ndarray) -> "Scale":
+        """Returns the scale of some windows."""
+        arrays = ("past_offset", "future_offset", "factor", "steps", "window")
+        parts = {name: getattr(self, name) for name in arrays}
+        return self._replace(**{k: v[places] for k, v in parts.items() if v is not None})
+
     def _g(self, values: np.ndarray) -> np.ndarray:
         if not self.is_log:
             return values
         with np.errstate(invalid="ignore", divide="ignore"):  # padding
             return np.log(values)
+
+
+class Scaling(Protocol):
+    """Scales windows of series by their history.
+
+    Attributes:
+        history_length: The most steps that a scale is fitted on; 0 for those that the model reads.
+        log: Whether logarithms are scaled.
+        subtracts: Whether an offset is subtracted, so that 0 does not stay 0.
+        is_slow: Whether the scales of all windows are computed once and kept.
+        step_features: Features of each past step, beside the value.
+    """
+
+    @property
+    def history_length(self) -> int: ...
+    @property
+    def log(self) -> bool: ...
+    @property
+    def subtracts(self) -> bool: ...
+    @property
+    def is_slow(self) -> bool: ...
+    @property
+    def step_features(self) -> int: ...
+
+    def check(self, lowest: float) -> None:
+        """Raises a `UserError` if a series with this lowest value cannot be scaled."""
+
+    def window_features(self, season_length: int, horizon: int) -> int:
+        """Returns the number of features of a window."""
+
+    def fit(
+        self, history: np.ndarray, observed: np.ndarray, season_length: int, horizon: int
+    ) -> Scale:
+        """Fits the scale of each window, see `WindowScaling.fit`."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +129,18 @@ class WindowScaling:
     kind: Literal["mean", "standard", "robust", "last", "none"] = "standard"
     log: bool = False
     season: Literal["none", "difference"] = "none"
+    history_length = 0
+    is_slow = False
+    step_features = 0
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether an offset is subtracted, or the logarithm taken."""
+        return self.log or self.kind not in ("mean", "none") or self.season != "none"
+
+    def window_features(self, season_length: int, horizon: int) -> int:
+        """Returns 0: windows have no features."""
+        return 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -105,11 +176,8 @@ class WindowScaling:
 
     def check(self, lowest: float) -> None:
         """Raises a `UserError` if the lowest value of a series has no logarithm, and needs one."""
-        if self.log and lowest <= 0:
-            raise UserError(
-                f"task.scaling.log: a series has the value {lowest:g}, and the logarithm needs "
-                "values above 0; set task.scaling.log=false."
-            )
+        if self.log:
+            check_positive(lowest, "task.scaling.log=true takes the logarithm; set it to false")
 
     def _moments(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns offset and factor of values with NaN where there are none, `(batch, 1)` each."""
@@ -134,6 +202,27 @@ class WindowScaling:
                 spread = ones if self.log else np.nanmean(np.abs(values), axis=1)
                 return last_values(values), spread
         return zeros, ones
+
+
+def check_positive(lowest: float, advice: str) -> None:
+    """Raises a `UserError` with advice if a value is not above 0."""
+    if lowest <= 0:
+        raise UserError(f"A series has the value {lowest:g}, which has no logarithm, and {advice}.")
+
+
+def last_steps(values: np.ndarray, lengths: np.ndarray, count: int) -> np.ndarray:
+    """Returns the last `count` steps of left-aligned histories, left-aligned.
+
+    Args:
+        values: `(batch, steps, ...)`.
+        lengths: The steps of each history, `(batch,)`.
+        count: The most steps to return.
+    """
+    if values.shape[1] <= count:
+        return values
+    first = np.maximum(lengths - count, 0)
+    places = np.minimum(first[:, np.newaxis] + np.arange(count), values.shape[1] - 1)
+    return np.asarray(values[np.arange(len(values))[:, np.newaxis], places])
 
 
 def last_values(values: np.ndarray) -> np.ndarray:

@@ -55,6 +55,8 @@ class SeriesFeatures(NamedTuple):
     """Series that have an embedding of their own; 0 for none."""
     factor: bool = False
     """Whether the last of the raw numbers is the factor of the window's scale."""
+    window: int = 0
+    """Features of a window."""
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -63,8 +65,7 @@ class AtEachStep(ConfiguredLayer):
 
     def call(self, steps: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
         """Maps `(batch, steps, width)` and `(batch, features)` to `(batch, steps, both)`."""
-        shape = (tf.shape(steps)[0], tf.shape(steps)[1], features.shape[-1])
-        repeated = tf.broadcast_to(features[:, tf.newaxis], shape)
+        repeated = tf.repeat(features[:, tf.newaxis], tf.shape(steps)[1], axis=1)
         return tf.concat([steps, tf.cast(repeated, steps.dtype)], axis=-1)
 
 
@@ -77,13 +78,25 @@ class RawNumbers(ConfiguredLayer):
         targets: Values of a step.
         outputs: Raw numbers of each value, which include the factor, if there is one.
         factor: Whether the last of them is the factor of the window's scale.
+        zeros: Whether the weights start as zeros.
     """
 
-    def __init__(self, steps: int, targets: int, outputs: int, factor: bool, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        steps: int,
+        targets: int,
+        outputs: int,
+        factor: bool,
+        zeros: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.steps, self.targets, self.outputs, self.factor = steps, targets, outputs, factor
         units = max(steps, 1) * targets * (outputs - factor)
-        self.dense = Dense(units, name="dense", dtype=self.dtype_policy)
+        initializer = "zeros" if zeros else "glorot_uniform"
+        self.dense = Dense(
+            units, kernel_initializer=initializer, name="dense", dtype=self.dtype_policy
+        )
 
     def call(self, vectors: tf.Tensor, factor: Any = None) -> tf.Tensor:
         """Maps `(batch, width)`, or `(batch, steps, width)`, to `(batch, steps, targets, outputs)`.
@@ -179,6 +192,8 @@ class Forecaster(SequenceModel):
             inputs["static"] = keras.Input((size.static,), dtype="float32", name="static")
         if size.series:
             inputs["series"] = keras.Input((), dtype="int32", name="series")
+        if size.window:
+            inputs["window"] = keras.Input((size.window,), dtype="float32", name="window")
         if size.factor:
             inputs["factor"] = keras.Input((size.targets,), dtype="float32", name="factor")
         return inputs
@@ -216,6 +231,8 @@ class DirectForecaster(Forecaster):
         attention_units: Width of the query of attention pooling.
         series_dim: As of `Forecaster`.
         output_dropout: As of `Forecaster`.
+        hidden_units: Width of a dense layer before the output layer; 0 for none.
+        zero_output: Whether the output layer starts from zeros: from the forecast of the scaling.
     """
 
     def __init__(
@@ -226,9 +243,14 @@ class DirectForecaster(Forecaster):
         attention_units: int = 64,
         series_dim: int = 8,
         output_dropout: float = 0.0,
+        hidden_units: int = 0,
+        zero_output: bool = False,
     ) -> None:
         super().__init__(features, encoder, series_dim, output_dropout)
         self.poolings = poolings(pooling, attention_units, encoder)
+        self.hidden = (
+            Dense(hidden_units, activation="relu", name="hidden") if hidden_units else None
+        )
         size = self.features
         inputs = self._inputs()
         outputs, states = self._encode(inputs)
@@ -238,9 +260,13 @@ class DirectForecaster(Forecaster):
             vectors.append(fixed(inputs["future"]))
         if (of_series := self._of_series(inputs)) is not None:
             vectors.append(of_series)
+        if size.window:
+            vectors.append(inputs["window"])
         vector = keras.layers.Concatenate()(vectors) if len(vectors) > 1 else vectors[0]
+        if self.hidden is not None:
+            vector = self.hidden(self.dropout(vector))
         self.output_layer = RawNumbers(
-            size.horizon, size.targets, size.outputs, size.factor, name="raw_numbers"
+            size.horizon, size.targets, size.outputs, size.factor, zero_output, name="raw_numbers"
         )
         raw = self.output_layer(self.dropout(vector), inputs.get("factor"))
         self._make_models(inputs, raw, states)
@@ -285,6 +311,8 @@ class RepeatForecaster(Forecaster):
         outputs, states = self._encode(inputs)
         vectors = [pooling(outputs, inputs["past_length"]) for pooling in self.poolings]
         vector = keras.layers.Concatenate()(vectors) if len(vectors) > 1 else vectors[0]
+        if size.window:
+            vector = keras.layers.Concatenate(name="with_window")([vector, inputs["window"]])
         steps = keras.layers.RepeatVector(size.horizon, name="repeat")(vector)
         if size.future:
             steps = keras.layers.Concatenate(name="with_future")([steps, inputs["future"]])
@@ -356,7 +384,7 @@ class AutoregressiveForecaster(Forecaster):
         raw, _ = self._decode(inputs, start, memory)
         self._make_models(inputs, raw, states)
         encoded = {"states": start} | ({"memory": memory} if memory else {})
-        not_read = ("target", "future", "factor")
+        not_read = ("target", "future", "factor", "window")
         past = {name: tensor for name, tensor in inputs.items() if name not in not_read}
         self.encoder_model = NestedModel(past, encoded, name="encoder")
 
@@ -383,6 +411,8 @@ class AutoregressiveForecaster(Forecaster):
             steps = keras.layers.Concatenate(name="with_future")([steps, inputs["future"]])
         if (of_series := self._of_series(inputs)) is not None:
             steps = self.at_each_step(steps, of_series)
+        if "window" in inputs:
+            steps = self.at_each_step(steps, inputs["window"])
         decoded = self.decoder(steps, states, memory)
         raw = self.output_layer(self.dropout(decoded["outputs"]), inputs.get("factor"))
         return raw, decoded["states"]
@@ -394,7 +424,7 @@ class AutoregressiveForecaster(Forecaster):
         size, batch = self.features, tf.shape(inputs["past"])[0]
         read = self.encoder_model.input
         encoded = self.encoder_model({name: inputs[name] for name in read}, training=False)
-        constant = {k: inputs[k] for k in ("static", "series", "factor") if k in inputs}
+        constant = {k: inputs[k] for k in ("static", "series", "factor", "window") if k in inputs}
         if "memory" in encoded:
             constant["memory"] = encoded["memory"]
         numbers = tf.broadcast_to(tf.range(horizon)[tf.newaxis], (batch, horizon))

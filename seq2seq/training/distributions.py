@@ -16,8 +16,10 @@ import tensorflow as tf
 from seq2seq.errors import UserError
 from seq2seq.training.losses import ElementLoss
 
-LOSSES = ("mae", "mse", "huber")
+LOSSES = ("mae", "mse", "huber", "smape")
 BISECTIONS = 40
+SMAPE_UNIT = 10
+"""What a sMAPE is divided by as an objective, so that gradients are of the size of others."""
 MINIMUM_SCALE = 1e-3
 """Of scaled values: a smaller deviation would make the likelihood explode."""
 
@@ -34,7 +36,7 @@ class Distribution(ABC):
 
     size: int
     has_quantiles: ClassVar[bool] = True
-    reads_factor: ClassVar[bool] = False
+    reads_factor: bool = False
     has_perplexity: ClassVar[bool] = False
 
     @abstractmethod
@@ -79,23 +81,28 @@ class Point(Distribution):
     """One number for each value, without uncertainty.
 
     Args:
-        loss: `mae`, `mse`, or `huber` (quadratic below 1, linear above).
+        loss: `mae`, `mse`, `huber` (quadratic below 1, linear above), or `smape`, which is that of
+            the unscaled values, where the scaling takes logarithms.
 
     Raises:
         ValueError: If the loss is unknown.
     """
 
-    size = 1
     has_quantiles = False
 
-    def __init__(self, loss: Literal["mae", "mse", "huber"] = "mae") -> None:
+    def __init__(self, loss: Literal["mae", "mse", "huber", "smape"] = "mae") -> None:
         if loss not in LOSSES:
             raise ValueError(f"loss: must be one of {', '.join(LOSSES)}, got {loss!r}")
         self.loss = loss
+        self.reads_factor = loss == "smape"
+        self.size = 1 + self.reads_factor
 
     def __call__(self, labels: tf.Tensor, outputs: tf.Tensor, weights: tf.Tensor) -> ElementLoss:
         """Computes the losses."""
         error = tf.abs(labels - self.point(outputs))
+        if self.loss == "smape":
+            smape = smape_of_logarithms(error, outputs[..., 1])
+            return ElementLoss(smape / SMAPE_UNIT, smape)
         if self.loss == "mse":
             error = error**2
         elif self.loss == "huber":
@@ -240,18 +247,28 @@ class Quantiles(Distribution):
 
     Args:
         levels: Increasing, between 0 and 1. The middle one is the point forecast.
+        loss: `pinball`; or `smape`, where the scaling takes logarithms: the sMAPE of the middle one,
+            in the units of the series, and the pinball losses in unscaled logarithms.
 
     Raises:
         ValueError: If the levels are not increasing or not between 0 and 1.
     """
 
-    def __init__(self, levels: Sequence[float] = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)) -> None:
+    def __init__(
+        self,
+        levels: Sequence[float] = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975),
+        loss: Literal["pinball", "smape"] = "pinball",
+    ) -> None:
         self.levels = tuple(float(level) for level in levels)
         increasing = all(a < b for a, b in zip(self.levels, self.levels[1:], strict=False))
         if not self.levels or not increasing or not 0 < self.levels[0] <= self.levels[-1] < 1:
             raise ValueError(f"levels: must increase, between 0 and 1, got {list(levels)}")
-        self.size = len(self.levels)
-        self.middle = self.size // 2
+        if loss not in ("pinball", "smape"):
+            raise ValueError(f"loss: must be pinball or smape, got {loss!r}")
+        self.loss = loss
+        self.reads_factor = loss == "smape"
+        self.size = len(self.levels) + self.reads_factor
+        self.middle = len(self.levels) // 2
 
     def __call__(self, labels: tf.Tensor, outputs: tf.Tensor, weights: tf.Tensor) -> ElementLoss:
         """Computes twice the mean pinball loss over the levels."""
@@ -260,7 +277,11 @@ class Quantiles(Distribution):
         levels = tf.constant(self.levels, tf.float32)
         pinball = tf.maximum(levels * errors, (levels - 1) * errors)
         loss = 2 * tf.reduce_mean(pinball, axis=-1)
-        return ElementLoss(loss, loss)
+        if self.loss == "pinball":
+            return ElementLoss(loss, loss)
+        factor = tf.cast(outputs[..., -1], tf.float32)
+        smape = smape_of_logarithms(tf.abs(errors[..., self.middle]), factor)
+        return ElementLoss(smape / SMAPE_UNIT + SMAPE_UNIT * loss * factor, smape)
 
     def point(self, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the middle quantile."""
@@ -288,11 +309,19 @@ class Quantiles(Distribution):
 
     def _monotone(self, outputs: tf.Tensor) -> tf.Tensor:
         """Maps raw numbers `(..., levels)` to quantiles that increase."""
-        raw, middle = tf.cast(outputs, tf.float32), self.middle
+        raw, middle = tf.cast(outputs[..., : len(self.levels)], tf.float32), self.middle
         centre = raw[..., middle : middle + 1]
         below = tf.cumsum(tf.nn.softplus(raw[..., :middle]), axis=-1, reverse=True)
         above = tf.cumsum(tf.nn.softplus(raw[..., middle + 1 :]), axis=-1)
         return tf.concat([centre - below, centre, centre + above], axis=-1)
+
+
+def smape_of_logarithms(error: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Returns the sMAPE, 0 to 200, of absolute errors of logarithms divided by a factor.
+
+    It is exact: `|y - f| / (y + f) = tanh(|log y - log f| / 2)`.
+    """
+    return 200 * tf.tanh(error * tf.cast(factor, tf.float32) / 2)
 
 
 def _inside(uniform: tf.Tensor) -> tf.Tensor:

@@ -96,7 +96,9 @@ def test_a_history_without_values_is_left_as_it_is():
 
 
 def test_a_logarithm_of_zero_is_refused():
-    with pytest.raises(UserError, match=r"task\.scaling\.log: a series has the value 0"):
+    with pytest.raises(
+        UserError, match=r"has the value 0, which has no logarithm, and task\.scaling\.log"
+    ):
         WindowScaling("none", log=True).fit(np.array([[1.0, 0.0]]), np.ones((1, 2), bool), 1, 1)
 
 

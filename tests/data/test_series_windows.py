@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seq2seq.data.series_columns import ragged, read_future, read_past
-from seq2seq.data.series_windows import SeriesWindows
+from seq2seq.data.series_windows import MIRRORED, SeriesWindows
 from seq2seq.errors import UserError
 
 COUNTS = np.array([3, 0, 5, 1])
@@ -13,7 +13,7 @@ ALL = {(0, 0), (0, 1), (0, 2), (2, 0), (2, 1), (2, 2), (2, 3), (2, 4), (3, 0)}
 
 
 def flat(batches):
-    return [tuple(row) for batch in batches for row in batch.tolist()]
+    return [tuple(row[:2]) for batch in batches for row in batch.tolist()]
 
 
 def test_an_epoch_has_each_window_once():
@@ -42,12 +42,21 @@ def test_what_is_drawn_equally_often(weighting, share):
     batches = SeriesWindows(1000, 30, weighting).training_batches(COUNTS, HASHES, 0, 0)
     drawn = np.concatenate(batches)
     assert len(batches) == 30
-    assert set(map(tuple, drawn.tolist())) == ALL
+    assert set(flat(batches)) == ALL
+    assert not drawn[:, MIRRORED].any()
     assert np.mean(drawn[:, 0] == 3) == pytest.approx(share, abs=0.02)
 
 
+def test_a_share_of_training_windows_is_mirrored_and_none_of_others():
+    windows = SeriesWindows(1000, 30, mirror=0.3)
+    drawn = np.concatenate(windows.training_batches(COUNTS, HASHES, 0, 0))
+    assert np.mean(drawn[:, MIRRORED]) == pytest.approx(0.3, abs=0.02)
+    assert not np.concatenate(windows.evaluation_batches(COUNTS))[:, MIRRORED].any()
+
+
 @pytest.mark.parametrize(
-    "arguments", [{"batch_size": 0}, {"steps_per_epoch": 0}, {"weighting": "steps"}]
+    "arguments",
+    [{"batch_size": 0}, {"steps_per_epoch": 0}, {"weighting": "steps"}, {"mirror": 1.0}],
 )
 def test_impossible_arguments_are_refused(arguments):
     with pytest.raises(UserError, match=f"batching.{next(iter(arguments))}"):

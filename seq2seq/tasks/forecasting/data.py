@@ -1,9 +1,11 @@
 """The data of forecasting: windows of series, scaled by their own history."""
 
+import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +16,7 @@ from seq2seq.data.formats.json_lines import open_model_file
 from seq2seq.data.formats.series import Series
 from seq2seq.data.formats.series_format import SeriesFormat
 from seq2seq.data.records import SHOWN_PLACES, Record, field_value
+from seq2seq.data.scale_cache import cached_scales
 from seq2seq.data.series_columns import (
     CalendarFeature,
     Categories,
@@ -22,13 +25,14 @@ from seq2seq.data.series_columns import (
     read_future,
     read_past,
 )
-from seq2seq.data.series_scaling import Scale, WindowScaling
+from seq2seq.data.series_scaling import Scale, Scaling
 from seq2seq.data.series_windows import SeriesWindows
 from seq2seq.data.token_store import ColumnSpec, Encoder, RaggedColumn, TokenStore
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.models.forecaster import Forecaster, SeriesFeatures
 from seq2seq.prediction_rows import ForecastRow
+from seq2seq.progress import report, step
 from seq2seq.tasks.base import Batch, Task
 from seq2seq.training.distributions import Distribution
 
@@ -36,6 +40,8 @@ log = logging.getLogger(__name__)
 
 Columns = Mapping[str, RaggedColumn]
 FILE = "series.json"
+CHUNK = 4096
+"""Windows whose scales are fitted at once."""
 
 
 class ScaledWindows(NamedTuple):
@@ -64,7 +70,7 @@ class ForecastingData(Task[Forecaster, ForecastRow]):
     past: Sequence[str]
     static: Sequence[str]
     calendar: Sequence[str]
-    scaling: WindowScaling
+    scaling: Scaling
     distribution: Distribution
     series_embedding: bool
     sorted_by = ()
@@ -76,6 +82,7 @@ class ForecastingData(Task[Forecaster, ForecastRow]):
     conformal_offsets: dict[str, list[list[float]]]
     format: SeriesFormat
     _origins: dict[int, RaggedColumn]
+    _scales: dict[int, list[Scale]]
 
     def fit_encoders(self, data: Dataset) -> None:
         """Fits the scale of covariates, and collects static texts, series and missing values."""
@@ -154,8 +161,27 @@ class ForecastingData(Task[Forecaster, ForecastRow]):
             counts = np.bincount(series, minlength=len(counts))
         return RaggedColumn(np.append(0, np.cumsum(counts)), origins)
 
-    def windows(
+    def scales(
         self, columns: Columns, series: np.ndarray, origins: np.ndarray, horizon: int
+    ) -> list[Scale]:
+        """Fits the scale of each window, for each target."""
+        length = max(self.context_length, self.scaling.history_length)
+        scales = []
+        for field in self.targets:
+            past, real = read_past(columns[f"target.{field}"], series, origins, length)
+            observed = real & ~np.isnan(past)
+            scale = self.scaling.fit(past, observed, self.season_length, horizon)
+            scales.append(scale.last_steps(real.sum(axis=1), self.context_length))
+        return scales
+
+    def windows(
+        self,
+        columns: Columns,
+        series: np.ndarray,
+        origins: np.ndarray,
+        horizon: int,
+        scales: list[Scale] | None = None,
+        mirrored: np.ndarray | None = None,
     ) -> ScaledWindows:
         """Reads and scales windows.
 
@@ -164,41 +190,36 @@ class ForecastingData(Task[Forecaster, ForecastRow]):
             series: The series of each window, `(batch,)`.
             origins: Its first forecast step, `(batch,)`.
             horizon: The forecast steps.
+            scales: The scales; None to fit them.
+            mirrored: Whether the scaled values of each window change sign, `(batch,)`.
         """
-        features, observed_features, labels, weights, scales = [], [], [], [], []
-        for field in self.targets:
+        if scales is None:
+            scales = self.scales(columns, series, origins, horizon)
+        sign = np.ones((len(series), 1)) if mirrored is None else 1.0 - 2 * mirrored[:, np.newaxis]
+        features, observed_features, labels, weights = [], [], [], []
+        for field, scale in zip(self.targets, scales, strict=True):
             column = columns[f"target.{field}"]
             past, real = read_past(column, series, origins, self.context_length)
-            future = read_future(column, series, origins, horizon)
             observed = real & ~np.isnan(past)
-            scale = self.scaling.fit(past, observed, self.season_length, horizon)
-            features.append(np.where(observed, scale.past(past), 0.0))
+            features.append(sign * np.where(observed, scale.up_to(past.shape[1]).past(past), 0.0))
             observed_features.append(observed)
-            label = scale.future(future)
+            label = sign * scale.future(read_future(column, series, origins, horizon))
             weights.append(np.isfinite(label))
             labels.append(np.where(weights[-1], label, 0.0))
-            scales.append(scale)
         if self.has_missing:
             features += observed_features
-        for name in self._names("past", columns):
+        for name in (*self._names("past", columns), *self._names("known", columns)):
             features.append(read_past(columns[name], series, origins, self.context_length).values)
-        known = self._names("known", columns)
-        for name in known:
-            features.append(read_past(columns[name], series, origins, self.context_length).values)
-        stacked = np.nan_to_num(np.stack(features, axis=-1)).astype(np.float32)
-        inputs = {"past": stacked, "past_length": real.sum(axis=1).astype(np.int32)}
-        if known:
-            steps = [read_future(columns[name], series, origins, horizon) for name in known]
-            inputs["future"] = np.nan_to_num(np.stack(steps, axis=-1)).astype(np.float32)
-        if static := self._names("static", columns):
-            rows = [columns[name].tokens.reshape(len(columns[name].offsets) - 1, -1)[series]
-                    for name in static]  # fmt: skip
-            inputs["static"] = np.concatenate(rows, axis=1).astype(np.float32)
-        if self.series_embedding:
-            inputs["series"] = columns["series"].tokens[series].astype(np.int32)
-        if self.distribution.reads_factor:
-            factors = [scale.factor[:, 0] for scale in scales]
-            inputs["factor"] = np.stack(factors, axis=-1).astype(np.float32)
+        stacked = [np.nan_to_num(np.stack(features, axis=-1))]
+        for scale in scales:
+            if scale.steps is not None:
+                stacked.append(sign[..., np.newaxis] * scale.steps[:, : real.shape[1]])
+        inputs = {
+            "past": np.concatenate(stacked, axis=-1).astype(np.float32),
+            "past_length": real.sum(axis=1).astype(np.int32),
+            **self._series_inputs(columns, series, origins, horizon),
+            **self._scale_inputs(scales, sign),
+        }
         return ScaledWindows(
             inputs,
             np.stack(labels, axis=-1).astype(np.float32),
@@ -206,19 +227,84 @@ class ForecastingData(Task[Forecaster, ForecastRow]):
             scales,
         )
 
+    def _series_inputs(
+        self, columns: Columns, series: np.ndarray, origins: np.ndarray, horizon: int
+    ) -> dict[str, np.ndarray]:
+        """Returns what is known in advance, and of each series."""
+        inputs = {}
+        if known := self._names("known", columns):
+            steps = [read_future(columns[name], series, origins, horizon) for name in known]
+            inputs["future"] = np.nan_to_num(np.stack(steps, axis=-1)).astype(np.float32)
+        if static := self._names("static", columns):
+            parts = [columns[name].tokens.reshape(len(columns[name].offsets) - 1, -1)
+                     for name in static]  # fmt: skip
+            inputs["static"] = np.concatenate(parts, axis=1)[series].astype(np.float32)
+        if self.series_embedding:
+            inputs["series"] = columns["series"].tokens[series].astype(np.int32)
+        return inputs
+
+    def _scale_inputs(self, scales: list[Scale], sign: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the features of the windows, and the factors of their scales."""
+        inputs = {}
+        parts = []
+        for scale in scales:
+            if scale.window is not None:
+                parts += [
+                    scale.window[:, : scale.unsigned],
+                    sign * scale.window[:, scale.unsigned :],
+                ]
+        if parts:
+            inputs["window"] = np.concatenate(parts, axis=1).astype(np.float32)
+        if self.distribution.reads_factor:
+            factors = [scale.factor[:, 0] for scale in scales]
+            inputs["factor"] = np.stack(factors, axis=-1).astype(np.float32)
+        return inputs
+
     @staticmethod
     def _names(group: str, columns: Columns) -> list[str]:
         return [name for name in columns if name.startswith(f"{group}.")]
 
     def make_batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
         """Returns windows; `rows` are the columns of `SeriesWindow`."""
-        series, number = rows.T
+        series, number, mirrored = rows.T
         origins = self._store_origins(store)
-        first = origins.tokens[origins.offsets[series] + number]
-        inputs, labels, weights, _ = self.windows(store.columns, series, first, self.horizon)
+        places = origins.offsets[series] + number
+        scales = [scale.rows(places) for scale in self._store_scales(store)] or None
+        inputs, labels, weights, _ = self.windows(
+            store.columns, series, origins.tokens[places], self.horizon, scales, mirrored
+        )
         last = inputs["past"][np.arange(len(rows)), inputs["past_length"] - 1, : len(self.targets)]
         inputs["target"] = np.concatenate([last[:, np.newaxis], labels[:, :-1]], axis=1)
         return inputs, labels, weights
+
+    def _store_scales(self, store: TokenStore) -> list[Scale]:
+        """Returns the scales of all windows of a store, computed once if the scaling is slow."""
+        if not self.scaling.is_slow:
+            return []
+        if id(store) not in self._scales:
+            self._scales[id(store)] = self._computed_scales(store)
+        return self._scales[id(store)]
+
+    def _computed_scales(self, store: TokenStore) -> list[Scale]:
+        origins = self._store_origins(store)
+        series = np.repeat(np.arange(len(store)), np.diff(origins.offsets))
+        content = hashlib.sha256(store.hashes.tobytes() + origins.tokens.tobytes()).hexdigest()
+        settings = [repr(self.scaling), self.season_length, self.horizon, self.context_length]
+
+        def chunks(target: int) -> Iterator[Scale]:
+            for start in range(0, len(series), CHUNK):
+                report(start, len(series))
+                rows = slice(start, start + CHUNK)
+                places = series[rows], origins.tokens[rows]
+                yield self.scales(store.columns, *places, self.horizon)[target]
+
+        with step("fitting the scales of all windows"):
+            return [
+                cached_scales(
+                    [content, *settings, field], partial(chunks, target), self.context_length
+                )
+                for target, field in enumerate(self.targets)
+            ]
 
     def _store_origins(self, store: TokenStore) -> RaggedColumn:
         """Returns the origins of a store, computed once."""
@@ -238,7 +324,7 @@ class ForecastingData(Task[Forecaster, ForecastRow]):
         """Reads the series and plans the windows; see `Task.prepare`."""
         super().prepare(data, seed, saved)
         settings = [self.horizon, self.context_length, self.minimum_context, self.season_length]
-        self.identity = json.dumps([self.identity, *settings, asdict(self.scaling)])
+        self.identity = json.dumps([self.identity, *settings, repr(self.scaling)])
 
     def describe_store(self, store: TokenStore) -> str:
         """Returns the number of steps and of windows."""
@@ -282,11 +368,14 @@ class ForecastingData(Task[Forecaster, ForecastRow]):
             horizon=self.horizon,
             targets=targets,
             outputs=self.distribution.size,
-            past=targets * (1 + self.has_missing) + len(self.past) + known,
+            past=targets * (1 + self.has_missing + self.scaling.step_features)
+            + len(self.past)
+            + known,
             future=known,
             static=static,
             series=series if self.series_embedding else 0,
             factor=self.distribution.reads_factor,
+            window=targets * self.scaling.window_features(self.season_length, self.horizon),
         )
         return {"features": list(features)}
 

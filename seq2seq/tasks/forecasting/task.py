@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from seq2seq.data.formats.series_format import SeriesFormat
 from seq2seq.data.series_columns import CalendarFeature
-from seq2seq.data.series_scaling import WindowScaling
+from seq2seq.data.series_scaling import Scaling
 from seq2seq.data.series_windows import SeriesWindows
 from seq2seq.errors import UserError
 from seq2seq.tasks.forecasting.evaluation import BASELINES, ForecastingEvaluation
-from seq2seq.training.distributions import Distribution
+from seq2seq.training.distributions import Distribution, NegativeBinomial
 
 
 class Forecasting(ForecastingEvaluation):
@@ -44,7 +44,7 @@ class Forecasting(ForecastingEvaluation):
     def __init__(  # noqa: PLR0913 - each is a key of conf/task/forecasting.yaml
         self,
         batching: SeriesWindows,
-        scaling: WindowScaling,
+        scaling: Scaling,
         distribution: Distribution,
         *,
         horizon: int,
@@ -76,10 +76,10 @@ class Forecasting(ForecastingEvaluation):
         for name, size in sizes.items():
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise UserError(f"task.{name}: must be a whole number of at least 1, got {size!r}.")
-        if minimum_context > context_length:
+        if minimum_context > (most := max(context_length, scaling.history_length)):
             raise UserError(
-                f"task.minimum_context: {minimum_context} steps are needed, and "
-                f"task.context_length reads {context_length}."
+                f"task.minimum_context: {minimum_context} steps are needed, and only {most} are "
+                "read (task.context_length)."
             )
         if not targets:
             raise UserError("task.targets: name at least one column.")
@@ -90,12 +90,13 @@ class Forecasting(ForecastingEvaluation):
                 raise UserError(
                     f"task.baselines: must be some of {', '.join(BASELINES)}, got {name!r}."
                 )
-        subtracts = scaling.log or scaling.kind not in ("mean", "none") or scaling.season != "none"
-        if distribution.reads_factor and subtracts:
+        if isinstance(distribution, NegativeBinomial) and scaling.subtracts:
             raise UserError(
                 "task.scaling: counts need kind=mean or none, log=false and season=none, so that "
                 "nothing is subtracted."
             )
+        if getattr(distribution, "loss", None) == "smape" and not scaling.log:
+            raise UserError("task.distribution.loss=smape: needs a scaling of logarithms.")
         for part in calendar:
             CalendarFeature(part, "sin")
         self.horizon, self.context_length = horizon, context_length
@@ -115,5 +116,5 @@ class Forecasting(ForecastingEvaluation):
         self.format = SeriesFormat(
             targets=self.targets, known=self.known, past=self.past, static=self.static
         )
-        self._origins, self._graphs = {}, {}
+        self._origins, self._scales, self._graphs = {}, {}, {}
         self.quantile_levels(self.levels)
