@@ -81,15 +81,24 @@ class Scaling(Protocol):
     """
 
     @property
-    def history_length(self) -> int: ...
+    def history_length(self) -> int:
+        """See the class."""
+
     @property
-    def log(self) -> bool: ...
+    def log(self) -> bool:
+        """See the class."""
+
     @property
-    def subtracts(self) -> bool: ...
+    def subtracts(self) -> bool:
+        """See the class."""
+
     @property
-    def is_slow(self) -> bool: ...
+    def is_slow(self) -> bool:
+        """See the class."""
+
     @property
-    def step_features(self) -> int: ...
+    def step_features(self) -> int:
+        """See the class."""
 
     def check(self, lowest: float) -> None:
         """Raises a `UserError` if a series with this lowest value cannot be scaled."""

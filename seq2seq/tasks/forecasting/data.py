@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,6 +103,16 @@ class ForecastingData(Task[Forecaster, ForecastRow]):
         self.has_missing = any(bool(np.isnan(array).any()) for array in values)
         lowest = min(np.nanmin(array, initial=np.inf) for array in values)
         self.scaling.check(float(lowest))
+
+    def history_format(self) -> SeriesFormat:
+        """Returns the format of files to forecast from: with the frequency of the training data.
+
+        So a file of two dates suffices. Weeks may end on other days.
+        """
+        frequency = self.format.frequency or self.frequency
+        if frequency is None or frequency.startswith("W"):
+            return self.format
+        return replace(self.format, frequency=frequency)
 
     def columns(self, split: str) -> dict[str, ColumnSpec]:
         """Returns targets, covariates, static features, and where the split starts."""
