@@ -227,6 +227,33 @@ def test_conformal_intervals_cover_the_validation_split(tmp_path):
         task.predict(model, series_of(task, table()), options(levels=(95,)))
 
 
+def test_adaptive_intervals_widen_after_misses(tmp_path):
+    """A series that becomes wild: its own errors decide, beside those of the validation split."""
+    settings = ["task.conformal=adaptive", "data.validation_length=10", "task/distribution=point"]
+    config, task, model, _ = prepared(tmp_path, *settings, "task.levels=[80]")
+    task.calibrate(zeroed(model))
+    steps = np.arange(60)
+    random = np.random.default_rng(0)
+    # Each window is scaled by its own spread: a wild end after a calm history is a surprise.
+    calm = 100 + np.sin(steps) + random.normal(0, 0.01, 60)
+    wild = calm + np.where(steps >= 40, random.normal(0, 20, 60).cumsum(), 0)
+    frame = pd.concat(
+        pd.DataFrame({"unique_id": name, "ds": steps + 1, "y": values})
+        for name, values in (("calm", calm), ("wild", wild))
+    )
+    request = options(levels=(80,))
+    calm_row, wild_row = task.predict(model, series_of(task, frame), request)
+
+    def width(row):
+        return np.subtract(row["quantiles"]["0.9"], row["quantiles"]["0.1"])
+
+    assert (width(calm_row) > 0).all()
+    assert (width(wild_row) > 5 * width(calm_row)).all()
+    save_model_folder(tmp_path / "model", task, model, config)
+    other_task, other = load_model_folder(tmp_path)
+    assert other_task.predict(other, series_of(other_task, frame), request) == [calm_row, wild_row]
+
+
 def test_conformal_intervals_need_enough_windows(tmp_path):
     with pytest.raises(UserError, match=r"task\.conformal: intervals of 80, 95 percent need 39"):
         prepared(tmp_path, "task.conformal=split", "task.stride=4")
@@ -377,7 +404,7 @@ def test_series_too_short_for_a_window_are_counted(tmp_path, caplog):
         ("task.minimum_context=9", r"task\.minimum_context: 9 steps"),
         ("task.calendar=[moon]", r"task\.calendar: must be some of month"),
         ("task.baselines=[prophet]", r"task\.baselines: must be some of naive"),
-        ("task.conformal=maybe", r"task\.conformal: must be none or split"),
+        ("task.conformal=maybe", r"task\.conformal: must be none, split or adaptive"),
         ("task.levels=[120]", "levels: must be between 0 and 100 percent"),
         ("task.scaling.kind=big", r"task\.scaling\.kind: must be"),
         ("task.distribution.loss=smape", r"task\.distribution\.loss=smape: needs a scaling of log"),
