@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import (
     decoding,
+    forecasting,
     growth,
     m3,
     quality,
@@ -62,6 +63,11 @@ def main() -> None:
     part.add_argument("--trials", type=int, default=1, help="of each, default: %(default)s")
     part.add_argument("--results", type=Path, default=RESULTS, help="folder of JSON and plot")
     part.add_argument("overrides", nargs="*", metavar="key=value", help="of our recipe")
+    part = _part(parts, "forecasting", forecasting.main, rounds=3, steps=300)
+    part.add_argument("--series", type=int, default=forecasting.SERIES)
+    part.add_argument(
+        "--programs", type=_names(forecasting.PROGRAMS), default=list(forecasting.PROGRAMS)
+    )
     part = parts.add_parser("m3", description=m3.main.__doc__)
     part.set_defaults(main=m3.main)
     part.add_argument("--seeds", type=_numbers, default=[1, 2, 3], metavar="1,2,...")

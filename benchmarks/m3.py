@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from seq2seq.evaluation.forecasting import forecast_scores
 from seq2seq.tracking.environment import own_git_state
 
 GROUPS = ("yearly", "quarterly", "monthly", "other")
+SEASONS = {"yearly": 1, "quarterly": 4, "monthly": 12, "other": 1}
+LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
+"""Levels of the quantiles of all methods, those of the recipes' intervals and of the median."""
 METHODS = ("theta", "ets", "seasonal_naive")
 TIMES = "benchmark.json"
 """The file in a run folder that says that its training has ended, and how long it took."""
@@ -48,10 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
         own = list(rows[group].values())
         rows[group]["ensemble"] = ensemble(own)
         for method in arguments.methods:
-            start = time.perf_counter()
-            rows[group][method] = forecast_with(method, group, own[0])
-            times[method] = {"seconds": time.perf_counter() - start, "load": os.getloadavg()[0]}
-            _told(f"{group}: {method}, {times[method]['seconds']:.1f} s")
+            rows[group][method], times[method] = forecast_with(method, group, own[0])
         scores = {name: forecast_scores(forecasts) for name, forecasts in rows[group].items()}
         groups[group] = {
             "series": len(own[0]),
@@ -70,8 +72,7 @@ def trained(group: str, seed: int) -> Path:
         RuntimeError: If the training fails.
     """
     recipe = ROOT / "recipes" / "forecasting" / f"m3_{group}.yaml"
-    content = hashlib.sha256(recipe.read_bytes()).hexdigest()[:8]
-    folder = cache_directory() / "m3" / f"{group}_{content}_seed_{seed}"
+    folder = cache_directory() / "m3" / f"{group}_{_hashed(recipe.read_bytes())}_seed_{seed}"
     if (folder / TIMES).exists():
         return folder
     _told(f"{group}: training with seed {seed} in {folder}")
@@ -119,33 +120,79 @@ def ensemble(members: Sequence[Rows]) -> Rows:
     return joined
 
 
-def forecast_with(method: str, group: str, rows: Rows) -> Rows:
-    """Returns the rows with another method's forecasts from the same histories.
+def forecast_with(method: str, group: str, rows: Rows) -> tuple[Rows, dict[str, float]]:
+    """Returns the rows with another method's forecasts, and how long these took.
 
     Raises:
-        ValueError: If a row does not begin where the test part of its series does.
+        ValueError: If a row does not begin where the test part of its series does, or has other
+            quantiles than are forecast.
     """
-    folder = Path(os.environ.get("SEQ2SEQ_DATA", ROOT.parent / "shared" / "data"), "m3")
-    records = {each["unique_id"]: each for each in M3(group, str(folder)).records("test")}
-    horizon, histories = HORIZONS[group], []
+    found = classical(method, group)
+    joined = []
     for row in rows:
-        record = records[row["unique_id"]]
-        if row["cutoff"] != record["ds"][-horizon - 1]:
-            raise ValueError(f"{row['unique_id']}: the test part begins after {row['cutoff']}")
-        histories.append(np.asarray(record["y"][:-horizon], float))
-    levels = sorted(float(level) for level in rows[0]["quantiles"])
-    season = rows[0]["season_length"]
-    points, quantiles = baseline_forecasts(method, histories, horizon, season, levels)
-    return [
-        {
-            **row,
+        forecast = found["forecasts"][row["unique_id"]]
+        if row["cutoff"] != forecast["cutoff"]:
+            raise ValueError(f"{row['unique_id']}: the test part begins after {forecast['cutoff']}")
+        if set(row["quantiles"]) != set(forecast["quantiles"]):
+            raise ValueError(f"{row['unique_id']}: quantiles are {', '.join(row['quantiles'])}")
+        joined.append({**row, **forecast})
+    return joined, found["times"]
+
+
+def classical(method: str, group: str, processes: int = os.cpu_count() or 1) -> dict[str, Any]:
+    """Forecasts the test parts with a method, if that was not done yet; `forecasts` are by series.
+
+    The series are shared among some processes, whose processor times are added.
+    """
+    code = Path(baseline_forecasts.__code__.co_filename).read_bytes()
+    path = cache_directory() / "m3" / f"{group}_{method}_{_hashed(code)}.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    _told(f"{group}: forecasting with {method}")
+    load, start = os.getloadavg()[0], time.perf_counter()
+    tasks = [(method, group, number, processes) for number in range(processes)]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        parts = list(pool.map(_every, *zip(*tasks, strict=True)))
+    times = {
+        "seconds": time.perf_counter() - start,
+        "processor_seconds": sum(seconds for _, seconds in parts),
+        "load": load,
+    }
+    forecasts = {name: row for part, _ in parts for name, row in part.items()}
+    found = {"times": times, "forecasts": forecasts}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found), encoding="utf-8")
+    _told(f"{group}: {method}, {times['processor_seconds']:.1f} s of processor time")
+    return found
+
+
+def _every(method: str, group: str, first: int, step: int) -> tuple[dict[str, Any], float]:
+    """Forecasts every so many series; returns the rows, and the seconds of processor time."""
+    records = list(M3(group, str(_folder())).records("test"))[first::step]
+    horizon = HORIZONS[group]
+    histories = [np.asarray(record["y"][:-horizon], float) for record in records]
+    start = time.process_time()
+    points, quantiles = baseline_forecasts(method, histories, horizon, SEASONS[group], LEVELS)
+    seconds = time.process_time() - start
+    rows = {
+        record["unique_id"]: {
+            "cutoff": record["ds"][-horizon - 1],
             "prediction": points[number].tolist(),
             "quantiles": {
                 str(level): values[number].tolist() for level, values in (quantiles or {}).items()
             },
         }
-        for number, row in enumerate(rows)
-    ]
+        for number, record in enumerate(records)
+    }
+    return rows, seconds
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("SEQ2SEQ_DATA", ROOT.parent / "shared" / "data"), "m3")
+
+
+def _hashed(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def mean_of_seeds(scores: Mapping[str, Scores]) -> Scores:
