@@ -65,6 +65,7 @@ def main() -> None:
     part.add_argument("overrides", nargs="*", metavar="key=value", help="of our recipe")
     part = _part(parts, "forecasting", forecasting.main, rounds=3, steps=300)
     part.add_argument("--series", type=int, default=forecasting.SERIES)
+    part.add_argument("--threads", type=int, help="of each program, default: as many as cores")
     part.add_argument(
         "--programs", type=_names(forecasting.PROGRAMS), default=list(forecasting.PROGRAMS)
     )

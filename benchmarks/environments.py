@@ -11,7 +11,6 @@ from pathlib import Path
 TORCH = "2.14.1"
 JOEYNMT = "2.3.0"
 EOLE = "0.6.4"
-NEURALFORECAST = "3.3.0"
 PYMARIAN, PYTHON_OF_PYMARIAN = "1.12.42", "3.11"
 OPENNMT_TF, TENSORFLOW_OF_OPENNMT_TF, PYTHON_OF_OPENNMT_TF = "2.32.0", "2.13.1", "3.10"
 
@@ -61,16 +60,6 @@ def eole_python() -> Path:
         RuntimeError: If it cannot be built.
     """
     return _environment(f"eole-{EOLE}", own_python(), *_with_torch(f"eole=={EOLE}"))
-
-
-def neuralforecast_python() -> Path:
-    """Returns the Python of NeuralForecast's environment, which is built where there is none.
-
-    Raises:
-        RuntimeError: If it cannot be built.
-    """
-    packages = _with_torch(f"neuralforecast=={NEURALFORECAST}")
-    return _environment(f"neuralforecast-{NEURALFORECAST}", own_python(), *packages)
 
 
 def marian_python() -> Path:

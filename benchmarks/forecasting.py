@@ -1,4 +1,4 @@
-"""Forecasting: windows a second beside PyTorch and NeuralForecast; many series in one call."""
+"""Forecasting: training windows a second beside plain PyTorch; many series in one call."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.environments import neuralforecast_python, own_python, torch_python, tuned
+from benchmarks.environments import own_python, torch_python, tuned
 from benchmarks.files import MOST_LOAD, about_machine, load_before, write
 from benchmarks.harness import ROOT
 from benchmarks.tagging import with_range
@@ -25,8 +25,9 @@ HORIZON, CONTEXT, BATCH_SIZE, UNITS = 18, 36, 256, 64
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 WARM_UP = 30
 SERIES, CALLS = 10_000, 100
-PROGRAMS = ("seq2seq", "torch", "torch_tuned", "neuralforecast")
-GOALS = {"over_torch": 2.0, "over_neuralforecast": 2.0, "together_over_alone": 10.0}
+PROGRAMS = ("seq2seq", "torch", "torch_tuned")
+SPEEDS = ("windows_per_second", "windows_per_processor_second")
+GOALS = {"over_torch": 2.0, "together_over_alone": 10.0}
 OVERRIDES = (
     "task=forecasting",
     "data=m3_monthly",
@@ -61,7 +62,7 @@ def main(arguments: argparse.Namespace) -> None:
         train_run(folder / "run")
         for number in range(1, arguments.rounds + 1):
             for program in arguments.programs:
-                result = trained(program, folder, arguments.steps)
+                result = trained(program, folder, arguments.steps, arguments.threads)
                 training[program].append(result)
                 speed = result["windows_per_second"]
                 _told(f"round {number}: {program} {speed:,.0f} windows/s")
@@ -74,7 +75,11 @@ def main(arguments: argparse.Namespace) -> None:
                 "ratios": ratios(training, calls),
             }
             about = about_machine(
-                load_before=load, is_busy=load >= MOST_LOAD, rounds=number, steps=arguments.steps
+                load_before=load,
+                is_busy=load >= MOST_LOAD,
+                rounds=number,
+                steps=arguments.steps,
+                threads=arguments.threads,
             )
             write(arguments.results / "forecasting", {**about, **found})
     print(table(found))
@@ -94,15 +99,12 @@ def save_data(folder: Path) -> None:
     """Writes all training windows, scaled as ours, and the histories of the series.
 
     `windows.npz` has `past`, float32 `(windows, context, 1)`, and `future`, `(windows, horizon)`;
-    `histories.npz` the `values` of all series and their `offsets`, as do `training.npz` of the
-    logarithms of their training part.
+    `histories.npz` the `values` of all series before the test part, and their `offsets`.
     """
     task = experiment(1, folder).task
     assert isinstance(task, Forecasting)
-    for split, file in (("train", "training"), ("validation", "histories")):
-        column = task.stores[split].columns["target.y"]
-        values = np.log(column.tokens) if file == "training" else column.tokens
-        np.savez(folder / f"{file}.npz", values=values, offsets=column.offsets)
+    column = task.stores["validation"].columns["target.y"]
+    np.savez(folder / "histories.npz", values=column.tokens, offsets=column.offsets)
     store = task.stores["train"]
     origins = task.origins(store.columns)
     series = np.repeat(np.arange(len(store)), np.diff(origins.offsets))
@@ -117,28 +119,25 @@ def train_run(folder: Path) -> None:
     _run([str(own_python()), "-m", "seq2seq", "train", *settings], {})
 
 
-def trained(program: str, folder: Path, steps: int) -> Result:
-    """Runs a training program in its own process."""
+def trained(program: str, folder: Path, steps: int, threads: int | None = None) -> Result:
+    """Runs a training program in its own process, with so many threads or with all."""
     job = {
         "warm_up": WARM_UP,
         "steps": steps,
         "batch_size": BATCH_SIZE,
         "units": UNITS,
         "levels": LEVELS,
-        "context": CONTEXT,
-        "horizon": HORIZON,
         "windows": str(folder / "windows.npz"),
-        "series": str(folder / "training.npz"),
         "overrides": overrides(WARM_UP + steps),
     }
-    variables: Mapping[str, str] = {}
-    if program == "seq2seq":
-        python, module = own_python(), "forecast_ours"
-    elif program == "neuralforecast":
-        python, module, variables = neuralforecast_python(), "forecast_neural", tuned()
-    else:
-        python, module = torch_python(), "forecast_torch"
-        variables = tuned() if program == "torch_tuned" else {}
+    is_own = program == "seq2seq"
+    variables = tuned() if program == "torch_tuned" else {}
+    if threads:
+        names = ["SEQ2SEQ_THREADS"] if is_own else ["OMP_NUM_THREADS", "MKL_NUM_THREADS"]
+        variables = {**variables, **dict.fromkeys(names, str(threads))}
+    python, module = (
+        (own_python(), "forecast_ours") if is_own else (torch_python(), "forecast_torch")
+    )
     return _program(python, module, job, variables)
 
 
@@ -156,17 +155,16 @@ def forecast_calls(folder: Path, series: int) -> Result:
 
 def ratios(training: Mapping[str, Sequence[Result]], calls: Sequence[Result]) -> dict[str, float]:
     """Returns how many times as fast ours is, of medians."""
-    speeds = {
-        name: statistics.median(result["windows_per_second"] for result in results)
-        for name, results in training.items()
-        if results
-    }
     found = {}
-    torch = [speed for name, speed in speeds.items() if name.startswith("torch")]
-    if "seq2seq" in speeds and torch:
-        found["over_torch"] = speeds["seq2seq"] / max(torch)
-    if "seq2seq" in speeds and "neuralforecast" in speeds:
-        found["over_neuralforecast"] = speeds["seq2seq"] / speeds["neuralforecast"]
+    for speed, name in zip(SPEEDS, ("over_torch", "over_torch_by_processor"), strict=True):
+        medians = {
+            program: statistics.median(result[speed] for result in results)
+            for program, results in training.items()
+            if results
+        }
+        torch = [median for program, median in medians.items() if program.startswith("torch")]
+        if "seq2seq" in medians and torch:
+            found[name] = medians["seq2seq"] / max(torch)
     if calls:
         alone, together = (
             statistics.median(result[name] for result in calls)
@@ -178,19 +176,24 @@ def ratios(training: Mapping[str, Sequence[Result]], calls: Sequence[Result]) ->
 
 def table(found: Mapping[str, Any]) -> str:
     """Returns the figures in Markdown."""
-    lines = ["| program | windows/s | of the rounds |", "|---|---|---|"]
+    lines = [
+        "| program | windows/s | of the rounds | a processor second | of the rounds |",
+        "|---|---|---|---|---|",
+    ]
     for name, results in found["training"].items():
-        speeds = [result["windows_per_second"] for result in results]
-        lines.append(f"| {name} | {with_range(speeds, ',.0f', ' | ')} |")
+        cells = [
+            with_range([result[speed] for result in results], ",.0f", " | ") for speed in SPEEDS
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", f"| {found['series']:,} series | s | of the rounds |", "|---|---|---|"]
     for name in ("seconds_together", "seconds_one_by_one"):
         times = [result[name] for result in found["calls"]]
         title = name.removeprefix("seconds_").replace("_", " ")
         lines.append(f"| {title} | {with_range(times, ',.1f', ' | ')} |")
     lines.append("")
-    lines += [
-        f"{name}: {value:.2f} (goal {GOALS[name]:g})" for name, value in found["ratios"].items()
-    ]
+    for name, value in found["ratios"].items():
+        goal = f" (goal {GOALS[name]:g})" if name in GOALS else ""
+        lines.append(f"{name}: {value:.2f}{goal}")
     return "\n".join(lines)
 
 
