@@ -8,7 +8,9 @@ from typing import Any
 
 from benchmarks import (
     decoding,
+    forecasting,
     growth,
+    m3,
     quality,
     scaling,
     sessions,
@@ -61,6 +63,18 @@ def main() -> None:
     part.add_argument("--trials", type=int, default=1, help="of each, default: %(default)s")
     part.add_argument("--results", type=Path, default=RESULTS, help="folder of JSON and plot")
     part.add_argument("overrides", nargs="*", metavar="key=value", help="of our recipe")
+    part = _part(parts, "forecasting", forecasting.main, rounds=3, steps=300)
+    part.add_argument("--series", type=int, default=forecasting.SERIES)
+    part.add_argument("--threads", type=int, help="of each program, default: as many as cores")
+    part.add_argument(
+        "--programs", type=_names(forecasting.PROGRAMS), default=list(forecasting.PROGRAMS)
+    )
+    part = parts.add_parser("m3", description=m3.main.__doc__)
+    part.set_defaults(main=m3.main)
+    part.add_argument("--seeds", type=_numbers, default=[1, 2, 3], metavar="1,2,...")
+    part.add_argument("--groups", type=_names(m3.GROUPS), default=list(m3.GROUPS))
+    part.add_argument("--methods", type=_names(m3.METHODS), default=list(m3.METHODS))
+    part.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON")
     arguments = parser.parse_args()
     try:
         arguments.main(arguments)
@@ -96,6 +110,11 @@ def _names(known: Iterable[str]) -> Callable[[str], list[str]]:
         return names
 
     return read
+
+
+def _numbers(text: str) -> list[int]:
+    """Reads a list such as `1,2`."""
+    return [int(number) for number in text.split(",")]
 
 
 if __name__ == "__main__":

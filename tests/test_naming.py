@@ -77,7 +77,9 @@ def test_every_choice_of_data_is_a_reader_or_a_dataset():
     assert set(READERS) <= {path.stem for path in (folder("conf") / "data").glob("*.yaml")}
 
 
-@pytest.mark.parametrize("task", ["translation", "tagging", "classification", "generation"])
+@pytest.mark.parametrize(
+    "task", ["translation", "tagging", "classification", "generation", "forecasting"]
+)
 def test_recipes_for_own_data_are_neutral(task):
     config = composed([f"recipe={register_recipe(f'{task}/own_data')}"])
     assert config.data.directory == "."

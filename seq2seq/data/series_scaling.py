@@ -81,15 +81,24 @@ class Scaling(Protocol):
     """
 
     @property
-    def history_length(self) -> int: ...
+    def history_length(self) -> int:
+        """See the class."""
+
     @property
-    def log(self) -> bool: ...
+    def log(self) -> bool:
+        """See the class."""
+
     @property
-    def subtracts(self) -> bool: ...
+    def subtracts(self) -> bool:
+        """See the class."""
+
     @property
-    def is_slow(self) -> bool: ...
+    def is_slow(self) -> bool:
+        """See the class."""
+
     @property
-    def step_features(self) -> int: ...
+    def step_features(self) -> int:
+        """See the class."""
 
     def check(self, lowest: float) -> None:
         """Raises a `UserError` if a series with this lowest value cannot be scaled."""
@@ -110,7 +119,7 @@ class WindowScaling:
     Args:
         kind: What is subtracted, and divided by: `mean` (nothing; the mean absolute value),
             `standard` (the mean; the standard deviation), `robust` (the median; the interquartile
-            range), `last` (the last value; the mean absolute value, with `log` nothing), or `none`.
+            range), `last` (the last value; the mean absolute difference to it), or `none`.
         log: Whether the logarithm of the values is scaled, which must be above 0.
         season: `difference` subtracts from each value that of one season before; beyond one
             season, forecasts are differences to the last season of the history. The first season
@@ -199,8 +208,8 @@ class WindowScaling:
                 low, middle, high = np.nanpercentile(values, [25, 50, 75], axis=1)
                 return middle, high - low
             case "last":
-                spread = ones if self.log else np.nanmean(np.abs(values), axis=1)
-                return last_values(values), spread
+                last = last_values(values)
+                return last, np.nanmean(np.abs(values - last[:, np.newaxis]), axis=1)
         return zeros, ones
 
 

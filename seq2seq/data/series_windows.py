@@ -29,8 +29,8 @@ class SeriesWindows:
     Args:
         batch_size: Windows of a batch.
         steps_per_epoch: Batches of an epoch, drawn with replacement; None for each window once.
-        mirror: Share of training windows that are mirrored: their scaled values change sign, so that
-            the model cannot learn a direction from the years of the training data.
+        mirror: Share of training windows that are mirrored: their scaled values change sign, so
+            that the model cannot learn a direction from the years of the training data.
         weighting: With `steps_per_epoch`, what is drawn with equal probability: `windows`, or
             `series`, and then one of the windows of the series.
 

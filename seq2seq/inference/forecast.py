@@ -78,12 +78,13 @@ def forecast_file(
 
 def series_of(task: Forecasting, source: "str | pd.DataFrame") -> list[Any]:
     """Returns the series of a file, of stdin (`-`), or of a DataFrame."""
+    form = task.history_format()
     if isinstance(source, str) and source == "-":
-        return list(read_history(sys.stdin.buffer.read(), task.format, "stdin"))
+        return list(read_history(sys.stdin.buffer.read(), form, "stdin"))
     if isinstance(source, str):
         check_readable(Path(source))
-        return list(read_history(Path(source), task.format))
-    return list(read_history(source, task.format, "the DataFrame"))
+        return list(read_history(Path(source), form))
+    return list(read_history(source, form, "series"))
 
 
 def forecast_table(task: Forecasting, rows: Sequence[ForecastRow]) -> "pd.DataFrame":

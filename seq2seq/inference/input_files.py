@@ -66,7 +66,7 @@ def read_inputs(path: Path, task: Task, columns: bool = False) -> Iterator[Input
         UserError: If the file cannot be read, or an input does not fit the task.
     """
     if isinstance(task, Forecasting):
-        yield from map(Input, read_history(path, task.format))
+        yield from map(Input, read_history(path, task.history_format()))
         return
     fields = task.input_fields
     ending = ending_of(path)

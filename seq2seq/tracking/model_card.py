@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seq2seq.prediction_rows import kind_of
 from seq2seq.scores import counted, main_score, number
 
 MODEL_CARD = "model_card.md"
@@ -105,6 +106,13 @@ class ModelCard:
 
     def _use(self) -> str:
         folder = str(self.run_folder.resolve())
+        if kind_of(self.example) == "forecast":
+            return (
+                f"```python\nimport pandas as pd\nimport seq2seq\n\n"
+                f"predict = seq2seq.load({folder!r})\n"
+                'print(predict(pd.read_csv("history.csv"), levels=[80, 95]))\n```\n\n'
+                f"```sh\nseq2seq predict {shlex.quote(folder)} history.csv --level 80 95\n```"
+            )
         source = self.example.get("source")
         example, answer = "...", ""
         if isinstance(source, str) and len(source) <= MAX_EXAMPLE:

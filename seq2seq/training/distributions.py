@@ -247,8 +247,8 @@ class Quantiles(Distribution):
 
     Args:
         levels: Increasing, between 0 and 1. The middle one is the point forecast.
-        loss: `pinball`; or `smape`, where the scaling takes logarithms: the sMAPE of the middle one,
-            in the units of the series, and the pinball losses in unscaled logarithms.
+        loss: `pinball`; or `smape`, where the scaling takes logarithms: the sMAPE of the middle
+            one, in the units of the series, and the pinball losses in unscaled logarithms.
 
     Raises:
         ValueError: If the levels are not increasing or not between 0 and 1.

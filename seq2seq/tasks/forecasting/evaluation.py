@@ -11,7 +11,7 @@ from seq2seq.data.dataset import Dataset
 from seq2seq.data.records import Record
 from seq2seq.errors import UserError
 from seq2seq.evaluation.baseline_forecasts import BASELINES, baseline_forecasts
-from seq2seq.evaluation.conformal import conformal_offsets, quantile_offsets, rows_needed
+from seq2seq.evaluation.conformal import rows_needed
 from seq2seq.evaluation.forecasting import (
     INTERVALS,
     forecast_scores,
@@ -24,6 +24,7 @@ from seq2seq.models.forecaster import Forecaster
 from seq2seq.prediction_rows import ForecastRow
 from seq2seq.progress import step
 from seq2seq.tasks.base import Evaluation
+from seq2seq.tasks.forecasting.intervals import kept_residuals, split_offsets
 from seq2seq.tasks.forecasting.prediction import ForecastingPrediction
 
 if TYPE_CHECKING:
@@ -146,31 +147,30 @@ class ForecastingEvaluation(ForecastingPrediction):
         ]
 
     def calibrate(self, model: Forecaster) -> None:
-        """Fits the offsets of intervals on the validation split, with `conformal=split`."""
+        """Fits the intervals on the validation split, with `conformal`."""
         if self.conformal == "none":
             return
         store = self.stores["validation"]
         origins = self.origins(store.columns)
         series = np.repeat(np.arange(len(store)), np.diff(origins.offsets))
-        parts, labels = [], []
+        points, quantiles, labels = [], [], []
         levels = self.quantile_levels(self.levels)
         for start in range(0, len(series), BATCH_SIZE):
             rows = slice(start, start + BATCH_SIZE)
             windows = self.windows(store.columns, series[rows], origins.tokens[rows], self.horizon)
             keys = series[rows].astype(np.int32)
-            parts.append(self.scaled_forecast(model, windows, keys, self.horizon, levels)[1])
+            scaled = self.scaled_forecast(model, windows, keys, self.horizon, levels)
+            points.append(scaled[0])
+            quantiles.append(scaled[1])
             labels.append(np.where(windows.weights > 0, windows.labels, np.nan))
-        quantiles, truth = np.concatenate(parts, axis=1), np.concatenate(labels)
-        offsets = [
-            quantile_offsets(truth[..., k], quantiles[..., k], levels)
-            if self.distribution.has_quantiles
-            else conformal_offsets(truth[..., k] - quantiles[0, ..., k], levels)
-            for k in range(len(self.targets))
-        ]
-        by_level = np.stack(offsets, axis=-1)  # (levels, horizon, targets)
-        self.conformal_offsets = {
-            str(level): values.tolist() for level, values in zip(levels, by_level, strict=True)
-        }
+        truth = np.concatenate(labels)
+        if self.conformal == "split":
+            together = np.concatenate(quantiles, axis=1)
+            self.conformal_offsets = split_offsets(
+                truth, together, levels, self.distribution.has_quantiles
+            )
+        else:
+            self.calibration_residuals = kept_residuals(truth - np.concatenate(points))
         log.info("intervals: calibrated on %s validation windows", f"{len(truth):,}")
 
     def prepare(self, data: Dataset, seed: int, saved: Path | None = None) -> None:

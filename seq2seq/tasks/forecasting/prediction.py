@@ -10,22 +10,23 @@ from seq2seq.data.dataset import Dataset
 from seq2seq.data.formats.series_dates import future_dates
 from seq2seq.data.records import Record, hash64, place_of
 from seq2seq.data.series_scaling import Scale
-from seq2seq.decoding.random_numbers import uniform
 from seq2seq.errors import UserError
-from seq2seq.evaluation.conformal import with_offsets
 from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.models.base import ensemble_of
-from seq2seq.models.forecaster import Forecast, Forecaster
-from seq2seq.ops.dispatch import inference_kernels
+from seq2seq.models.forecaster import Forecaster
 from seq2seq.prediction_rows import ForecastRow
 from seq2seq.progress import report
 from seq2seq.scores import number
 from seq2seq.tasks.base import PredictionOptions, Task
-from seq2seq.tasks.forecasting.data import Columns, ForecastingData, ScaledWindows
+from seq2seq.tasks.forecasting.data import ForecastingData
+from seq2seq.tasks.forecasting.graphs import path_graph, point_graph
+from seq2seq.tasks.forecasting.intervals import MEDIAN, adaptive_quantiles, with_split_offsets
+from seq2seq.tasks.forecasting.windows import Columns, ScaledWindows
 from seq2seq.tasks.observation import Observation
 from seq2seq.tasks.padding import Batches
 
-MEDIAN = 0.5
+EARLIER_ORIGINS, EARLIER_BATCH = 50, 1024
+"""Origins whose errors adaptive intervals follow, and how many are forecast at once."""
 
 
 class Forecasts(NamedTuple):
@@ -76,7 +77,8 @@ class ForecastingPrediction(ForecastingData):
         offsets = columns[f"target.{self.targets[0]}"].offsets
         series, origins = np.arange(len(records)), np.diff(offsets)
         levels = self.quantile_levels(options.levels)
-        if levels and not self.distribution.has_quantiles and not self.conformal_offsets:
+        calibrated = self.conformal_offsets or self.calibration_residuals
+        if levels and not self.distribution.has_quantiles and not calibrated:
             raise UserError(
                 f"levels: the run forecasts points ({type(self.distribution).__name__}) without "
                 "intervals; train with another task/distribution, or task.conformal=split."
@@ -167,8 +169,9 @@ class ForecastingPrediction(ForecastingData):
             rows = slice(start, start + batch_size)
             windows = self.windows(columns, series[rows], origins[rows], horizon)
             row_keys = keys[series[rows]] ^ origins[rows].astype(np.int32)
+            places = series[rows], origins[rows]
             members = [
-                self._member(member, windows, row_keys, horizon, levels)
+                self._member(member, columns, places, windows, row_keys, horizon, levels)
                 for member in ensemble_of(model)
             ]
             parts.append([np.mean(arrays, axis=0) for arrays in zip(*members, strict=True)])
@@ -178,6 +181,8 @@ class ForecastingPrediction(ForecastingData):
     def _member(
         self,
         model: Forecaster,
+        columns: Columns,
+        places: tuple[np.ndarray, np.ndarray],
         windows: ScaledWindows,
         keys: np.ndarray,
         horizon: int,
@@ -186,7 +191,9 @@ class ForecastingPrediction(ForecastingData):
         """Returns points and quantiles of one model."""
         points, quantiles = self.scaled_forecast(model, windows, keys, horizon, levels)
         if self.conformal_offsets and levels:
-            quantiles = self._calibrated(quantiles, levels, horizon)
+            quantiles = with_split_offsets(quantiles, levels, self.conformal_offsets)
+        elif self.calibration_residuals and levels:
+            quantiles = self._adaptive_quantiles(model, columns, places, points, levels)
         return undone(points, windows.scales), undone(quantiles, windows.scales)
 
     def scaled_forecast(
@@ -211,62 +218,43 @@ class ForecastingPrediction(ForecastingData):
         paths = self._graph(model, sampled=True)(windows.inputs, horizon, keys)
         return points, np.quantile(paths.numpy(), levels, axis=0)
 
-    def _calibrated(
-        self, quantiles: np.ndarray, levels: Sequence[float], horizon: int
+    def _adaptive_quantiles(
+        self,
+        model: Forecaster,
+        columns: Columns,
+        places: tuple[np.ndarray, np.ndarray],
+        points: np.ndarray,
+        levels: Sequence[float],
     ) -> np.ndarray:
-        """Adds the conformal offsets to scaled quantiles `(levels, batch, horizon, targets)`."""
-        if unknown := [level for level in levels if str(level) not in self.conformal_offsets]:
-            known = ", ".join(f"{percent:g}" for percent in self.levels)
-            raise UserError(
-                f"levels: intervals are calibrated for {known} percent (task.levels), not for "
-                f"{200 * abs(unknown[0] - MEDIAN):g}."
-            )
-        offsets = np.array([self.conformal_offsets[str(level)] for level in levels])
-        steps = np.minimum(np.arange(horizon), offsets.shape[1] - 1)  # beyond: as the last one
-        calibrated = [
-            with_offsets(quantiles[..., k], offsets[:, steps, k]) for k in range(len(self.targets))
-        ]
-        return np.stack(calibrated, axis=-1)
+        """Returns scaled quantiles from the errors at earlier origins of the same series."""
+        series, origins = places
+        horizon = points.shape[1]
+        back = self.stride * np.arange(EARLIER_ORIGINS, 0, -1)
+        earlier = origins[:, np.newaxis] - back  # (batch, EARLIER_ORIGINS)
+        valid = earlier >= self.minimum_context
+        residuals = np.full((*earlier.shape, *points.shape[1:]), np.nan)
+        window, number = np.nonzero(valid)
+        for start in range(0, len(window), EARLIER_BATCH):
+            rows = slice(start, start + EARLIER_BATCH)
+            at = earlier[window[rows], number[rows]]
+            windows = self.windows(columns, series[window[rows]], at, horizon)
+            forecast = self._graph(model, sampled=False)(windows.inputs, horizon)
+            errors = windows.labels - forecast.values.numpy()
+            errors = np.where(windows.weights > 0, errors, np.nan)
+            residuals[window[rows], number[rows]] = errors
+        calibration = np.array(self.calibration_residuals)
+        return adaptive_quantiles(points, residuals, calibration, levels, self.stride)
 
     def _graph(self, model: Forecaster, sampled: bool) -> Callable[..., Any]:
         """Returns the forecast, or sample paths, as one graph, traced once for each model."""
         key = (id(model), sampled)
         if key not in self._graphs:
-            make = self._sampled_graph if sampled else self._point_graph
-            self._graphs[key] = make(model)
+            self._graphs[key] = (
+                path_graph(model, self.distribution, self.samples, self.seed)
+                if sampled
+                else point_graph(model, self.distribution)
+            )
         return self._graphs[key]
-
-    def _point_graph(self, model: Forecaster) -> Callable[..., Forecast]:
-        """Compiles point forecasts of inputs and a horizon."""
-
-        def run(inputs: dict[str, tf.Tensor], horizon: tf.Tensor) -> Forecast:
-            with inference_kernels():
-                return model.forecast(inputs, horizon, lambda raw, _: self.distribution.point(raw))
-
-        signature = [input_specs(model), tf.TensorSpec((), tf.int32)]
-        return tf.function(run, input_signature=signature, autograph=False)
-
-    def _sampled_graph(self, model: Forecaster) -> Callable[..., tf.Tensor]:
-        """Compiles sample paths, `(samples, batch, horizon, targets)`."""
-        samples, targets = self.samples, len(self.targets)
-
-        def run(inputs: dict[str, tf.Tensor], horizon: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-            numbers = uniform(self.seed, keys, samples, horizon * targets * 2)
-            numbers = tf.reshape(numbers, (-1, horizon, targets, 2))  # (batch * samples, ...)
-            repeated = {name: tf.repeat(part, samples, axis=0) for name, part in inputs.items()}
-
-            def draw(raw: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
-                steps = numbers[:, first : first + tf.shape(raw)[1]]
-                return self.distribution.sample(raw, steps)
-
-            with inference_kernels():
-                values = model.forecast(repeated, horizon, draw).values
-            values = tf.reshape(values, (-1, samples, horizon, targets))
-            return tf.transpose(values, (1, 0, 2, 3))
-
-        keys = tf.TensorSpec((None,), tf.int32)
-        signature = [input_specs(model), tf.TensorSpec((), tf.int32), keys]
-        return tf.function(run, input_signature=signature, autograph=False)
 
     def sample_paths(
         self, model: Forecaster, records: Sequence[Record], horizon: int | None = None
@@ -382,15 +370,6 @@ class ForecastingPrediction(ForecastingData):
         ]  # fmt: skip
         settings = {name: getattr(self, name) for name in names}
         return settings | {"distribution": (type(self.distribution), vars(self.distribution))}
-
-
-def input_specs(model: Forecaster) -> dict[str, tf.TensorSpec]:
-    """Returns the inputs of a forecast: those of training without the target."""
-    return {
-        name: tf.TensorSpec(part.shape, part.dtype)
-        for name, part in model.training_model.input.items()
-        if name != "target"
-    }
 
 
 def undone(scaled: np.ndarray, scales: Sequence[Scale]) -> np.ndarray:

@@ -32,7 +32,8 @@ class Forecasting(ForecastingEvaluation):
         stride: The steps from one origin of the evaluation to the next; None for the horizon.
         levels: The intervals of the evaluation, in percent; empty for none.
         conformal: `split` widens or narrows intervals so that they hold on the validation split;
-            `none` leaves them as the distribution has them.
+            `adaptive` makes them of the errors there, and widens them after misses in the history
+            of a series; `none` leaves them as the distribution has them.
         samples: Sample paths from which a model that feeds back takes quantiles.
         baselines: The methods that the test split is forecast with, too.
         seed: Of sample paths.
@@ -83,8 +84,8 @@ class Forecasting(ForecastingEvaluation):
             )
         if not targets:
             raise UserError("task.targets: name at least one column.")
-        if conformal not in ("none", "split"):
-            raise UserError(f"task.conformal: must be none or split, got {conformal!r}.")
+        if conformal not in ("none", "split", "adaptive"):
+            raise UserError(f"task.conformal: must be none, split or adaptive, got {conformal!r}.")
         for name in baselines:
             if name not in BASELINES:
                 raise UserError(
@@ -112,7 +113,7 @@ class Forecasting(ForecastingEvaluation):
         self.baselines = tuple(baselines)
         self.encoders, self.series_ids = {}, []
         self.frequency, self.has_missing = None, False
-        self.conformal_offsets = {}
+        self.conformal_offsets, self.calibration_residuals = {}, []
         self.format = SeriesFormat(
             targets=self.targets, known=self.known, past=self.past, static=self.static
         )
