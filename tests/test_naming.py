@@ -83,10 +83,15 @@ def test_every_choice_of_data_is_a_reader_or_a_dataset():
 def test_recipes_for_own_data_are_neutral(task):
     config = composed([f"recipe={register_recipe(f'{task}/own_data')}"])
     assert config.data.directory == "."
-    plain = composed([f"task={task}", *(["data=own_labelled"] if task == "classification" else [])])
+    needed = {
+        "classification": ["data=own_labelled"],
+        "forecasting": ["task.horizon=1", "task.context_length=2"],
+    }
+    plain = composed([f"task={task}", *needed.get(task, [])])
     for key in ("bleu_tokenize", "label_names", "label_delimiter", "scheme"):
         assert config.task.get(key) == plain.task.get(key)
-    tokenizers = [config.tokenizer, config.tokenizer.get("source", {})]
+    tokenizer = config.get("tokenizer", {})
+    tokenizers = [tokenizer, tokenizer.get("source", {})]
     assert not any(each.get("lowercase") or each.get("zero_digits") for each in tokenizers)
 
 

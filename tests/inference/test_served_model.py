@@ -41,7 +41,7 @@ def tracked(run_folder, dates, store, tmp_path_factory):
     rows = Predictor.load(run_folder)(sources)
     tracker = MlflowTracker(store)
     tracker.start(folder, {"seed": 1}, {"task": "translation"})
-    tracker.log_model(folder / "model", rows[0], 7)
+    tracker.log_model(folder / "model", rows[0]["source"], rows[0], 7)
     tracker.log_scores({"test_bleu": 12.5}, 7)
     tracker.finish()
     return folder, tracker.run_id, rows

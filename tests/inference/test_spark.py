@@ -32,7 +32,8 @@ def test_a_column_of_texts_gets_the_runs_predictions(spark, run_folder, dates, t
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     tracker = MlflowTracker(store, system_metrics=False)
     tracker.start(tmp_path, {}, {})
-    tracker.log_model(run_folder / "model", {"source": sources[0], **rows[0]}, 0)
+    row = {"source": sources[0], **rows[0]}
+    tracker.log_model(run_folder / "model", sources[0], row, 0)
     tracker.finish()
     Registry(store).register(tracker.run_id, "dates", "champion")
     mlflow.set_tracking_uri(store)

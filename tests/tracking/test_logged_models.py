@@ -32,7 +32,7 @@ def log(store, run_folder, monkeypatch):
     def log_model():
         tracker = MlflowTracker(store, system_metrics=False)
         tracker.start(run_folder, {}, {"recipe": "translation/cldr_dates"}, resume=True)
-        tracker.log_model(run_folder / "model", ROW, 7)
+        tracker.log_model(run_folder / "model", ROW["source"], ROW, 7)
         tracker.finish()
         return MlflowClient(store).get_run(tracker.run_id)
 
