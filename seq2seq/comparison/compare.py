@@ -119,6 +119,8 @@ def _common_metrics(variants: Sequence[Variant]) -> list[str]:
 def _why_not_paired(variants: Sequence[Variant]) -> str:
     """Returns why the items of the runs cannot be paired; empty if they can be."""
     first = variants[0].representative
+    if len(first.rows) == 1:
+        return f"{first.name} has a single test item"
     if not first.rows:
         return f"{first.name} has no predictions/test.jsonl"
     if any("reference" not in row or "prediction" not in row for row in first.rows[:1]):

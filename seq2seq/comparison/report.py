@@ -133,7 +133,7 @@ def _tests_table(comparison: Comparison) -> Table:
         return cells + [p_value(test.seeds)] * with_seeds
 
     note = (
-        "Paired tests on the sentences of each variant's median run (by validation) against the "
+        "Paired tests on the items of each variant's median run (by validation) against the "
         "baseline's. Text: sacreBLEU's paired bootstrap and approximate randomisation, with its "
         "seed and numbers of samples."
         + " Holm: corrected for the number of variants." * several
@@ -195,7 +195,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(rich_table)
         console.print(plain(table.note + "\n" if table.note else "", "dim"))
     for title, example_tables in examples(comparison):
-        console.print(plain(f"Sentences that differ most: {title}", "bold"))
+        console.print(plain(f"Items that differ most: {title}", "bold"))
         for table in example_tables:
             grid = RichTable.grid(padding=(0, 2))
             for name, text in table.rows:
@@ -215,7 +215,7 @@ def markdown(comparison: Comparison) -> str:
         parts += [f"## {table.title}", _markdown_table(table.head, table.rows, table.best)]
         parts += [table.note] if table.note else []
     for title, example_tables in examples(comparison):
-        parts.append(f"## Sentences that differ most: {title}")
+        parts.append(f"## Items that differ most: {title}")
         parts += [_markdown_table([t.title, ""], t.rows) for t in example_tables]
     parts += [f"> {_escaped(note)}" for note in comparison.notes]
     return "\n\n".join(parts) + "\n"

@@ -20,7 +20,12 @@ def letter(position: int) -> str:
 
 
 def best_positions(comparison: Comparison, metric: str) -> list[int]:
-    """Returns the positions of the variants with the best mean; empty if all have the same."""
+    """Returns the positions of the variants with the best mean; empty if all have the same.
+
+    Empty, too, for the coverage of intervals, which is best at its nominal value.
+    """
+    if metric.startswith("coverage"):
+        return []
     summaries = [variant.summary(metric) for variant in comparison.variants]
     means = [math.nan if summary is None else summary[0] for summary in summaries]
     finite = [mean for mean in means if math.isfinite(mean)]

@@ -100,7 +100,7 @@ class Scaling(Protocol):
     def step_features(self) -> int:
         """See the class."""
 
-    def check(self, lowest: float) -> None:
+    def check(self, lowest: float, place: str = "A series") -> None:
         """Raises a `UserError` if a series with this lowest value cannot be scaled."""
 
     def window_features(self, season_length: int, horizon: int) -> int:
@@ -183,10 +183,12 @@ class WindowScaling:
         past_offset = np.where(np.isnan(past), values, past + offset)
         return Scale(np.nan_to_num(past_offset), future + offset, factor, self.log)
 
-    def check(self, lowest: float) -> None:
+    def check(self, lowest: float, place: str = "A series") -> None:
         """Raises a `UserError` if the lowest value of a series has no logarithm, and needs one."""
         if self.log:
-            check_positive(lowest, "task.scaling.log=true takes the logarithm; set it to false")
+            check_positive(
+                lowest, place, "task.scaling.log=true takes the logarithm; set it to false"
+            )
 
     def _moments(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns offset and factor of values with NaN where there are none, `(batch, 1)` each."""
@@ -213,10 +215,10 @@ class WindowScaling:
         return zeros, ones
 
 
-def check_positive(lowest: float, advice: str) -> None:
+def check_positive(lowest: float, place: str, advice: str) -> None:
     """Raises a `UserError` with advice if a value is not above 0."""
     if lowest <= 0:
-        raise UserError(f"A series has the value {lowest:g}, which has no logarithm, and {advice}.")
+        raise UserError(f"{place} has the value {lowest:g}, which has no logarithm, and {advice}.")
 
 
 def last_steps(values: np.ndarray, lengths: np.ndarray, count: int) -> np.ndarray:

@@ -67,9 +67,10 @@ class StatisticalScaling:
             raise ValueError(f"history_length: must be at least 2, got {self.history_length!r}")
         object.__setattr__(self, "forecasts", tuple(self.forecasts))
 
-    def check(self, lowest: float) -> None:
+    def check(self, lowest: float, place: str = "A series") -> None:
         """Raises a `UserError` if the lowest value of a series has no logarithm."""
-        check_positive(lowest, "task.scaling takes the logarithm; use task/scaling=window")
+        advice = "task.scaling takes it; add a constant to the values, or use another scaling"
+        check_positive(lowest, place, advice)
 
     def window_features(self, season_length: int, horizon: int) -> int:
         """Returns the number of features of a window."""

@@ -100,7 +100,7 @@ class Predictor:
         replace_unknown: bool | None = None,
         attention: bool = False,
         horizon: int | None = None,
-        levels: Sequence[float] = (),
+        levels: float | Sequence[float] = (),
         **settings: Any,
     ) -> "Row | list[Row] | pd.DataFrame":
         """Predicts for one text, or for each of several inputs, in order.
@@ -129,6 +129,7 @@ class Predictor:
         Raises:
             UserError: If the task or its model cannot do what is requested.
         """
+        levels = (levels,) if isinstance(levels, int | float) else levels
         request = PredictionRequest(
             batch_size, decoding, settings, n_best,
             alignments, token_scores, replace_unknown, attention, horizon, levels,
@@ -154,6 +155,8 @@ class Predictor:
             UserError: If the table is faulty, or the model cannot do what is requested.
         """
         assert isinstance(self.task, Forecasting)
+        if not hasattr(frame, "columns"):
+            raise UserError("Forecasts need a DataFrame, with the columns of the training data.")
         rows = self.predict(series_of(self.task, frame), request)
         return forecast_table(self.task, cast(list[ForecastRow], rows))
 

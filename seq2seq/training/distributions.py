@@ -30,12 +30,14 @@ class Distribution(ABC):
     Attributes:
         size: Raw numbers of each value.
         has_quantiles: Whether `quantiles` can be called.
+        has_counts: Whether quantiles are whole numbers.
         reads_factor: Whether the last of the raw numbers is the factor of the window's scale.
         has_perplexity: Whether `exp` of the mean loss is reported, too.
     """
 
     size: int
     has_quantiles: ClassVar[bool] = True
+    has_counts: ClassVar[bool] = False
     reads_factor: bool = False
     has_perplexity: ClassVar[bool] = False
 
@@ -195,6 +197,7 @@ class NegativeBinomial(Distribution):
 
     size = 3  # mean, dispersion, and the factor of the scale
     reads_factor = True
+    has_counts = True
 
     def __call__(self, labels: tf.Tensor, outputs: tf.Tensor, weights: tf.Tensor) -> ElementLoss:
         """Computes the negative log-likelihoods of the counts."""

@@ -178,7 +178,8 @@ def test_quantiles_of_a_feedback_model_are_those_of_its_sample_paths(tmp_path):
 def test_a_model_of_all_steps_at_once_has_no_longer_horizon_and_no_paths(tmp_path):
     _, task, model, _ = prepared(tmp_path)
     records = series_of(task, table())
-    assert len(task.predict(model, records, options(horizon=2))[0]["prediction"]) == 2
+    long, short = (task.predict(model, records, options(horizon=h)) for h in (3, 2))
+    assert [row["prediction"][:2] for row in long] == [row["prediction"] for row in short]
     with pytest.raises(UserError, match=r"horizon: 4 steps .*model=autoregressive_forecaster"):
         task.predict(model, records, options(horizon=4))
     with pytest.raises(UserError, match="horizon: must be at least 1"):
@@ -295,6 +296,14 @@ def test_covariates_change_the_forecast_where_they_are_known(tmp_path, model):
     assert first[2]["prediction"] != third[2]["prediction"]
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_shorter_horizon_needs_fewer_known_steps(tmp_path, model):
+    extra = [] if model == MODELS[0] else SMALL_DECODER
+    _, task, forecaster, _ = prepared(tmp_path, f"model={model}", *COVARIATES, *extra)
+    rows = task.predict(forecaster, series_of(task, future_rows(table(), 2)), options(horizon=2))
+    assert [len(row["prediction"]) for row in rows] == [2, 2, 2]
+
+
 def test_covariates_that_end_too_early_are_refused(tmp_path):
     _, task, model, _ = prepared(tmp_path, *COVARIATES)
     with pytest.raises(UserError, match=r"'promo', known in advance, ends 1 steps after .* 3 are"):
@@ -407,6 +416,7 @@ def test_series_too_short_for_a_window_are_counted(tmp_path, caplog):
         ("task.conformal=maybe", r"task\.conformal: must be none, split or adaptive"),
         ("task.levels=[120]", "levels: must be between 0 and 100 percent"),
         ("task.scaling.kind=big", r"task\.scaling\.kind: must be"),
+        ("data.test_length=2", "A split of 2 steps has no room for a forecast of 3"),
         ("task.distribution.loss=smape", r"task\.distribution\.loss=smape: needs a scaling of log"),
     ],
 )

@@ -13,7 +13,7 @@ from seq2seq.data.dataset import Dataset
 from seq2seq.data.formats.json_lines import open_model_file
 from seq2seq.data.formats.series import Series
 from seq2seq.data.formats.series_format import SeriesFormat
-from seq2seq.data.records import SHOWN_PLACES, field_value
+from seq2seq.data.records import SHOWN_PLACES, field_value, place_of
 from seq2seq.data.series_columns import (
     CalendarFeature,
     Categories,
@@ -57,8 +57,10 @@ class ForecastingData(ForecastingWindows):
         self.frequency = first.get("frequency")
         values = [np.asarray(record[field]) for record in records for field in self.targets]
         self.has_missing = any(bool(np.isnan(array).any()) for array in values)
-        lowest = min(np.nanmin(array, initial=np.inf) for array in values)
-        self.scaling.check(float(lowest))
+        for number, record in enumerate(records, start=1):
+            for field in self.targets:
+                lowest = np.nanmin(np.asarray(record[field], float), initial=np.inf)
+                self.scaling.check(float(lowest), place_of(record, number))
 
     def history_format(self) -> SeriesFormat:
         """Returns the format of files to forecast from: with the frequency of the training data.
@@ -99,6 +101,13 @@ class ForecastingData(ForecastingWindows):
     def describe_store(self, store: TokenStore) -> str:
         """Returns the number of steps and of windows."""
         counts = self.lengths(store)
+        start = store.columns["start"].tokens
+        own = int((store.lengths[:, 0] - start).max())
+        if not counts.any() and start.any() and own < self.horizon:
+            raise UserError(
+                f"A split of {own} steps has no room for a forecast of {self.horizon} "
+                "(task.horizon): raise data.validation_length or data.test_length."
+            )
         if not counts.any():
             raise UserError(
                 f"No series is long enough for a window: task.minimum_context="

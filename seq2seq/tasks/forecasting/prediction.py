@@ -70,6 +70,8 @@ class ForecastingPrediction(ForecastingData):
         horizon = self.horizon if options.horizon is None else options.horizon
         for member in ensemble_of(model):
             self.check_horizon(member, horizon)
+        # What reads all steps at once forecasts all of them; the last ones are cut off.
+        steps_made = max(horizon, self.horizon)
         if not inputs:
             return []
         records = [self._checked(record, number, horizon) for number, record in enumerate(inputs)]
@@ -83,9 +85,10 @@ class ForecastingPrediction(ForecastingData):
                 f"levels: the run forecasts points ({type(self.distribution).__name__}) without "
                 "intervals; train with another task/distribution, or task.conformal=split."
             )
-        forecasts = self.forecasts(
-            model, records, columns, (series, origins), horizon, levels, options.batch_size
+        made = self.forecasts(
+            model, records, columns, (series, origins), steps_made, levels, options.batch_size
         )
+        forecasts = Forecasts(made.points[:, :horizon], made.quantiles[:, :, :horizon])
         rows: list[ForecastRow] = []
         for place, record in enumerate(records):
             history = record["ds"][: origins[place]]
@@ -97,6 +100,11 @@ class ForecastingPrediction(ForecastingData):
         """Raises a `UserError` for a horizon that the model cannot forecast."""
         if horizon < 1:
             raise UserError(f"horizon: must be at least 1, got {horizon}.")
+        if horizon > self.horizon and self.scaling.is_slow:
+            raise UserError(
+                f"horizon: {horizon} steps are asked for, and the run's scaling makes "
+                f"{self.horizon}; train with a larger task.horizon."
+            )
         if horizon > self.horizon and not model.feeds_back:
             raise UserError(
                 f"horizon: {horizon} steps are asked for, and the model forecasts {self.horizon} "
@@ -133,7 +141,7 @@ class ForecastingPrediction(ForecastingData):
         steps = list(record.get("ds") or range(1, length + 1))[:length]
         if self.calendar:
             frequency = record.get("frequency") or self.frequency
-            steps = [*steps, *future_dates(steps, frequency, horizon)]
+            steps = [*steps, *future_dates(steps, frequency, max(horizon, self.horizon))]
         name = str(record.get("unique_id", f"series {number + 1}"))
         return {**record, "unique_id": name, "ds": steps, "start": length}
 
@@ -194,7 +202,10 @@ class ForecastingPrediction(ForecastingData):
             quantiles = with_split_offsets(quantiles, levels, self.conformal_offsets)
         elif self.calibration_residuals and levels:
             quantiles = self._adaptive_quantiles(model, columns, places, points, levels)
-        return undone(points, windows.scales), undone(quantiles, windows.scales)
+        ends = undone(quantiles, windows.scales)
+        if self.distribution.has_counts:
+            ends = np.round(ends)  # not exact after dividing by the factor
+        return undone(points, windows.scales), ends
 
     def scaled_forecast(
         self,
@@ -369,7 +380,8 @@ class ForecastingPrediction(ForecastingData):
             "calendar", "scaling", "has_missing", "series_ids",
         ]  # fmt: skip
         settings = {name: getattr(self, name) for name in names}
-        return settings | {"distribution": (type(self.distribution), vars(self.distribution))}
+        own = ", ".join(f"{key}={value}" for key, value in vars(self.distribution).items())
+        return settings | {"distribution": f"{type(self.distribution).__name__}({own})"}
 
 
 def undone(scaled: np.ndarray, scales: Sequence[Scale]) -> np.ndarray:
