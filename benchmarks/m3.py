@@ -230,7 +230,8 @@ def table(found: Mapping[str, Any]) -> str:
             low, high, crps = (groups[DETAILED]["scores"][name][score] for score in OF_INTERVALS)
             cells += [f"{100 * low:.1f}", f"{100 * high:.1f}", f"{crps:.1f}"]
         times = [group["times"].get(name) for group in groups.values()]
-        cells.append("" if None in times else f"{sum(each['seconds'] for each in times):,.0f}")
+        seconds = [each.get("processor_seconds", each["seconds"]) for each in times if each]
+        cells.append(f"{sum(seconds):,.1f}" if len(seconds) == len(groups) else "")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -75,13 +75,17 @@ def test_a_table_has_a_line_for_each_method():
     groups = {
         group: {
             "scores": {name: {**scores, **intervals} for name in ("seed 1", "theta")},
-            "times": {"seed 1": {"seconds": 60.4}, "theta": {"seconds": 2.0}},
+            "times": {
+                "seed 1": {"seconds": 60.4},
+                "theta": {"seconds": 9.0, "processor_seconds": 2.0},
+            },
         }
         for group in ("yearly", "monthly")
     }
     lines = m3.table({"groups": groups, "all": {"seed 1": scores, "theta": scores}}).splitlines()
     assert len({line.count("|") for line in lines}) == 1
-    line = "| seed 1 | 12.35 | 12.35 | 12.35 | 1.000 | 80.0 | 95.1 | 400.0 | 121 |"
+    line = "| seed 1 | 12.35 | 12.35 | 12.35 | 1.000 | 80.0 | 95.1 | 400.0 | 120.8 |"
+    assert lines[3].endswith("| 4.0 |")
     assert lines[2].replace("12.34 ", "12.35 ") == line
 
 
