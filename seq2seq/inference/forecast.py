@@ -15,7 +15,7 @@ from seq2seq.prediction_rows import ForecastRow
 from seq2seq.progress import step
 from seq2seq.request import PredictionRequest
 from seq2seq.tasks.forecasting import Forecasting
-from seq2seq.tasks.model_folder import CONFIG, model_folder
+from seq2seq.tasks.model_folder import CONFIG
 from seq2seq.trust import Trust, load_saved
 
 if TYPE_CHECKING:
@@ -27,8 +27,11 @@ FORMATS = ("csv", "jsonl")
 
 
 def is_forecasting(run_folder: Path, trust: Trust = ()) -> bool:
-    """Returns whether a run forecasts series, by its config alone."""
-    config = load_saved(model_folder(run_folder) / CONFIG, trust)
+    """Returns whether a run forecasts series, by its config alone; not if there is none."""
+    folder = run_folder / "model" if (run_folder / "model").is_dir() else run_folder
+    if not (folder / CONFIG).is_file():
+        return False
+    config = load_saved(folder / CONFIG, trust)
     return bool(locate("task", config.task) is Forecasting)
 
 

@@ -68,6 +68,8 @@ def predict_file(
     if is_forecasting(runs[0], trust):
         forecast_file(Predictor.load(*runs, trust=trust), source, target, request, output_format)
         return
+    if output_format == "csv":
+        raise UserError("--format csv: is for forecasts; use text, tsv or jsonl.")
     path = input_path(source)
     columns = output_format == "conll" or is_conll(path.name)
     at_terminal = output_format is None and target == "-" and sys.stdout.isatty()

@@ -64,7 +64,7 @@ def completed(shell, line):
         ("seq2seq train seed=1 --cf", ["--cfg"]),
         ("seq2seq train -m seed=1 --cfg ", ["job", "hydra", "all"]),
         ("seq2seq download multi", ["multi30k_en_de"]),
-        ("seq2seq predict RUN --format ", ["text", "tsv", "jsonl", "conll"]),
+        ("seq2seq predict RUN --format ", ["text", "tsv", "jsonl", "conll", "csv"]),
         ("seq2seq predict tensor", ["tensorflow.py"]),
     ],
 )

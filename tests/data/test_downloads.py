@@ -182,7 +182,7 @@ def test_the_table_has_every_recipe_on_local_files(monkeypatch):
     by_recipe = {recipe: data for data in data_sets().values() for recipe in data.recipes}
     seen = set()
     for recipe in recipe_files():
-        if recipe.endswith("own_data"):
+        if recipe.endswith("own_data") or recipe.startswith("forecasting/m3_"):  # of a package
             continue
         config = composed([with_registered_recipes(f"recipe={recipe}")])
         directory = config.data.get("directory")
@@ -192,7 +192,8 @@ def test_the_table_has_every_recipe_on_local_files(monkeypatch):
             parts = [
                 config.data[key] for key in ("files", "source", "target") if key in config.data
             ]
-            for name in filter(None, (value for part in parts for value in part.values())):
+            by_split = [{"all": part} if isinstance(part, str) else part for part in parts]
+            for name in filter(None, (value for part in by_split for value in part.values())):
                 assert (Path(directory) / name).relative_to(folder) in names
             seen.add(recipe)
     assert seen == set(by_recipe)

@@ -7,14 +7,10 @@ import tensorflow as tf
 
 from seq2seq.layers.attention import LuongAttention
 from seq2seq.layers.bridge import CopyBridge, DenseBridge
+from seq2seq.models.autoregressive_forecaster import AutoregressiveForecaster
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
-from seq2seq.models.forecaster import (
-    AutoregressiveForecaster,
-    DirectForecaster,
-    RepeatForecaster,
-    SeriesFeatures,
-)
+from seq2seq.models.forecaster import DirectForecaster, RepeatForecaster, SeriesFeatures
 from seq2seq.models.stack import RecurrentStack
 
 FULL = SeriesFeatures(

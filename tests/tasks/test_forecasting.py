@@ -413,7 +413,7 @@ def test_series_too_short_for_a_window_are_counted(tmp_path, caplog):
         ("task.minimum_context=9", r"task\.minimum_context: 9 steps"),
         ("task.calendar=[moon]", r"task\.calendar: must be some of month"),
         ("task.baselines=[prophet]", r"task\.baselines: must be some of naive"),
-        ("task.conformal=maybe", r"task\.conformal: must be none, split or adaptive"),
+        ("task.conformal=maybe", r"task\.conformal: must be one of none, split, adaptive"),
         ("task.levels=[120]", "levels: must be between 0 and 100 percent"),
         ("task.scaling.kind=big", r"task\.scaling\.kind: must be"),
         ("data.test_length=2", "A split of 2 steps has no room for a forecast of 3"),

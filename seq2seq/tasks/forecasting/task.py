@@ -10,6 +10,8 @@ from seq2seq.errors import UserError
 from seq2seq.tasks.forecasting.evaluation import BASELINES, ForecastingEvaluation
 from seq2seq.training.distributions import Distribution, NegativeBinomial
 
+CONFORMAL = ("none", "split", "adaptive")
+
 
 class Forecasting(ForecastingEvaluation):
     """Learns from windows of series, and forecasts the steps that follow a series.
@@ -66,17 +68,15 @@ class Forecasting(ForecastingEvaluation):
         seed: int = 0,
     ) -> None:
         super().__init__(batching)
-        sizes = {
-            "horizon": horizon,
-            "context_length": context_length,
-            "minimum_context": minimum_context,
-            "season_length": season_length,
-            "samples": samples,
-            "stride": horizon if stride is None else stride,
-        }
-        for name, size in sizes.items():
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise UserError(f"task.{name}: must be a whole number of at least 1, got {size!r}.")
+        stride = horizon if stride is None else stride
+        _check_sizes(
+            horizon=horizon,
+            context_length=context_length,
+            minimum_context=minimum_context,
+            season_length=season_length,
+            samples=samples,
+            stride=stride,
+        )
         if minimum_context > (most := max(context_length, scaling.history_length)):
             raise UserError(
                 f"task.minimum_context: {minimum_context} steps are needed, and only {most} are "
@@ -84,25 +84,21 @@ class Forecasting(ForecastingEvaluation):
             )
         if not targets:
             raise UserError("task.targets: name at least one column.")
-        if conformal not in ("none", "split", "adaptive"):
-            raise UserError(f"task.conformal: must be none, split or adaptive, got {conformal!r}.")
+        if conformal not in CONFORMAL:
+            raise UserError(
+                f"task.conformal: must be one of {', '.join(CONFORMAL)}, got {conformal!r}."
+            )
         for name in baselines:
             if name not in BASELINES:
                 raise UserError(
                     f"task.baselines: must be some of {', '.join(BASELINES)}, got {name!r}."
                 )
-        if isinstance(distribution, NegativeBinomial) and scaling.subtracts:
-            raise UserError(
-                "task.scaling: counts need kind=mean or none, log=false and season=none, so that "
-                "nothing is subtracted."
-            )
-        if getattr(distribution, "loss", None) == "smape" and not scaling.log:
-            raise UserError("task.distribution.loss=smape: needs a scaling of logarithms.")
+        _check_distribution(distribution, scaling)
         for part in calendar:
             CalendarFeature(part, "sin")
         self.horizon, self.context_length = horizon, context_length
         self.minimum_context, self.season_length = minimum_context, season_length
-        self.stride = sizes["stride"]
+        self.stride = stride
         self.targets, self.known, self.past = tuple(targets), tuple(known), tuple(past)
         self.static, self.calendar = tuple(static), tuple(calendar)
         self.input_fields = self.targets
@@ -119,3 +115,21 @@ class Forecasting(ForecastingEvaluation):
         )
         self._origins, self._scales, self._graphs = {}, {}, {}
         self.quantile_levels(self.levels)
+
+
+def _check_sizes(**sizes: int) -> None:
+    """Raises a `UserError` for a size that is no whole number of at least 1."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise UserError(f"task.{name}: must be a whole number of at least 1, got {size!r}.")
+
+
+def _check_distribution(distribution: Distribution, scaling: Scaling) -> None:
+    """Raises a `UserError` if a distribution does not suit the scaling."""
+    if isinstance(distribution, NegativeBinomial) and scaling.subtracts:
+        raise UserError(
+            "task.scaling: counts need kind=mean or none, log=false and season=none, so that "
+            "nothing is subtracted."
+        )
+    if getattr(distribution, "loss", None) == "smape" and not scaling.log:
+        raise UserError("task.distribution.loss=smape: needs a scaling of logarithms.")

@@ -399,7 +399,8 @@ def test_shared_series(real_data, monkeypatch, choice, name, counts, frequency, 
 
 def test_own_series(tmp_path):
     written(nixtla(length=40), tmp_path, "train.csv")
-    data = build(composed(["data=own_series", f"data.directory={tmp_path}"]), "data")
+    task = ["task=forecasting", "task.horizon=1", "task.context_length=2"]
+    data = build(composed(["data=own_series", *task, f"data.directory={tmp_path}"]), "data")
     assert [len(list(data.records(split))) for split in SPLITS] == [3, 3, 3]
     path = tmp_path / "train.csv"
     assert data.describe() == {"name": f"{tmp_path.name}/train", "source": str(path)}

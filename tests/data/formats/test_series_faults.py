@@ -221,7 +221,7 @@ def test_settings(options, message):
 
 
 def test_settings_of_the_config():
-    own = ["data=own_series"]
+    own = ["data=own_series", "task=forecasting", "task.horizon=1", "task.context_length=2"]
     with pytest.raises(UserError, match=r"data\.mising: no such config key.*'data\.missing'"):
         composed([*own, "data.mising=zero"])
     with pytest.raises(UserError, match=r"data\.missing: must be Literal"):
