@@ -387,13 +387,14 @@ class TestHistory:
 )
 def test_shared_series(real_data, monkeypatch, choice, name, counts, frequency, last):
     monkeypatch.setenv("SEQ2SEQ_DATA", str(real_data))
-    data = build(composed([f"data={choice}"]), "data")
+    target = {"airline": "Passengers", "sunspots": "Sunspots", "temperatures": "Temp"}[choice]
+    task = ["task=forecasting", "task.horizon=1", "task.context_length=2"]
+    data = build(composed([f"data={choice}", *task, f"task.targets=[{target}]"]), "data")
     records = [next(data.records(split)) for split in SPLITS]
     assert [len(record["ds"]) for record in records] == counts
     assert [record["start"] for record in records] == [0, *counts[:2]]
     assert {record["unique_id"] for record in records} == {name}
     assert {record["frequency"] for record in records} == {frequency}
-    target = {"airline": "Passengers", "sunspots": "Sunspots", "temperatures": "Temp"}[choice]
     assert (records[2]["ds"][-1], records[2][target][-1]) == last
 
 
