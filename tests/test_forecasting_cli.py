@@ -121,7 +121,7 @@ def test_inspect_and_features(workplace, capsys):
     run, source = workplace / "run", workplace / "co2.csv"
     assert seq2seq("inspect", run, source, "-o", workplace / "states") == 0
     states = np.load(workplace / "states" / "1" / "states.npz")
-    assert states["encoder/layer_0/forward/cell"].shape == (60, 8)  # the context
+    assert states["encoder/layer_0/forward/cell"].shape == (24, 8)  # the context
     target = workplace / "vectors.npz"
     assert seq2seq("predict", run, source, "--features", "all", "-o", target) == 0
     assert np.load(target)["past.layer_0.forward.h"].shape == (1, 8)
