@@ -18,7 +18,7 @@ class ForecastSession:
     """Forecasts many series whose values arrive one by one.
 
     The state of a series is the history that a forecast can depend on: as many of its last values
-    as the model and its scaling read. So forecasts equal those from the complete history.
+    as the model, its scaling and its intervals read. So forecasts equal those from the complete history.
 
     Args:
         predictor: A run that forecasts, without covariates; or an ensemble.
@@ -42,7 +42,7 @@ class ForecastSession:
             )
         self.predictor, self._targets = predictor, task.targets
         self._has_missing = task.has_missing
-        self._length = max(task.context_length, task.scaling.history_length)
+        self._length = task.history_steps()
         self._values: dict[str, np.ndarray] = {}
         self._counts: dict[str, int] = {}
 

@@ -433,9 +433,12 @@ def test_the_scores_are_those_of_the_rows(tmp_path):
     assert set(evaluation.scores) - {"owa"} == set(task.score_names)
 
 
-@pytest.mark.parametrize("scaling", ["window", "statistical"])
-def test_a_session_forecasts_as_from_the_complete_history(tmp_path, scaling):
-    _, task, model, _ = prepared(tmp_path, f"task/scaling={scaling}")
+SAMPLED = ["model=autoregressive_forecaster", *SMALL_DECODER]
+
+
+@pytest.mark.parametrize("settings", [[], ["task/scaling=statistical"], SAMPLED])
+def test_a_session_forecasts_as_from_the_complete_history(tmp_path, settings):
+    _, task, model, _ = prepared(tmp_path, *settings)
     session = ForecastSession(Predictor(task, model))
     frame = table()
     for value in frame.y[frame.unique_id == "a"]:

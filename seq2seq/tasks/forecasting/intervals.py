@@ -112,7 +112,7 @@ def adaptive_quantiles(
                     continue
                 coverage = percent_of(level) / 100
                 if coverage not in widths:
-                    found = adaptive_offsets(past, coverage, calibration[..., k], RATE, stride)
-                    widths[coverage] = np.clip(found[-1], 0, most)
+                    offsets = adaptive_offsets(past, coverage, calibration[..., k], RATE, stride)
+                    widths[coverage] = np.clip(offsets[-1], 0, most)
                 quantiles[place, window, :, k] += np.sign(level - MEDIAN) * widths[coverage]
     return np.sort(quantiles, axis=0)

@@ -96,6 +96,11 @@ class ForecastingPrediction(ForecastingData):
             rows += self.forecast_rows(record, steps, origins[place], forecasts, place, levels)
         return rows
 
+    def history_steps(self) -> int:
+        """Returns how many of the last steps of a series a forecast can depend on."""
+        steps = max(self.context_length, self.scaling.history_length)
+        return steps + (self.stride * EARLIER_ORIGINS if self.calibration_residuals else 0)
+
     def check_horizon(self, model: Forecaster, horizon: int) -> None:
         """Raises a `UserError` for a horizon that the model cannot forecast."""
         if horizon < 1:
@@ -176,7 +181,7 @@ class ForecastingPrediction(ForecastingData):
             report(start, len(series))
             rows = slice(start, start + batch_size)
             windows = self.windows(columns, series[rows], origins[rows], horizon)
-            row_keys = keys[series[rows]] ^ origins[rows].astype(np.int32)
+            row_keys = keys[series[rows]]  # not the origin: a shorter history draws the same
             places = series[rows], origins[rows]
             members = [
                 self._member(member, columns, places, windows, row_keys, horizon, levels)
@@ -287,8 +292,7 @@ class ForecastingPrediction(ForecastingData):
         origins = np.diff(columns[f"target.{self.targets[0]}"].offsets)
         windows = self.windows(columns, np.arange(len(checked)), origins, steps)
         keys = [hash64(record["unique_id"]) % 2**31 for record in checked]
-        row_keys = np.array(keys, np.int32) ^ origins.astype(np.int32)
-        drawn = self._graph(model, sampled=True)(windows.inputs, steps, row_keys)
+        drawn = self._graph(model, sampled=True)(windows.inputs, steps, np.array(keys, np.int32))
         return undone(drawn.numpy(), windows.scales)
 
     def forecast_rows(
