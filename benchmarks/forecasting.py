@@ -68,7 +68,7 @@ def main(arguments: argparse.Namespace) -> None:
                 _told(f"round {number}: {program} {speed:,.0f} windows/s")
             calls.append(forecast_calls(folder, arguments.series))
             _told(f"round {number}: {calls[-1]}")
-            found = {
+            measured = {
                 "series": arguments.series,
                 "training": training,
                 "calls": calls,
@@ -81,8 +81,8 @@ def main(arguments: argparse.Namespace) -> None:
                 steps=arguments.steps,
                 threads=arguments.threads,
             )
-            write(arguments.results / "forecasting", {**about, **found})
-    print(table(found))
+            write(arguments.results / "forecasting", {**about, **measured})
+    print(table(measured))
 
 
 def experiment(steps: int, folder: Path) -> Experiment:
@@ -155,7 +155,7 @@ def forecast_calls(folder: Path, series: int) -> Result:
 
 def ratios(training: Mapping[str, Sequence[Result]], calls: Sequence[Result]) -> dict[str, float]:
     """Returns how many times as fast ours is, of medians."""
-    found = {}
+    measured = {}
     for speed, name in zip(SPEEDS, ("over_torch", "over_torch_by_processor"), strict=True):
         medians = {
             program: statistics.median(result[speed] for result in results)
@@ -164,34 +164,34 @@ def ratios(training: Mapping[str, Sequence[Result]], calls: Sequence[Result]) ->
         }
         torch = [median for program, median in medians.items() if program.startswith("torch")]
         if "seq2seq" in medians and torch:
-            found[name] = medians["seq2seq"] / max(torch)
+            measured[name] = medians["seq2seq"] / max(torch)
     if calls:
         alone, together = (
             statistics.median(result[name] for result in calls)
             for name in ("seconds_one_by_one", "seconds_together")
         )
-        found["together_over_alone"] = alone / together
-    return found
+        measured["together_over_alone"] = alone / together
+    return measured
 
 
-def table(found: Mapping[str, Any]) -> str:
+def table(measured: Mapping[str, Any]) -> str:
     """Returns the figures in Markdown."""
     lines = [
         "| program | windows/s | of the rounds | a processor second | of the rounds |",
         "|---|---|---|---|---|",
     ]
-    for name, results in found["training"].items():
+    for name, results in measured["training"].items():
         cells = [
             with_range([result[speed] for result in results], ",.0f", " | ") for speed in SPEEDS
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", f"| {found['series']:,} series | s | of the rounds |", "|---|---|---|"]
+    lines += ["", f"| {measured['series']:,} series | s | of the rounds |", "|---|---|---|"]
     for name in ("seconds_together", "seconds_one_by_one"):
-        times = [result[name] for result in found["calls"]]
+        times = [result[name] for result in measured["calls"]]
         title = name.removeprefix("seconds_").replace("_", " ")
         lines.append(f"| {title} | {with_range(times, ',.1f', ' | ')} |")
     lines.append("")
-    for name, value in found["ratios"].items():
+    for name, value in measured["ratios"].items():
         goal = f" (goal {GOALS[name]:g})" if name in GOALS else ""
         lines.append(f"{name}: {value:.2f}{goal}")
     return "\n".join(lines)

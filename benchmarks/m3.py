@@ -60,9 +60,9 @@ def main(arguments: argparse.Namespace) -> None:
             "scores": {"mean of seeds": mean_of_seeds(scores), **scores},
             "times": times,
         }
-        found = {"seeds": arguments.seeds, "groups": groups, "all": of_all(rows)}
-        write(arguments.results / "m3", {**about_machine(load_before=load), **found})
-    print(table(found))
+        measured = {"seeds": arguments.seeds, "groups": groups, "all": of_all(rows)}
+        write(arguments.results / "m3", {**about_machine(load_before=load), **measured})
+    print(table(measured))
 
 
 def trained(group: str, seed: int) -> Path:
@@ -127,16 +127,16 @@ def forecast_with(method: str, group: str, rows: Rows) -> tuple[Rows, dict[str, 
         ValueError: If a row does not begin where the test part of its series does, or has other
             quantiles than are forecast.
     """
-    found = classical(method, group)
+    measured = classical(method, group)
     joined = []
     for row in rows:
-        forecast = found["forecasts"][row["unique_id"]]
+        forecast = measured["forecasts"][row["unique_id"]]
         if row["cutoff"] != forecast["cutoff"]:
             raise ValueError(f"{row['unique_id']}: the test part begins after {forecast['cutoff']}")
         if set(row["quantiles"]) != set(forecast["quantiles"]):
             raise ValueError(f"{row['unique_id']}: quantiles are {', '.join(row['quantiles'])}")
         joined.append({**row, **forecast})
-    return joined, found["times"]
+    return joined, measured["times"]
 
 
 def classical(method: str, group: str, processes: int = os.cpu_count() or 1) -> dict[str, Any]:
@@ -159,11 +159,11 @@ def classical(method: str, group: str, processes: int = os.cpu_count() or 1) -> 
         "load": load,
     }
     forecasts = {name: row for part, _ in parts for name, row in part.items()}
-    found = {"times": times, "forecasts": forecasts}
+    measured = {"times": times, "forecasts": forecasts}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found), encoding="utf-8")
+    path.write_text(json.dumps(measured), encoding="utf-8")
     _told(f"{group}: {method}, {times['processor_seconds']:.1f} s of processor time")
-    return found
+    return measured
 
 
 def _every(method: str, group: str, first: int, step: int) -> tuple[dict[str, Any], float]:
@@ -198,8 +198,8 @@ def _hashed(content: bytes) -> str:
 
 def mean_of_seeds(scores: Mapping[str, Scores]) -> Scores:
     """Returns the mean of each score over the seeds."""
-    seeds = [found for name, found in scores.items() if name.startswith("seed ")]
-    return {score: statistics.fmean(found[score] for found in seeds) for score in seeds[0]}
+    seeds = [measured for name, measured in scores.items() if name.startswith("seed ")]
+    return {score: statistics.fmean(measured[score] for measured in seeds) for score in seeds[0]}
 
 
 def of_all(rows: Mapping[str, Mapping[str, Rows]]) -> dict[str, Scores]:
@@ -211,19 +211,19 @@ def of_all(rows: Mapping[str, Mapping[str, Rows]]) -> dict[str, Scores]:
     methods = next(iter(rows.values()))
     scores = {}
     for name in methods:
-        found = forecast_scores([row for group in rows.values() for row in group[name]])
-        scores[name] = {score: found[score] for score in ("smape", "mase")}
+        measured = forecast_scores([row for group in rows.values() for row in group[name]])
+        scores[name] = {score: measured[score] for score in ("smape", "mase")}
     return {"mean of seeds": mean_of_seeds(scores), **scores}
 
 
-def table(found: Mapping[str, Any]) -> str:
+def table(measured: Mapping[str, Any]) -> str:
     """Returns the scores of all methods in Markdown."""
-    groups: Mapping[str, Any] = found["groups"]
+    groups: Mapping[str, Any] = measured["groups"]
     shown = [f"{group} sMAPE" for group in groups] + ["all sMAPE", "all MASE"]
     if DETAILED in groups:
         shown += [f"{DETAILED} 80 %", "95 %", "CRPS"]
     lines = ["| | " + " | ".join([*shown, "seconds"]) + " |", "|---" * (len(shown) + 2) + "|"]
-    for name, pooled in found["all"].items():
+    for name, pooled in measured["all"].items():
         cells = [f"{group['scores'][name]['smape']:.2f}" for group in groups.values()]
         cells += [f"{pooled['smape']:.2f}", f"{pooled['mase']:.3f}"]
         if DETAILED in groups:

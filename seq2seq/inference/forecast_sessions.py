@@ -18,7 +18,8 @@ class ForecastSession:
     """Forecasts many series whose values arrive one by one.
 
     The state of a series is the history that a forecast can depend on: as many of its last values
-    as the model, its scaling and its intervals read. So forecasts equal those from the complete history.
+    as the model, its scaling and its intervals read. So forecasts equal those from the complete
+    history.
 
     Args:
         predictor: A run that forecasts, without covariates; or an ensemble.
