@@ -157,6 +157,7 @@ def test_a_faulty_file_gives_one_message(workplace, capsys, content, message):
         (["--horizon", "25"], "25 steps are asked for"),
         (["--level", "99"], "outside of those that the model has learnt"),
         (["--level", "100"], "between 0 and 100"),
+        (["-o", "missing/forecast.parquet"], "there is no folder"),
         (["--format", "tsv"], "forecasts are written as csv or jsonl"),
         (["--n-best", "2"], "n_best: has no meaning for Forecasting"),
         (["--decoding", "beam"], "Forecasting runs do not search"),

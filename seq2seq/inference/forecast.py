@@ -58,6 +58,9 @@ def forecast_file(
         output_format = "jsonl" if target.endswith(".jsonl") else "csv"
     if output_format not in FORMATS:
         raise UserError(f"--format {output_format}: forecasts are written as csv or jsonl.")
+    folder = Path(target).resolve().parent
+    if target != "-" and not folder.is_dir():
+        raise UserError(f"{target}: there is no folder {folder} to write to; make it first")
     task = predictor.task
     assert isinstance(task, Forecasting)  # see `is_forecasting`
     with step("reading the series"):
