@@ -86,7 +86,7 @@ class RawNumbers(ConfiguredLayer):
         zeros: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # the factor keeps its digits
         self.steps, self.targets, self.outputs, self.factor = steps, targets, outputs, factor
         units = max(steps, 1) * targets * (outputs - factor)
         initializer = "zeros" if zeros else "glorot_uniform"
@@ -105,7 +105,8 @@ class RawNumbers(ConfiguredLayer):
         raw = tf.cast(tf.reshape(raw, shape), tf.float32)
         if not self.factor:
             return raw
-        repeated = tf.broadcast_to(factor[:, tf.newaxis], tf.shape(raw)[:-1])
+        factor = tf.cast(factor[:, tf.newaxis], tf.float32)
+        repeated = tf.broadcast_to(factor, tf.shape(raw)[:-1])
         return tf.concat([raw, repeated[..., tf.newaxis]], axis=-1)
 
 

@@ -40,6 +40,7 @@ from seq2seq.layers.recurrent import GRU, LSTM
 from seq2seq.models.classifier import Combine
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
+from seq2seq.models.forecaster import AtEachStep, RawNumbers
 from seq2seq.models.incremental import EncoderSteps, RunningPooling
 from seq2seq.models.stack import CarriedStack, RecurrentStack
 from seq2seq.models.tagger import LegalPaths, Respelled
@@ -230,6 +231,16 @@ CASES: dict[str, Case] = {
     ),
     "Decoder, feeding": Case(
         decoder(attention=LuongAttention, input_feeding=True), {**ATTENDED, "states": FED}
+    ),
+    "AtEachStep": Case(
+        AtEachStep, {"steps": floats(ROWS, STEPS, WIDTH), "features": floats(ROWS, UNITS)}
+    ),
+    "RawNumbers": Case(
+        lambda **o: RawNumbers(STEPS, 2, 3, factor=False, **o), {"vectors": floats(ROWS, WIDTH)}
+    ),
+    "RawNumbers, factor": Case(
+        lambda **o: RawNumbers(0, 2, 3, factor=True, **o),
+        {"vectors": floats(ROWS, STEPS, WIDTH), "factor": floats(ROWS, 2)},
     ),
     "RecurrentStack": Case(
         lambda **o: RecurrentStack(units=UNITS, layers=2, residual=True, feed_forward=5, **o),
