@@ -39,7 +39,8 @@ class SplitMeasures:
         other_targets: How many used records repeat an input with another target.
         shared_inputs: How many used records have an input that an earlier split has.
         shared_records: How many used records an earlier split has.
-        lengths: The percentiles `PERCENTILES` of the lengths of each column, in tokens.
+        lengths: The percentiles `PERCENTILES` of the lengths of each column, in tokens; of series
+            in steps and in windows.
         cut: How many rows of each column are longer than the limit; in the split `train`, they are
             left out where the task does not truncate.
         unknown: The share of unknown tokens in each column.
@@ -144,7 +145,7 @@ def _measured(
         data.fingerprint(split), lambda: data.records(split), _without_limits(columns)
     )
     distinct, inputs = np.unique(store.hashes), np.unique(store.input_hashes)
-    lengths = {name: np.diff(whole.columns[name].offsets) for name in task.sorted_by}
+    lengths = task.measured_lengths(whole)
     report = store.report
     return SplitMeasures(
         records=report.records,
@@ -184,7 +185,7 @@ def _cut(columns: Mapping[str, ColumnSpec], lengths: Mapping[str, np.ndarray]) -
     counts = {
         name: int(np.sum(values > encoder.maximum_length))
         for name, values in lengths.items()
-        if isinstance(encoder := columns[name].encoder, Truncated)
+        if name in columns and isinstance(encoder := columns[name].encoder, Truncated)
     }
     return {name: count for name, count in counts.items() if count}
 

@@ -94,3 +94,17 @@ def test_data_that_cannot_be_read_exit_with_2(capsys):
         with pytest.raises(SystemExit, match="2"):
             main(arguments)
     assert "There is no folder" in capsys.readouterr().err
+
+
+def test_series_are_measured_in_steps_and_windows(tmp_path):
+    rows = [f"{name},{step},{step}.5\n" for name, n in (("a", 40), ("b", 30)) for step in range(n)]
+    (tmp_path / "series.csv").write_text("unique_id,ds,y\n" + "".join(rows))
+    sizes = ["task.horizon=4", "task.context_length=8", "task.minimum_context=5"]
+    ends = ["data.validation_length=6", "data.test_length=8"]
+    names = ["data.directory=.", "data.files=series.csv"]
+    measures = measured("forecasting/own_data", *names, *sizes, *ends)
+    train, validation, test = (measures.splits[split].lengths for split in SPLITS)
+    assert (train["steps"][0], train["steps"][-1]) == (30 - 14, 40 - 14)
+    assert (train["windows"][0], train["windows"][-1]) == (16 - 8, 26 - 8)  # 5 steps, then 4
+    assert validation == {"steps": [6] * 5, "windows": [1] * 5}
+    assert test == {"steps": [8] * 5, "windows": [2] * 5}

@@ -92,7 +92,7 @@ def _print_lengths(measures: "DataMeasures", console: "Console") -> None:
     from seq2seq.data_check import PERCENTILES
 
     ends = {0: "shortest", 50: "median", 100: "longest"}
-    table = Table("tokens", box=None)
+    table = Table("lengths", box=None)
     for percentile in PERCENTILES:
         table.add_column(ends.get(percentile, f"{percentile} %"), justify="right")
     for column in next(iter(measures.splits.values())).lengths:

@@ -190,6 +190,10 @@ class Task(ABC, Generic[ModelT, RowT]):
         names = list(store.columns)
         return store.lengths[:, [names.index(column) for column in self.sorted_by]]
 
+    def measured_lengths(self, store: TokenStore) -> dict[str, np.ndarray]:
+        """Returns what `seq2seq check` measures of each record: by default its tokens by column."""
+        return {name: np.diff(store.columns[name].offsets) for name in self.sorted_by}
+
     def prepare(self, data: Dataset, seed: int, saved: Path | None = None) -> None:
         """Fits the encoders on `train`, tokenises all splits and plans the batches.
 

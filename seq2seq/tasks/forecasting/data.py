@@ -124,6 +124,11 @@ class ForecastingData(ForecastingWindows):
         steps = len(store.columns[f"target.{self.targets[0]}"].tokens)
         return f"; {steps:,} steps, {counts.sum():,} windows{left_out}"
 
+    def measured_lengths(self, store: TokenStore) -> dict[str, np.ndarray]:
+        """Returns the steps of each series in its split, and its windows."""
+        own = store.lengths[:, 0] - store.columns["start"].tokens.astype(np.int64)
+        return {"steps": own, "windows": self.lengths(store)}
+
     def describe_batches(self) -> str:
         """Returns nothing: windows have hardly any padding."""
         return ""
