@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
+from seq2seq.errors import USER_ERROR, UserError, exit_code_of
 from seq2seq.version import version
 
 DESCRIPTION = "Train, compare and use recurrent sequence models (LSTM, GRU)."
@@ -71,11 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         print(printable(f"seq2seq: error: {error}"), file=sys.stderr)
         sys.exit(USER_ERROR)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if debug:
             raise
         print("seq2seq: stopped", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(exit_code_of(stop))
     except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

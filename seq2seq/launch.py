@@ -11,7 +11,8 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import cast
+from types import FrameType
+from typing import TYPE_CHECKING, Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -25,11 +26,12 @@ from seq2seq.config import (
     own_recipe,
     store_config,
 )
-from seq2seq.errors import INTERRUPTED, USER_ERROR, UserError
+from seq2seq.errors import USER_ERROR, Stopped, UserError, exit_code_of
 from seq2seq.files import write_text
 from seq2seq.naming import advice, tags_of
 from seq2seq.overrides import (
     Check,
+    Resume,
     parse_overrides,
     refuse_empty_values,
     saved_hydra,
@@ -39,11 +41,25 @@ from seq2seq.overrides import (
     with_registered_recipes,
 )
 from seq2seq.progress import set_verbosity, step, verbosity
-from seq2seq.run_folder import SAVED, claimed, claimed_new, remove_if_empty, write_config
+from seq2seq.run_folder import (
+    SAVED,
+    checkpoint_paths,
+    claimed,
+    claimed_new,
+    remove_if_empty,
+    write_config,
+)
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import RUN_ID_FILE
+from seq2seq.tracking.parameters import meaningful
 from seq2seq.trust import Trust, check_config, check_trust, load_saved
 from seq2seq.yaml_files import load
+
+if TYPE_CHECKING:
+    pass
+
+MAY_CHANGE = ("trainer.epochs", "data.directory")
+"""The config keys that may differ when a run is resumed: more epochs, and data that were moved."""
 
 LAUNCHER_OVERRIDE = re.compile(
     r"hydra/launcher=\w+|hydra\.sweep\.dir=[^$]*"
@@ -77,7 +93,8 @@ def launch(
         debug: Whether errors show their stack trace.
 
     Returns:
-        The exit code: 0, 2 if a run failed with a `UserError`, 130 after Ctrl-C.
+        The exit code: 0, 2 if a run failed with a `UserError`, 128 and the number of the signal
+        that stopped it, such as 130 after Ctrl-C, 75 if its time was over.
 
     Raises:
         UserError: If the arguments are invalid.
@@ -85,9 +102,10 @@ def launch(
     from seq2seq.training.stop_on_signal import TrainingInterrupted
 
     check_trust(trust)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     refuse_empty_values(overrides)
-    resumed, remaining = split_resume(overrides)
+    (resumed, _, _), remaining = split_resume(overrides)
     if resumed is not None and (multirun or flags):
         raise UserError(
             f"resume={resumed}: resumes what was started; leave out "
@@ -128,22 +146,22 @@ def train_run(
     """
     from seq2seq.training.stop_on_signal import TrainingInterrupted
 
-    resumed, overrides = split_resume(overrides)
+    resume, overrides = split_resume(overrides)
     refuse_empty_values(overrides)
-    if resumed is not None:
-        _resume_run(resumed, overrides, trust)
-        return resumed
+    if resume.folder is not None:
+        _resume_run(resume.folder, overrides, trust)
+        return resume.folder
     overrides = with_initial_run(overrides, trust)
     overrides = list(map(with_registered_recipes, overrides))
     is_named = any(o.key_or_group == "hydra.run.dir" for o in parse_overrides(overrides))
     run_folders: list[Path] = []
-    failures: list[Exception] = []
+    failures: list[UserError | TrainingInterrupted] = []
 
     @hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="train")
     def job(config: DictConfig) -> None:
         composing.close()
         try:
-            run_folders.append(_new_run(config, is_named, trust))
+            run_folders.append(_start_run(config, is_named, resume, trust))
         except (UserError, TrainingInterrupted) as failure:  # Hydra would print the overrides
             failures.append(failure)
 
@@ -173,9 +191,26 @@ def _hydra_arguments(arguments: list[str]) -> Iterator[None]:
             os.environ[FULL_ERROR] = full_error
 
 
-def _new_run(config: DictConfig, is_named: bool, trust: Trust) -> Path:
-    """Runs one experiment in a new run folder; `is_named` as in `claimed_new`."""
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped("", 128 + number)
+
+
+def _start_run(config: DictConfig, is_named: bool, resume: Resume, trust: Trust) -> Path:
+    """Runs one experiment in a new run folder, or resumes the run that is there.
+
+    `is_named` as in `claimed_new`.
+    """
     settings = cast(DictConfig, HydraConfig.get())
+    folder = Path(settings.runtime.output_dir)
+    if is_named and resume.mode != "never" and (folder / SAVED / "config.yaml").is_file():
+        _resume_same(folder, config, resume.changes, trust)
+        return folder
+    if resume.mode == "must":
+        raise UserError(
+            f"resume=must: there is no run in {folder}"
+            if is_named
+            else "resume=must: name the folder of the run by hydra.run.dir=RUN"
+        )
     with claimed_new(Path(settings.runtime.output_dir), is_named) as run_folder:
         with open_dict(settings), flag_override(settings, "readonly", False):
             settings.runtime.output_dir = str(run_folder)
@@ -295,6 +330,50 @@ def _resume_run(run_folder: Path, overrides: list[str], trust: Trust) -> None:
         _run(config, run_folder, tags, resumed=True, trust=trust)
 
 
+def _resume_same(
+    run_folder: Path, config: DictConfig, changes: frozenset[str], trust: Trust
+) -> None:
+    """Resumes a run that was started by the same command."""
+    saved = run_folder / SAVED / "config.yaml"
+    with claimed(run_folder):
+        earlier = load_saved(saved, trust, resolve=False)
+        check_top_level(earlier)
+        _refuse_changes(run_folder, _with_new_keys(earlier), config, changes)
+        with open_dict(config):
+            config.trainer.resume = True
+        tags = _saved_tags(saved, config)
+        write_text(saved, OmegaConf.to_yaml(config))
+        _run(config, run_folder, tags, resumed=True, trust=trust)
+
+
+def _refuse_changes(
+    run_folder: Path, earlier: DictConfig, config: DictConfig, changes: frozenset[str]
+) -> None:
+    """Raises a `UserError` if a config would give another result than that of the run."""
+    old, new = (
+        meaningful(cast(dict[str, Any], OmegaConf.to_container(each, resolve=True)))
+        for each in (earlier, config)
+    )
+    differing = [
+        key
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+        and key not in MAY_CHANGE
+        and not any(f"{key}.".startswith(f"{accepted}.") for accepted in changes)
+    ]
+    if differing:
+        lines = [
+            f"  {key}: {old.get(key, 'not set')} there, {new.get(key, 'not set')} now"
+            for key in differing
+        ]
+        raise UserError(
+            f"hydra.run.dir={run_folder}: holds a run with another config, which is not resumed:\n"
+            + "\n".join(lines)
+            + "\nChoose another folder, or resume it with the changes: "
+            f"resume_changes=[{','.join(differing)}]"
+        )
+
+
 def _saved_config(saved: Path, overrides: list[str], trust: Trust) -> DictConfig:
     """Returns the saved config of a run with more overrides."""
     config = load_saved(saved, trust, resolve=False)
@@ -357,12 +436,13 @@ def _run(
             f"{_how_to_resume(run_folder, sweep, resumed)}"
         ) from error
     except (TrainingInterrupted, KeyboardInterrupt) as stop:
-        raise TrainingInterrupted(f"Stopped.{_how_to_resume(run_folder, sweep, resumed)}") from stop
+        text = f"Stopped.{_how_to_resume(run_folder, sweep, resumed)}"
+        raise TrainingInterrupted(text, exit_code_of(stop)) from stop
 
 
 def _how_to_resume(run_folder: Path, sweep: Path | None, resumed: bool) -> str:
     """Returns the command, on lines of their own; removes a new run without a checkpoint."""
-    if (run_folder / "checkpoints" / "last.weights.h5").exists():
+    if checkpoint_paths(run_folder / "checkpoints", "last"):
         path = shlex.quote(str(sweep or run_folder))
         return f"\nThe last checkpoint is saved; resume with\n  seq2seq train resume={path}"
     if not resumed:
@@ -379,7 +459,7 @@ def _print_error(error: UserError, debug: bool) -> int:
 
 def _print_stop(stop: BaseException) -> int:
     _print(str(stop) or "Stopped.")
-    return INTERRUPTED
+    return exit_code_of(stop)
 
 
 def _print(text: str) -> None:

@@ -4,7 +4,7 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
@@ -18,6 +18,9 @@ from seq2seq.trust import Trust, check_config, plain_values
 from seq2seq.yaml_files import load
 
 T = TypeVar("T")
+
+RESUME_MODES = ("auto", "never", "must")
+"""A run in the folder of `hydra.run.dir` is resumed: if there is one, never, or else an error."""
 
 Check = Callable[[DictConfig], object]
 """Raises UserError if a config names what is not trusted."""
@@ -123,14 +126,42 @@ def with_registered_recipes(override: str) -> str:
     return "recipe=" + ",".join(map(register_recipe, recipe_names(value)))
 
 
-def split_resume(overrides: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Returns the folder of `resume=RUN`, if it is there, and the other overrides."""
-    prefix = "resume="
-    folders = [item.removeprefix(prefix) for item in overrides if item.startswith(prefix)]
-    if folders and not folders[-1]:
-        raise UserError(f"{prefix}: names no folder")
-    others = [item for item in overrides if not item.startswith(prefix)]
-    return (Path(folders[-1]) if folders else None), others
+class Resume(NamedTuple):
+    """What the command line says of resuming."""
+
+    folder: Path | None = None
+    """The run or sweep of `resume=RUN`."""
+    mode: str = "auto"
+    """Whether a run in the folder that `hydra.run.dir` names is resumed, see `RESUME_MODES`."""
+    changes: frozenset[str] = frozenset()
+    """The config keys, `resume_changes=[...]`, that may differ from those of that run."""
+
+
+def split_resume(overrides: Sequence[str]) -> tuple[Resume, list[str]]:
+    """Splits `resume=` and `resume_changes=` from the other overrides.
+
+    Raises:
+        UserError: If one of them has an impossible value.
+    """
+    resume, others = Resume(), []
+    for item in overrides:
+        key, _, value = item.partition("=")
+        if key == "resume" and not value:
+            raise UserError("resume=: names no folder")
+        if key == "resume" and value in RESUME_MODES:
+            resume = resume._replace(folder=None, mode=value)
+        elif key == "resume":
+            resume = resume._replace(folder=Path(value))
+        elif key == "resume_changes":
+            keys = _parse_override(item).value()
+            if not isinstance(keys, list):
+                raise UserError(
+                    f"{item}: must be a list, such as resume_changes=[trainer.patience]"
+                )
+            resume = resume._replace(changes=frozenset(map(str, keys)))
+        else:
+            others.append(item)
+    return resume, others
 
 
 def saved_hydra(path: Path, section: str, key: str, kind: type[T]) -> T:

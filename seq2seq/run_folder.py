@@ -2,13 +2,14 @@
 
 import fcntl
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,6 +22,23 @@ SAVED = ".hydra"
 
 RECIPE = "recipe"
 """The folder, below it, of a recipe of the user."""
+
+
+CheckpointKind = Literal["last", "best"]
+
+_CHECKPOINT_NAME = re.compile(r"(last|best)_(\d+)\.weights\.h5")
+
+
+def checkpoint_path(folder: Path, kind: CheckpointKind, step: int) -> Path:
+    """Returns the path of the checkpoint of a step in a folder of checkpoints."""
+    return folder / f"{kind}_{step}.weights.h5"
+
+
+def checkpoint_paths(folder: Path, kind: CheckpointKind) -> list[Path]:
+    """Returns the checkpoints of one kind in a folder of checkpoints, the newest first."""
+    found = (_CHECKPOINT_NAME.fullmatch(path.name) for path in folder.glob(f"{kind}_*"))
+    steps = sorted((int(match[2]) for match in found if match), reverse=True)
+    return [checkpoint_path(folder, kind, step) for step in steps]
 
 
 class OccupiedError(UserError):

@@ -18,6 +18,7 @@ from seq2seq.cli import main
 from seq2seq.data.embedded.cldr_dates import date_examples
 from seq2seq.inference.predictor import Predictor
 from seq2seq.report import SAMPLES
+from seq2seq.run_folder import checkpoint_paths
 
 SEQ2SEQ = [sys.executable, "-c", "from seq2seq.cli import main; main()"]
 SPLITS = ("train", "validation", "test")
@@ -78,8 +79,8 @@ def test_a_run_is_a_folder(workplace):
         "metrics.json",
         "predictions/validation.jsonl",
         "predictions/test.jsonl",
-        "checkpoints/last.weights.h5",
-        "checkpoints/best.weights.h5",
+        "checkpoints/last_14.weights.h5",
+        "checkpoints/best_14.weights.h5",
         "model/model.weights.h5",
         "model/tokenizer/source.json",
         "plots/curves.png",
@@ -229,7 +230,9 @@ def weights(path: Path) -> dict[str, np.ndarray]:
 
 
 def assert_same_weights(one: Path, other: Path) -> None:
-    left, right = (weights(run / "checkpoints" / "last.weights.h5") for run in (one, other))
+    left, right = (
+        weights(checkpoint_paths(run / "checkpoints", "last")[0]) for run in (one, other)
+    )
     assert left.keys() == right.keys()
     for name, value in left.items():
         np.testing.assert_array_equal(value, right[name], err_msg=name)
@@ -313,7 +316,7 @@ def test_ctrl_c_and_resume_equal_not_having_stopped(workplace):
     run_id = (stopped / "mlflow_run_id").read_text().strip()
     assert client.get_run(run_id).info.status == "KILLED"
 
-    with h5py.File(stopped / "checkpoints" / "last.weights.h5") as file:
+    with h5py.File(checkpoint_paths(stopped / "checkpoints", "last")[0]) as file:
         epochs = json.loads(file.attrs["seq2seq"])["epoch"] + 2
     more = f"trainer.epochs={epochs}"
     whole = train_arguments(workplace / "data", "whole", *options[1:], more, "tracking=none")
@@ -334,6 +337,80 @@ def test_ctrl_c_and_resume_equal_not_having_stopped(workplace):
     again = command("train", "resume=stopped", "tracking=none", cwd=workplace)
     assert again.returncode == 0, again.stderr.decode()
     assert OmegaConf.load(saved).initial_encoder == default
+
+
+def test_the_same_command_goes_on_with_the_run(workplace):
+    """Killed at once: after a first checkpoint, and before any."""
+    options = ("trainer.epochs=4", "trainer.log_every=1", "trainer.checkpoint_steps=3")
+    whole = train_arguments(workplace / "data", "unbroken", *options, "tracking=none")
+    assert command(*whole, "resume=never", cwd=workplace).returncode == 0
+    arguments = train_arguments(workplace / "data", "killed", *options)
+    killed = workplace / "killed"
+    for wanted in (killed / "train.log", killed / "checkpoints" / "last_6.weights.h5"):
+        process = subprocess.Popen(
+            [*SEQ2SEQ, *arguments], cwd=workplace, env=environment(workplace)
+        )
+        until = time.monotonic() + 120
+        while not wanted.exists():
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    changed = command(*arguments, "seed=7", "optimizer.learning_rate=9", cwd=workplace)
+    assert changed.returncode == 2
+    words = rb"optimizer.learning_rate: 0.00\d+ there, 9 now\s+seed: 1 there, 7 now"
+    assert re.search(words, changed.stderr)
+    assert b"resume_changes=[optimizer.learning_rate,seed]" in changed.stderr
+    assert command(*arguments, "resume=never", cwd=workplace).returncode == 2
+    done = command(*arguments, "resume=must", cwd=workplace)
+    assert done.returncode == 0, done.stderr.decode()
+    assert "resuming after epoch" in (killed / "train.log").read_text()
+    assert_same_weights(killed, workplace / "unbroken")
+    ours, theirs = (
+        json.loads((folder / "metrics.json").read_text())
+        for folder in (killed, workplace / "unbroken")
+    )
+    assert (ours["test"], ours["validation"]) == (theirs["test"], theirs["validation"])
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{workplace / 'mlflow.db'}")
+    run_id = (killed / "mlflow_run_id").read_text().strip()
+    losses = client.get_metric_history(run_id, "train_loss")
+    assert sorted(point.step for point in losses if point.step % 7) == [
+        step for step in range(1, 29) if step % 7
+    ]
+    assert len([run for run in client.search_runs(["1"]) if "killed" in str(run.data.tags)]) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_with_their_exit_codes(workplace, number):
+    arguments = train_arguments(
+        workplace / "data", f"signal {number}", "trainer.epochs=500", "tracking=none"
+    )
+    process = subprocess.Popen([*SEQ2SEQ, *arguments], cwd=workplace, env=environment(workplace))
+    log = workplace / f"signal {number}" / "train.log"
+    until = time.monotonic() + 120
+    while not (log.exists() and "epoch 1/" in log.read_text()):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 128 + number
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["resume=must"], "name the folder of the run"),
+        (["resume=must", "hydra.run.dir=nowhere"], "resume=must: there is no run in"),
+        (["resume_changes=seed"], "must be a list"),
+    ],
+)
+def test_resume_settings_that_cannot_be_are_refused(workplace, overrides, words):
+    done = command("train", "translation/cldr_dates", *overrides, cwd=workplace)
+    assert done.returncode == 2
+    assert words in done.stderr.decode()
 
 
 def spoil(folder: Path, name: str, content: bytes | None) -> Path:
@@ -445,5 +522,8 @@ def test_a_sweep_runs_every_combination_in_both_precisions(workplace):
 def test_a_run_is_never_overwritten(workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)
     with pytest.raises(SystemExit, match="2"):
-        main(train_arguments(workplace / "data", "first"))
+        main([*train_arguments(workplace / "data", "first"), "resume=never"])
     assert "holds a run already" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([*train_arguments(workplace / "data", "first"), "model.encoder.units=7"])
+    assert "model.encoder.units: " in capsys.readouterr().err

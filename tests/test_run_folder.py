@@ -68,10 +68,10 @@ def test_what_killed_writers_left_is_removed(tmp_path):
     for folder in (tmp_path, tmp_path / "checkpoints"):
         (folder / ".unfinished-x1" / "deep").mkdir(parents=True)
         (folder / ".unfinished-x1" / "last.weights.h5").write_text("half")
-    (tmp_path / "checkpoints" / "last.weights.h5").write_text("whole")
+    (tmp_path / "checkpoints" / "last_1.weights.h5").write_text("whole")
     assert claim(tmp_path)
     left = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
-    assert left == [".lock", "checkpoints/last.weights.h5"]
+    assert left == [".lock", "checkpoints/last_1.weights.h5"]
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "/proc/nothing"])

@@ -34,7 +34,7 @@ def complete_override(prefix: str, parsed_args: argparse.Namespace, **_: object)
 
     key, sign, value = prefix.partition("=")
     if not sign:
-        keys = {*config_groups(), *top_level_keys(), "recipe", "resume"}
+        keys = {*config_groups(), *top_level_keys(), "recipe", "resume", "resume_changes"}
         recipes = [] if getattr(parsed_args, "overrides", None) else list(recipe_files())
         known = [*recipes, *(f"{key}=" for key in sorted(keys) if not key.startswith("hydra"))]
         return [name for name in known if name.startswith(prefix)]

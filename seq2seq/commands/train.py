@@ -13,6 +13,7 @@ EXAMPLES = """\
   seq2seq train translation/cldr_dates --cfg job
   seq2seq train -m translation/cldr_dates model.encoder.cell=lstm,gru seed=1,2
   seq2seq train init_from=outputs/translation/own_data/2026-11-22_09-00-00 trainer.epochs=2
+  seq2seq train translation/cldr_dates hydra.run.dir=runs/dates   # again: continues it
   seq2seq train resume=outputs/translation/cldr_dates/2026-11-22_09-00-00
 
 RECIPE is a name of `seq2seq recipes` or a YAML file; recipe=RECIPE says the same
@@ -28,6 +29,9 @@ common overrides (--cfg job prints all keys with their values):
   hydra.run.dir=FOLDER         the run folder (default outputs/RECIPE/TIME)
   init_from=RUN                start with the weights of a run
   resume=RUN                   continue an interrupted run or sweep
+  resume=never                 refuse a hydra.run.dir that holds a run, instead of continuing it;
+                               resume=must refuses one that does not
+  resume_changes=[KEY,...]     continue it although these settings differ
 """
 
 

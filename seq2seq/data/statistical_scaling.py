@@ -69,7 +69,7 @@ class StatisticalScaling:
 
     def check(self, lowest: float, place: str = "A series") -> None:
         """Raises a `UserError` if the lowest value of a series has no logarithm."""
-        advice = "task.scaling takes it; add a constant to the values, or use another scaling"
+        advice = "task/scaling=statistical takes it; add a constant, or use task/scaling=window"
         check_positive(lowest, place, advice)
 
     def window_features(self, season_length: int, horizon: int) -> int:

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from seq2seq.config import build, folder
-from seq2seq.errors import INTERRUPTED, UserError
+from seq2seq.errors import STOPPED, UserError
 from seq2seq.naming import tags_of
 from seq2seq.private_api import hydra_callbacks
 from seq2seq.progress import step
@@ -119,7 +119,7 @@ def _run_trials(
         ]
         for trial, result in zip(trials, launch(jobs, trials[0].number), strict=True):
             codes.append(int(result.return_value))
-            if codes[-1] == INTERRUPTED:  # also ends the sweep, which `resume=` can continue
+            if codes[-1] in STOPPED:  # also ends the sweep, which `resume=` can continue
                 return codes
             value = _validation_score(study.folder / str(trial.number), metric)
             study.tell(trial.number, value)

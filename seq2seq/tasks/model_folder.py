@@ -87,7 +87,7 @@ def save_model_folder(
     except OSError as error:
         raise UserError(
             f"{folder}: cannot write the model ({error}). Make room; the weights are in "
-            "checkpoints/best.weights.h5, and resume=RUN ends the run again."
+            "checkpoints/, and resume=RUN ends the run again."
         ) from error
 
 

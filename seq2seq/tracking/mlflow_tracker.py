@@ -21,9 +21,11 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.naming import run_name
+from seq2seq.run_folder import checkpoint_paths
 from seq2seq.tracking.background import BackgroundSender
 from seq2seq.tracking.base import RUN_ID_FILE, RunStatus, Tracker
 from seq2seq.tracking.environment import describe_environment, environment_tags
+from seq2seq.tracking.logged_metrics import METRICS_FILE, LoggedMetrics, Point
 from seq2seq.tracking.mlflow_store import (
     open_store,
     reason,
@@ -147,6 +149,10 @@ class MlflowTracker(Tracker):
             self._log_tags({**standard, **self._tags, **tags})
             self._client.log_dict(self.run_id, environment, "environment.json")
         self._sender = BackgroundSender(self._send_metrics, on_failure=self._warn)
+        self._logged = LoggedMetrics(run_folder / METRICS_FILE, resume=resume)
+        if resume:
+            with self._never_fatal():
+                self._sender.put(map(as_metric, self._unsent()))
         self._monitor = SystemMetricsMonitor(
             self.run_id, resume_logging=resume, tracking_uri=self._uri
         )
@@ -160,12 +166,17 @@ class MlflowTracker(Tracker):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Queues metrics for the background thread."""
-        now = milliseconds()
-        # MLflow would replace infinity by 1.8e308, which flattens the chart.
-        self._sender.put(
-            Metric(valid_name(name), value if math.isfinite(value) else math.nan, now, step)
-            for name, value in metrics.items()
-        )
+        self._sender.put(map(as_metric, self._logged.add(metrics, step, milliseconds())))
+
+    def _unsent(self) -> list[Point]:
+        """Returns the logged metrics that the tracked run does not have."""
+        names = {point.name for point in self._logged.points}
+        sent = {
+            (name, metric.step)
+            for name in names
+            for metric in self._client.get_metric_history(self.run_id, valid_name(name))
+        }
+        return [point for point in self._logged.points if (point.name, point.step) not in sent]
 
     def log_dataset(self, split: SplitSummary) -> None:
         """Logs a split as an input of the run; MLflow keeps 36 characters of the digest."""
@@ -186,7 +197,8 @@ class MlflowTracker(Tracker):
         with self._never_fatal():
             for path in sorted(folder.rglob("*")):
                 name = path.relative_to(folder).as_posix()
-                if path.is_file() and not any(fnmatch(name, pattern) for pattern in ignore):
+                ignored = [METRICS_FILE, *ignore]  # MLflow has the metrics themselves
+                if path.is_file() and not any(fnmatch(name, pattern) for pattern in ignored):
                     parent = name.rpartition("/")[0] or None
                     self._client.log_artifact(self.run_id, str(path), parent)
 
@@ -359,6 +371,12 @@ class MlflowTracker(Tracker):
         )
 
 
+def as_metric(point: Point) -> Metric:
+    """Returns a metric as MLflow has it, which would replace infinity by 1.8e308."""
+    value = point.value if math.isfinite(point.value) else math.nan
+    return Metric(valid_name(point.name), value, point.milliseconds, point.step)
+
+
 def milliseconds() -> int:
     """Returns the time as MLflow counts it, since 1970."""
     return int(time.time() * 1000)
@@ -367,12 +385,12 @@ def milliseconds() -> int:
 def milliseconds_paused(run: Run, run_folder: Path) -> int:
     """Returns the total time between the sessions of a run that is resumed now."""
     paused = int(run.data.tags.get(PAUSED, 0))
-    checkpoint = run_folder / "checkpoints" / "last.weights.h5"
+    checkpoints = checkpoint_paths(run_folder / "checkpoints", "last")
     now = milliseconds()
     if run.info.status != "RUNNING":
         stopped = int(run.info.end_time) + paused
-    elif checkpoint.is_file():  # it was killed, and goes on from here
-        stopped = int(checkpoint.stat().st_mtime * 1000)
+    elif checkpoints:  # it was killed, and goes on from here
+        stopped = int(checkpoints[0].stat().st_mtime * 1000)
     else:
         stopped = now
     return paused + max(0, now - stopped)

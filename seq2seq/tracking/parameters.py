@@ -12,7 +12,17 @@ MAX_PARAMETER_LENGTH = 6000
 MAX_TAG_LENGTH = 8000
 CUT_MARK = "... (cut)"
 
-WITHOUT_EFFECT = ("tracking.", "sweep.", "trainer.resume.", "trainer.callbacks.pruning.")
+WITHOUT_EFFECT = (
+    "tracking.",
+    "sweep.",
+    *(
+        f"trainer.{key}."
+        for key in (
+            "resume", "keep", "checkpoint_minutes", "checkpoint_steps", "stop_after_minutes",
+            "profile", "log_every", "callbacks.pruning",
+        )
+    ),
+)  # fmt: skip
 """Prefixes of the config keys that do not change results."""
 
 

@@ -29,6 +29,7 @@ class WeightAverage(keras.callbacks.Callback):
         self.variables = [variable.value for variable in variables] if decay else []
         self.averages = [tf.Variable(variable, trainable=False) for variable in self.variables]
         self.decay = decay
+        self.is_swapped = False
 
     def after_step(self, total_steps: int, epoch_steps: int = UPDATE_STEPS) -> None:
         """Updates the average, once in `UPDATE_STEPS` steps, and at least once in each epoch."""
@@ -59,12 +60,18 @@ class WeightAverage(keras.callbacks.Callback):
         """Swaps the weights back."""
         self._swap()
 
+    def restore(self) -> None:
+        """Swaps the weights back if a validation was interrupted."""
+        if self.is_swapped:
+            self._swap()
+
     def assign_to_weights(self) -> None:
         """Replaces the weights by their averages."""
         for average, variable in zip(self.averages, self.variables, strict=True):
             variable.assign(average)
 
     def _swap(self) -> None:
+        self.is_swapped = not self.is_swapped
         for average, variable in zip(self.averages, self.variables, strict=True):
             weights = tf.identity(variable)
             variable.assign(average)

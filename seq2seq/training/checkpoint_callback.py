@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -12,7 +11,9 @@ from seq2seq.errors import UserError
 from seq2seq.progress import step
 from seq2seq.training.averaging import WeightAverage
 from seq2seq.training.batch_order import BatchOrder
-from seq2seq.training.checkpoints import Progress, save_checkpoint
+from seq2seq.training.checkpoint_writer import CheckpointWriter
+from seq2seq.training.checkpoints import Progress, checkpoint_content
+from seq2seq.training.stop_on_signal import StopOnSignal
 
 COUNTERS = ("wait", "best", "stopped_epoch", "cooldown_counter")
 """The state of Keras' callbacks; their other attributes are settings, which a user may change."""
@@ -33,14 +34,19 @@ def _has_diverged(value: float) -> bool:
 class ValidationScores(keras.callbacks.Callback):
     """Adds the scores of validation predictions to the epoch's metrics, as `val_...`."""
 
-    def __init__(self, score: Callable[[], dict[str, float]], average: WeightAverage) -> None:
+    def __init__(
+        self,
+        score: Callable[[], dict[str, float]],
+        average: WeightAverage,
+        stop: StopOnSignal,
+    ) -> None:
         super().__init__()
-        self.score, self.average = score, average
+        self.score, self.average, self.stop = score, average, stop
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Predicts and scores."""
         if logs is not None:
-            with self.average.applied():
+            with self.average.applied(), self.stop.at_once():
                 scores = self.score()
             logs.update({f"val_{name}": value for name, value in scores.items()})
 
@@ -51,7 +57,7 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     progress: Progress  # so far; is updated
     batch_order: BatchOrder
-    folder: Path  # of the checkpoints
+    writer: CheckpointWriter
     average: WeightAverage  # of the weights; saved as the best
     others: Mapping[str, keras.callbacks.Callback]  # their counters are saved in checkpoints
     log_metrics: LogMetrics
@@ -59,9 +65,12 @@ class CheckpointCallback(keras.callbacks.Callback):
     mode: Literal["min", "max"]  # whether less or more of it is better
     log_every: int  # steps between two logged training losses
     checkpoint_seconds: float  # between two checkpoints within an epoch
+    checkpoint_steps: int | None  # the same in steps
 
     def __post_init__(self) -> None:
         super().__init__()
+        # Of an epoch whose steps are done, which the validation resets.
+        self.training_metrics: list[float] | None = None
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Starts the clock, and restores the counters of the other callbacks."""
@@ -75,12 +84,20 @@ class CheckpointCallback(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Starts the clock of the steps, and restores the metrics of a resumed epoch."""
         self.last_step = time.monotonic()
+        self.training_metrics = None
         if not self.progress.step:
             self.progress.logged = (0.0, 0.0)
             return
         variables = self.model.metrics_variables
         for variable, value in zip(variables, self.progress.metrics, strict=True):
             variable.assign(value)
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Keeps the metrics of the epoch's steps, in case the validation is interrupted."""
+        self.training_metrics = self._metrics()
+
+    def _metrics(self) -> list[float]:
+        return [float(variable.numpy()) for variable in self.model.metrics_variables]
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Counts the step; logs and saves in intervals."""
@@ -95,6 +112,8 @@ class CheckpointCallback(keras.callbacks.Callback):
             self._log_loss()
         # After an epoch's last step, the checkpoint is saved after validation.
         is_due = now - self.last_saved > self.checkpoint_seconds
+        if self.checkpoint_steps:
+            is_due |= progress.total_steps % self.checkpoint_steps == 0
         if is_due and progress.step < len(self.batch_order):
             self.save("last")
 
@@ -130,17 +149,21 @@ class CheckpointCallback(keras.callbacks.Callback):
         )
         progress.epoch, progress.step = epoch + 1, 0
         self.log_metrics({**named, "epoch": epoch + 1}, progress.total_steps)
-        if self._is_best(values[self.monitor]):
-            progress.best, progress.best_epoch = values[self.monitor], epoch + 1
+        if self._rank(values[self.monitor]):
             with self.average.applied():
                 self.save("best")
         self.save("last")
 
-    def _is_best(self, value: float) -> bool:
-        best = self.progress.best
+    def _rank(self, value: float) -> bool:
+        """Ranks the epoch, and returns whether it is among the best, which are kept."""
+        progress = self.progress
         if _has_diverged(value):
             return False
-        return best is None or (value < best if self.mode == "min" else value > best)
+        sign = 1 if self.mode == "min" else -1
+        entry = (value, progress.epoch, progress.total_steps)
+        ranking = sorted([*progress.ranking, entry], key=lambda best: (sign * best[0], best[1]))
+        progress.ranking = ranking[: self.writer.keep]
+        return entry in progress.ranking
 
     def _check(self, loss: float) -> None:
         if _has_diverged(loss):
@@ -159,7 +182,9 @@ class CheckpointCallback(keras.callbacks.Callback):
             name: {k: v for k, v in vars(callback).items() if k in COUNTERS and v is not None}
             for name, callback in self.others.items()
         }
-        progress.metrics = [float(v.numpy()) for v in self.model.metrics_variables]
-        path = self.folder / f"{name}.weights.h5"
+        metrics = self.training_metrics
+        progress.metrics = self._metrics() if metrics is None else metrics
         with step(f"saving the {name} checkpoint"):
-            save_checkpoint(path, self.model, self.average.averages, progress)
+            content = checkpoint_content(self.model, self.average.averages, progress)
+            best_steps = [at_step for _, _, at_step in progress.ranking]
+            self.writer.write(name, progress.total_steps, content, best_steps)

@@ -13,15 +13,15 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.errors import UserError
+from seq2seq.run_folder import CheckpointKind, checkpoint_path
 from seq2seq.training.weights_file import (
     WeightsBuffer,
     check_weights,
     read_weights,
     save_to_memory,
-    write_weights,
 )
 
-FORMAT = 3
+FORMAT = 4
 CHECKSUM_SINCE = 3
 """The first format whose files end with a checksum."""
 
@@ -40,8 +40,8 @@ class Progress:
     seconds: float = 0.0  # of training and validation
     training_seconds: float = 0.0  # of training steps alone
     waiting_seconds: float = 0.0  # of training steps that waited for their batches
-    best: float | None = None  # value of the monitored metric
-    best_epoch: int = 0  # counted from 1; 0 for none
+    # Value of the monitored metric, epoch (from 1) and step of the best checkpoints, best first.
+    ranking: list[tuple[float, int, int]] = field(default_factory=list)
     metrics: list[float] = field(default_factory=list)  # metric variables of the current epoch
     logged: tuple[float, float] = (0.0, 0.0)  # sum and number of the epoch's losses at the last log
     callbacks: dict[str, dict[str, int | float]] = field(default_factory=dict)  # their counters
@@ -49,6 +49,16 @@ class Progress:
     identity: str = ""  # identifies the order of the batches
     history: list[dict[str, float]] = field(default_factory=list)  # metrics by epoch
     costs: list[dict[str, float]] = field(default_factory=list)  # seconds and tokens by epoch
+
+    @property
+    def best(self) -> float | None:
+        """The best value of the monitored metric; None if there is none."""
+        return self.ranking[0][0] if self.ranking else None
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of that value, counted from 1; 0 if there is none."""
+        return self.ranking[0][1] if self.ranking else 0
 
     @property
     def waiting_share(self) -> float:
@@ -61,34 +71,24 @@ def random_states(model: keras.Model) -> list[keras.Variable]:
     return [v for v in model.variables if v.path.endswith("seed_generator_state")]
 
 
-def save_checkpoint(
-    path: Path, model: keras.Model, averages: Sequence[tf.Variable], progress: Progress
-) -> None:
-    """Saves a checkpoint atomically: a crash or a full disk leaves the previous one intact.
+def checkpoint_content(
+    model: keras.Model, averages: Sequence[tf.Variable], progress: Progress
+) -> WeightsBuffer:
+    """Returns the content of a checkpoint file: a copy of the whole state of a training.
 
     Args:
-        path: A file ending in `.weights.h5`.
-        model: A compiled model; its optimizer and dropout states are saved too.
+        model: A compiled model; its optimizer and dropout states are copied too.
         averages: The moving averages of its weights, if any.
         progress: The progress of the training.
-
-    Raises:
-        UserError: If the file cannot be written.
     """
-    try:
-        memory = save_to_memory(model)
-        with h5py.File(memory, "a") as file:
-            for name, states in _extra_variables(model, averages).items():
-                group = file.create_group(name)
-                for number, state in enumerate(states):
-                    group[str(number)] = state.numpy()
-            file.attrs["seq2seq"] = json.dumps({"format": FORMAT, **asdict(progress)})
-        write_weights(path, memory)
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot write the checkpoint ({error}). Make room or choose another "
-            "hydra.run.dir; the checkpoint before it is untouched."
-        ) from error
+    memory = save_to_memory(model)
+    with h5py.File(memory, "a") as file:
+        for name, states in _extra_variables(model, averages).items():
+            group = file.create_group(name)
+            for number, state in enumerate(states):
+                group[str(number)] = state.numpy()
+        file.attrs["seq2seq"] = json.dumps({"format": FORMAT, **asdict(progress)})
+    return memory
 
 
 def _extra_variables(
@@ -112,8 +112,7 @@ def load_checkpoint(path: Path, model: keras.Model, averages: Sequence[tf.Variab
                 name: [file[f"{name}/{number}"][()] for number in range(len(file[name]))]
                 for name in _extra_variables(model, averages)
             }
-        del state["format"]
-        progress = Progress(**state)
+        progress = _progress(state)
         model.load_weights(memory)
         for name, variables in _extra_variables(model, averages).items():
             for variable, value in zip(variables, saved[name], strict=True):
@@ -131,6 +130,30 @@ def check_checkpoint(path: Path, model: keras.Model) -> None:
     """Checks a checkpoint without loading it; raises a `UserError` on damage."""
     with _describe_damage(path):
         _read(path, model)
+
+
+def _progress(state: dict[str, Any]) -> Progress:
+    """Returns the progress that a file holds; files before format 4 have one best checkpoint."""
+    if state.pop("format") < 4:
+        best, epoch = state.pop("best"), state.pop("best_epoch")
+        state["ranking"] = [(best, epoch, state["history"][epoch - 1]["step"])] if epoch else []
+    state["ranking"] = [(best, epoch, step) for best, epoch, step in state["ranking"]]
+    return Progress(**state)
+
+
+def rename_older(folder: Path) -> None:
+    """Gives the checkpoints of versions before 0.2, which had one of each kind, their names now.
+
+    Raises:
+        UserError: If one is damaged.
+    """
+    kinds: tuple[CheckpointKind, ...] = ("best", "last")
+    for kind in kinds:
+        path = folder / f"{kind}.weights.h5"
+        if path.is_file():
+            with _describe_damage(path), h5py.File(path, "r") as file:
+                step = int(json.loads(file.attrs["seq2seq"])["total_steps"])
+            path.rename(checkpoint_path(folder, kind, step))
 
 
 def _read(path: Path, model: keras.Model) -> WeightsBuffer:

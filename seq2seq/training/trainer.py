@@ -3,7 +3,7 @@
 import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -14,10 +14,18 @@ import tensorflow as tf
 from seq2seq.config import nearest
 from seq2seq.errors import UserError
 from seq2seq.progress import step
+from seq2seq.run_folder import checkpoint_path, checkpoint_paths
 from seq2seq.training.averaging import WeightAverage
 from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.checkpoint_callback import CheckpointCallback, LogMetrics, ValidationScores
-from seq2seq.training.checkpoints import Progress, check_checkpoint, load_best, load_checkpoint
+from seq2seq.training.checkpoint_writer import CheckpointWriter
+from seq2seq.training.checkpoints import (
+    Progress,
+    check_checkpoint,
+    load_best,
+    load_checkpoint,
+    rename_older,
+)
 from seq2seq.training.masked_loss_model import Loss, MaskedLossModel, TimedModel, compile_model
 from seq2seq.training.profiling import StepProfile
 from seq2seq.training.progress_bar import ProgressBar
@@ -66,6 +74,11 @@ class Trainer:
             `WeightAverage`; 0 for no averaging.
         log_every: Steps between two logged training losses.
         checkpoint_minutes: Minutes between two checkpoints within an epoch.
+        checkpoint_steps: Steps between two checkpoints within an epoch; null for time alone.
+        keep: How many of the last and of the best checkpoints stay. If the newest is damaged,
+            a training is resumed from the one before.
+        stop_after_minutes: The time after which the training stops with a checkpoint, before the
+            limit of a queue ends it; null for no limit.
         profile: Whether to profile some steps of the first epoch.
         resume: Whether to resume from the run folder's last checkpoint, if there is one.
         callbacks: Further Keras callbacks, by any name.
@@ -82,14 +95,24 @@ class Trainer:
     averaging: float = 0.0
     log_every: int = 20
     checkpoint_minutes: float = 10.0
+    checkpoint_steps: int | None = None
+    keep: int = 2
+    stop_after_minutes: float | None = None
     profile: bool = False
     resume: bool = False
     callbacks: Mapping[str, keras.callbacks.Callback] | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("epochs", self.epochs), ("log_every", self.log_every)):
+        for name in ("epochs", "log_every", "checkpoint_steps", "keep"):
+            value = getattr(self, name)
+            if value is None and name == "checkpoint_steps":
+                continue
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}: must be a whole number of at least 1, got {value!r}")
+        if self.stop_after_minutes is not None and not self.stop_after_minutes > 0:
+            raise ValueError(
+                f"stop_after_minutes: must be above 0 or null, got {self.stop_after_minutes!r}"
+            )
         if self.mode not in ("min", "max"):
             raise ValueError(f"mode: must be min or max, got {self.mode!r}")
         is_loss = self.monitor.removeprefix("val_") in ("loss", "perplexity")
@@ -136,10 +159,11 @@ class Trainer:
         average = WeightAverage(model.trainable_variables, self.averaging)
         progress = self._initial_progress(checkpoints, model, average, source)
         others = self._other_callbacks()
+        writer = CheckpointWriter(checkpoints, self.keep)
         checkpoint = CheckpointCallback(
             progress,
             source.batch_order,
-            checkpoints,
+            writer,
             average,
             others,
             log_metrics,
@@ -147,22 +171,29 @@ class Trainer:
             self.mode,
             self.log_every,
             60 * self.checkpoint_minutes,
+            self.checkpoint_steps,
         )
+        stop = StopOnSignal(self.stop_after_minutes)
         bar = ProgressBar(source.batch_order, self.epochs)
-        scores = [ValidationScores(score_validation, average)] if self.validation_scores else []
+        scoring = (
+            [ValidationScores(score_validation, average, stop)] if self.validation_scores else []
+        )
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
-        with StopOnSignal() as stop, existing_objects_frozen():
-            callbacks = [average, *profile, *scores, *others.values(), bar, checkpoint, stop]
+        with stop, existing_objects_frozen(), closing(writer):
+            callbacks = [average, *profile, *scoring, *others.values(), bar, checkpoint, stop]
             try:
                 self._fit_epochs(model, source, progress, callbacks)
             except TrainingInterrupted:
+                average.restore()
                 checkpoint.save("last")
+                writer.finish()
                 average.assign_to_weights()
                 raise
             finally:
                 bar.close()
                 for callback in profile:
                     callback.close()
+            writer.finish()
         self._load_best(checkpoints, model, progress)
         return progress
 
@@ -196,9 +227,13 @@ class Trainer:
         self, checkpoints: Path, model: TimedModel, average: WeightAverage, source: TrainingSource
     ) -> Progress:
         """Loads the last checkpoint, if there is one; a changed learning rate overrides its own."""
-        rate, path = configured_rate(model.optimizer), checkpoints / "last.weights.h5"
-        if not (self.resume and path.exists()):
+        rate = configured_rate(model.optimizer)
+        if self.resume:
+            rename_older(checkpoints)
+        paths = checkpoint_paths(checkpoints, "last") if self.resume else []
+        if not paths:
             return Progress(learning_rate=rate, identity=source.identity)
+        path = newest_usable(paths, model)
         progress = load_checkpoint(path, model, average.averages)
         if progress.identity != source.identity:
             raise UserError(
@@ -208,13 +243,14 @@ class Trainer:
         if rate not in (None, progress.learning_rate):
             model.optimizer.learning_rate = progress.learning_rate = rate
         log.info("resuming after epoch %d, step %d", progress.epoch, progress.step)
-        forget_missing_best(checkpoints / "best.weights.h5", model, progress)
+        forget_missing_best(checkpoints, model, progress)
         return progress
 
     def _load_best(self, checkpoints: Path, model: keras.Model, progress: Progress) -> None:
-        if progress.best_epoch:
+        if progress.ranking:
+            _, _, best_step = progress.ranking[0]
             with step("loading the best checkpoint"):
-                load_best(checkpoints / "best.weights.h5", model)
+                load_best(checkpoint_path(checkpoints, "best", best_step), model)
         else:
             log.warning("no epoch had a valid %s: the last weights are kept", self.monitor)
 
@@ -239,6 +275,11 @@ class Trainer:
         for epoch in range(first, self.epochs):
             order.begin(epoch, first_step=progress.step)
             callback_list.set_params({**params, "steps": len(order), "first_step": progress.step})
+            if progress.step == len(order):
+                validate_epoch(model, validation, epoch, callback_list)
+                if model.stop_training:
+                    break
+                continue
             model.fit(
                 source.training_data(),
                 steps_per_epoch=len(order) - progress.step,
@@ -263,19 +304,54 @@ class Trainer:
         return {name: float(value) for name, value in metrics.items()}
 
 
-def forget_missing_best(path: Path, model: keras.Model, progress: Progress) -> None:
-    """Resets the best epoch, with a warning, if its checkpoint is missing or damaged."""
-    if not progress.best_epoch:
-        return
-    try:
-        check_checkpoint(path, model)
-    except UserError as error:
-        log.warning(
-            "%s The best epoch so far (%d) is lost; the best of those that follow is kept.",
-            error,
-            progress.best_epoch,
-        )
-        progress.best, progress.best_epoch = None, 0
+def validate_epoch(
+    model: TimedModel,
+    validation: tf.data.Dataset,
+    epoch: int,
+    callbacks: "MultiFitCallbackList",
+) -> None:
+    """Ends an epoch whose steps were done before the training was interrupted, as `fit` does."""
+    model.stop_training = False
+    callbacks.on_epoch_begin(epoch)
+    logs = {name: float(value) for name, value in model.get_metrics_result().items()}
+    scores = model.evaluate(validation, callbacks=callbacks, return_dict=True, verbose=0)
+    callbacks.on_epoch_end(epoch, logs | {f"val_{name}": each for name, each in scores.items()})
+
+
+def newest_usable(paths: Sequence[Path], model: keras.Model) -> Path:
+    """Returns the first checkpoint that is not damaged, and warns of those before it.
+
+    Raises:
+        UserError: If all are damaged.
+    """
+    errors: list[UserError] = []
+    for path in paths:
+        try:
+            check_checkpoint(path, model)
+        except UserError as error:
+            errors.append(error)
+            continue
+        for damage in errors:
+            log.warning("%s The training goes on from the one before, %s.", damage, path.name)
+        return path
+    raise UserError(f"{errors[0]} There is no other one; nothing was changed.")
+
+
+def forget_missing_best(checkpoints: Path, model: keras.Model, progress: Progress) -> None:
+    """Removes missing and damaged checkpoints from the ranking, with a warning for the best."""
+    usable = []
+    for entry in progress.ranking:
+        try:
+            check_checkpoint(checkpoint_path(checkpoints, "best", entry[2]), model)
+            usable.append(entry)
+        except UserError as error:
+            if entry is progress.ranking[0]:
+                log.warning(
+                    "%s The best epoch so far (%d) is lost; the best of the others is kept.",
+                    error,
+                    progress.best_epoch,
+                )
+    progress.ranking = usable
 
 
 def configured_rate(optimizer: keras.optimizers.Optimizer) -> float | None:

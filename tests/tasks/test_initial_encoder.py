@@ -15,6 +15,7 @@ from seq2seq.data.formats.tables import Tsv
 from seq2seq.data.tokenizers.vocabulary import UNKNOWN
 from seq2seq.errors import UserError
 from seq2seq.experiment import run
+from seq2seq.run_folder import checkpoint_paths
 from seq2seq.tasks.initial_encoder import InitialEncoder
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
 
@@ -181,7 +182,8 @@ def test_a_frozen_encoder_is_trained_from_its_epoch_on(tmp_path, translation):
         metrics = run(config, place, {}, Console(file=(tmp_path / "log").open("w")))
         assert 0 <= metrics["test"]["accuracy"] <= 1
         _, _, model = made(tsv(tmp_path, ("text", "label")), CLASSIFIER, seed=4)
-        model.training_model.load_weights(place / "checkpoints" / "last.weights.h5")
+        [last, *_] = checkpoint_paths(place / "checkpoints", "last")
+        model.training_model.load_weights(last)
         first, theirs = "layer_0/forward", weights(source)
         equal = map(np.array_equal, weights(model)[first], theirs[first])
         assert (not all(equal)) is changed

@@ -13,6 +13,8 @@ from mlflow import MlflowClient
 
 from seq2seq.errors import UserError
 from seq2seq.tracking import environment, mlflow_tracker
+from seq2seq.tracking.background import BackgroundSender
+from seq2seq.tracking.logged_metrics import METRICS_FILE
 from seq2seq.tracking.mlflow_tracker import MlflowTracker
 from seq2seq.tracking.model_card import ModelCard, SplitSummary
 from seq2seq.version import version
@@ -207,6 +209,36 @@ def test_a_resumed_training_goes_on_in_its_run(store, run_folder):
     assert history(client, first.run_id, "loss") == [(10, 2.0), (20, 1.0)]
 
 
+def test_no_step_is_missing_or_there_twice_after_a_kill(store, run_folder):
+    """Some metrics were sent; some were not; some belong to steps after the last checkpoint."""
+    first = MlflowTracker(store)
+    first.start(run_folder, {}, {})
+    for step in (1, 2, 3):
+        first.log_metrics({"loss": 1 / step, "rate": math.inf}, step)
+    first._sender.close(10)
+    unsent = threading.Event()
+    first._sender = BackgroundSender(lambda _: unsent.wait(), on_failure=print)
+    first.log_metrics({"loss": 1 / 4}, 4)
+    first.log_metrics({"loss": 1 / 5}, 5)
+    with (run_folder / METRICS_FILE).open("a") as file:
+        file.write('{"step": 6, "metr')  # killed while it was written
+
+    second = MlflowTracker(store)
+    second.start(run_folder, {}, {}, resume=True)
+    for step in (3, 4, 5, 6, 7):  # the last checkpoint was that of step 2
+        second.log_metrics({"loss": 1 / step}, step)
+    second.finish()
+    client = MlflowClient(store)
+    losses = [(step, 1 / step) for step in range(1, 8)]
+    assert history(client, second.run_id, "loss") == losses
+    assert [step for step, _ in history(client, second.run_id, "rate")] == [1, 2, 3]
+    third = MlflowTracker(store)
+    third.start(run_folder, {}, {}, resume=True)
+    third.finish()
+    assert history(client, second.run_id, "loss") == losses
+    unsent.set()
+
+
 def test_name_and_description_say_what_the_run_is(store, run_folder):
     tracker = MlflowTracker(store)
     tracker.start(run_folder, CONFIG, CARD.tags)
@@ -254,7 +286,7 @@ def test_final_scores_belong_to_the_model_and_to_their_split_of_the_data(store, 
 def test_the_pause_before_a_resumed_training_does_not_count(
     store, run_folder, monkeypatch, is_killed
 ):
-    checkpoint = run_folder / "checkpoints" / "last.weights.h5"
+    checkpoint = run_folder / "checkpoints" / "last_9.weights.h5"
     checkpoint.parent.mkdir()
     clock = [1_800_000_000.0]
     monkeypatch.setattr(mlflow_tracker, "milliseconds", lambda: int(1000 * clock[0]))

@@ -1,16 +1,20 @@
 """Checkpoints that are damaged, lost or cannot be written: said, and never loaded or lost."""
 
+import json
 import math
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
 from seq2seq.errors import UserError
-from seq2seq.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from seq2seq.run_folder import checkpoint_paths
+from seq2seq.training.checkpoints import Progress, checkpoint_content, load_checkpoint
 from seq2seq.training.masked_loss_model import compile_model
+from seq2seq.training.weights_file import read_weights, write_weights
 from tests.training.test_trainer import (
     STEPS,
     assert_same,
@@ -27,8 +31,8 @@ def model():
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    path = tmp_path / "last.weights.h5"
-    save_checkpoint(path, model(), [], Progress(epoch=1))
+    path = tmp_path / "last_1.weights.h5"
+    write_weights(path, checkpoint_content(model(), [], Progress(epoch=1)))
     return path
 
 
@@ -50,50 +54,138 @@ def test_damage_anywhere_is_seen(checkpoint, place, damage):
     else:
         del content[at:]
     checkpoint.write_bytes(content)
-    with pytest.raises(UserError, match=r"last\.weights\.h5: not a checkpoint of this model"):
+    with pytest.raises(UserError, match=r"last_1\.weights\.h5: not a checkpoint of this model"):
         load_checkpoint(checkpoint, model(), [])
 
 
 FULL = """
 import resource, signal, sys
-import keras
 from pathlib import Path
 from tests.training.test_checkpoint_faults import model
 from seq2seq.errors import UserError
-from seq2seq.training.checkpoints import Progress, save_checkpoint
-path = Path(sys.argv[1])
+from seq2seq.training.checkpoint_writer import CheckpointWriter
+from seq2seq.training.checkpoints import Progress, checkpoint_content
 trained = model()
-save_checkpoint(path, trained, [], Progress(epoch=1))
+writer = CheckpointWriter(Path(sys.argv[1]), keep=1)
+writer.write("last", 1, checkpoint_content(trained, [], Progress(epoch=1)))
+writer.finish()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+writer.write("best", 2, checkpoint_content(trained, [], Progress(epoch=2)))
+writer.write("last", 2, checkpoint_content(trained, [], Progress(epoch=2)))
 try:
-    save_checkpoint(path, trained, [], Progress(epoch=2))
+    writer.finish()
 except UserError as error:
     print(error)
-    sys.exit(2)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+print(*sorted(path.name for path in Path(sys.argv[1]).iterdir()))
+writer.write("last", 3, checkpoint_content(trained, [], Progress(epoch=3)), [2])
+writer.finish()
 """
 
 
 @pytest.mark.parametrize("limit", [0, 100, 3000, 10_000])
-def test_a_disk_that_is_full_ends_with_a_message(tmp_path, limit):
-    path = tmp_path / "last.weights.h5"
-    command = [sys.executable, "-c", FULL, str(path), str(limit)]
+def test_a_full_disk_is_said_and_what_is_in_memory_is_written_later(tmp_path, limit):
+    command = [sys.executable, "-c", FULL, str(tmp_path), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    assert "cannot write the checkpoint" in done.stdout
-    assert load_checkpoint(path, model(), []).epoch == 1
-    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert done.returncode == 0, done.stderr
+    assert "best_2.weights.h5: cannot write the checkpoint" in done.stderr
+    assert "The training goes on" in done.stderr
+    message, meanwhile = done.stdout.splitlines()
+    assert "best_2.weights.h5 and " in message
+    assert "last_2.weights.h5: cannot write the checkpoint" in message
+    assert meanwhile == "last_1.weights.h5"
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["best_2.weights.h5", "last_3.weights.h5"]
+    assert load_checkpoint(tmp_path / "last_3.weights.h5", model(), []).epoch == 3
+    assert load_checkpoint(tmp_path / "best_2.weights.h5", model(), []).epoch == 2
+
+
+def names(folder):
+    return sorted(path.name.removesuffix(".weights.h5") for path in folder.iterdir())
+
+
+def test_the_last_and_the_best_are_kept(tmp_path):
+    scores = iter([1.0, 5.0, 3.0, 4.0, 2.0, 4.5])
+    progress, _ = fit(
+        tmp_path,
+        score=lambda: {"score": next(scores)},
+        monitor="val_score",
+        mode="max",
+        validation_scores=True,
+        epochs=6,
+        keep=3,
+        checkpoint_steps=3,
+    )
+    assert names(tmp_path / "checkpoints") == sorted(
+        [*(f"last_{step}" for step in (STEPS * 6, STEPS * 5 + 1, STEPS * 5))]
+        + [f"best_{epoch * STEPS}" for epoch in (2, 4, 6)]
+    )
+    assert progress.ranking == [(5.0, 2, 2 * STEPS), (4.5, 6, 6 * STEPS), (4.0, 4, 4 * STEPS)]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "removed"])
+def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_is_used(tmp_path, damage, caplog):
+    fit(tmp_path / "parts", epochs=3)
+    newest = tmp_path / "parts" / "checkpoints" / f"last_{3 * STEPS}.weights.h5"
+    content = bytearray(newest.read_bytes())
+    content[1000] ^= 1
+    changed = {"cut": content[:-9], "flipped": content, "emptied": b"", "removed": None}[damage]
+    newest.unlink() if changed is None else newest.write_bytes(changed)
+    _, parts = fit(tmp_path / "parts", epochs=5, resume=True)
+    _, whole = fit(tmp_path / "whole", epochs=5)
+    assert_same(weights(parts), weights(whole))
+    if damage != "removed":
+        assert f"last_{3 * STEPS}.weights.h5: not a checkpoint of this model" in caplog.text
+        assert f"goes on from the one before, last_{2 * STEPS}.weights.h5" in caplog.text
+    assert "is lost" not in caplog.text
+
+
+def as_older(path, place):
+    """Writes a checkpoint as version 0.1 did."""
+    memory, _ = read_weights(path)
+    with h5py.File(memory, "a") as file:
+        state = json.loads(file.attrs["seq2seq"])
+        [(best, epoch, _), *_] = state.pop("ranking")
+        file.attrs["seq2seq"] = json.dumps(
+            {**state, "format": 3, "best": best, "best_epoch": epoch}
+        )
+    write_weights(place, memory)
+
+
+def test_checkpoints_of_older_versions_are_resumed(tmp_path):
+    fit(tmp_path / "new", epochs=3)
+    for kind in ("last", "best"):
+        path = checkpoint_paths(tmp_path / "new" / "checkpoints", kind)[0]
+        as_older(path, tmp_path / "parts" / "checkpoints" / f"{kind}.weights.h5")
+    _, parts = fit(tmp_path / "parts", epochs=5, resume=True)
+    _, whole = fit(tmp_path / "whole", epochs=5)
+    assert_same(weights(parts), weights(whole))
+    assert names(tmp_path / "parts" / "checkpoints") == names(tmp_path / "whole" / "checkpoints")
+
+
+def test_if_all_are_damaged_nothing_is_changed(tmp_path):
+    fit(tmp_path, epochs=3)
+    paths = sorted((tmp_path / "checkpoints").iterdir())
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UserError, match="There is no other one; nothing was changed"):
+        fit(tmp_path, epochs=5, resume=True)
+    assert sorted((tmp_path / "checkpoints").iterdir()) == paths
+    assert all(path.stat().st_size == 500 for path in paths)
 
 
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
 def test_a_best_checkpoint_that_is_lost_is_said(tmp_path, caplog, damage):
     fit(tmp_path, epochs=3)
-    best = tmp_path / "checkpoints" / "best.weights.h5"
-    best.unlink() if damage == "missing" else best.write_bytes(best.read_bytes()[:-100])
+    best = checkpoint_paths(tmp_path / "checkpoints", "best")
+    for path in best:
+        path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:-100])
     progress, _ = fit(tmp_path, epochs=5, resume=True)
     assert "The best epoch so far (3) is lost" in caplog.text
     assert progress.best_epoch in (4, 5)
-    best.unlink()
+    for path in checkpoint_paths(tmp_path / "checkpoints", "best"):
+        path.unlink()
     progress, _ = fit(tmp_path, epochs=5, resume=True)
     assert progress.best_epoch == 0
     assert "the last weights are kept" in caplog.text

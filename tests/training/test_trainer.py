@@ -1,6 +1,7 @@
 """A small regression stands for every task: resuming, stopping early and interrupting it."""
 
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass
@@ -11,14 +12,16 @@ import pytest
 import tensorflow as tf
 
 from seq2seq.errors import UserError
+from seq2seq.run_folder import checkpoint_paths
 from seq2seq.training.batch_order import BatchOrder
-from seq2seq.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from seq2seq.training.checkpoints import Progress, checkpoint_content, load_checkpoint
 from seq2seq.training.losses import ElementLoss
 from seq2seq.training.masked_loss_model import TimedModel, compile_model
 from seq2seq.training.profiler_trace import read_trace
 from seq2seq.training.schedules import CosineDecay
 from seq2seq.training.stop_on_signal import TrainingInterrupted
 from seq2seq.training.trainer import Trainer
+from seq2seq.training.weights_file import write_weights
 
 ROWS, STEPS = 24, 4
 GENERATOR = np.random.default_rng(0)
@@ -113,6 +116,69 @@ def test_interrupted_within_an_epoch_and_resumed_equals_not_having_stopped(tmp_p
     assert_same(weights(parts), weights(whole))
     assert progress.total_steps == 3 * STEPS
     assert progress.target_tokens == 3 * ROWS
+
+
+class InterruptValidation(keras.callbacks.Callback):
+    """Sends a signal in the validation of the second epoch."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number, self.seen = number, 0
+
+    def on_test_begin(self, logs=None):
+        self.seen += 1
+        if self.seen == 2:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_in_a_validation_and_resumed_equals_not_having_stopped(tmp_path, number):
+    options = {"epochs": 4, "averaging": 0.9, "patience": 3}
+    whole_progress, whole = fit(tmp_path / "whole", **options)
+    with pytest.raises(TrainingInterrupted) as stop:
+        fit(tmp_path / "parts", callbacks={"stop": InterruptValidation(number)}, **options)
+    assert stop.value.exit_code == 128 + number
+    assert checkpoint_paths(tmp_path / "parts" / "checkpoints", "last")[0].name.startswith(
+        f"last_{2 * STEPS}."
+    )
+    progress, parts = fit(tmp_path / "parts", resume=True, **options)
+    assert_same(weights(parts), weights(whole))
+    assert progress.history == whole_progress.history
+    assert progress.ranking == whole_progress.ranking
+
+
+def test_the_scoring_of_a_validation_stops_at_once(tmp_path):
+    """However long it is: only after `os.kill` would the second half be reached."""
+    options = {"epochs": 3, "validation_scores": True, "monitor": "val_score", "averaging": 0.9}
+    whole_progress, whole = fit(tmp_path / "whole", score=lambda: {"score": 1.0}, **options)
+    begun, ended = [], []
+
+    def score():
+        begun.append(1)
+        if len(begun) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        ended.append(1)
+        return {"score": 1.0}
+
+    with pytest.raises(TrainingInterrupted):
+        fit(tmp_path / "parts", score=score, **options)
+    assert len(ended) == 1
+    progress, parts = fit(tmp_path / "parts", score=score, resume=True, **options)
+    assert_same(weights(parts), weights(whole))
+    assert progress.history == whole_progress.history
+
+
+def test_a_training_stops_when_its_time_is_over(tmp_path, caplog):
+    caplog.set_level("INFO")
+    with pytest.raises(TrainingInterrupted) as stop:
+        fit(tmp_path / "parts", epochs=500, stop_after_minutes=0.01)
+    assert stop.value.exit_code == 75
+    assert "trainer.stop_after_minutes is over" in caplog.text
+    [last, *_] = checkpoint_paths(tmp_path / "parts" / "checkpoints", "last")
+    epochs = -(-int(re.findall(r"\d+", last.name)[0]) // STEPS) + 1
+    _, parts = fit(tmp_path / "parts", epochs=epochs, resume=True)
+    _, whole = fit(tmp_path / "whole", epochs=epochs)
+    assert_same(weights(parts), weights(whole))
 
 
 def test_the_handler_of_ctrl_c_is_given_back(tmp_path):
@@ -301,6 +367,9 @@ def test_who_did_nothing_waited_for_nothing():
     [
         {"epochs": 0},
         {"log_every": -1},
+        {"keep": 0},
+        {"checkpoint_steps": 0.5},
+        {"stop_after_minutes": 0},
         {"mode": "best"},
         {"patience": 0},
         {"averaging": 1.0},
@@ -312,26 +381,10 @@ def test_impossible_settings_are_refused(options):
         Trainer(**options)
 
 
-def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, monkeypatch):
-    path = tmp_path / "last.weights.h5"
-    model = compile_model(regression_model(), squared, keras.optimizers.Adam())
-    save_checkpoint(path, model, [], Progress(epoch=1))
-    content = path.read_bytes()
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match="No space left"):
-        save_checkpoint(path, model, [], Progress(epoch=2))
-    assert path.read_bytes() == content
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
-
-
 def test_checkpoints_that_cannot_be_used_are_refused(tmp_path):
     path = tmp_path / "last.weights.h5"
     model = compile_model(regression_model(), squared, keras.optimizers.Adam())
-    save_checkpoint(path, model, [], Progress())
+    write_weights(path, checkpoint_content(model, [], Progress()))
     inputs = keras.Input((2,))
     other = compile_model(
         keras.Model(inputs, keras.layers.Dense(4)(inputs)), squared, keras.optimizers.Adam()
