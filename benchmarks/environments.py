@@ -10,6 +10,7 @@ from pathlib import Path
 
 TORCH = "2.14.1"
 JOEYNMT = "2.3.0"
+NEURALFORECAST = "3.3.0"
 EOLE = "0.6.4"
 PYMARIAN, PYTHON_OF_PYMARIAN = "1.12.42", "3.11"
 OPENNMT_TF, TENSORFLOW_OF_OPENNMT_TF, PYTHON_OF_OPENNMT_TF = "2.32.0", "2.13.1", "3.10"
@@ -51,6 +52,16 @@ def joeynmt_python() -> Path:
     # JoeyNMT imports importlib_metadata without asking for it.
     packages = _with_torch("numpy", f"joeynmt=={JOEYNMT}", "importlib_metadata")
     return _environment(f"joeynmt-{JOEYNMT}-torch-{TORCH}", own_python(), *packages)
+
+
+def neuralforecast_python() -> Path:
+    """Returns the Python of NeuralForecast's environment, which is built where there is none.
+
+    Raises:
+        RuntimeError: If it cannot be built.
+    """
+    packages = _with_torch(f"neuralforecast=={NEURALFORECAST}")
+    return _environment(f"neuralforecast-{NEURALFORECAST}-torch-{TORCH}", own_python(), *packages)
 
 
 def eole_python() -> Path:

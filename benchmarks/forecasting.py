@@ -1,4 +1,4 @@
-"""Forecasting: training windows a second beside plain PyTorch; many series in one call."""
+"""Forecasting: training windows a second beside PyTorch and NeuralForecast; many series at once."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.environments import own_python, torch_python, tuned
+from benchmarks.environments import neuralforecast_python, own_python, torch_python, tuned
 from benchmarks.files import MOST_LOAD, about_machine, load_before, write
 from benchmarks.harness import ROOT
 from benchmarks.tagging import with_range
@@ -25,9 +25,9 @@ HORIZON, CONTEXT, BATCH_SIZE, UNITS = 18, 36, 256, 64
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 WARM_UP = 30
 SERIES, CALLS = 10_000, 100
-PROGRAMS = ("seq2seq", "torch", "torch_tuned")
+PROGRAMS = ("seq2seq", "torch", "torch_tuned", "neuralforecast", "neuralforecast_tuned")
 SPEEDS = ("windows_per_second", "windows_per_processor_second")
-GOALS = {"over_torch": 2.0, "together_over_alone": 10.0}
+GOALS = {"over_torch": 2.0, "over_neuralforecast": 2.0, "together_over_alone": 10.0}
 OVERRIDES = (
     "task=forecasting",
     "data=m3_monthly",
@@ -127,18 +127,20 @@ def trained(program: str, folder: Path, steps: int, threads: int | None = None) 
         "batch_size": BATCH_SIZE,
         "units": UNITS,
         "levels": LEVELS,
+        "horizon": HORIZON,
+        "context": CONTEXT,
         "windows": str(folder / "windows.npz"),
+        "histories": str(folder / "histories.npz"),
         "overrides": overrides(WARM_UP + steps),
     }
     is_own = program == "seq2seq"
-    variables = tuned() if program == "torch_tuned" else {}
+    variables = tuned() if program.endswith("_tuned") else {}
     if threads:
         names = ["SEQ2SEQ_THREADS"] if is_own else ["OMP_NUM_THREADS", "MKL_NUM_THREADS"]
         variables = {**variables, **dict.fromkeys(names, str(threads))}
-    python, module = (
-        (own_python(), "forecast_ours") if is_own else (torch_python(), "forecast_torch")
-    )
-    return _program(python, module, job, variables)
+    pythons = {"ours": own_python, "torch": torch_python, "neuralforecast": neuralforecast_python}
+    name = "ours" if is_own else program.removesuffix("_tuned")
+    return _program(pythons[name](), f"forecast_{name}", job, variables)
 
 
 def forecast_calls(folder: Path, series: int) -> Result:
@@ -156,15 +158,16 @@ def forecast_calls(folder: Path, series: int) -> Result:
 def ratios(training: Mapping[str, Sequence[Result]], calls: Sequence[Result]) -> dict[str, float]:
     """Returns how many times as fast ours is, of medians."""
     measured = {}
-    for speed, name in zip(SPEEDS, ("over_torch", "over_torch_by_processor"), strict=True):
+    for speed, ending in zip(SPEEDS, ("", "_by_processor"), strict=True):
         medians = {
             program: statistics.median(result[speed] for result in results)
             for program, results in training.items()
             if results
         }
-        torch = [median for program, median in medians.items() if program.startswith("torch")]
-        if "seq2seq" in medians and torch:
-            measured[name] = medians["seq2seq"] / max(torch)
+        for peer in ("torch", "neuralforecast"):
+            peers = [median for name, median in medians.items() if name.startswith(peer)]
+            if "seq2seq" in medians and peers:
+                measured[f"over_{peer}{ending}"] = medians["seq2seq"] / max(peers)
     if calls:
         alone, together = (
             statistics.median(result[name] for result in calls)
