@@ -2,11 +2,13 @@
 
 import fcntl
 import os
+import platform
 import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Literal, TextIO
@@ -139,7 +141,7 @@ def _locked(folder: Path) -> Iterator[None]:
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / LOCK).open("a", encoding="utf-8")
+            lock = (folder / LOCK).open("a+", encoding="utf-8", errors="replace")
         except OSError as error:
             raise _unwritable(folder, error) from error
         with lock:
@@ -153,12 +155,19 @@ def _lock(file: TextIO, folder: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        file.seek(0)
+        holder = file.read(200).strip()
         raise OccupiedError(
-            f"{folder}: another process is at work on this run. Wait until it ends, or choose "
-            "another hydra.run.dir"
+            f"{folder}: another process is at work on this run{holder and f' ({holder})'}. Wait "
+            "until it ends, or choose another hydra.run.dir"
         ) from None
     except OSError:
         return  # a file system without locks
+    with suppress(OSError):  # a full disk
+        file.truncate(0)
+        since = datetime.now().astimezone().isoformat(" ", "seconds")
+        file.write(f"process {os.getpid()} on {platform.node()}, since {since}\n")
+        file.flush()
 
 
 def _is_at(file: TextIO, path: Path) -> bool:
