@@ -26,7 +26,8 @@ exit codes:
   0    done
   1    the score of `evaluate --gate` was not met, or an unexpected error
   2    an error that the user can correct; the message says how
-  130  stopped by Ctrl-C
+  75   a training has reached trainer.stop_after_minutes; start it again
+  130  stopped by Ctrl-C; 129 and 143 by SIGHUP and SIGTERM
 """
 
 COMMANDS = {
@@ -41,6 +42,7 @@ COMMANDS = {
     "runs": "list runs with their scores, newest first",
     "compare": "compare runs: config, scores, significance",
     "register": "register a run's model in MLflow",
+    "sync": "send to MLflow what it did not get of a run",
     "compress": "copy a run with weights of half the bits: smaller, and faster for single texts",
     "generate": "continue texts with a language model, printed as they are generated",
     "completion": "print a script that completes commands in bash, zsh or fish",

@@ -27,8 +27,7 @@ from seq2seq.plots.figure import save_figure
 from seq2seq.prediction_rows import write_rows
 from seq2seq.progress import shown_on, step
 from seq2seq.report import print_report
-from seq2seq.run_folder import LOCK, saved_overrides
-from seq2seq.scores import main_score
+from seq2seq.run_folder import saved_overrides
 from seq2seq.tasks.base import Evaluation, Task
 from seq2seq.tasks.initial_encoder import InitialEncoder
 from seq2seq.tasks.initial_weights import copy_weights
@@ -41,7 +40,7 @@ from seq2seq.tasks.model_folder import (
 )
 from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.terminal import PlainConsole, PlainFormatter
-from seq2seq.tracking.base import RunStatus, Tracker
+from seq2seq.tracking.base import NOT_UPLOADED, RunStatus, Tracker, final_scores
 from seq2seq.tracking.model_card import MODEL_CARD, ModelCard, SplitSummary
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.optimizers import build_optimizer
@@ -247,7 +246,7 @@ def tracked(
         raise
     finally:
         with step("logging the run folder"):
-            tracker.log_folder(run_folder, ignore=["checkpoints/*", LOCK])
+            tracker.log_folder(run_folder, ignore=NOT_UPLOADED)
             tracker.finish(status)
 
 
@@ -353,17 +352,10 @@ def log_results(
 
     `example` is an input of the model and a row of its answer; None if it cannot be served.
     """
-    scores = {
-        f"{part}_{name}": value
-        for part in (*EVALUATED_SPLITS, "training")
-        for name, value in metrics[part].items()
-    }
-    if main := main_score(metrics["test"]):
-        scores["main_score"] = metrics["test"][main]
     rows: Sequence[Mapping[str, Any]] = evaluations["test"].rows
     if example is not None:
         tracker.log_model(folder, *example, progress.total_steps)
-    tracker.log_scores(scores, progress.total_steps)
+    tracker.log_scores(final_scores(metrics), progress.total_steps)
     samples = random.Random(0).sample(rows, min(20, len(rows)))
     tables: dict[str, Sequence[Mapping[str, Any]]] = {"samples": samples}
     tables.update(evaluations["test"].tables)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -381,6 +382,34 @@ def test_the_same_command_goes_on_with_the_run(workplace):
         step for step in range(1, 29) if step % 7
     ]
     assert len([run for run in client.search_runs(["1"]) if "killed" in str(run.data.tags)]) == 1
+
+
+def test_what_mlflow_did_not_get_is_sent_later(workplace):
+    """A copy of a run whose store is gone: all of it comes into a new one, once."""
+    from mlflow import MlflowClient
+
+    shutil.copytree(workplace / "first", workplace / "copy")
+    for _ in range(2):
+        done = command("sync", "copy", "--tracking-uri", "sqlite:///other.db", cwd=workplace)
+        assert done.returncode == 0, done.stderr.decode()
+    run_id = (workplace / "copy" / "mlflow_run_id").read_text().strip()
+    assert f"copy: in MLflow, run {run_id}" in done.stdout.decode()
+    client = MlflowClient(f"sqlite:///{workplace / 'other.db'}")
+    [run] = client.search_runs(["1"])
+    assert (run.info.run_id, run.info.status) == (run_id, "FINISHED")
+    metrics = json.loads((workplace / "copy" / "metrics.json").read_text())
+    assert run.data.metrics["test_bleu"] == metrics["test"]["bleu"]
+    assert run.data.params["trainer.epochs"] == "2"
+    for name in ("train_loss", "val_loss", "test_bleu"):
+        steps = [point.step for point in client.get_metric_history(run_id, name)]
+        assert steps == sorted(set(steps))
+        assert steps
+    names = {each.path for each in client.list_artifacts(run_id)}
+    assert {"metrics.json", "predictions", "plots"} <= names
+    assert "checkpoints" not in names
+    nothing = command("sync", "data", cwd=workplace)
+    assert nothing.returncode == 2
+    assert "is not a run folder" in nothing.stderr.decode()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

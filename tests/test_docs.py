@@ -145,8 +145,8 @@ def test_commands_and_options_exist(block):
 
 def check_overrides(overrides):
     """Composes the config of a command `train` or `check`, without looking at any data."""
-    resumed, overrides = split_resume(with_recipe(overrides))
-    own = resumed is not None or any(item.endswith(".yaml") for item in overrides)
+    resume, overrides = split_resume(with_recipe(overrides))
+    own = resume.folder is not None or any(item.endswith(".yaml") for item in overrides)
     from_a_run = not any(item.startswith("recipe=") for item in overrides)
     unfinished = any("..." in item for item in overrides)
     if not (own or from_a_run or unfinished):

@@ -4,10 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from seq2seq.run_folder import LOCK
+from seq2seq.scores import main_score
 from seq2seq.tracking.model_card import ModelCard, SplitSummary
 
 RUN_ID_FILE = "mlflow_run_id"
 """The file of a run folder that holds the id of its tracked run."""
+
+NOT_UPLOADED = ("checkpoints/*", LOCK)
+"""The files of a run folder that stay there."""
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -83,3 +88,15 @@ class Tracker:
 
 class NoTracker(Tracker):
     """Records nothing outside the run folder."""
+
+
+def final_scores(results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Returns the content of `metrics.json` as metrics: `test_bleu`, and the main score."""
+    scores = {
+        f"{part}_{name}": value
+        for part in ("validation", "test", "training")
+        for name, value in results[part].items()
+    }
+    if main := main_score(results["test"]):
+        scores["main_score"] = results["test"][main]
+    return scores

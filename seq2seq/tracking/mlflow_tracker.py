@@ -23,7 +23,7 @@ from seq2seq.files import write_text
 from seq2seq.naming import run_name
 from seq2seq.run_folder import checkpoint_paths
 from seq2seq.tracking.background import BackgroundSender
-from seq2seq.tracking.base import RUN_ID_FILE, RunStatus, Tracker
+from seq2seq.tracking.base import NOT_UPLOADED, RUN_ID_FILE, RunStatus, Tracker, final_scores
 from seq2seq.tracking.environment import describe_environment, environment_tags
 from seq2seq.tracking.logged_metrics import METRICS_FILE, LoggedMetrics, Point
 from seq2seq.tracking.mlflow_store import (
@@ -255,6 +255,7 @@ class MlflowTracker(Tracker):
             stop.join(SECONDS_TO_STOP_MONITOR)
         unsent = self._sender.close(SECONDS_TO_FINISH)
         if unsent:
+            self._warned = True
             logger.warning(
                 "MLflow did not get the last %d metric values: %s did not answer.",
                 unsent,
@@ -264,6 +265,36 @@ class MlflowTracker(Tracker):
             # The run's duration is from start to end, so the end is moved by the pauses.
             end = milliseconds() - self._paused
             self._client.set_terminated(self.run_id, status, end)
+
+    def sync(
+        self,
+        run_folder: Path,
+        config: Mapping[str, Any],
+        tags: Mapping[str, str],
+        results: Mapping[str, Mapping[str, float]] | None,
+    ) -> None:
+        """Sends what the tracked run lacks of an ended run: metrics, scores, files and the status.
+
+        Args:
+            run_folder: The run folder.
+            config: As of `start`.
+            tags: As of `start`.
+            results: The content of `metrics.json`; None if the run has not finished.
+
+        Raises:
+            UserError: If the store cannot be reached, or did not take all.
+        """
+        self._system_metrics = False
+        self.start(run_folder, config, tags, resume=True)
+        if results is not None:
+            logged = self._run.data.metrics
+            scores = final_scores(results)
+            missing = {name: value for name, value in scores.items() if name not in logged}
+            self.log_scores(missing, int(results["training"]["steps"]))
+        self.log_folder(run_folder, ignore=NOT_UPLOADED)
+        self.finish("KILLED" if results is None else "FINISHED")
+        if self._warned:
+            raise UserError(f"{run_folder}: MLflow did not get all of it; sync it again.")
 
     def pages(self) -> dict[str, str]:
         """Returns the run's and the list's address, after the command that starts the server."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq import cli
+from seq2seq import cli, errors
 from seq2seq.cli import COMMANDS, main
 
 MISTAKES = {
@@ -23,6 +23,7 @@ MISTAKES = {
     "runs": ["--limit", "0"],
     "compare": ["nowhere", "nobody"],
     "register": ["nowhere", "--name", "dates"],
+    "sync": ["nowhere"],
     "compress": ["nowhere", "copy"],
     "generate": ["nowhere", "--prompt", "To be"],
     "completion": ["sh"],
@@ -77,5 +78,5 @@ def test_ctrl_c_while_tensorflow_starts_exits_with_130(tmp_path):
 
 
 def test_the_codes_are_those_of_the_help():
-    for code in (0, 1, cli.USER_ERROR, cli.INTERRUPTED):
+    for code in (0, 1, errors.USER_ERROR, errors.OUT_OF_TIME, errors.INTERRUPTED):
         assert f"\n  {code} " in cli.EPILOG

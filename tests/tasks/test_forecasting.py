@@ -207,6 +207,8 @@ def test_counts_are_forecast_as_counts(tmp_path):
             np.testing.assert_allclose(values, np.round(values), atol=1e-4)
     with pytest.raises(UserError, match=r"task\.scaling: counts need kind=mean"):
         prepared(tmp_path, "task/distribution=negative_binomial")
+    with pytest.raises(UserError, match=r"batching\.mirror: changes the sign"):
+        prepared(tmp_path, *settings, "batching.mirror=0.3")
 
 
 def test_conformal_intervals_cover_the_validation_split(tmp_path):

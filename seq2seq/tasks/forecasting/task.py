@@ -94,6 +94,11 @@ class Forecasting(ForecastingEvaluation):
                     f"task.baselines: must be some of {', '.join(BASELINES)}, got {name!r}."
                 )
         _check_distribution(distribution, scaling)
+        if batching.mirror and not scaling.subtracts:
+            raise UserError(
+                "batching.mirror: changes the sign of scaled values, which needs a scaling that "
+                "subtracts a level; give batching.mirror=0, or another task.scaling."
+            )
         for part in calendar:
             CalendarFeature(part, "sin")
         self.horizon, self.context_length = horizon, context_length
