@@ -9,6 +9,7 @@ answers each with its exit code; `ForkServer` is the other side.
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -19,6 +20,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from seq2seq.cache import cache_directory
 
 TIMED_OUT = -1000
 """The exit code of a command that took too long."""
@@ -68,6 +71,9 @@ class ForkServer:
             "SEQ2SEQ_THREADS": "1",
             "OMP_NUM_THREADS": "1",
             "XDG_CACHE_HOME": str(cache),
+            "SEQ2SEQ_KERNELS": os.environ.get(
+                "SEQ2SEQ_KERNELS", str(cache_directory() / "kernels")
+            ),
             "COLUMNS": "100",
         }
         self._process = subprocess.Popen(
@@ -123,6 +129,9 @@ def import_modules(names: Path) -> None:
     for name in names.read_text(encoding="utf-8").split() if names.exists() else ():
         with contextlib.suppress(Exception):  # such as modules that were made at run time
             importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # so that children neither look for garbage in all libraries, nor copy their pages
+    gc.set_threshold(100_000, 50, 50)
 
 
 def serve() -> Request | None:
@@ -170,11 +179,9 @@ def run_command(request: Request) -> None:
 
     redirect(request)
     os.chdir(request.place)
-    settings = [request.place, request.fault, request.at, request.log, request.reply]
-    arguments = [value.encode() if isinstance(value, str) else value for value in settings]
-    begin = ctypes.CDLL(None).faults_begin
-    begin.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_long] + [ctypes.c_char_p] * 2
-    begin(*arguments)
+    texts = [value.encode() for value in (request.place, request.fault, request.log, request.reply)]
+    place, fault, log, reply = map(ctypes.c_char_p, texts)
+    ctypes.CDLL(None).faults_begin(place, fault, ctypes.c_long(request.at), log, reply)
     sys.argv = ["seq2seq", *request.arguments]
     try:
         main()

@@ -12,14 +12,23 @@ SOURCE = Path(__file__).with_name("system_calls.c")
 
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO}
 
-NEED_SPACE = frozenset(
-    "open fopen write pwrite writev sendfile copy_file_range mkdir rename link symlink fsync "
-    "fdatasync truncate ftruncate".split()
-)
-"""The calls that can fail with ENOSPC; all can with EIO."""
-
 WRITES = frozenset({"write", "pwrite", "writev", "sendfile", "copy_file_range"})
 SYNCS = frozenset({"fsync", "fdatasync"})
+NEED_SPACE = frozenset(
+    {
+        *WRITES,
+        *SYNCS,
+        "open",
+        "fopen",
+        "mkdir",
+        "rename",
+        "link",
+        "symlink",
+        "truncate",
+        "ftruncate",
+    }
+)
+"""The calls that can fail with ENOSPC; all can with EIO."""
 
 
 @dataclass(frozen=True)

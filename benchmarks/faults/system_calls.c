@@ -143,19 +143,36 @@ static void path_of(int file, char* path) {
   path[length < 0 ? 0 : length] = '\0';
 }
 
+// Removes `.`, `..` and double slashes from an absolute path.
+static void normalize(char* path) {
+  size_t out = 0;
+  for (const char* part = path; *part != '\0';) {
+    part += strspn(part, "/");
+    size_t length = strcspn(part, "/");
+    if (length == 2 && part[0] == '.' && part[1] == '.') {
+      while (out > 0 && path[--out] != '/') {
+      }
+    } else if (length > 1 || (length == 1 && part[0] != '.')) {
+      path[out++] = '/';
+      memmove(path + out, part, length);
+      out += length;
+    }
+    part += length;
+  }
+  path[out] = '\0';
+}
+
 // The absolute path of `name`, which may be relative to the folder of a file descriptor.
 static void resolve(int folder, const char* name, char* path) {
-  if (name[0] == '/') {
-    snprintf(path, MAX_PATH, "%s", name);
-    return;
-  }
-  if (folder == AT_FDCWD) {
+  path[0] = '\0';
+  if (name[0] != '/' && folder == AT_FDCWD) {
     if (getcwd(path, MAX_PATH) == NULL) path[0] = '\0';
-  } else {
+  } else if (name[0] != '/') {
     path_of(folder, path);
   }
   size_t length = strlen(path);
   snprintf(path + length, MAX_PATH - length, "/%s", name);
+  normalize(path);
 }
 
 static void write_log(const Call* call, long result) {
