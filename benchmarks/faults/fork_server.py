@@ -25,6 +25,7 @@ from seq2seq.cache import cache_directory
 
 TIMED_OUT = -1000
 """The exit code of a command that took too long."""
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ def run_command(request: Request) -> None:
     """Runs the command of a request in this process."""
     from seq2seq.cli import main
 
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # it does not outlive the server
     redirect(request)
     os.chdir(request.place)
     texts = [value.encode() for value in (request.place, request.fault, request.log, request.reply)]

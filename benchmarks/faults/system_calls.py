@@ -190,6 +190,12 @@ def is_clear(messages: str) -> bool:
     return messages.count("seq2seq: error: ") == 1 and "Traceback" not in messages
 
 
+def trace(messages: str) -> str:
+    """Describes the stack trace in some messages."""
+    is_of_logging = "--- Logging error ---" in messages
+    return "stack trace of logging" if is_of_logging else "stack trace"
+
+
 def last_line(messages: str) -> str:
     """Returns the error of some messages, or their last line."""
     lines = [line for line in messages.splitlines() if line.strip()]
@@ -202,7 +208,7 @@ def judged(training: Training, expected: Mapping[str, str], code: int, said: str
     if code == TIMED_OUT:
         return "timed out"
     if "Traceback" in said:
-        return "stack trace"
+        return trace(said)
     if code == USER_ERROR:
         return "refused, and no way to go on" if is_clear(said) else "unclear message"
     if code != 0:
@@ -233,6 +239,11 @@ class Trial:
         """Returns the calls at which a fault of a running process can happen."""
         names = {"ENOSPC": NEED_SPACE, "ENOSPC_on": NEED_SPACE, "torn_write": WRITES}.get(fault)
         return [call for call in self.calls.values() if names is None or call.name in names]
+
+    def kind(self, number: int) -> str:
+        """Returns a call without the random parts of its paths."""
+        text = self.calls[number].relative_to(self.training.place)
+        return re.sub(r"\.unfinished-\w+|\b[0-9a-f]{32}\b", "*", text)
 
     def outcome(self, fault: str, number: int) -> Outcome:
         """Tries one case."""
@@ -282,7 +293,7 @@ class Trial:
         if code == USER_ERROR and is_clear(said):
             outcome = REFUSED if again == IDENTICAL else f"refused, then {again}"
         elif "Traceback" in said:
-            outcome = f"stack trace, exit code {code}, then {again}"
+            outcome = f"{trace(said)}, exit code {code}, then {again}"
         else:
             outcome = f"exit code {code}, then {again}"
         return self._made(fault, call, outcome, f"{detail} | {why}" if why else detail)
@@ -345,6 +356,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tracking", choices=("none", "mlflow"), default="none")
     parser.add_argument("--fault", choices=FAULTS, action="append", help="may be repeated")
     parser.add_argument("--every", type=int, default=1, metavar="K", help="each K-th case")
+    parser.add_argument(
+        "--distinct", action="store_true", help="one case of each fault, kind of call and file"
+    )
     parser.add_argument("--call", type=int, action="append", help="at this call; may be repeated")
     parser.add_argument("--minutes", type=float, default=1e9, help="end after this time")
     parser.add_argument("--folder", type=Path, help="for the trainings; kept")
@@ -389,6 +403,9 @@ def tried(training: Training, options: argparse.Namespace, path: Path) -> list[O
     trial = Trial(training)
     cases = trial.cases(faults)
     random.Random(options.seed).shuffle(cases)
+    if options.distinct:
+        by_kind = {(fault, trial.kind(number)): (fault, number) for fault, number in cases}
+        cases = list(by_kind.values())
     chosen = [
         (fault, number)
         for fault, number in cases[:: options.every]

@@ -109,6 +109,9 @@ def _text(task: str, example: DateExample) -> str:
 TIMES = ("seconds", "training_seconds", "target_tokens_per_second", "waiting_share")
 """The keys of metrics and history that differ from run to run."""
 
+NOT_COMPARED = ("checksums.json", "format.json")
+"""Files that depend on other files or on the version of the code, which a commit changes."""
+
 
 def results(run: Path) -> dict[str, str]:
     """Returns digests of all results of a run that depend on its recipe and seed alone.
@@ -119,7 +122,7 @@ def results(run: Path) -> dict[str, str]:
     found = {}
     for name in ("model", "predictions", "tables"):
         for path in sorted((run / name).rglob("*")):
-            if path.is_file() and path.name != "checksums.json":
+            if path.is_file() and path.name not in NOT_COMPARED:
                 found[path.relative_to(run).as_posix()] = _digest(path)
     for name in ("metrics.json", "history.jsonl"):
         if (run / name).exists():
