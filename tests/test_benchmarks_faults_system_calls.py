@@ -14,6 +14,7 @@ from benchmarks.faults.folder_states import CrashRecorder
 from benchmarks.faults.fork_server import fork_server
 from benchmarks.faults.shim import Call, read_log
 from benchmarks.faults.system_calls import (
+    CRASHES,
     IDENTICAL,
     NOT_REACHED,
     REFUSED,
@@ -61,7 +62,7 @@ def faulty(library, folder, program=WRITES, fault="none", at=0):
     place.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-c", program, str(place)],
-        env=shim.environment(library, place, fault, at, log),
+        env=shim.environment(library, place, fault, at, str(log)),
         capture_output=True,
         text=True,
         check=False,
@@ -272,6 +273,108 @@ def test_the_command_line():
     assert (options.task, options.every, options.fault) == ("tagging", 7, ["kill", "EIO"])
     options = parser().parse_args(["readers", "--inputs", "5"])
     assert (options.inputs, options.seed) == (5, 1)
+
+
+TOY = """
+import json, os, pathlib, sys, tempfile
+
+way, run = sys.argv[1], pathlib.Path(sys.argv[2])
+
+def sync(path):
+    file = os.open(path, os.O_RDONLY)
+    os.fsync(file)
+    os.close(file)
+
+def save(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if way == "in_place":
+        path.write_text(text)
+        return
+    aside = path.with_suffix(".aside")
+    aside.write_text(text)
+    if way != "unsynced":
+        sync(aside)
+    os.replace(aside, path)
+    sync(path.parent)
+
+try:
+    saved = run / "checkpoint.json"
+    step, weight = json.loads(saved.read_text()) if saved.exists() else (0, 1)
+    for step in range(step, 2):
+        weight = 3 * weight + step
+        save(saved, json.dumps([step + 1, weight]))
+    save(run / "model" / "weights.json", json.dumps(weight))
+    save(run / "metrics.json", json.dumps({"test": weight}))
+except OSError as error:
+    print("seq2seq: error:", error.strerror, file=sys.stderr)
+    sys.exit(1 if way == "wrong_code" else 2)
+"""
+
+
+class ToyServer:
+    """Runs a small program in the place of `seq2seq`."""
+
+    def __init__(self, library):
+        self.library = library
+
+    def start(self, request):
+        variables = shim.environment(
+            self.library, request.place, request.fault, request.at, request.log, request.reply
+        )
+        with open(f"{request.output}.err", "wb") as stderr:
+            command = [sys.executable, "-S", "-E", "-c", TOY, *request.arguments]
+            self.process = subprocess.Popen(command, env=variables, stderr=stderr)
+
+    def wait(self):
+        return self.process.wait()
+
+    def run(self, request):
+        self.start(request)
+        return self.wait()
+
+
+def toy(library, folder, way):
+    training = Training(ToyServer(library), folder, "forecasting", "none")
+    training.command = [way, str(training.run_folder)]
+    return Trial(training)
+
+
+def outcomes(trial, *faults, every=1):
+    return {case: trial.outcome(*case).outcome for case in trial.cases(faults)[::every]}
+
+
+def test_a_program_that_keeps_the_promise(library, tmp_path):
+    trial = toy(library, tmp_path, "atomic")
+    found = outcomes(trial, *CRASHES, "EIO", "ENOSPC_on", "torn_write", every=3)
+    assert len({fault for fault, _ in found}) == 7
+    assert {*found.values()} == {IDENTICAL, REFUSED}
+    assert {found[case] for case in found if case[0] in CRASHES} == {IDENTICAL}
+
+
+def test_states_of_one_run_are_those_of_processes_that_are_killed(library, tmp_path):
+    trial = toy(library, tmp_path, "in_place")
+    for crash in trial.crashes:
+        if crash.fault in ("kill", "torn"):
+            fault = {"kill": "kill_after", "torn": "torn_write"}[crash.fault]
+            code, _ = trial.training.with_fault(fault, crash.call.number)
+            assert code == -signal.SIGKILL
+            left = CrashRecorder(trial.training.place).after(crash.call)[0].state
+            assert left.key() == crash.state.key()
+
+
+@pytest.mark.parametrize(
+    ("way", "fault", "broken"),
+    [
+        ("in_place", "kill", "stack trace"),  # an empty file
+        ("in_place", "torn", "stack trace"),
+        ("unsynced", "power_loss", "stack trace"),
+        ("unsynced", "kill", None),
+        ("wrong_code", "ENOSPC", "exit code 1, then identical"),
+    ],
+)
+def test_a_program_that_breaks_the_promise(library, tmp_path, way, fault, broken):
+    found = set(outcomes(toy(library, tmp_path, way), fault).values())
+    assert (broken in found) if broken else found == {IDENTICAL}
 
 
 def test_a_training_that_is_interrupted_ends_the_same(library, tmp_path):

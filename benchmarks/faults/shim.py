@@ -86,13 +86,9 @@ def compiled(folder: Path) -> Path:
 
 
 def environment(
-    library: Path, folder: Path, fault: str = "none", at: int = 0, log: Path | None = None
+    library: Path, folder: Path, fault: str = "none", at: int = 0, log: str = "", reply: str = ""
 ) -> Mapping[str, str]:
     """Returns the variables of a process whose calls below a folder are counted from its start."""
-    variables = {
-        "LD_PRELOAD": str(library),
-        "SEQ2SEQ_FAULT_FOLDER": str(folder),
-        "SEQ2SEQ_FAULT": fault,
-        "SEQ2SEQ_FAULT_AT": str(at),
-    }
-    return {**os.environ, **variables, **({"SEQ2SEQ_FAULT_LOG": str(log)} if log else {})}
+    variables = {"FOLDER": str(folder), "AT": str(at), "LOG": log, "REPLY": reply}
+    named = {f"SEQ2SEQ_FAULT_{name}": value for name, value in variables.items()}
+    return {**os.environ, **named, "SEQ2SEQ_FAULT": fault, "LD_PRELOAD": str(library)}

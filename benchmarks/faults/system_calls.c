@@ -126,7 +126,8 @@ __attribute__((constructor)) static void begin_from_environment(void) {
   if (folder == NULL) return;
   const char* kind = getenv("SEQ2SEQ_FAULT");
   const char* at = getenv("SEQ2SEQ_FAULT_AT");
-  faults_begin(folder, kind ? kind : "none", at ? atol(at) : 0, getenv("SEQ2SEQ_FAULT_LOG"), NULL);
+  faults_begin(folder, kind ? kind : "none", at ? atol(at) : 0, getenv("SEQ2SEQ_FAULT_LOG"),
+               getenv("SEQ2SEQ_FAULT_REPLY"));
 }
 
 static bool is_below(const char* path) {

@@ -95,6 +95,12 @@ class Training:
             "tracking=none" if tracking == "none" else store,
             f"hydra.run.dir={self.run_folder}",
         ]
+        self.start = State({})
+
+    def start_from(self, state: State, number: int) -> None:
+        """Makes this the training that is started again after the call of a number."""
+        self.task, self.start = f"{self.task} after {number}", state
+        self.command = ["train", f"resume={self.run_folder}"]
 
     def execute(self, arguments: Sequence[str], name: str, **options: Any) -> int:
         """Runs a command; returns its exit code."""
@@ -109,8 +115,8 @@ class Training:
         return (self.folder / f"{name}.err").read_text(encoding="utf-8", errors="replace")
 
     def clear(self, state: State | None = None) -> None:
-        """Empties the place, or makes a state there, and forgets what commands wrote."""
-        (state or State({})).restore(self.place)
+        """Makes a state, by default that before the training, and forgets what commands wrote."""
+        (state or self.start).restore(self.place)
         for path in self.folder.glob("*.err"):
             path.unlink()
 
@@ -222,6 +228,8 @@ class Trial:
 
     def __init__(self, training: Training) -> None:
         self.training = training
+        training.clear()
+        self._earlier = results(training.run_folder)
         self.crashes = [crash for crashes in training.recorded() for crash in crashes]
         self.expected = results(training.run_folder)
         self.calls = {crash.call.number: crash.call for crash in self.crashes}
@@ -276,7 +284,7 @@ class Trial:
         """Runs the training with the fault, and starts it again if it ended."""
         training = self.training
         code, calls = training.with_fault(fault, number)
-        said = training.messages("faulty")
+        said, lost = training.messages("faulty"), self._lost()
         reached = [call for call in calls if call.number == number]
         if not reached:
             return self._made(fault, self.calls[number], NOT_REACHED, "")
@@ -290,13 +298,24 @@ class Trial:
             return self._made(fault, call, outcome, "the training went on")
         detail = last_line(said)
         again, why = self._again()
-        if code == USER_ERROR and is_clear(said):
+        if code == USER_ERROR and lost:
+            outcome = f"refused, with the loss of {', '.join(lost)}, then {again}"
+        elif code == USER_ERROR and is_clear(said):
             outcome = REFUSED if again == IDENTICAL else f"refused, then {again}"
         elif "Traceback" in said:
             outcome = f"{trace(said)}, exit code {code}, then {again}"
         else:
             outcome = f"exit code {code}, then {again}"
         return self._made(fault, call, outcome, f"{detail} | {why}" if why else detail)
+
+    def _lost(self) -> list[str]:
+        """Returns the results of before the training that are neither as then nor as at its end."""
+        now = results(self.training.run_folder)
+        return [
+            name
+            for name, digest in self._earlier.items()
+            if now.get(name) not in (digest, self.expected.get(name))
+        ]
 
     def _made(self, fault: str, call: Call, outcome: str, detail: str) -> Outcome:
         training = self.training
@@ -360,6 +379,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--distinct", action="store_true", help="one case of each fault, kind of call and file"
     )
     parser.add_argument("--call", type=int, action="append", help="at this call; may be repeated")
+    parser.add_argument(
+        "--killed-at",
+        type=int,
+        metavar="N",
+        help="the training that is interrupted is one started again after a kill after call N",
+    )
     parser.add_argument("--minutes", type=float, default=1e9, help="end after this time")
     parser.add_argument("--folder", type=Path, help="for the trainings; kept")
     parser.add_argument(
@@ -390,17 +415,33 @@ def run(options: argparse.Namespace) -> int:
     return sum(each.outcome not in GOOD for each in outcomes)
 
 
+def started_again_at(trial: Trial, number: int) -> Trial:
+    """Returns the trial of a training that goes on after a kill after a call."""
+    [state] = [
+        crash.state
+        for crash in trial.crashes
+        if (crash.fault, crash.call.number) == ("kill", number)
+    ]
+    trial.training.start_from(state, number)
+    again = Trial(trial.training)
+    if changed := differences(trial.expected, again.expected):
+        raise RuntimeError(f"killed after call {number} and started again: {changed} differ")
+    return again
+
+
 def tried(training: Training, options: argparse.Namespace, path: Path) -> list[Outcome]:
     """Tries the remaining cases of a training; returns their outcomes and the earlier ones."""
     end = time.monotonic() + 60 * options.minutes
     faults = options.fault or DEFAULT_FAULTS
+    trial = Trial(training)
+    if options.killed_at is not None:
+        trial = started_again_at(trial, options.killed_at)
     outcomes = [
         each
         for each in read_outcomes(path)
         if (each.task, each.tracking) == (training.task, training.tracking)
     ]
     done = {each.key for each in outcomes}
-    trial = Trial(training)
     cases = trial.cases(faults)
     random.Random(options.seed).shuffle(cases)
     if options.distinct:
