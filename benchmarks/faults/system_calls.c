@@ -6,6 +6,7 @@
 //   kill_before  the process is killed instead of the call
 //   kill_after   the process is killed after the call
 //   torn         half of the bytes of a write are written, then the process is killed
+//   short_write  half of the bytes of a write are written, and it returns their number
 //   ENOSPC, EIO  the call fails once
 //   ENOSPC_on, EIO_on
 //                this call and all later ones fail, as far as a call can fail with that error
@@ -38,7 +39,7 @@
 
 enum { MAX_PATH = 2048, NO_FILE = -1 };
 
-typedef enum { NONE, KILL_BEFORE, KILL_AFTER, TORN, FAIL_ONCE, FAIL_FROM } Fault;
+typedef enum { NONE, KILL_BEFORE, KILL_AFTER, TORN, SHORT, FAIL_ONCE, FAIL_FROM } Fault;
 
 static struct {
   char folder[MAX_PATH];  // without a slash at its end; empty: nothing is counted
@@ -57,7 +58,7 @@ typedef struct {
   bool needs_space;  // whether it can fail with ENOSPC
   size_t size;       // bytes to write
   long offset;       // of these bytes in the file
-  bool torn;         // half of the bytes are to be written
+  bool half;         // half of the bytes are to be written
   long number;       // 0: it is not counted
   char path[MAX_PATH];
   char second[MAX_PATH];
@@ -82,9 +83,15 @@ static void set_fault(const char* kind) {
     Fault fault;
     int error;
   } faults[] = {
-      {"none", NONE, 0},       {"kill_before", KILL_BEFORE, 0}, {"kill_after", KILL_AFTER, 0},
-      {"torn", TORN, 0},       {"ENOSPC", FAIL_ONCE, ENOSPC},   {"ENOSPC_on", FAIL_FROM, ENOSPC},
-      {"EIO", FAIL_ONCE, EIO}, {"EIO_on", FAIL_FROM, EIO},
+      {"none", NONE, 0},
+      {"kill_before", KILL_BEFORE, 0},
+      {"kill_after", KILL_AFTER, 0},
+      {"torn", TORN, 0},
+      {"short_write", SHORT, 0},
+      {"ENOSPC", FAIL_ONCE, ENOSPC},
+      {"ENOSPC_on", FAIL_FROM, ENOSPC},
+      {"EIO", FAIL_ONCE, EIO},
+      {"EIO_on", FAIL_FROM, EIO},
   };
   for (size_t i = 0; i < sizeof faults / sizeof faults[0]; ++i) {
     if (strcmp(kind, faults[i].kind) == 0) {
@@ -202,7 +209,7 @@ static bool begin(Call* call) {
     write_log(call, 0);
     die();
   }
-  call->torn = is_now && settings.fault == TORN && call->size > 1;
+  call->half = is_now && (settings.fault == TORN || settings.fault == SHORT) && call->size > 1;
   bool can_fail = settings.error == EIO || call->needs_space;
   bool fails = (settings.fault == FAIL_ONCE && is_now) ||
                (settings.fault == FAIL_FROM && call->number >= settings.at);
@@ -219,7 +226,9 @@ static long end(const Call* call, long result) {
   if (call->number == 0) return result;
   int error = errno;
   write_log(call, result < 0 ? -error : result);
-  if (call->torn || (settings.fault == KILL_AFTER && call->number == settings.at)) die();
+  if ((call->half && settings.fault == TORN) ||
+      (settings.fault == KILL_AFTER && call->number == settings.at))
+    die();
   pthread_mutex_unlock(&mutex);
   errno = error;
   return result;
@@ -255,7 +264,7 @@ ssize_t write(int file, const void* data, size_t size) {
   NEXT(ssize_t, "write", int, const void*, size_t)
   Call call = WRITING("write", size);
   if (!begin_with_file(&call, file)) return -1;
-  return end_at_position(&call, file, next(file, data, call.torn ? size / 2 : size));
+  return end_at_position(&call, file, next(file, data, call.half ? size / 2 : size));
 }
 
 static ssize_t write_at(ssize_t (*next)(int, const void*, size_t, off_t), int file,
@@ -263,7 +272,7 @@ static ssize_t write_at(ssize_t (*next)(int, const void*, size_t, off_t), int fi
   Call call = WRITING("pwrite", size);
   call.offset = offset;
   if (!begin_with_file(&call, file)) return -1;
-  return end(&call, next(file, data, call.torn ? size / 2 : size, offset));
+  return end(&call, next(file, data, call.half ? size / 2 : size, offset));
 }
 
 ssize_t pwrite(int file, const void* data, size_t size, off_t offset) {
@@ -283,14 +292,14 @@ ssize_t writev(int file, const struct iovec* parts, int count) {
   Call call = WRITING("writev", size);
   if (!begin_with_file(&call, file)) return -1;
   struct iovec half = {parts[0].iov_base, parts[0].iov_len / 2};
-  return end_at_position(&call, file, call.torn ? next(file, &half, 1) : next(file, parts, count));
+  return end_at_position(&call, file, call.half ? next(file, &half, 1) : next(file, parts, count));
 }
 
 static ssize_t send_file(ssize_t (*next)(int, int, off_t*, size_t), int out, int in, off_t* offset,
                          size_t size) {
   Call call = WRITING("sendfile", size);
   if (!begin_with_file(&call, out)) return -1;
-  if (call.torn) {
+  if (call.half) {
     struct stat status;
     if (fstat(in, &status) == 0 && (size_t)status.st_size < size) size = (size_t)status.st_size;
     size /= 2;
@@ -314,7 +323,7 @@ ssize_t copy_file_range(int in, off64_t* in_offset, int out, off64_t* out_offset
   Call call = WRITING("copy_file_range", size);
   call.offset = out_offset == NULL ? 0 : *out_offset;
   if (!begin_with_file(&call, out)) return -1;
-  ssize_t result = next(in, in_offset, out, out_offset, call.torn ? size / 2 : size, flags);
+  ssize_t result = next(in, in_offset, out, out_offset, call.half ? size / 2 : size, flags);
   return out_offset == NULL ? end_at_position(&call, out, result) : end(&call, result);
 }
 

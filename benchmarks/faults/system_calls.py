@@ -7,8 +7,8 @@ and nothing older is lost.
 A training is run once with `system_calls.c`, which stops it after each call: so all states that a
 crash can leave are collected in one run (faults `kill`, `torn`, `power_loss`, `power_loss_names`),
 and only starting again from each has to be tried. Calls that fail (`ENOSPC`, `EIO`, once or from
-there `_on`) and processes that are really killed (`kill_before`, `kill_after`, `torn_write`) take a
-training each.
+there `_on`), calls that write half (`short_write`), and processes that are really killed
+(`kill_before`, `kill_after`, `torn_write`) take a training each.
 """
 
 import argparse
@@ -34,8 +34,9 @@ from benchmarks.faults.shim import NEED_SPACE, WRITES, Call, compiled, compiler,
 from benchmarks.faults.trainings import TASKS, differences, results, write_data
 
 CRASHES = ("kill", "torn", "power_loss", "power_loss_names")
-ERRORS = ("ENOSPC", "EIO", "ENOSPC_on", "EIO_on")
+ERRORS = ("ENOSPC", "EIO", "ENOSPC_on", "EIO_on", "short_write")
 KILLS = ("kill_before", "kill_after", "torn_write")
+OF_WRITES = ("short_write", "torn_write")
 FAULTS = (*CRASHES, *ERRORS, *KILLS)
 DEFAULT_FAULTS = (*CRASHES, *ERRORS)
 
@@ -245,7 +246,11 @@ class Trial:
 
     def possible(self, fault: str) -> list[Call]:
         """Returns the calls at which a fault of a running process can happen."""
-        names = {"ENOSPC": NEED_SPACE, "ENOSPC_on": NEED_SPACE, "torn_write": WRITES}.get(fault)
+        names = {
+            "ENOSPC": NEED_SPACE,
+            "ENOSPC_on": NEED_SPACE,
+            **dict.fromkeys(OF_WRITES, WRITES),
+        }.get(fault)
         return [call for call in self.calls.values() if names is None or call.name in names]
 
     def kind(self, number: int) -> str:
@@ -289,7 +294,7 @@ class Trial:
         if not reached:
             return self._made(fault, self.calls[number], NOT_REACHED, "")
         [call] = reached
-        if fault == "torn_write" and call.name not in WRITES:
+        if fault in OF_WRITES and call.name not in WRITES:
             return self._made(fault, call, NOT_REACHED, "the call was no write this time")
         if code == KILLED:
             return self._made(fault, call, *self._again())
@@ -305,7 +310,8 @@ class Trial:
         elif "Traceback" in said:
             outcome = f"{trace(said)}, exit code {code}, then {again}"
         else:
-            outcome = f"exit code {code}, then {again}"
+            ended = "timed out" if code == TIMED_OUT else f"exit code {code}"
+            outcome = f"{ended}, then {again}"
         return self._made(fault, call, outcome, f"{detail} | {why}" if why else detail)
 
     def _lost(self) -> list[str]:
