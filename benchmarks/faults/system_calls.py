@@ -37,6 +37,7 @@ CRASHES = ("kill", "torn", "power_loss", "power_loss_names")
 ERRORS = ("ENOSPC", "EIO", "ENOSPC_on", "EIO_on", "short_write")
 KILLS = ("kill_before", "kill_after", "torn_write")
 OF_WRITES = ("short_write", "torn_write")
+OF_WRITES = ("short_write", "torn_write")
 FAULTS = (*CRASHES, *ERRORS, *KILLS)
 DEFAULT_FAULTS = (*CRASHES, *ERRORS)
 
