@@ -37,7 +37,6 @@ CRASHES = ("kill", "torn", "power_loss", "power_loss_names")
 ERRORS = ("ENOSPC", "EIO", "ENOSPC_on", "EIO_on", "short_write")
 KILLS = ("kill_before", "kill_after", "torn_write")
 OF_WRITES = ("short_write", "torn_write")
-OF_WRITES = ("short_write", "torn_write")
 FAULTS = (*CRASHES, *ERRORS, *KILLS)
 DEFAULT_FAULTS = (*CRASHES, *ERRORS)
 
@@ -387,6 +386,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--call", type=int, action="append", help="at this call; may be repeated")
     parser.add_argument(
+        "--matching", default="", metavar="REGEX", help='calls such as "rename run/model"'
+    )
+    parser.add_argument(
         "--killed-at",
         type=int,
         metavar="N",
@@ -458,6 +460,7 @@ def tried(training: Training, options: argparse.Namespace, path: Path) -> list[O
         (fault, number)
         for fault, number in cases[:: options.every]
         if (options.call is None or number in options.call)
+        and re.search(options.matching, trial.kind(number))
         and (training.task, training.tracking, fault, number) not in done
     ]
     print(f"{len(trial.calls)} calls, {len(cases)} cases, {len(chosen)} to try", flush=True)
