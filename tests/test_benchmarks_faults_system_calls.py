@@ -388,12 +388,9 @@ def test_a_training_that_is_interrupted_ends_the_same(library, tmp_path):
     """A sample; `python -m benchmarks.faults system_calls` is the long run."""
     with fork_server(library, Path(os.devnull), tmp_path / "cache") as server:
         trial = Trial(Training(server, tmp_path, "translation", "none"))
-        saved = [
-            each.number
-            for each in trial.calls.values()
-            if each.name == "write" and "checkpoints/" in each.path
-        ]
-        killed = trial.outcome("kill", saved[3])
-        full = trial.outcome("ENOSPC", saved[3])
+        saved = [n for n in trial.calls if trial.kind(n).startswith("rename run/checkpoints")]
+        config = [n for n in trial.calls if trial.kind(n).startswith("write run/.hydra")]
+        killed = trial.outcome("kill", saved[-1])
+        full = trial.outcome("ENOSPC", config[-1])
     assert killed.outcome == IDENTICAL, killed
     assert full.outcome == REFUSED, full
