@@ -256,7 +256,7 @@ class Trial:
     def kind(self, number: int) -> str:
         """Returns a call without the random parts of its paths."""
         text = self.calls[number].relative_to(self.training.place)
-        return re.sub(r"\.unfinished-\w+|\b[0-9a-f]{32}\b", "*", text)
+        return re.sub(r"\.unfinished-\w+|uploading\.\w+|\b[0-9a-f]{32}\b", "*", text)
 
     def outcome(self, fault: str, number: int) -> Outcome:
         """Tries one case."""
