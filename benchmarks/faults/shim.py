@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,14 +74,14 @@ def read_log(path: Path) -> list[Call]:
 
 
 def compiler() -> str | None:
-    """Returns the C compiler, if there is one."""
-    return shutil.which(os.environ.get("CC", "cc"))
+    """Returns the C compiler, if there is one; none but on Linux, for which the library is."""
+    return shutil.which(os.environ.get("CC", "cc")) if sys.platform == "linux" else None
 
 
 def compiled(folder: Path) -> Path:
     """Compiles the library into a folder and returns its path."""
     library = folder / "system_calls.so"
-    command = [compiler() or "cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]
+    command = [compiler() or "cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra"]
     subprocess.run([*command, "-o", library, SOURCE, "-ldl", "-lpthread"], check=True)
     return library
 

@@ -9,6 +9,15 @@ crash can leave are collected in one run (faults `kill`, `torn`, `power_loss`, `
 and only starting again from each has to be tried. Calls that fail (`ENOSPC`, `EIO`, once or from
 there `_on`), calls that write half (`short_write`), and processes that are really killed
 (`kill_before`, `kill_after`, `torn_write`) take a training each.
+
+    F="--folder /tmp/faults --task tagging"  # results.jsonl there: what is in it is not tried again
+    python -m benchmarks.faults system_calls $F                          # all calls: many hours
+    python -m benchmarks.faults system_calls $F --distinct --minutes 60  # one of each kind and file
+    python -m benchmarks.faults system_calls $F --fault EIO --matching "^rename run/checkpoints"
+    python -m benchmarks.faults system_calls $F --killed-at 250          # of a run started again
+    python -m benchmarks.faults system_calls $F --tracking mlflow --fault kill --every 50
+
+What goes wrong is printed; what the commands wrote to stderr is then in `failures/` of the folder.
 """
 
 import argparse
