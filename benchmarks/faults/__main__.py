@@ -1,16 +1,37 @@
-"""`python -m benchmarks.faults KIND --inputs N --seed S`: exits with 1 where something failed."""
+"""`python -m benchmarks.faults KIND ...`: exits with 1 where something failed."""
 
 import argparse
 import sys
+from importlib import import_module
 
-from benchmarks.faults import operations, readers
+from benchmarks.faults import system_calls
 
-KINDS = {"operations": operations.run, "readers": readers.run}
-"""Each kind: tries a number of inputs under a seed, and returns how many failed."""
+INPUTS = ("operations", "readers")
+"""The kinds, each a module, that try a number of inputs under a seed: `run(inputs, seed)` returns
+how many failed."""
 
-parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
-parser.add_argument("kind", choices=sorted(KINDS))
-parser.add_argument("--inputs", type=int, default=50_000)
-parser.add_argument("--seed", type=int, default=1)
-options = parser.parse_args()
-sys.exit(1 if KINDS[options.kind](options.inputs, options.seed) else 0)
+
+def try_inputs(options: argparse.Namespace) -> int:
+    """Imports the module of a kind, which may import TensorFlow, and runs it."""
+    module = import_module(f"benchmarks.faults.{options.kind}")
+    return int(module.run(options.inputs, options.seed))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser; its results have `run`, which returns how many cases failed."""
+    top = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
+    kinds = top.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for name in INPUTS:
+        kind = kinds.add_parser(name, help="tries random inputs")
+        kind.add_argument("--inputs", type=int, default=50_000)
+        kind.add_argument("--seed", type=int, default=1)
+        kind.set_defaults(run=try_inputs)
+    kind = kinds.add_parser("system_calls", help="interrupts trainings at each system call")
+    system_calls.configure(kind)
+    kind.set_defaults(run=system_calls.run)
+    return top
+
+
+if __name__ == "__main__":
+    chosen = parser().parse_args()
+    sys.exit(1 if chosen.run(chosen) else 0)
