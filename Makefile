@@ -40,7 +40,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/mypy docs/hooks/*.py
 	$(BIN)/lint-imports
-	$(BIN)/clang-format --dry-run --Werror seq2seq/ops/source/*.h seq2seq/ops/source/*.cc tests/ops/*.h tests/ops/*.cc benchmarks/*.cc
+	$(BIN)/clang-format --dry-run --Werror seq2seq/ops/source/*.h seq2seq/ops/source/*.cc tests/ops/*.h tests/ops/*.cc benchmarks/*.cc benchmarks/faults/*.c
 	$(BIN)/python .ci/clang_tidy.py
 
 # The tests of the C++ code, and of the operations on it, with address and undefined-behaviour sanitizers.

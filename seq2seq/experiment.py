@@ -4,7 +4,7 @@ import json
 import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -227,7 +227,8 @@ def log_to(run_folder: Path) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(to_file)
-        to_file.close()
+        with suppress(OSError):
+            to_file.close()
 
 
 @contextmanager

@@ -28,9 +28,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=path.parent))
     try:
         yield folder / path.name
-        _sync(folder / path.name)
+        sync(folder / path.name)
         os.replace(folder / path.name, path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -55,10 +55,16 @@ def atomic_folder(target: Path, replace: bool = False) -> Iterator[Path]:
     try:
         yield new
         write_checksums(new)
+        previous = temporary / "previous"
         if replace and target.exists():
-            target.rename(temporary / "previous")
-        new.rename(target)
-        _sync(target.parent)
+            target.rename(previous)
+        try:
+            new.rename(target)
+        except OSError:
+            if previous.exists():
+                previous.rename(target)
+            raise
+        sync(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -75,7 +81,7 @@ def write_checksums(folder: Path) -> None:
     sums = {name: _checksum(folder / name) for name in _names(folder)}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1), encoding="utf-8")
     for path in (folder, *folder.rglob("*")):
-        _sync(path)
+        sync(path)
 
 
 def damaged_files(folder: Path) -> list[str]:
@@ -113,7 +119,7 @@ def _checksum(path: Path) -> tuple[int, str]:
         return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Waits until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

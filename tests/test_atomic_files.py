@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +84,21 @@ def test_leftovers_of_killed_writers_are_removed(tmp_path):
     assert len(os.listdir(tmp_path)) == 2
     remove_unfinished(tmp_path)
     assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_a_folder_whose_replacement_cannot_be_renamed_stays(tmp_path, monkeypatch):
+    target = tmp_path / "model"
+    with atomic_folder(target) as new:
+        (new / "weights").write_text("old")
+    rename = Path.rename
+
+    def failing(self, to):
+        if self.parent.name.startswith(".unfinished-") and self.name == "model":
+            raise OSError(5, "Input/output error")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="Input/output"), atomic_folder(target, replace=True) as new:
+        (new / "weights").write_text("new")
+    assert (target / "weights").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

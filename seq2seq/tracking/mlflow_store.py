@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from seq2seq.errors import UserError
+from seq2seq.files import sync
 
 DEFAULT_DATABASE = "mlflow.db"
 DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -79,6 +80,8 @@ def open_store(uri: str) -> MlflowClient:
         if database is not None:
             _check_writable(database)
             with _database_lock(database):
+                if not database.stat().st_size:
+                    _create_database(database)
                 client = _first_contact(uri)
         else:
             if uri.startswith(DATABASE_SCHEMES):
@@ -111,6 +114,17 @@ def _first_contact(uri: str) -> MlflowClient:
     client = MlflowClient(tracking_uri=uri)
     client.search_experiments(max_results=1)
     return client
+
+
+def _create_database(database: Path) -> None:
+    """Creates a store aside, and renames it: MLflow cannot use one whose creation was killed."""
+    new = database.with_name(f".{database.name}.new")
+    for path in (new, Path(f"{new}-journal")):
+        path.unlink(missing_ok=True)
+    _first_contact(f"sqlite:///{new}")
+    sync(new)
+    new.rename(database)
+    sync(database.parent)
 
 
 def _check_writable(database: Path) -> None:
