@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -54,9 +54,6 @@ from seq2seq.tracking.base import RUN_ID_FILE
 from seq2seq.tracking.parameters import meaningful
 from seq2seq.trust import Trust, check_config, check_trust, load_saved
 from seq2seq.yaml_files import load
-
-if TYPE_CHECKING:
-    pass
 
 MAY_CHANGE = ("trainer.epochs", "data.directory")
 """The config keys that may differ when a run is resumed: more epochs, and data that were moved."""
@@ -201,17 +198,17 @@ def _start_run(config: DictConfig, is_named: bool, resume: Resume, trust: Trust)
     `is_named` as in `claimed_new`.
     """
     settings = cast(DictConfig, HydraConfig.get())
-    folder = Path(settings.runtime.output_dir)
-    if is_named and resume.mode != "never" and (folder / SAVED / "config.yaml").is_file():
-        _resume_same(folder, config, resume.changes, trust)
-        return folder
+    wanted = Path(settings.runtime.output_dir)
+    if is_named and resume.mode != "never" and (wanted / SAVED / "config.yaml").is_file():
+        _resume_same(wanted, config, resume.changes, trust)
+        return wanted
     if resume.mode == "must":
         raise UserError(
-            f"resume=must: there is no run in {folder}"
+            f"resume=must: there is no run in {wanted}"
             if is_named
             else "resume=must: name the folder of the run by hydra.run.dir=RUN"
         )
-    with claimed_new(Path(settings.runtime.output_dir), is_named) as run_folder:
+    with claimed_new(wanted, is_named) as run_folder:
         with open_dict(settings), flag_override(settings, "readonly", False):
             settings.runtime.output_dir = str(run_folder)
         write_config(run_folder, config, settings, own_recipe(settings.runtime.choices.recipe))

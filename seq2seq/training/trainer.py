@@ -161,18 +161,10 @@ class Trainer:
         others = self._other_callbacks()
         writer = CheckpointWriter(checkpoints, self.keep)
         checkpoint = CheckpointCallback(
-            progress,
-            source.batch_order,
-            writer,
-            average,
-            others,
-            log_metrics,
-            self.monitor,
-            self.mode,
-            self.log_every,
-            60 * self.checkpoint_minutes,
+            progress, source.batch_order, writer, average, others, log_metrics,
+            self.monitor, self.mode, self.log_every, 60 * self.checkpoint_minutes,
             self.checkpoint_steps,
-        )
+        )  # fmt: skip
         stop = StopOnSignal(self.stop_after_minutes)
         bar = ProgressBar(source.batch_order, self.epochs)
         scoring = (
