@@ -99,8 +99,9 @@ def launch(
     from seq2seq.training.stop_on_signal import TrainingInterrupted
 
     check_trust(trust)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is after nohup
+        signal.signal(signal.SIGHUP, _stop)
     refuse_empty_values(overrides)
     (resumed, _, _), remaining = split_resume(overrides)
     if resumed is not None and (multirun or flags):

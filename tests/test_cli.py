@@ -412,20 +412,30 @@ def test_what_mlflow_did_not_get_is_sent_later(workplace):
     assert "is not a run folder" in nothing.stderr.decode()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_signals_end_with_their_exit_codes(workplace, number):
-    arguments = train_arguments(
-        workplace / "data", f"signal {number}", "trainer.epochs=500", "tracking=none"
+@pytest.mark.parametrize(
+    ("number", "handler", "code"),
+    [
+        (signal.SIGTERM, "SIG_DFL", 143),
+        (signal.SIGHUP, "SIG_DFL", 129),
+        (signal.SIGHUP, "SIG_IGN", 0),  # as nohup does
+    ],
+)
+def test_signals_end_with_their_exit_codes(workplace, number, handler, code):
+    folder = f"signal {number} {handler}"
+    epochs = "trainer.epochs=500" if code else "trainer.epochs=20"
+    arguments = train_arguments(workplace / "data", folder, epochs, "tracking=none")
+    program = f"import signal; signal.signal({number:d}, signal.{handler})\n{SEQ2SEQ[-1]}"
+    process = subprocess.Popen(
+        [*SEQ2SEQ[:-1], program, *arguments], cwd=workplace, env=environment(workplace)
     )
-    process = subprocess.Popen([*SEQ2SEQ, *arguments], cwd=workplace, env=environment(workplace))
-    log = workplace / f"signal {number}" / "train.log"
+    log = workplace / folder / "train.log"
     until = time.monotonic() + 120
     while not (log.exists() and "epoch 1/" in log.read_text()):
         assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.05)
     process.send_signal(number)
-    assert process.wait(timeout=60) == 128 + number
+    assert process.wait(timeout=120) == code
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ class StopOnSignal(keras.callbacks.Callback):
 
     def __enter__(self) -> "StopOnSignal":
         for number in SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # started by nohup
             try:
                 self.previous_handlers[number] = signal.signal(number, self._request)
             except ValueError:  # only the main thread may handle signals

@@ -132,7 +132,10 @@ class InterruptValidation(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupted_in_a_validation_and_resumed_equals_not_having_stopped(tmp_path, number):
+def test_interrupted_in_a_validation_and_resumed_equals_not_having_stopped(
+    tmp_path, monkeypatch, number
+):
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)  # also under nohup
     options = {"epochs": 4, "averaging": 0.9, "patience": 3}
     whole_progress, whole = fit(tmp_path / "whole", **options)
     with pytest.raises(TrainingInterrupted) as stop:
