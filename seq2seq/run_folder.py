@@ -38,8 +38,8 @@ def checkpoint_path(folder: Path, kind: CheckpointKind, step: int) -> Path:
 
 def checkpoint_paths(folder: Path, kind: CheckpointKind) -> list[Path]:
     """Returns the checkpoints of one kind in a folder of checkpoints, the newest first."""
-    found = (_CHECKPOINT_NAME.fullmatch(path.name) for path in folder.glob(f"{kind}_*"))
-    steps = sorted((int(match[2]) for match in found if match), reverse=True)
+    matches = (_CHECKPOINT_NAME.fullmatch(path.name) for path in folder.glob(f"{kind}_*"))
+    steps = sorted((int(match[2]) for match in matches if match), reverse=True)
     return [checkpoint_path(folder, kind, step) for step in steps]
 
 

@@ -247,11 +247,11 @@ class Trial:
 
     def cases(self, faults: Sequence[str]) -> list[tuple[str, int]]:
         """Returns the faults and the numbers of the calls at which they can happen."""
-        found = [(crash.fault, crash.call.number) for crash in self.crashes]
-        found += [
+        cases = [(crash.fault, crash.call.number) for crash in self.crashes]
+        cases += [
             (fault, call.number) for fault in (*ERRORS, *KILLS) for call in self.possible(fault)
         ]
-        return [case for case in found if case[0] in faults]
+        return [case for case in cases if case[0] in faults]
 
     def possible(self, fault: str) -> list[Call]:
         """Returns the calls at which a fault of a running process can happen."""

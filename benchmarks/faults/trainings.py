@@ -119,15 +119,15 @@ def results(run: Path) -> dict[str, str]:
     These are the files of `model/` (of weights, their values), the scores of `metrics.json` and
     `history.jsonl`, and the predictions and tables.
     """
-    found = {}
+    digests = {}
     for name in ("model", "predictions", "tables"):
         for path in sorted((run / name).rglob("*")):
             if path.is_file() and path.name not in NOT_COMPARED:
-                found[path.relative_to(run).as_posix()] = _digest(path)
+                digests[path.relative_to(run).as_posix()] = _digest(path)
     for name in ("metrics.json", "history.jsonl"):
         if (run / name).exists():
-            found[name] = _digest(run / name)
-    return found
+            digests[name] = _digest(run / name)
+    return digests
 
 
 def _digest(path: Path) -> str:

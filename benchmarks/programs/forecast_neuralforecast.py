@@ -63,12 +63,12 @@ def main() -> None:
     first, last = times[job["warm_up"] - 1], times[-1]
     seconds, processor = (end - start for end, start in zip(last, first, strict=True))
     windows = (len(times) - job["warm_up"]) * job["batch_size"]
-    found = {
+    speeds = {
         "windows_per_second": windows / seconds,
         "windows_per_processor_second": windows / processor,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
-    print(json.dumps(found))
+    print(json.dumps(speeds))
 
 
 if __name__ == "__main__":

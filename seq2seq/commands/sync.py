@@ -52,7 +52,20 @@ def _synced(folder: Path, options: argparse.Namespace) -> str:
         tracker = build_as(config, "tracking", MlflowTracker)
         choices = saved_hydra(path.with_name("hydra.yaml"), "runtime", "choices", dict)
         values = cast(dict[str, Any], OmegaConf.to_container(config))
-        metrics = folder / "metrics.json"
-        results = json.loads(metrics.read_text("utf-8")) if metrics.is_file() else None
-        tracker.sync(folder, values, tags_of(choices, config), results)
+        tracker.sync(folder, values, tags_of(choices, config), _results(folder / "metrics.json"))
     return f"{folder}: in MLflow, run {tracker.run_id}"
+
+
+def _results(path: Path) -> dict[str, dict[str, float]] | None:
+    """Returns the scores of a finished run; None if it has not finished."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        parts = {part: dict(content[part]) for part in ("validation", "test", "training")}
+        int(parts["training"]["steps"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: is damaged; `seq2seq train resume={path.parent}` writes it again"
+        ) from error
+    return parts
