@@ -82,7 +82,7 @@ class ForkServer:
             env={**os.environ, **variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
 
     def start(self, request: Request) -> None:
