@@ -4,7 +4,7 @@ import argparse
 import sys
 from importlib import import_module
 
-from benchmarks.faults import system_calls
+from benchmarks.faults import random_kills, system_calls
 
 INPUTS = ("operations", "readers")
 """The kinds, each a module, that try a number of inputs under a seed: `run(inputs, seed)` returns
@@ -29,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
     kind = kinds.add_parser("system_calls", help="interrupts trainings at each system call")
     system_calls.configure(kind)
     kind.set_defaults(run=system_calls.run)
+    kind = kinds.add_parser("random_kills", help="kills commands at random times")
+    random_kills.configure(kind)
+    kind.set_defaults(run=random_kills.run)
     return top
 
 

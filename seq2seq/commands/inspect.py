@@ -1,4 +1,4 @@
-"""`seq2seq inspect`: writes states and gates of a run's recurrent layers."""
+"""`seq2seq inspect`: writes states and gates of a run's recurrent layers, or shows a batch."""
 
 import argparse
 from pathlib import Path
@@ -11,6 +11,7 @@ EXAMPLES = """\
   seq2seq inspect RUN "7 May 2031" -o inspection
   seq2seq inspect RUN "7 May 2031" --target 2031-05-07
   seq2seq inspect RUN sentences.txt --map pca
+  seq2seq inspect RUN RUN/diverged/step_1234.npz      # the batch on which its training diverged
 """
 
 
@@ -24,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="-",
         metavar="INPUT",
-        help="a text, a file of inputs, or - for stdin (default -)",
+        help="a text, a file of inputs, or - for stdin (default -); or a file of RUN/diverged",
     )
     parser.add_argument(
         "-o",
@@ -45,7 +46,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Writes the states of each input, or a map of all inputs."""
+    """Writes the states of each input, or a map of all inputs; or shows a diverged batch."""
+    if options.input.endswith(".npz"):
+        with step("loading the libraries"):
+            from seq2seq.inference.diverged_batch import inspect_diverged_batch
+
+        inspect_diverged_batch(Path(options.input), options.output)
+        return 0
     start_tensorflow()
     options.model = local_run(options.model)
     with step("loading the libraries"):

@@ -123,6 +123,14 @@ def _sorted_by_length(lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
     return order[np.lexsort(keys)]
 
 
+def largest_of(lengths: np.ndarray, batches: Sequence[np.ndarray]) -> int:
+    """Returns the index of the batch with the most cells; see `Batching.training_batches`."""
+    sizes = np.array([len(rows) for rows in batches])
+    starts = np.cumsum(sizes) - sizes
+    longest = np.maximum.reduceat(lengths[np.concatenate(batches)], starts, axis=0)
+    return int(np.argmax(sizes * longest.sum(axis=1)))
+
+
 def padding_share(lengths: np.ndarray, batches: Iterable[np.ndarray]) -> float:
     """Returns the share of padding in batches, 0 to 1; arguments as of `training_batches`."""
     tokens = cells = 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.data.batching import Batching, batch_dataset, padding_share
+from seq2seq.data.batching import Batching, batch_dataset, largest_of, padding_share
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.records import Record
 from seq2seq.data.series_windows import SeriesWindows
@@ -164,6 +164,11 @@ class Task(ABC, Generic[ModelT, RowT]):
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote; raises a `UserError` if a file is missing or damaged."""
 
+    def describe_batch(self, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> list[str]:
+        """Returns what is in each row of a batch, for people: by default its ids and labels."""
+        first = next(iter(inputs.values()))
+        return [f"{row} -> {label}" for row, label in zip(first, labels, strict=True)]
+
     def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
         """Returns how many labels of weight 1 the batch of these rows has; by default one a row."""
         return len(rows)
@@ -262,6 +267,14 @@ class Task(ABC, Generic[ModelT, RowT]):
         """Returns the remaining batches of the epoch, `(inputs, labels, weights)`."""
         train = self.stores["train"]
         return self.dataset(lambda rows: self.make_batch(train, rows), list(self.batch_order))
+
+    def largest_batch(self) -> Batch:
+        """Returns the training batch of the epoch with the most elements, padding included."""
+        train, batches = self.stores["train"], self.batch_order.batches
+        largest = 0  # windows are all of the same size
+        if isinstance(self.batching, Batching):
+            largest = largest_of(self.lengths(train), batches)
+        return self.make_batch(train, batches[largest])
 
     def batches(self, split: str) -> tf.data.Dataset:
         """Returns each record of a split once, as `(inputs, labels, weights)`."""

@@ -13,6 +13,7 @@ from seq2seq.training.averaging import WeightAverage
 from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.checkpoint_writer import CheckpointWriter
 from seq2seq.training.checkpoints import Progress, checkpoint_content
+from seq2seq.training.divergence import DivergenceCheck
 from seq2seq.training.stop_on_signal import StopOnSignal
 
 COUNTERS = ("wait", "best", "stopped_epoch", "cooldown_counter")
@@ -22,13 +23,6 @@ LogMetrics = Callable[[dict[str, float], int], None]
 """Logs metrics of an optimizer step."""
 
 Logs = dict[str, Any] | None
-
-DIVERGED = 1e6
-"""Losses of this size mean that the training has diverged."""
-
-
-def _has_diverged(value: float) -> bool:
-    return not abs(value) < DIVERGED
 
 
 class ValidationScores(keras.callbacks.Callback):
@@ -60,6 +54,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     writer: CheckpointWriter
     average: WeightAverage  # of the weights; saved as the best
     others: Mapping[str, keras.callbacks.Callback]  # their counters are saved in checkpoints
+    divergence: DivergenceCheck  # checks the steps before each checkpoint
     log_metrics: LogMetrics
     monitor: str  # the metric that decides which epoch is best
     mode: Literal["min", "max"]  # whether less or more of it is better
@@ -80,6 +75,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         for name, values in self.progress.callbacks.items():
             if name in self.others:
                 vars(self.others[name]).update(values)
+        if self.divergence.policy == "go_back" and not self.progress.total_steps:
+            self.save("last")
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Starts the clock of the steps, and restores the metrics of a resumed epoch."""
@@ -122,8 +119,9 @@ class CheckpointCallback(keras.callbacks.Callback):
         mean = self.model.mean_loss
         total, elements = float(mean.total.numpy()), float(mean.count.numpy())
         logged_total, logged_elements = self.progress.logged
+        if elements == logged_elements:  # all steps were left out
+            return
         loss = (total - logged_total) / (elements - logged_elements)
-        self._check(loss)
         self.progress.logged = (total, elements)
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         self.log_metrics(
@@ -134,7 +132,6 @@ class CheckpointCallback(keras.callbacks.Callback):
         """Logs the epoch's metrics and saves."""
         progress = self.progress
         values = {name: float(value) for name, value in (logs or {}).items()}
-        self._check(values["loss"])
         if self.monitor not in values:
             known = ", ".join(sorted(values))
             raise UserError(f"trainer.monitor: no metric '{self.monitor}' (known: {known})")
@@ -157,7 +154,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _rank(self, value: float) -> bool:
         """Ranks the epoch, and returns whether it is among the best, which are kept."""
         progress = self.progress
-        if _has_diverged(value):
+        if not abs(value) < self.model.loss_limit:  # not for NaN either
             return False
         sign = 1 if self.mode == "min" else -1
         entry = (value, progress.epoch, progress.total_steps)
@@ -165,15 +162,9 @@ class CheckpointCallback(keras.callbacks.Callback):
         progress.ranking = ranking[: self.writer.keep]
         return entry in progress.ranking
 
-    def _check(self, loss: float) -> None:
-        if _has_diverged(loss):
-            raise UserError(
-                f"Training diverged: the loss is {loss} at step {self.progress.total_steps}. Lower "
-                "optimizer.learning_rate, or clip with optimizer.global_clipnorm."
-            )
-
     def save(self, name: Literal["best", "last"]) -> None:
-        """Saves a complete checkpoint."""
+        """Saves a complete checkpoint; raises `DivergedError` instead if the last step did."""
+        self.divergence.check()
         self.last_saved = time.monotonic()
         progress = self.progress
         progress.seconds = self.earlier_seconds + self.last_saved - self.start
@@ -186,5 +177,6 @@ class CheckpointCallback(keras.callbacks.Callback):
         progress.metrics = self._metrics() if metrics is None else metrics
         with step(f"saving the {name} checkpoint"):
             content = checkpoint_content(self.model, self.average.averages, progress)
-            best_steps = [at_step for _, _, at_step in progress.ranking]
-            self.writer.write(name, progress.total_steps, content, best_steps)
+            best = [at_step for _, _, at_step in progress.ranking]
+            last = [progress.epoch_start] if self.divergence.policy == "go_back" else []
+            self.writer.write(name, progress.total_steps, content, best, last)

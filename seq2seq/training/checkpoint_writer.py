@@ -35,7 +35,8 @@ class CheckpointWriter:
         kind: CheckpointKind,
         step: int,
         content: WeightsBuffer,
-        kept_steps: Collection[int] = (),
+        best_steps: Collection[int] = (),
+        last_steps: Collection[int] = (),
     ) -> None:
         """Writes a checkpoint, after the one before it.
 
@@ -43,11 +44,14 @@ class CheckpointWriter:
             kind: `last`, of which the newest stay, or `best`.
             step: The number of training steps so far.
             content: See `checkpoint_content`.
-            kept_steps: With `last`, the steps of the best checkpoints that stay.
+            best_steps: With `last`, the steps of the best checkpoints that stay.
+            last_steps: With `last`, steps of last checkpoints that stay though they are older.
         """
         self._wait()
         path = checkpoint_path(self.folder, kind, step)
-        self._pending = self._thread.submit(self._write, kind, path, content, set(kept_steps))
+        kept = {checkpoint_path(self.folder, "best", each) for each in best_steps}
+        kept |= {checkpoint_path(self.folder, "last", each) for each in last_steps}
+        self._pending = self._thread.submit(self._write, kind, path, content, kept)
 
     def finish(self) -> None:
         """Waits for the last checkpoint, and tries to write what could not be written.
@@ -74,7 +78,7 @@ class CheckpointWriter:
             self._pending = None
 
     def _write(
-        self, kind: CheckpointKind, path: Path, content: WeightsBuffer, kept_steps: set[int]
+        self, kind: CheckpointKind, path: Path, content: WeightsBuffer, kept: set[Path]
     ) -> None:
         self._unwritten.pop(kind, None)  # so that the order is that of the steps
         self._unwritten[kind] = (path, content)
@@ -86,7 +90,7 @@ class CheckpointWriter:
                 self._reason,
             )
             return
-        for old in self._superseded(kept_steps) if kind == "last" else []:
+        for old in self._superseded(kept) if kind == "last" else []:
             try:
                 old.unlink(missing_ok=True)
             except OSError as error:
@@ -103,7 +107,7 @@ class CheckpointWriter:
             del self._unwritten[kind]
         return True
 
-    def _superseded(self, kept_steps: set[int]) -> list[Path]:
-        kept = {checkpoint_path(self.folder, "best", step) for step in kept_steps}
-        best = [path for path in checkpoint_paths(self.folder, "best") if path not in kept]
-        return [*checkpoint_paths(self.folder, "last")[self.keep :], *best]
+    def _superseded(self, kept: set[Path]) -> list[Path]:
+        last = checkpoint_paths(self.folder, "last")[self.keep :]
+        best = checkpoint_paths(self.folder, "best")
+        return [path for path in [*last, *best] if path not in kept]

@@ -46,9 +46,16 @@ class Progress:
     logged: tuple[float, float] = (0.0, 0.0)  # sum and number of the epoch's losses at the last log
     callbacks: dict[str, dict[str, int | float]] = field(default_factory=dict)  # their counters
     learning_rate: float | None = None  # as configured
+    rate_factor: float = 1.0  # lowers it, after the training has diverged
+    skipped_steps: list[int] = field(default_factory=list)  # whose batches were left out
     identity: str = ""  # identifies the order of the batches
     history: list[dict[str, float]] = field(default_factory=list)  # metrics by epoch
     costs: list[dict[str, float]] = field(default_factory=list)  # seconds and tokens by epoch
+
+    @property
+    def epoch_start(self) -> int:
+        """The total steps at the start of the current epoch."""
+        return self.total_steps - self.step
 
     @property
     def best(self) -> float | None:

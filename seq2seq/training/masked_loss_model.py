@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -55,9 +55,9 @@ class MaskedLossModel(keras.Model):
 
     def train_step(self, data: Batch) -> dict[str, tf.Tensor]:
         """Updates the weights from one batch."""
-        return self._update_weights(data, training=True)
+        return self._update_weights(self._gradients(data, training=True))
 
-    def _update_weights(self, data: Batch, training: bool) -> dict[str, tf.Tensor]:
+    def _gradients(self, data: Batch, training: bool) -> "LossGradients":
         options = {}
         if training and self.doubles_batches:  # (batch, ...) -> (2 * batch, ...)
             data = tf.nest.map_structure(lambda tensor: tf.concat([tensor, tensor], axis=0), data)
@@ -70,12 +70,14 @@ class MaskedLossModel(keras.Model):
             if self.losses:
                 objective += tf.add_n(self.losses)
             scaled = self.optimizer.scale_loss(objective)
-        variables = self.trainable_variables
-        gradients = tape.gradient(scaled, variables)
+        gradients = tape.gradient(scaled, self.trainable_variables)
         if self.optimizer.loss_scale_factor:  # Keras cannot divide the slices of embeddings
             gradients = [g if g is None else tf.convert_to_tensor(g) for g in gradients]
-        self.optimizer.apply(gradients, variables)
-        return self._update_metrics(losses.reported, weights)
+        return LossGradients(objective, gradients, losses.reported, weights)
+
+    def _update_weights(self, computed: "LossGradients") -> dict[str, tf.Tensor]:
+        self.optimizer.apply(computed.gradients, self.trainable_variables)
+        return self._update_metrics(computed.losses, computed.weights)
 
     def test_step(self, data: Batch) -> dict[str, tf.Tensor]:
         """Evaluates one batch."""
@@ -94,15 +96,85 @@ class MaskedLossModel(keras.Model):
         return self.get_metrics_result()
 
 
-class TimedModel(MaskedLossModel):
-    """Measures how long its training steps wait for their batches.
+class LossGradients(NamedTuple):
+    """The loss of a batch, and its gradients."""
+
+    objective: tf.Tensor
+    """Scalar: what training minimises."""
+    gradients: list[tf.Tensor | tf.IndexedSlices | None]
+    """One for each trainable variable."""
+    losses: tf.Tensor
+    """The reported loss of each element."""
+    weights: tf.Tensor
+    """The weights of the elements."""
+
+
+class CheckedStep(NamedTuple):
+    """What decides whether a training step was applied."""
+
+    is_applied: tf.Tensor
+    """Scalar; false if the loss is not below the limit, or a gradient is not finite."""
+    loss: tf.Tensor
+    """Scalar: what training minimises."""
+    row_losses: tf.Tensor
+    """The mean loss of the elements of each row, `(batch,)`."""
+    gradient_norms: tf.Tensor
+    """The norm of the gradient of each trainable variable, `(variables,)`."""
+
+
+class TrainedModel(MaskedLossModel):
+    """The model of a training: its steps are timed, and applied only where they are finite.
 
     Attributes:
-        waiting_seconds: The waits of all training steps so far.
+        waiting_seconds: How long all training steps so far have waited for their batches.
+        loss_limit: A step is not applied if its loss is not below this, or a gradient not finite.
+            It then leaves weights, optimizer, metrics, random and recurrent states as they were.
+        batch: The batch of the last training step.
+        checked: What the last training step has computed.
     """
 
     waiting_seconds = 0.0
+    loss_limit = float("inf")
+    batch: Batch
+    checked: CheckedStep
     train_function: Any  # set by Keras, which does not declare it
+
+    def train_step(self, data: Batch) -> dict[str, tf.Tensor]:
+        """Updates the weights from one batch."""
+        return self.checked_step(data)[0]
+
+    def checked_step(self, data: Batch) -> tuple[dict[str, tf.Tensor], CheckedStep]:
+        """Updates the weights from one batch, if its loss and gradients are finite."""
+        states = [v.value for v in self.non_trainable_variables]
+        before = [tf.identity(state) for state in states]
+        computed = self._gradients(data, training=True)
+        checked = self._checked(computed)
+
+        def apply() -> tf.Tensor:
+            self._update_weights(computed)
+            return checked.is_applied
+
+        def restore() -> tf.Tensor:
+            for state, value in zip(states, before, strict=True):
+                state.assign(value)
+            return checked.is_applied
+
+        tf.cond(checked.is_applied, apply, restore)
+        return self.get_metrics_result(), checked
+
+    def _checked(self, computed: LossGradients) -> CheckedStep:
+        objective, gradients, losses, weights = computed
+        norms = tf.stack([_norm(gradient) for gradient in gradients])
+        is_applied = tf.abs(objective) < self.loss_limit  # false for NaN
+        # With a loss scale, the optimizer itself leaves out gradients that overflow.
+        if not self.optimizer.loss_scale_factor:
+            is_applied &= tf.reduce_all(tf.math.is_finite(norms))
+        elements = tf.reshape(losses * weights, [tf.shape(losses)[0], -1])
+        counts = tf.reduce_sum(tf.reshape(weights, tf.shape(elements)), axis=1)
+        row_losses = tf.math.divide_no_nan(tf.reduce_sum(elements, axis=1), counts)
+        if self.doubles_batches:  # (2 * batch,) -> (batch,)
+            row_losses = tf.reduce_mean(tf.reshape(row_losses, [2, -1]), axis=0)
+        return CheckedStep(is_applied, objective, row_losses, norms)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Makes the function that `fit` calls with an iterator of batches.
@@ -118,22 +190,30 @@ class TimedModel(MaskedLossModel):
             nonlocal step
             if step is None:  # one graph for all lengths
                 signature = [batches.element_spec]
-                step = tf.function(self.train_step, signature, autograph=False)
+                step = tf.function(self.checked_step, signature, autograph=False)
             start = time.perf_counter()
             with tf.profiler.experimental.Trace(WAITING):
-                batch = next(batches)
+                self.batch = next(batches)
             self.waiting_seconds += time.perf_counter() - start
-            return step(batch)
+            logs, self.checked = step(self.batch)
+            return logs
 
         self.train_function = next_step
         return next_step
 
 
+def _norm(gradient: tf.Tensor | tf.IndexedSlices | None) -> tf.Tensor:
+    if gradient is None:
+        return tf.zeros([])
+    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+    return tf.sqrt(2 * tf.nn.l2_loss(tf.cast(values, tf.float32)))
+
+
 def compile_model(
     training_model: keras.Model, loss: Loss, optimizer: keras.optimizers.Optimizer
-) -> TimedModel:
+) -> TrainedModel:
     """Wraps a functional model for `fit`; layers, and so weights, are shared with it."""
-    model = TimedModel(training_model.input, training_model.output, loss)
+    model = TrainedModel(training_model.input, training_model.output, loss)
     model.compile(optimizer=optimizer, jit_compile=False)
     optimizer.build(model.trainable_variables)
     return model

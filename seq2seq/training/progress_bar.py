@@ -35,6 +35,10 @@ class ProgressBar(keras.callbacks.Callback):
         self._part.close()
         self._epoch.close()
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Removes the steps of a training that goes back to a checkpoint."""
+        self.close()
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Shows the epoch, and resets the counts."""
         self.shown = self._epoch.enter_context(step(f"epoch {epoch + 1}/{self.epochs}"))

@@ -2,33 +2,38 @@
 
 import gc
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from seq2seq.config import nearest
 from seq2seq.errors import UserError
 from seq2seq.progress import step
-from seq2seq.run_folder import checkpoint_path, checkpoint_paths
+from seq2seq.run_folder import checkpoint_path
 from seq2seq.training.averaging import WeightAverage
 from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.checkpoint_callback import CheckpointCallback, LogMetrics, ValidationScores
 from seq2seq.training.checkpoint_writer import CheckpointWriter
-from seq2seq.training.checkpoints import (
-    Progress,
-    check_checkpoint,
-    load_best,
-    load_checkpoint,
-    rename_older,
+from seq2seq.training.checkpoints import Progress, load_best
+from seq2seq.training.divergence import POLICIES, DivergedError, DivergenceCheck, Policy
+from seq2seq.training.masked_loss_model import (
+    Batch,
+    Loss,
+    MaskedLossModel,
+    TrainedModel,
+    compile_model,
 )
-from seq2seq.training.masked_loss_model import Loss, MaskedLossModel, TimedModel, compile_model
+from seq2seq.training.memory import check_memory
 from seq2seq.training.profiling import StepProfile
 from seq2seq.training.progress_bar import ProgressBar
+from seq2seq.training.resume import GoBack, initial_progress
 from seq2seq.training.stop_on_signal import StopOnSignal, TrainingInterrupted
 
 log = logging.getLogger(__name__)
@@ -55,6 +60,12 @@ class TrainingSource(Protocol):
     def training_data(self) -> tf.data.Dataset:
         """Returns batches `(inputs, labels, weights)` in the order of `batch_order`."""
 
+    def largest_batch(self) -> Batch:
+        """Returns the training batch with the most elements, padding included."""
+
+    def describe_batch(self, inputs: Any, labels: np.ndarray) -> list[str]:
+        """Returns what is in each row of a batch, for people."""
+
     def batches(self, split: str) -> tf.data.Dataset:
         """Returns a split's batches, each record once."""
 
@@ -77,6 +88,12 @@ class Trainer:
         checkpoint_steps: Steps between two checkpoints within an epoch; null for time alone.
         keep: How many of the last and of the best checkpoints stay. If the newest is damaged,
             a training is resumed from the one before.
+        on_divergence: What follows a step whose loss or gradients are not finite, and which is
+            therefore not applied: `stop` the training, `skip` the batch, or `go_back` to the start
+            of the epoch with half the learning rate.
+        loss_limit: A step has diverged, too, if its loss is not below this; null for no limit.
+        memory_limit: GiB that a training step may need; a training whose largest batch needs more
+            is refused. With null, it is warned of if that is more than is free.
         stop_after_minutes: The time after which the training stops with a checkpoint, before the
             limit of a queue ends it; null for no limit.
         profile: Whether to profile some steps of the first epoch.
@@ -97,6 +114,9 @@ class Trainer:
     checkpoint_minutes: float = 10.0
     checkpoint_steps: int | None = None
     keep: int = 2
+    on_divergence: Policy = "stop"
+    loss_limit: float | None = 1e6
+    memory_limit: float | None = None
     stop_after_minutes: float | None = None
     profile: bool = False
     resume: bool = False
@@ -109,9 +129,14 @@ class Trainer:
                 continue
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}: must be a whole number of at least 1, got {value!r}")
-        if self.stop_after_minutes is not None and not self.stop_after_minutes > 0:
+        for name in ("loss_limit", "memory_limit", "stop_after_minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: must be above 0 or null, got {value!r}")
+        if self.on_divergence not in POLICIES:
             raise ValueError(
-                f"stop_after_minutes: must be above 0 or null, got {self.stop_after_minutes!r}"
+                f"on_divergence: must be {', '.join(POLICIES[:-1])} or {POLICIES[-1]}, "
+                f"got {self.on_divergence!r}{nearest(str(self.on_divergence), list(POLICIES))}"
             )
         if self.mode not in ("min", "max"):
             raise ValueError(f"mode: must be min or max, got {self.mode!r}")
@@ -155,13 +180,21 @@ class Trainer:
         """
         self._check_monitors(source.score_names)
         model = compile_model(training_model, source.loss, optimizer)
+        model.loss_limit = math.inf if self.loss_limit is None else self.loss_limit
+        check_memory(model, source.largest_batch(), self.memory_limit)
         checkpoints = run_folder / "checkpoints"
         average = WeightAverage(model.trainable_variables, self.averaging)
-        progress = self._initial_progress(checkpoints, model, average, source)
+        progress = initial_progress(
+            checkpoints, model, average.averages, source.identity, self.resume
+        )
         others = self._other_callbacks()
         writer = CheckpointWriter(checkpoints, self.keep)
+        go_back = GoBack(checkpoints, model, average, progress, writer)
+        divergence = DivergenceCheck(
+            self.on_divergence, progress, run_folder, source.describe_batch
+        )
         checkpoint = CheckpointCallback(
-            progress, source.batch_order, writer, average, others, log_metrics,
+            progress, source.batch_order, writer, average, others, divergence, log_metrics,
             self.monitor, self.mode, self.log_every, 60 * self.checkpoint_minutes,
             self.checkpoint_steps,
         )  # fmt: skip
@@ -171,13 +204,14 @@ class Trainer:
             [ValidationScores(score_validation, average, stop)] if self.validation_scores else []
         )
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
+        first = [divergence, average, *profile, *scoring]
+        callbacks = [*first, *others.values(), bar, checkpoint, stop]
         with stop, existing_objects_frozen(), closing(writer):
-            callbacks = [average, *profile, *scoring, *others.values(), bar, checkpoint, stop]
             try:
-                self._fit_epochs(model, source, progress, callbacks)
+                self._fit(model, source, progress, callbacks, go_back)
             except TrainingInterrupted:
                 average.restore()
-                checkpoint.save("last")
+                self._save_interrupted(checkpoint)
                 writer.finish()
                 average.assign_to_weights()
                 raise
@@ -215,29 +249,6 @@ class Trainer:
                     f"(known: {', '.join(known)})"
                 )
 
-    def _initial_progress(
-        self, checkpoints: Path, model: TimedModel, average: WeightAverage, source: TrainingSource
-    ) -> Progress:
-        """Loads the last checkpoint, if there is one; a changed learning rate overrides its own."""
-        rate = configured_rate(model.optimizer)
-        if self.resume:
-            rename_older(checkpoints)
-        paths = checkpoint_paths(checkpoints, "last") if self.resume else []
-        if not paths:
-            return Progress(learning_rate=rate, identity=source.identity)
-        path = newest_usable(paths, model)
-        progress = load_checkpoint(path, model, average.averages)
-        if progress.identity != source.identity:
-            raise UserError(
-                f"{path}: the training data, tokenizer, batching or seed are not those of this "
-                "checkpoint; a run can be resumed with the same ones only"
-            )
-        if rate not in (None, progress.learning_rate):
-            model.optimizer.learning_rate = progress.learning_rate = rate
-        log.info("resuming after epoch %d, step %d", progress.epoch, progress.step)
-        forget_missing_best(checkpoints, model, progress)
-        return progress
-
     def _load_best(self, checkpoints: Path, model: keras.Model, progress: Progress) -> None:
         if progress.ranking:
             _, _, best_step = progress.ranking[0]
@@ -246,16 +257,42 @@ class Trainer:
         else:
             log.warning("no epoch had a valid %s: the last weights are kept", self.monitor)
 
+    def _save_interrupted(self, checkpoint: CheckpointCallback) -> None:
+        try:
+            checkpoint.save("last")
+        except DivergedError:
+            if self.on_divergence != "go_back":
+                raise
+            # No checkpoint: when resumed, the training comes to this step again, and goes back.
+
+    def _fit(
+        self,
+        model: TrainedModel,
+        source: TrainingSource,
+        progress: Progress,
+        callbacks: list[keras.callbacks.Callback],
+        go_back: GoBack,
+    ) -> None:
+        """Trains; after a divergence, goes back to a checkpoint if that is the policy."""
+        while True:
+            try:
+                return self._fit_epochs(model, source, progress, callbacks)
+            except DivergedError as error:
+                if self.on_divergence != "go_back":
+                    raise
+                go_back(error)
+
     def _fit_epochs(
         self,
-        model: TimedModel,
+        model: TrainedModel,
         source: TrainingSource,
         progress: Progress,
         callbacks: list[keras.callbacks.Callback],
     ) -> None:
         """Calls `fit` for each epoch: each has its own batches, and the first may be resumed."""
         order, validation = source.batch_order, source.batches("validation")
-        params = {"epochs": self.epochs, "learning_rate": progress.learning_rate}
+        rate = progress.learning_rate and progress.learning_rate * progress.rate_factor
+        params = {"epochs": self.epochs, "learning_rate": rate}
         callback_list = MultiFitCallbackList(callbacks, add_history=True, model=model)
         callback_list.set_params(params)
         callback_list.begin()
@@ -297,7 +334,7 @@ class Trainer:
 
 
 def validate_epoch(
-    model: TimedModel,
+    model: TrainedModel,
     validation: tf.data.Dataset,
     epoch: int,
     callbacks: "MultiFitCallbackList",
@@ -308,50 +345,6 @@ def validate_epoch(
     logs = {name: float(value) for name, value in model.get_metrics_result().items()}
     scores = model.evaluate(validation, callbacks=callbacks, return_dict=True, verbose=0)
     callbacks.on_epoch_end(epoch, logs | {f"val_{name}": each for name, each in scores.items()})
-
-
-def newest_usable(paths: Sequence[Path], model: keras.Model) -> Path:
-    """Returns the first checkpoint that is not damaged, and warns of those before it.
-
-    Raises:
-        UserError: If all are damaged.
-    """
-    errors: list[UserError] = []
-    for path in paths:
-        try:
-            check_checkpoint(path, model)
-        except UserError as error:
-            errors.append(error)
-            continue
-        for damage in errors:
-            log.warning("%s The training goes on from the one before, %s.", damage, path.name)
-        return path
-    raise UserError(f"{errors[0]} There is no other one; nothing was changed.")
-
-
-def forget_missing_best(checkpoints: Path, model: keras.Model, progress: Progress) -> None:
-    """Removes missing and damaged checkpoints from the ranking, with a warning for the best."""
-    usable = []
-    for entry in progress.ranking:
-        try:
-            check_checkpoint(checkpoint_path(checkpoints, "best", entry[2]), model)
-            usable.append(entry)
-        except UserError as error:
-            if entry is progress.ranking[0]:
-                log.warning(
-                    "%s The best epoch so far (%d) is lost; the best of the others is kept.",
-                    error,
-                    progress.best_epoch,
-                )
-    progress.ranking = usable
-
-
-def configured_rate(optimizer: keras.optimizers.Optimizer) -> float | None:
-    """Returns the configured learning rate of an optimizer, or None if that is a schedule."""
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    rate = optimizer.get_config()["learning_rate"]
-    return float(rate) if isinstance(rate, int | float) else None
 
 
 @contextmanager

@@ -108,6 +108,19 @@ class ClassificationData(Task[Classifier, ClassRow]):
         sets[np.nonzero(is_real)[0], labels[is_real]] = 1
         return inputs, sets, weights
 
+    def describe_batch(self, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> list[str]:
+        """Returns texts, numbers and labels of each row, as decoded from their ids."""
+        columns = [self.tokenizer.decode(inputs[text]) for text in self.texts]
+        if self.numbers:
+            columns.append(
+                [", ".join(f"{number:g}" for number in row) for row in inputs["numbers"]]
+            )
+        classes = [np.flatnonzero(row) if self.labels.several else [row] for row in labels]
+        names = [", ".join(self.labels.names[number] for number in row) for row in classes]
+        return [
+            f"{' | '.join(texts)} -> {name}" for *texts, name in zip(*columns, names, strict=True)
+        ]
+
     @property
     def example_arguments(self) -> dict[str, Any]:
         """A small vocabulary and two classes."""

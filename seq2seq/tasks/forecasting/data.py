@@ -129,6 +129,16 @@ class ForecastingData(ForecastingWindows):
         own = store.lengths[:, 0] - store.columns["start"].tokens.astype(np.int64)
         return {"steps": own, "windows": self.lengths(store)}
 
+    def describe_batch(self, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> list[str]:
+        """Returns the scaled targets of each window: of its history, and of its horizon."""
+        targets = len(self.targets)
+
+        def written(steps: np.ndarray) -> str:  # (steps, targets)
+            return ", ".join("/".join(f"{value:.4g}" for value in step) for step in steps)
+
+        rows = zip(inputs["past"][..., :targets], inputs["past_length"], labels, strict=True)
+        return [f"{written(past[:n])} -> {written(future)}" for past, n, future in rows]
+
     def describe_batches(self) -> str:
         """Returns nothing: windows have hardly any padding."""
         return ""

@@ -1,6 +1,7 @@
 """The data of generation: token ids of documents, in windows that continue each other."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,13 @@ class GenerationData(Task[LanguageModel, TextRow]):
     def make_batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
         """Returns windows of documents; `rows` are the columns of `Window`."""
         return self.batching.read(store.columns["text"], rows)
+
+    def describe_batch(self, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> list[str]:
+        """Returns the last token before each window, and its predictions, as decoded from ids."""
+        before = self.tokenizer.decode(inputs["tokens"][:, :1])
+        return [
+            " -> ".join(pair) for pair in zip(before, self.tokenizer.decode(labels), strict=True)
+        ]
 
     def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
         """Returns the number of predicted tokens, end tokens included."""

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,16 @@ class TaggingData(Task[Tagger, TagRow]):
         is_real = np.arange(labels.shape[1]) < lengths[:, None]
         is_real &= (labels >= 0).all(axis=1, keepdims=True)
         return inputs, labels, is_real.astype(np.float32)
+
+    def describe_batch(self, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> list[str]:
+        """Returns the words of each row, as decoded from their ids, and their labels."""
+        pieces = self.tokenizer.word_pieces
+        texts = []
+        for words, row in zip(inputs["words"], labels, strict=True):
+            length = np.count_nonzero(words)
+            names = [self.labels.names[i] if i >= 0 else "<unk>" for i in row[:length]]
+            texts.append(f"{' '.join(pieces[i] for i in words[:length])} -> {' '.join(names)}")
+        return texts
 
     def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
         """Returns the number of tokens."""

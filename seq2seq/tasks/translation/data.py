@@ -1,6 +1,7 @@
 """The data of translation: token ids of both sides, and batches with shifted targets."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,12 @@ class TranslationData(Task[Translator, TextRow]):
         target, labels, weights = teacher_forced(*store.padded("target", rows))
         inputs = {"source": source, "source_length": source_length, "target": target}
         return inputs, labels, weights
+
+    def describe_batch(self, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> list[str]:
+        """Returns source and target of each row, as decoded from their ids."""
+        sources = self.tokenizer.source.decode(inputs["source"])
+        targets = self.tokenizer.target.decode(labels)
+        return [" -> ".join(pair) for pair in zip(sources, targets, strict=True)]
 
     def count_targets(self, store: TokenStore, rows: np.ndarray) -> int:
         """Returns the number of target tokens, end tokens included."""
