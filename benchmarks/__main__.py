@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import (
     decoding,
+    endurance,
     forecasting,
     growth,
     m3,
@@ -69,6 +70,11 @@ def main() -> None:
     part.add_argument(
         "--programs", type=_names(forecasting.PROGRAMS), default=list(forecasting.PROGRAMS)
     )
+    part = parts.add_parser("endurance", description=endurance.main.__doc__)
+    part.set_defaults(main=endurance.main)
+    part.add_argument("--steps", type=int, default=50_000, help="default: %(default)s")
+    part.add_argument("--predictions", type=int, default=100_000, help="default: %(default)s")
+    part.add_argument("--results", type=Path, default=RESULTS, help="folder of JSON and plot")
     part = parts.add_parser("m3", description=m3.main.__doc__)
     part.set_defaults(main=m3.main)
     part.add_argument("--seeds", type=_numbers, default=[1, 2, 3], metavar="1,2,...")

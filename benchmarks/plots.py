@@ -134,3 +134,28 @@ def quality_plot(curves: Mapping[str, list[dict[str, float]]], goal: Mapping[str
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right", frameon=False)
     return figure
+
+
+def endurance_plot(
+    measures: Mapping[str, Mapping[str, list[float]]], counts: Mapping[str, int]
+) -> Figure:
+    """Draws memory, file descriptors and threads over a long training and many predictions."""
+    names = {"memory_mib": "memory, MiB", "files": "open files", "threads": "threads"}
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    panels = figure.subplots(len(names), len(measures), squeeze=False, sharex="col")
+    for column, (part, values) in enumerate(measures.items()):
+        share = [second / values["seconds"][-1] * counts[part] for second in values["seconds"]]
+        for row, (name, label) in enumerate(names.items()):
+            axes = panels[row][column]
+            axes.plot(share, values[name], color=OURS, linewidth=1)
+            axes.set_ylim(bottom=0, top=1.15 * max(values[name]))
+            axes.set_ylabel(label)
+            axes.grid(axis="y", alpha=0.3)
+        panels[0][column].set_title(
+            f"{counts[part]:,} {'steps' if part == 'training' else part}",
+            loc="left",
+            fontweight="bold",
+        )
+        panels[-1][column].xaxis.set_major_formatter(EngFormatter())
+        panels[-1][column].set_xlabel("steps" if part == "training" else "predictions")
+    return figure

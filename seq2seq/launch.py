@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -24,7 +24,6 @@ from seq2seq.config import (
     composed,
     folder,
     own_recipe,
-    store_config,
 )
 from seq2seq.errors import USER_ERROR, Stopped, UserError, exit_code_of
 from seq2seq.files import write_text
@@ -34,7 +33,6 @@ from seq2seq.overrides import (
     Resume,
     parse_overrides,
     refuse_empty_values,
-    saved_hydra,
     split_resume,
     trials_of,
     with_initial_run,
@@ -49,14 +47,10 @@ from seq2seq.run_folder import (
     remove_if_empty,
     write_config,
 )
+from seq2seq.saved_config import refuse_changes, saved_config, saved_tags, with_new_keys
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import RUN_ID_FILE
-from seq2seq.tracking.parameters import meaningful
 from seq2seq.trust import Trust, check_config, check_trust, load_saved
-from seq2seq.yaml_files import load
-
-MAY_CHANGE = ("trainer.epochs", "data.directory")
-"""The config keys that may differ when a run is resumed: more epochs, and data that were moved."""
 
 LAUNCHER_OVERRIDE = re.compile(
     r"hydra/launcher=\w+|hydra\.sweep\.dir=[^$]*"
@@ -322,8 +316,8 @@ def _resume_run(run_folder: Path, overrides: list[str], trust: Trust) -> None:
     if not saved.is_file():
         raise UserError(f"resume={run_folder}: not a run folder, it has no .hydra/config.yaml")
     with claimed(run_folder):
-        config = _saved_config(saved, overrides, trust)
-        tags = _saved_tags(saved, config)
+        config = saved_config(saved, overrides, trust)
+        tags = saved_tags(saved, config)
         write_text(saved, OmegaConf.to_yaml(config))
         _run(config, run_folder, tags, resumed=True, trust=trust)
 
@@ -336,70 +330,12 @@ def _resume_same(
     with claimed(run_folder):
         earlier = load_saved(saved, trust, resolve=False)
         check_top_level(earlier)
-        _refuse_changes(run_folder, _with_new_keys(earlier), config, changes)
+        refuse_changes(run_folder, with_new_keys(earlier), config, changes)
         with open_dict(config):
             config.trainer.resume = True
-        tags = _saved_tags(saved, config)
+        tags = saved_tags(saved, config)
         write_text(saved, OmegaConf.to_yaml(config))
         _run(config, run_folder, tags, resumed=True, trust=trust)
-
-
-def _refuse_changes(
-    run_folder: Path, earlier: DictConfig, config: DictConfig, changes: frozenset[str]
-) -> None:
-    """Raises a `UserError` if a config would give another result than that of the run."""
-    old, new = (
-        meaningful(cast(dict[str, Any], OmegaConf.to_container(each, resolve=True)))
-        for each in (earlier, config)
-    )
-    differing = [
-        key
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-        and key not in MAY_CHANGE
-        and not any(f"{key}.".startswith(f"{accepted}.") for accepted in changes)
-    ]
-    if differing:
-        lines = [
-            f"  {key}: {old.get(key, 'not set')} there, {new.get(key, 'not set')} now"
-            for key in differing
-        ]
-        raise UserError(
-            f"hydra.run.dir={run_folder}: holds a run with another config, which is not resumed:\n"
-            + "\n".join(lines)
-            + "\nChoose another folder, or resume it with the changes: "
-            f"resume_changes=[{','.join(differing)}]"
-        )
-
-
-def _saved_config(saved: Path, overrides: list[str], trust: Trust) -> DictConfig:
-    """Returns the saved config of a run with more overrides."""
-    config = load_saved(saved, trust, resolve=False)
-    check_top_level(config)  # refuses `defaults`, which would change the composition
-    if "hydra" in config:
-        raise UserError(f"{saved}: hydra is not allowed in the config of a saved run")
-    config = _with_new_keys(config)
-    groups = [o for o in overrides if (folder("conf") / o.partition("=")[0]).is_dir()]
-    for override in groups:
-        key = override.partition("=")[0].replace("/", ".")
-        choice = OmegaConf.select(composed([override]), key)
-        if choice is not None:  # model/attention=none sets nothing
-            OmegaConf.update(config, key, choice, merge=False)
-    store_config("resumed", config)
-    values = [override for override in overrides if override not in groups]
-    return composed([*values, "trainer.resume=true"], "resumed")
-
-
-def _saved_tags(saved: Path, config: DictConfig) -> dict[str, str]:
-    """Returns the tags of a resumed run."""
-    return tags_of(saved_hydra(saved.parent / "hydra.yaml", "runtime", "choices", dict), config)
-
-
-def _with_new_keys(config: DictConfig) -> DictConfig:
-    """Adds the keys of `conf/train.yaml` that are newer than the run to its config."""
-    train = load(folder("conf") / "train.yaml")
-    defaults = {key: train[key] for key in map(str, train) if key not in ("defaults", "hydra")}
-    return cast(DictConfig, OmegaConf.merge(defaults, config))
 
 
 def _run(

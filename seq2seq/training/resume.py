@@ -105,7 +105,8 @@ class GoBack:
         self.average.restore()
         newest = checkpoint_path(self.checkpoints, "last", self.progress.epoch_start)
         paths = checkpoint_paths(self.checkpoints, "last")
-        path = newest_usable([newest, *paths[paths.index(newest) + 1 :]], self.model)
+        older = paths[paths.index(newest) + 1 :] if newest in paths else []
+        path = newest_usable([newest, *older], self.model)
         self.returns[path] += 1
         if self.returns[path] > MOST_RETURNS:
             raise error
