@@ -51,6 +51,7 @@ from seq2seq.saved_config import refuse_changes, saved_config, saved_tags, with_
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import RUN_ID_FILE
 from seq2seq.trust import Trust, check_config, check_trust, load_saved
+from seq2seq.yaml_files import checked_yaml
 
 LAUNCHER_OVERRIDE = re.compile(
     r"hydra/launcher=\w+|hydra\.sweep\.dir=[^$]*"
@@ -318,7 +319,7 @@ def _resume_run(run_folder: Path, overrides: list[str], trust: Trust) -> None:
     with claimed(run_folder):
         config = saved_config(saved, overrides, trust)
         tags = saved_tags(saved, config)
-        write_text(saved, OmegaConf.to_yaml(config))
+        write_text(saved, checked_yaml(config))
         _run(config, run_folder, tags, resumed=True, trust=trust)
 
 
@@ -334,7 +335,7 @@ def _resume_same(
         with open_dict(config):
             config.trainer.resume = True
         tags = saved_tags(saved, config)
-        write_text(saved, OmegaConf.to_yaml(config))
+        write_text(saved, checked_yaml(config))
         _run(config, run_folder, tags, resumed=True, trust=trust)
 
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.errors import UserError
 from seq2seq.files import remove_unfinished, write_text
+from seq2seq.yaml_files import checked_yaml, load_list
 
 LOCK = ".lock"
 SAVED = ".hydra"
@@ -106,9 +107,9 @@ def write_config(
     """
     overrides = list(hydra.overrides.task)
     texts = {f"{RECIPE}/{name}": text for name, text in recipe.items()} | {
-        "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(overrides)),
-        "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
-        "config.yaml": OmegaConf.to_yaml(config),  # last: if it exists, the others do
+        "overrides.yaml": checked_yaml(OmegaConf.create(overrides)),
+        "hydra.yaml": checked_yaml(OmegaConf.create({"hydra": hydra})),
+        "config.yaml": checked_yaml(config),  # last: if it exists, the others do
     }
     try:
         for name, text in texts.items():
@@ -120,7 +121,7 @@ def write_config(
 def saved_overrides(folder: Path) -> list[str]:
     """Returns the overrides that a run was started with; none if it was not by `write_config`."""
     path = folder / SAVED / "overrides.yaml"
-    items = [str(item) for item in OmegaConf.load(path)] if path.is_file() else []
+    items = load_list(path) if path.is_file() else []
     return [with_saved_recipe(item, folder) for item in items]
 
 

@@ -12,7 +12,15 @@ from omegaconf import OmegaConf
 
 from seq2seq.cli import main
 from seq2seq.errors import UserError
-from seq2seq.run_folder import OccupiedError, claimed, claimed_new, remove_if_empty, write_config
+from seq2seq.run_folder import (
+    OccupiedError,
+    claimed,
+    claimed_new,
+    remove_if_empty,
+    saved_overrides,
+    write_config,
+)
+from seq2seq.yaml_files import load
 
 HOLD = """
 import sys, time
@@ -127,3 +135,31 @@ def test_whenever_it_is_killed_the_config_is_whole(tmp_path):
         assert len(OmegaConf.load(path)) == 200
     assert claim(tmp_path)
     assert not [name for name in os.listdir(Path(tmp_path, ".hydra")) if name.startswith(".un")]
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "hydra.yaml", "overrides.yaml"])
+def test_a_damaged_config_is_an_error_or_the_same(tmp_path, name):
+    config = OmegaConf.create({"seed": 12, "optimizer": {"learning_rate": 0.001}, "text": "é"})
+    hydra = OmegaConf.create({"overrides": {"task": ["seed=12", "recipe=translation/cldr_dates"]}})
+    write_config(tmp_path, config, hydra, {})
+    path = tmp_path / ".hydra" / name
+
+    def content():
+        return saved_overrides(tmp_path) if name == "overrides.yaml" else load(path)
+
+    good, expected = path.read_bytes(), content()
+    damaged = [good[:size] for size in range(len(good))]
+    damaged += [
+        good[:place] + bytes([good[place] ^ 1 << bit]) + good[place + 1 :]
+        for place in range(len(good))
+        for bit in (0, 3, 5)
+    ]
+    refused = 0
+    for data in damaged:
+        path.write_bytes(data)
+        try:
+            assert content() == expected
+        except UserError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > len(damaged) // 2
