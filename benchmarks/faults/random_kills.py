@@ -66,9 +66,7 @@ class Trial:
         self.training = Training(server, folder, task, tracking)
         self.command = command
         self._undisturbed()  # the first one writes caches
-        self.training.clear()
         if command == "compress":
-            self._finish(self.training.command)
             smaller = self.training.place / "smaller"
             self.training.start = Observer(self.training.place).state()
             self.training.command = ["compress", str(self.training.run_folder), str(smaller)]
@@ -128,8 +126,11 @@ def run(options: argparse.Namespace) -> int:
         )
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        modules = folder / "modules"
-        server = stack.enter_context(fork_server(compiled(folder), modules, folder / "cache"))
+        library, modules, cache = compiled(folder), folder / "modules", folder / "cache"
+        if not modules.exists():  # a first training tells what to import
+            with fork_server(library, modules, cache) as server:
+                Trial(server, folder, options.command, "translation", options.tracking)
+        server = stack.enter_context(fork_server(library, modules, cache))
         trials = [
             Trial(server, folder / task, options.command, task, options.tracking)
             for task in options.task or TASKS

@@ -24,6 +24,9 @@ LogMetrics = Callable[[dict[str, float], int], None]
 
 Logs = dict[str, Any] | None
 
+DIVERGED = 1e6
+"""Monitored values of this size mean that the training has diverged."""
+
 
 class ValidationScores(keras.callbacks.Callback):
     """Adds the scores of validation predictions to the epoch's metrics, as `val_...`."""
@@ -154,7 +157,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _rank(self, value: float) -> bool:
         """Ranks the epoch, and returns whether it is among the best, which are kept."""
         progress = self.progress
-        if not abs(value) < self.model.loss_limit:  # not for NaN either
+        if not abs(value) < DIVERGED:  # not for NaN either
             return False
         sign = 1 if self.mode == "min" else -1
         entry = (value, progress.epoch, progress.total_steps)

@@ -44,9 +44,7 @@ class MaskedLossModel(keras.Model):
         self.element_loss = loss
         self.doubles_batches = isinstance(loss, TokenCrossEntropy) and loss.consistency > 0
         self.mean_loss = keras.metrics.Mean(name="loss")
-        self.perplexity = (  # a likelihood of numbers has none
-            Perplexity(name="perplexity") if getattr(loss, "has_perplexity", True) else None
-        )
+        self.perplexity = Perplexity(name="perplexity") if has_perplexity(loss) else None
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -200,6 +198,11 @@ class TrainedModel(MaskedLossModel):
 
         self.train_function = next_step
         return next_step
+
+
+def has_perplexity(loss: Loss) -> bool:
+    """Returns whether a loss is that of tokens or classes; a likelihood of numbers has none."""
+    return bool(getattr(loss, "has_perplexity", True))
 
 
 def _norm(gradient: tf.Tensor | tf.IndexedSlices | None) -> tf.Tensor:

@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from seq2seq.training.masked_loss_model import (
     MaskedLossModel,
     TrainedModel,
     compile_model,
+    has_perplexity,
 )
 from seq2seq.training.memory import check_memory
 from seq2seq.training.profiling import StepProfile
@@ -91,7 +91,8 @@ class Trainer:
         on_divergence: What follows a step whose loss or gradients are not finite, and which is
             therefore not applied: `stop` the training, `skip` the batch, or `go_back` to the start
             of the epoch with half the learning rate.
-        loss_limit: A step has diverged, too, if its loss is not below this; null for no limit.
+        loss_limit: A step has diverged, too, if its loss is not below this; null for 1,000 nats a
+            token or class, and 1,000,000 for losses of numbers.
         memory_limit: GiB that a training step may need; a training whose largest batch needs more
             is refused. With null, it is warned of if that is more than is free.
         stop_after_minutes: The time after which the training stops with a checkpoint, before the
@@ -115,7 +116,7 @@ class Trainer:
     checkpoint_steps: int | None = None
     keep: int = 2
     on_divergence: Policy = "stop"
-    loss_limit: float | None = 1e6
+    loss_limit: float | None = None
     memory_limit: float | None = None
     stop_after_minutes: float | None = None
     profile: bool = False
@@ -180,7 +181,7 @@ class Trainer:
         """
         self._check_monitors(source.score_names)
         model = compile_model(training_model, source.loss, optimizer)
-        model.loss_limit = math.inf if self.loss_limit is None else self.loss_limit
+        model.loss_limit = self.loss_limit or default_loss_limit(source.loss)
         check_memory(model, source.largest_batch(), self.memory_limit)
         checkpoints = run_folder / "checkpoints"
         average = WeightAverage(model.trainable_variables, self.averaging)
@@ -345,6 +346,11 @@ def validate_epoch(
     logs = {name: float(value) for name, value in model.get_metrics_result().items()}
     scores = model.evaluate(validation, callbacks=callbacks, return_dict=True, verbose=0)
     callbacks.on_epoch_end(epoch, logs | {f"val_{name}": each for name, each in scores.items()})
+
+
+def default_loss_limit(loss: Loss) -> float:
+    """Returns a loss that only a diverged training has: uniform guesses are about 10 nats."""
+    return 1e3 if has_perplexity(loss) else 1e6
 
 
 @contextmanager
