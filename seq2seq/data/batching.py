@@ -4,6 +4,7 @@ The stored order of the rows is irrelevant: the same records give the same batch
 come from text files or from a shuffled TFDS folder.
 """
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -161,14 +162,24 @@ def batch_dataset(
     def flat_batch(index: int) -> list[np.ndarray]:
         return tf.nest.flatten(make_batch(batches[index]))
 
+    # TensorFlow never forgets a function given to `numpy_function`: it must not hold the batches.
+    reference = weakref.ref(flat_batch)
+
+    def referenced(index: int) -> list[np.ndarray]:
+        made = reference()
+        assert made is not None  # the dataset and its iterators hold it
+        return made(index)
+
     @tf.autograph.experimental.do_not_convert
     def batch(index: tf.Tensor) -> Any:
         # Not `from_generator`: with deterministic ops, TensorFlow does not prefetch from stateful
         # ops, so that each step would wait for its batch.
         dtypes = [spec.dtype for spec in specs]
-        arrays = tf.numpy_function(flat_batch, [index], dtypes, stateful=False)
+        arrays = tf.numpy_function(referenced, [index], dtypes, stateful=False)
         for array, spec in zip(arrays, specs, strict=True):
             array.set_shape(spec.shape)
         return tf.nest.pack_sequence_as(output_signature, arrays)
 
-    return tf.data.Dataset.range(len(batches)).map(batch).prefetch(_PREFETCHED_BATCHES)
+    dataset = tf.data.Dataset.range(len(batches)).map(batch)
+    dataset.flat_batch = flat_batch
+    return dataset.prefetch(_PREFETCHED_BATCHES)

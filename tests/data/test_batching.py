@@ -1,4 +1,6 @@
+import gc
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -248,3 +250,20 @@ class TestBatchDataset:
     def test_shapes_are_known_as_far_as_the_signature_says(self):
         dataset = self._dataset([np.arange(2)])
         assert dataset.element_spec == self.SIGNATURE
+
+
+class Rows(list):
+    """A list that a weak reference can be made to."""
+
+
+def test_a_dataset_that_is_gone_leaves_no_batches_behind():
+    batches = Rows([np.arange(3), np.arange(2), np.arange(1)])
+    reference = weakref.ref(batches)
+    iterator = iter(batch_dataset(lambda rows: rows, batches, tf.TensorSpec([None], tf.int64)))
+    del batches
+    gc.collect()
+    assert [len(batch) for batch in iterator] == [3, 2, 1]  # an iterator alone keeps them
+    assert reference() is not None
+    del iterator
+    gc.collect()
+    assert reference() is None
