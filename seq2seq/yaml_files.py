@@ -29,7 +29,9 @@ def check_checksum(path: Path, text: str) -> None:
     Raises:
         UserError: If they differ.
     """
-    first, _, rest = text.partition("\n")
+    first, newline, rest = text.partition("\n")
+    if text.startswith("#") and not newline:
+        raise UserError(f"{path}: ends in its first line, a comment; copy it again")
     is_checked = CHECKSUM.strip("# ") in first  # also after a damaged "#"
     if is_checked and first != CHECKSUM + hashlib.sha256(rest.encode()).hexdigest():
         raise UserError(
@@ -46,7 +48,7 @@ def load(path: Path) -> DictConfig:
         UserError: If it is missing, too large, damaged, or not a mapping.
     """
     config = _read(path)
-    if not isinstance(config, DictConfig) or not config:
+    if not isinstance(config, DictConfig):
         raise UserError(f"{path}: must be a mapping of keys to values")
     return config
 
