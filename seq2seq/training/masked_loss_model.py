@@ -115,7 +115,7 @@ class CheckedStep(NamedTuple):
     loss: tf.Tensor
     """Scalar: what training minimises."""
     row_losses: tf.Tensor
-    """The mean loss of the elements of each row, `(batch,)`."""
+    """The mean loss of each row, `(batch,)`; empty if the step was applied."""
     gradient_norms: tf.Tensor
     """The norm of the gradient of each trainable variable, `(variables,)`."""
 
@@ -146,33 +146,33 @@ class TrainedModel(MaskedLossModel):
         states = [v.value for v in self.non_trainable_variables]
         before = [tf.identity(state) for state in states]
         computed = self._gradients(data, training=True)
-        checked = self._checked(computed)
+        norms = tf.stack([_norm(gradient) for gradient in computed.gradients])
+        is_applied = tf.abs(computed.objective) < self.loss_limit  # false for NaN
+        # With a loss scale, the optimizer itself leaves out gradients that overflow.
+        if not self.optimizer.loss_scale_factor:
+            is_applied &= tf.reduce_all(tf.math.is_finite(norms))
 
         def apply() -> tf.Tensor:
             self._update_weights(computed)
-            return checked.is_applied
+            return tf.zeros([0])
 
         def restore() -> tf.Tensor:
             for state, value in zip(states, before, strict=True):
                 state.assign(value)
-            return checked.is_applied
+            return self._row_losses(computed.losses, computed.weights)
 
-        tf.cond(checked.is_applied, apply, restore)
+        row_losses = tf.cond(is_applied, apply, restore)
+        checked = CheckedStep(is_applied, computed.objective, row_losses, norms)
         return self.get_metrics_result(), checked
 
-    def _checked(self, computed: LossGradients) -> CheckedStep:
-        objective, gradients, losses, weights = computed
-        norms = tf.stack([_norm(gradient) for gradient in gradients])
-        is_applied = tf.abs(objective) < self.loss_limit  # false for NaN
-        # With a loss scale, the optimizer itself leaves out gradients that overflow.
-        if not self.optimizer.loss_scale_factor:
-            is_applied &= tf.reduce_all(tf.math.is_finite(norms))
+    def _row_losses(self, losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Returns the mean loss of each row, `(batch,)`."""
         elements = tf.reshape(losses * weights, [tf.shape(losses)[0], -1])
         counts = tf.reduce_sum(tf.reshape(weights, tf.shape(elements)), axis=1)
         row_losses = tf.math.divide_no_nan(tf.reduce_sum(elements, axis=1), counts)
         if self.doubles_batches:  # (2 * batch,) -> (batch,)
             row_losses = tf.reduce_mean(tf.reshape(row_losses, [2, -1]), axis=0)
-        return CheckedStep(is_applied, objective, row_losses, norms)
+        return row_losses
 
     def make_train_function(self, force: bool = False) -> Any:
         """Makes the function that `fit` calls with an iterator of batches.

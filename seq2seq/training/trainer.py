@@ -179,23 +179,16 @@ class Trainer:
             TrainingInterrupted: After Ctrl-C; the last checkpoint was then saved.
             UserError: If the training diverges, or a checkpoint cannot be read or written.
         """
-        self._check_monitors(source.score_names)
-        model = compile_model(training_model, source.loss, optimizer)
-        model.loss_limit = self.loss_limit or default_loss_limit(source.loss)
-        check_memory(model, source.largest_batch(), self.memory_limit)
-        checkpoints = run_folder / "checkpoints"
+        model = self._compiled(training_model, source, optimizer)
+        folder = run_folder / "checkpoints"
         average = WeightAverage(model.trainable_variables, self.averaging)
-        progress = initial_progress(
-            checkpoints, model, average.averages, source.identity, self.resume
-        )
+        progress = initial_progress(folder, model, average.averages, source.identity, self.resume)
         others = self._other_callbacks()
-        writer = CheckpointWriter(checkpoints, self.keep)
-        go_back = GoBack(checkpoints, model, average, progress, writer)
-        divergence = DivergenceCheck(
-            self.on_divergence, progress, run_folder, source.describe_batch
-        )
+        writer = CheckpointWriter(folder, self.keep)
+        go_back = GoBack(folder, model, average, progress, writer)
+        check = DivergenceCheck(self.on_divergence, progress, run_folder, source.describe_batch)
         checkpoint = CheckpointCallback(
-            progress, source.batch_order, writer, average, others, divergence, log_metrics,
+            progress, source.batch_order, writer, average, others, check, log_metrics,
             self.monitor, self.mode, self.log_every, 60 * self.checkpoint_minutes,
             self.checkpoint_steps,
         )  # fmt: skip
@@ -205,7 +198,7 @@ class Trainer:
             [ValidationScores(score_validation, average, stop)] if self.validation_scores else []
         )
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
-        first = [divergence, average, *profile, *scoring]
+        first = [check, average, *profile, *scoring]
         callbacks = [*first, *others.values(), bar, checkpoint, stop]
         with stop, existing_objects_frozen(), closing(writer):
             try:
@@ -221,8 +214,21 @@ class Trainer:
                 for callback in profile:
                     callback.close()
             writer.finish()
-        self._load_best(checkpoints, model, progress)
+        self._load_best(folder, model, progress)
         return progress
+
+    def _compiled(
+        self,
+        training_model: keras.Model,
+        source: TrainingSource,
+        optimizer: keras.optimizers.Optimizer,
+    ) -> TrainedModel:
+        """Returns the model to train, after the checks that need no step."""
+        self._check_monitors(source.score_names)
+        model = compile_model(training_model, source.loss, optimizer)
+        model.loss_limit = self.loss_limit or default_loss_limit(source.loss)
+        check_memory(model, source.largest_batch(), self.memory_limit)
+        return model
 
     def _other_callbacks(self) -> dict[str, keras.callbacks.Callback]:
         """Returns the configured callbacks and early stopping, whose counters are saved."""

@@ -25,8 +25,8 @@ def test_rows_are_described_and_the_largest_batch_is_found(name, tmp_path):
         sizes.append(sum(int(tensor.shape[0] * tensor.shape[1]) for tensor in inputs.values()
                          if len(tensor.shape) == 2))  # fmt: skip
     largest, labels, _ = task.largest_batch()
-    found = sum(array.shape[0] * array.shape[1] for array in largest.values() if array.ndim == 2)
-    assert found >= max(sizes) if name != "tagging" else len(labels) == 16
+    size = sum(array.shape[0] * array.shape[1] for array in largest.values() if array.ndim == 2)
+    assert size >= max(sizes) if name != "tagging" else len(labels) == 16
 
 
 def check(name, rows, folder, weights):
