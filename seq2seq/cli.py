@@ -45,6 +45,7 @@ COMMANDS = {
     "sync": "send to MLflow what it did not get of a run",
     "compress": "copy a run with weights of half the bits: smaller, and faster for single texts",
     "generate": "continue texts with a language model, printed as they are generated",
+    "serve": "serve runs over HTTP, with batches of many clients' requests",
     "completion": "print a script that completes commands in bash, zsh or fish",
     "doctor": "report on this machine: packages, processor, kernels, disk, data, MLflow",
 }

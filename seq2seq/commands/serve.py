@@ -1,0 +1,90 @@
+"""`seq2seq serve`: serves runs over HTTP."""
+
+import argparse
+import os
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from seq2seq.commands._run_argument import local_run, trust_option
+from seq2seq.commands._start_tensorflow import start_tensorflow
+from seq2seq.errors import UserError
+from seq2seq.progress import step
+
+EXAMPLES = """\
+  seq2seq serve RUN
+  seq2seq serve dates=RUN models:/languages@champion --port 8080 --latency 20
+  curl -H 'Content-Type: application/json' -d '{"inputs": ["7 May 2031"]}' \\
+      http://127.0.0.1:8000/models/dates/predict
+"""
+
+TOKEN = "SEQ2SEQ_SERVE_TOKEN"
+"""The variable with the bearer token that clients need."""
+
+_PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
+_NAMED = re.compile(r"(?P<name>[\w.-]+)=(?P<run>.+)")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="RUN",
+        help="a run folder, an id of `seq2seq runs`, or models:/NAME@ALIAS; NAME=RUN names it",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="the port (default 8000)")
+    parser.add_argument(
+        "--latency",
+        type=float,
+        default=10.0,
+        metavar="MS",
+        help="how long a request may wait for others, to form a batch (default 10)",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=64, metavar="N", help="inputs at once (default 64)"
+    )
+    parser.add_argument(
+        "--queue", type=int, default=1024, metavar="N", help="inputs that may wait (default 1024)"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=30.0, metavar="S", help="seconds a request may take (30)"
+    )
+    trust_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serves until a signal asks to stop."""
+    for name in ("latency", "batch_size", "queue", "timeout"):
+        value = getattr(options, name)
+        if not (value >= 1 or (name == "latency" and value >= 0)):
+            raise UserError(f"--{name.replace('_', '-')}: must be at least 1, got {value}.")
+    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
+        raise UserError(f"serve: needs {', '.join(missing)}; pip install 'keras-seq2seq[serve]'.")
+    token = os.environ.get(TOKEN)
+    if token is not None and not token.strip():
+        raise UserError(f"{TOKEN}: is empty; give a token, or unset it.")
+    named = [_named(model) for model in options.models]
+    if len({name for name, _ in named}) < len(named):
+        raise UserError("Two runs have the same name; give NAME=RUN.")
+    start_tensorflow()
+    folders = {name: local_run(model) for name, model in named}
+    with step("loading the libraries"):
+        from seq2seq.serving.limits import Limits
+        from seq2seq.serving.server import serve
+
+    limits = Limits(options.latency, options.batch_size, options.queue, timeout=options.timeout)
+    serve(folders, options.host, options.port, limits, token, tuple(options.trust))
+    return 0
+
+
+def _named(model: str) -> tuple[str, str]:
+    """Returns the name of a model, and what to load."""
+    if match := _NAMED.fullmatch(model):
+        return match["name"], match["run"]
+    if model.startswith("models:/"):
+        return re.split("[@/]", model.removeprefix("models:/"))[0], model
+    path = Path(model).resolve()
+    is_date = re.match(r"\d{4}-\d\d-\d\d", path.name)
+    return (path.parent if is_date else path).name, model

@@ -1,0 +1,1 @@
+"""Serves runs over HTTP."""

@@ -1,0 +1,170 @@
+"""The HTTP interface of served runs."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from seq2seq.errors import UserError
+from seq2seq.serving.batcher import QueueFullError
+from seq2seq.serving.bodies import PredictBody, ScoreBody
+from seq2seq.serving.limits import Limits
+from seq2seq.serving.middleware import Metrics, RequestMiddleware
+from seq2seq.serving.served_run import BatchOptions, ServedRun
+from seq2seq.version import version
+
+
+def create_app(runs: Mapping[str, ServedRun], limits: Limits, token: str | None = None) -> FastAPI:
+    """Returns the application of some runs.
+
+    Args:
+        runs: The runs by name; their threads end with the application.
+        limits: What one request may do.
+        token: The bearer token that clients need; None for no token.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        for run in runs.values():
+            await asyncio.to_thread(run.batcher.close)
+
+    # The pages of FastAPI's documentation load scripts from the internet.
+    app = FastAPI(
+        title="seq2seq", version=version(), lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    metrics = Metrics()
+    app.add_middleware(RequestMiddleware, metrics=metrics, max_body=limits.body, token=token)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(QueueFullError, _busy)
+    app.add_exception_handler(UserError, _user_error)
+    _add_status_routes(app, runs, metrics)
+
+    def run_of(name: str) -> ServedRun:
+        if name not in runs:
+            raise HTTPException(404, f"model: no such model; there are {', '.join(runs)}.")
+        return runs[name]
+
+    @app.post("/models/{model}/predict")
+    async def predict(model: str, body: PredictBody, request: Request) -> dict[str, Any]:
+        """Predicts for each input; `predictions` has the rows of `seq2seq predict`."""
+        run = run_of(model)
+        _check(body, limits)
+        options = replace(body.options(), alone=run.number_alone(body.decoding))
+        rows = await _answer(run, body.inputs, options, request, limits)
+        return {"model": model, "predictions": [row for group in rows for row in group]}
+
+    @app.post("/models/{model}/score")
+    async def score(model: str, body: ScoreBody, request: Request) -> dict[str, Any]:
+        """Returns the log-probabilities of given targets."""
+        pairs = [pair.model_dump() for pair in body.pairs]
+        _check_inputs("pairs", pairs, limits)
+        options = BatchOptions(alignments=body.alignments, scores=True)
+        rows = await _answer(run_of(model), pairs, options, request, limits)
+        return {"model": model, "scores": [row for group in rows for row in group]}
+
+    return app
+
+
+def _add_status_routes(app: FastAPI, runs: Mapping[str, ServedRun], metrics: Metrics) -> None:
+    @app.get("/models")
+    async def models() -> list[dict[str, str]]:
+        """Lists the models with their tasks."""
+        return [{"name": name, "task": run.task} for name, run in runs.items()]
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Answers while the process lives."""
+        return {"status": "ok"}
+
+    @app.get("/ready")
+    async def ready() -> dict[str, str]:
+        """Answers while requests are accepted; models are loaded before the port is opened."""
+        return {"status": "ready"}
+
+    @app.get("/metrics")
+    async def prometheus() -> Response:
+        """Returns metrics for Prometheus."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _check(body: PredictBody, limits: Limits) -> None:
+    _check_inputs("inputs", body.inputs, limits)
+    for name, limit in (
+        ("beam_size", limits.hypotheses),
+        ("n_best", limits.hypotheses),
+        ("horizon", limits.horizon),
+    ):
+        if (value := getattr(body, name)) is not None and value > limit:
+            raise HTTPException(422, f"{name}: may be {limit:,} at most, got {value:,}.")
+
+
+def _check_inputs(field: str, inputs: Sequence[Any], limits: Limits) -> None:
+    if len(inputs) > limits.queue:
+        raise HTTPException(
+            422, f"{field}: may have {limits.queue:,} items; send several requests."
+        )
+    for number, value in enumerate(inputs):
+        if _length(value) > limits.characters:
+            raise HTTPException(
+                422, f"{field}[{number}]: is longer than {limits.characters:,} characters."
+            )
+
+
+def _length(value: Any) -> int:
+    """Returns the characters of an input, all fields together."""
+    return len(value) if isinstance(value, str) else len(json.dumps(value, ensure_ascii=False))
+
+
+async def _answer(
+    run: ServedRun, inputs: Sequence[Any], options: BatchOptions, request: Request, limits: Limits
+) -> list[Any]:
+    """Waits for the results; a client that goes away, or too much time, frees the place."""
+    future = run.batcher.submit(inputs, options, max(map(_length, inputs)))
+    answer = asyncio.wrap_future(future)  # to cancel it cancels the future in the queue
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait(
+            {answer, gone}, timeout=limits.timeout, return_when=asyncio.FIRST_COMPLETED
+        )
+        if answer.done():
+            return answer.result()
+        if gone.done():
+            raise HTTPException(499, "The client has closed the connection.")
+        raise HTTPException(503, f"The request took longer than {limits.timeout:g} seconds.")
+    except (TypeError, ValueError) as error:  # values that no check of the task has found
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise HTTPException(400, f"The inputs cannot be used: {reason:.200}") from error
+    finally:
+        answer.cancel()
+        gone.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return JSONResponse({"detail": "body: is no valid JSON."}, 400)
+    place = [str(part) for part in first["loc"] if part != "body"]
+    return JSONResponse({"detail": f"{'.'.join(place) or 'body'}: {first['msg']}"}, 422)
+
+
+async def _busy(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, QueueFullError)
+    return JSONResponse({"detail": str(error)}, 429, {"Retry-After": str(error.retry_after)})
+
+
+async def _user_error(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 400)

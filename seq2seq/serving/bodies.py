@@ -1,0 +1,72 @@
+"""The bodies of requests, as they are checked and documented."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from seq2seq.serving.served_run import BatchOptions
+
+Input = str | list[str] | dict[str, Any]
+
+PREDICT_EXAMPLES = [
+    {"inputs": ["7 May 2031"]},
+    {"inputs": [{"source": "a red car", "prefix": "ein"}], "decoding": "beam", "beam_size": 5},
+]
+SCORE_EXAMPLES = [{"pairs": [{"source": "7 May 2031", "target": "2031-05-07"}]}]
+
+
+class PredictBody(BaseModel):
+    """Inputs, and how to predict; options that a task does not have are refused."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": PREDICT_EXAMPLES})
+
+    inputs: list[Input] = Field(
+        min_length=1,
+        description="texts, lists of tokens, or records with the fields of the task, such as "
+        "`source` and `prefix`, or of a series `unique_id`, `ds` and the target",
+    )
+    decoding: Literal["greedy", "beam", "sampling"] | None = None
+    n_best: int | None = Field(None, ge=1)
+    beam_size: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, allow_inf_nan=False)
+    top_k: int | None = Field(None, ge=0)
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = Field(None, ge=0, lt=2**31)
+    alignments: bool = False
+    token_scores: bool = False
+    attention: bool = False
+    horizon: int | None = Field(None, ge=1)
+    levels: list[Annotated[float, Field(gt=0, lt=100)]] = Field([], max_length=20)
+
+    def options(self) -> BatchOptions:
+        """Returns what inputs of a batch must have in common."""
+        names = ("beam_size", "temperature", "top_k", "top_p", "seed")
+        settings = tuple(
+            (name, value) for name in names if (value := getattr(self, name)) is not None
+        )
+        return BatchOptions(
+            self.decoding,
+            settings,
+            self.n_best,
+            self.alignments,
+            self.token_scores,
+            self.attention,
+            self.horizon,
+            tuple(self.levels),
+        )
+
+
+class Pair(BaseModel):
+    """A source and a target."""
+
+    model_config = ConfigDict(extra="forbid")
+    source: str
+    target: str
+
+
+class ScoreBody(BaseModel):
+    """Pairs whose targets are scored."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": SCORE_EXAMPLES})
+    pairs: list[Pair] = Field(min_length=1)
+    alignments: bool = False

@@ -1,0 +1,30 @@
+"""The limits of a server."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a server does at once, and for one request.
+
+    Attributes:
+        latency: The maximum milliseconds that a request waits for others, to form a batch.
+        batch_size: The maximum number of inputs in a batch.
+        queue: The maximum number of inputs that wait; more get 429.
+        characters: The maximum number of characters of an input.
+        hypotheses: The maximum beam size and `n_best`.
+        horizon: The maximum steps of a forecast.
+        body: The maximum bytes of a request's body.
+        timeout: The seconds after which a request gets 503.
+        drain: The seconds that requests have to finish after SIGTERM.
+    """
+
+    latency: float = 10.0
+    batch_size: int = 64
+    queue: int = 1024
+    characters: int = 10_000
+    hypotheses: int = 20
+    horizon: int = 1000
+    body: int = 1_000_000
+    timeout: float = 30.0
+    drain: float = 30.0
