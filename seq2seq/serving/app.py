@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -20,14 +21,20 @@ from seq2seq.serving.middleware import Metrics, RequestMiddleware
 from seq2seq.serving.served_run import BatchOptions, ServedRun
 from seq2seq.version import version
 
+LOOPBACK = ("127.0.0.1", "localhost")
 
-def create_app(runs: Mapping[str, ServedRun], limits: Limits, token: str | None = None) -> FastAPI:
+
+def create_app(
+    runs: Mapping[str, ServedRun], limits: Limits, token: str | None = None, host: str = ""
+) -> FastAPI:
     """Returns the application of some runs.
 
     Args:
         runs: The runs by name; their threads end with the application.
         limits: What one request may do.
         token: The bearer token that clients need; None for no token.
+        host: The address it is served at; on loopback, requests for other hosts are refused, which
+            a web page could make whose name was bound to that address (DNS rebinding).
     """
 
     @asynccontextmanager
@@ -41,6 +48,8 @@ def create_app(runs: Mapping[str, ServedRun], limits: Limits, token: str | None 
         title="seq2seq", version=version(), lifespan=lifespan, docs_url=None, redoc_url=None
     )
     metrics = Metrics()
+    if host in LOOPBACK:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
     app.add_middleware(RequestMiddleware, metrics=metrics, max_body=limits.body, token=token)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(QueueFullError, _busy)
@@ -86,7 +95,7 @@ def _add_status_routes(app: FastAPI, runs: Mapping[str, ServedRun], metrics: Met
 
     @app.get("/ready")
     async def ready() -> dict[str, str]:
-        """Answers while requests are accepted; models are loaded before the port is opened."""
+        """Answers while requests are accepted: from when all models are loaded, until a stop."""
         return {"status": "ready"}
 
     @app.get("/metrics")
@@ -139,9 +148,6 @@ async def _answer(
         if gone.done():
             raise HTTPException(499, "The client has closed the connection.")
         raise HTTPException(503, f"The request took longer than {limits.timeout:g} seconds.")
-    except (TypeError, ValueError) as error:  # values that no check of the task has found
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise HTTPException(400, f"The inputs cannot be used: {reason:.200}") from error
     finally:
         answer.cancel()
         gone.cancel()
@@ -156,9 +162,12 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return JSONResponse({"detail": "body: is no valid JSON."}, 400)
+        return JSONResponse({"detail": "body: is not valid JSON."}, 400)
+    if list(first["loc"]) == ["body"]:
+        text = "body: must be a JSON object, sent with Content-Type: application/json."
+        return JSONResponse({"detail": text}, 422)
     place = [str(part) for part in first["loc"] if part != "body"]
-    return JSONResponse({"detail": f"{'.'.join(place) or 'body'}: {first['msg']}"}, 422)
+    return JSONResponse({"detail": f"{'.'.join(place)}: {first['msg']}"}, 422)
 
 
 async def _busy(_: Request, error: Exception) -> JSONResponse:

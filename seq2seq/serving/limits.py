@@ -11,7 +11,7 @@ class Limits:
         latency: The maximum milliseconds that a request waits for others, to form a batch.
         batch_size: The maximum number of inputs in a batch.
         queue: The maximum number of inputs that wait; more get 429.
-        characters: The maximum number of characters of an input.
+        characters: The maximum number of characters of an input, or of its JSON.
         hypotheses: The maximum beam size and `n_best`.
         horizon: The maximum steps of a forecast.
         body: The maximum bytes of a request's body.
@@ -22,9 +22,9 @@ class Limits:
     latency: float = 10.0
     batch_size: int = 64
     queue: int = 1024
-    characters: int = 10_000
+    characters: int = 100_000
     hypotheses: int = 20
     horizon: int = 1000
-    body: int = 1_000_000
+    body: int = 10_000_000
     timeout: float = 30.0
     drain: float = 30.0

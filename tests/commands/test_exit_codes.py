@@ -26,6 +26,7 @@ MISTAKES = {
     "sync": ["nowhere"],
     "compress": ["nowhere", "copy"],
     "generate": ["nowhere", "--prompt", "To be"],
+    "serve": ["nowhere"],
     "completion": ["sh"],
     "doctor": ["more"],
 }
