@@ -2,9 +2,9 @@
 
     python -m benchmarks.serving outputs/translation/cldr_dates/2026-11-22_09-00-00
 
-Logs the run's model to an MLflow store of its own, starts `mlflow models serve` on a loopback port
-and sends it the sources of the run's test split, one a request. Clients keep their connection; they
-share the machine with the server.
+Sends the sources of the run's test split, one a request, to `seq2seq serve` and then to `mlflow
+models serve` of the same model, on a loopback port. Clients keep their connection; they share the
+machine with the server.
 """
 
 import argparse
@@ -18,79 +18,129 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seq2seq.data.formats.json_lines import read_objects
 from seq2seq.inference.predictor import Predictor
 from seq2seq.tracking.logged_models import Registry
 from seq2seq.tracking.mlflow_tracker import MlflowTracker
 
-CLIENTS = (1, 8, 32)
+BATCH = 64
 SECONDS = 15.0
 WARM_UP = 20
 PATIENCE = 300
 
-Send = Callable[[str], None]
+Item = TypeVar("Item")
+Send = Callable[[Item], None]
 
 
 def main() -> None:
-    """Measures and prints a table and the overhead; `--json` writes the numbers."""
+    """Measures and prints a table; `--json` writes the numbers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="the folder of a finished run")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for each row of the table")
+    parser.add_argument("--latency", type=float, default=0.0, help="of seq2seq serve")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = list(read_objects(options.run / "predictions" / "test.jsonl"))
     sources = [row["source"] for _, row in rows]
-    measured = {"model alone": alone(options.run, sources, options.seconds)}
+    measured = {
+        "the model alone, one by one": alone(options.run, sources, options.seconds, 1),
+        "the model alone, batches of 64": alone(options.run, sources, options.seconds, BATCH),
+    }
     with tempfile.TemporaryDirectory(prefix="seq2seq-serving-") as folder:
         store = f"sqlite:///{folder}/mlflow.db"
-        with server(logged(options.run, rows[0][1], store, Path(folder)), store) as port:
-            for clients in CLIENTS:
-                found = load(lambda: client(port), sources, clients, options.seconds)
-                measured[f"{clients} client{'s' * (clients > 1)}"] = found
-    print("| | requests/s | p50 ms | p99 ms | requests |\n|---|---|---|---|---|")
+        servers = {
+            "seq2seq serve": Served.by_seq2seq(options.run, options.latency),
+            "mlflow models serve": Served.by_mlflow(
+                logged(options.run, rows[0][1], store, Path(folder)), store
+            ),
+        }
+        for name, served in servers.items():
+            with server(served) as port:
+                connect = partial(client, port, served.route)
+                for clients in options.clients:
+                    row = load(connect, sources, clients, options.seconds)
+                    measured[f"{name}, {clients} client{'s' * (clients > 1)}"] = row
+    print("| | inputs/s | p50 ms | p99 ms | requests |\n|---|---|---|---|---|")
     for name, row in measured.items():
         numbers = f"{row['per_second']:.1f} | {row['p50']:.1f} | {row['p99']:.1f}"
         print(f"| {name} | {numbers} | {row['requests']} |")
-    added = measured["1 client"]["p50"] - measured["model alone"]["p50"]
-    share = added / measured["1 client"]["p50"]
-    print(f"Serving adds {added:.1f} ms to a request (p50, one client): {100 * share:.0f} % of it.")
     if options.json:
         options.json.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
 
 
-def alone(run: Path, sources: list[str], seconds: float) -> dict[str, float]:
-    """The time of one source at a time in this process."""
+@dataclass(frozen=True)
+class Served:
+    """A way to serve a model.
+
+    Attributes:
+        command: Without the option of the port.
+        route: Where predictions are asked for.
+        ready: What answers once the model is loaded.
+        variables: Of its environment.
+    """
+
+    command: Sequence[str]
+    route: str
+    ready: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def by_seq2seq(cls, run: Path, latency: float) -> "Served":
+        """Returns `seq2seq serve`."""
+        command = [sys.executable, "-m", "seq2seq", "serve", f"run={run}"]
+        command += ["--latency", str(latency)]
+        return cls(command, "/models/run/predict", "/ready")
+
+    @classmethod
+    def by_mlflow(cls, model: str, store: str) -> "Served":
+        """Returns `mlflow models serve`, which looks for its own helpers on the path."""
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model]
+        command += ["--env-manager", "local"]
+        variables = {"PATH": path, "MLFLOW_TRACKING_URI": store}
+        return cls(command, "/invocations", "/ping", variables)
+
+
+def alone(run: Path, sources: list[str], seconds: float, batch_size: int) -> dict[str, float]:
+    """Measures batches of sources in this process."""
     predictor = Predictor.load(run)
+    starts = range(0, len(sources) - batch_size + 1, batch_size)
+    batches = [sources[start : start + batch_size] for start in starts]
 
-    def send(text: str) -> None:
-        predictor([text])
+    def send(batch: list[str]) -> None:
+        predictor(batch)
 
-    return load(lambda: send, sources, 1, seconds)
+    row = load(lambda: send, batches, 1, seconds)
+    return {**row, "per_second": row["per_second"] * batch_size}
 
 
 def logged(run: Path, row: dict[str, Any], store: str, folder: Path) -> str:
     """Logs and registers a run's model; its address."""
     tracker = MlflowTracker(store, system_metrics=False)
     tracker.start(folder, {}, {})
-    tracker.log_model(run / "model", row, 0)
+    tracker.log_model(run / "model", row["source"], row, 0)
     tracker.finish()
     version = Registry(store).register(tracker.run_id, "served")
     return f"models:/served/{version}"
 
 
-def client(port: int) -> Send:
+def client(port: int, route: str) -> Send[str]:
     """A client with a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def send(text: str) -> None:
         body = json.dumps({"inputs": [text]})
-        connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+        connection.request("POST", route, body, {"Content-Type": "application/json"})
         reply = connection.getresponse()
         content = reply.read()
         if reply.status != 200:
@@ -101,56 +151,52 @@ def client(port: int) -> Send:
 
 
 def load(
-    connect: Callable[[], Send], sources: list[str], clients: int, seconds: float
+    connect: Callable[[], Send[Item]], items: Sequence[Item], clients: int, seconds: float
 ) -> dict[str, float]:
-    """Sends sources from several threads, for some time; each waits for its answer.
+    """Sends items from several threads, for some time; each waits for its answer.
 
     Returns:
         `per_second`, `p50` and `p99` (milliseconds), `requests`.
     """
     warm = connect()
-    for text in sources[:WARM_UP]:
-        warm(text)
+    for item in items[:WARM_UP]:
+        warm(item)
     began = time.perf_counter()
 
     def times(number: int) -> list[float]:
-        send, found, turn = connect(), [], number
+        send, milliseconds, turn = connect(), [], number
         while (start := time.perf_counter()) < began + seconds:
-            send(sources[turn % len(sources)])
-            found.append(1000 * (time.perf_counter() - start))
+            send(items[turn % len(items)])
+            milliseconds.append(1000 * (time.perf_counter() - start))
             turn += clients
-        return found
+        return milliseconds
 
     with ThreadPoolExecutor(clients) as pool:
-        found = sorted(each for some in pool.map(times, range(clients)) for each in some)
+        measured = sorted(chain.from_iterable(pool.map(times, range(clients))))
     took = time.perf_counter() - began
     return {
-        "per_second": len(found) / took,
-        "p50": statistics.median(found),
-        "p99": found[int(0.99 * len(found))],
-        "requests": len(found),
+        "per_second": len(measured) / took,
+        "p50": statistics.median(measured),
+        "p99": measured[int(0.99 * len(measured))],
+        "requests": len(measured),
     }
 
 
 @contextmanager
-def server(model: str, store: str) -> Iterator[int]:
-    """A served model; its port."""
+def server(served: Served) -> Iterator[int]:
+    """Starts a server, and yields its port."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model]
-    command += ["--env-manager", "local", "--port", str(port)]
-    # `mlflow models serve` looks for its own helpers on the path.
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     process = subprocess.Popen(
-        command, env={**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": store},
+        [*served.command, "--port", str(port)], env={**os.environ, **served.variables},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
         deadline = time.monotonic() + PATIENCE
-        while not answers(f"http://127.0.0.1:{port}/ping"):
+        while not answers(f"http://127.0.0.1:{port}{served.ready}"):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"{model}: the server did not start")
+                raise SystemExit(f"{' '.join(served.command)}: the server did not start")
             time.sleep(0.5)
         yield port
     finally:

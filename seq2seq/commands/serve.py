@@ -38,9 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--latency",
         type=float,
-        default=10.0,
+        default=0.0,
         metavar="MS",
-        help="how long a request may wait for others, to form a batch (default 10)",
+        help="how long a request waits for others while no batch runs (default 0); requests that "
+        "come while one runs always form the next",
     )
     parser.add_argument(
         "--batch-size", type=int, default=64, metavar="N", help="inputs at once (default 64)"

@@ -140,9 +140,8 @@ async def _answer(
     answer = asyncio.wrap_future(future)  # to cancel it cancels the future in the queue
     gone = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait(
-            {answer, gone}, timeout=limits.timeout, return_when=asyncio.FIRST_COMPLETED
-        )
+        either: set[asyncio.Future[Any]] = {answer, gone}
+        await asyncio.wait(either, timeout=limits.timeout, return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
             return answer.result()
         if gone.done():

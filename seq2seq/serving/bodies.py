@@ -2,17 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from seq2seq.serving.served_run import BatchOptions
 
 Input = str | list[str] | dict[str, Any]
 
-PREDICT_EXAMPLES = [
+PREDICT_EXAMPLES: list[JsonValue] = [
     {"inputs": ["7 May 2031"]},
     {"inputs": [{"source": "a red car", "prefix": "ein"}], "decoding": "beam", "beam_size": 5},
 ]
-SCORE_EXAMPLES = [{"pairs": [{"source": "7 May 2031", "target": "2031-05-07"}]}]
+SCORE_EXAMPLES: list[JsonValue] = [{"pairs": [{"source": "7 May 2031", "target": "2031-05-07"}]}]
 
 
 class PredictBody(BaseModel):

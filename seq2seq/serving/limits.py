@@ -19,7 +19,7 @@ class Limits:
         drain: The seconds that requests have to finish after SIGTERM.
     """
 
-    latency: float = 10.0
+    latency: float = 0.0
     batch_size: int = 64
     queue: int = 1024
     characters: int = 100_000

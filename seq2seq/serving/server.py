@@ -68,8 +68,10 @@ def _bound_socket(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:  # getaddrinfo takes the rest of a division
         raise UserError(f"--port {port}: must be 0 (any free one) to 65535.")
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # Without the protocol, asyncio leaves Nagle's algorithm on, and answers wait 40 ms.
+        family, kind, protocol, _, address = addresses[0]
+        listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
