@@ -50,7 +50,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--queue", type=int, default=1024, metavar="N", help="inputs that may wait (default 1024)"
     )
     parser.add_argument(
-        "--timeout", type=float, default=30.0, metavar="S", help="seconds a request may take (30)"
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds that a request may take (default 30)",
     )
     trust_option(parser)
 

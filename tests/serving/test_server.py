@@ -1,5 +1,6 @@
 """The server as a process: its address, and how it stops."""
 
+import http.client
 import json
 import re
 import signal
@@ -50,6 +51,15 @@ def predict(url, text):
         return json.load(reply)["predictions"][0]
 
 
+def hang_up(url):
+    """Sends a request, and does not wait for the answer."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"))
+    body, headers = json.dumps({"inputs": ["a"]}), {"Content-Type": "application/json"}
+    connection.request("POST", "/models/dates/predict", body, headers)
+    time.sleep(0.2)
+    connection.close()
+
+
 def test_a_signal_ends_it_after_the_answers_of_all_requests(server):
     lines = []
     for line in server.stderr:
@@ -58,6 +68,7 @@ def test_a_signal_ends_it_after_the_answers_of_all_requests(server):
             break
     url = match[1]
     threading.Thread(target=lambda: lines.extend(server.stderr), daemon=True).start()
+    hang_up(url)
     texts = [f"{day}. 5. 2031" for day in range(1, 13)]
     with ThreadPoolExecutor(len(texts)) as pool:
         waiting = [pool.submit(predict, url, text) for text in texts]
@@ -68,5 +79,5 @@ def test_a_signal_ends_it_after_the_answers_of_all_requests(server):
     with pytest.raises(urllib.error.URLError):
         predict(url, "a")
     log = [json.loads(line) for line in lines if line.startswith("{")]
-    assert [row["status"] for row in log] == [200] * len(texts)
+    assert [row["status"] for row in log] == [499, *[200] * len(texts)]
     assert not any(text in line for text in texts for line in lines)
