@@ -61,10 +61,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serves until a signal asks to stop."""
-    for name in ("latency", "batch_size", "queue", "timeout"):
-        value = getattr(options, name)
-        if not (value >= 1 or (name == "latency" and value >= 0)):
-            raise UserError(f"--{name.replace('_', '-')}: must be at least 1, got {value}.")
+    for name, least in (("latency", 0), ("batch_size", 1), ("queue", 1), ("timeout", 1)):
+        if not (value := getattr(options, name)) >= least:  # also for NaN
+            raise UserError(f"--{name.replace('_', '-')}: must be at least {least}, got {value}.")
     if missing := [name for name in _PACKAGES if find_spec(name) is None]:
         raise UserError(f"serve: needs {', '.join(missing)}; pip install 'keras-seq2seq[serve]'.")
     token = os.environ.get(TOKEN)

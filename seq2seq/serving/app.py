@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -66,8 +65,7 @@ def create_app(
         """Predicts for each input; `predictions` has the rows of `seq2seq predict`."""
         run = run_of(model)
         _check(body, limits)
-        options = replace(body.options(), alone=run.number_alone(body.decoding))
-        rows = await _answer(run, body.inputs, options, request, limits)
+        rows = await _answer(run, body.inputs, run.options(body.request()), request, limits)
         return {"model": model, "predictions": [row for group in rows for row in group]}
 
     @app.post("/models/{model}/score")
@@ -75,7 +73,7 @@ def create_app(
         """Returns the log-probabilities of given targets."""
         pairs = [pair.model_dump() for pair in body.pairs]
         _check_inputs("pairs", pairs, limits)
-        options = BatchOptions(alignments=body.alignments, scores=True)
+        options = BatchOptions(None, body.alignments)
         rows = await _answer(run_of(model), pairs, options, request, limits)
         return {"model": model, "scores": [row for group in rows for row in group]}
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import ceil
@@ -25,7 +25,7 @@ class Job:
     """The inputs of one request, with one future result for each."""
 
     inputs: Sequence[Any]
-    options: Hashable
+    options: object
     length: int
     future: "Future[Results]" = field(default_factory=Future)
     arrived: float = field(default_factory=time.monotonic)
@@ -61,7 +61,7 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
         self._thread.start()
 
-    def submit(self, inputs: Sequence[Any], options: Hashable, length: int) -> "Future[Results]":
+    def submit(self, inputs: Sequence[Any], options: object, length: int) -> "Future[Results]":
         """Queues the inputs of a request; `length` is that of its longest input.
 
         Raises:

@@ -4,9 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from seq2seq.serving.served_run import BatchOptions
+from seq2seq.request import PredictionRequest
 
 Input = str | list[str] | dict[str, Any]
+
+SETTINGS = ("beam_size", "temperature", "top_k", "top_p", "seed")
+"""The fields that are settings of the search."""
 
 PREDICT_EXAMPLES: list[JsonValue] = [
     {"inputs": ["7 May 2031"]},
@@ -38,22 +41,11 @@ class PredictBody(BaseModel):
     horizon: int | None = Field(None, ge=1)
     levels: list[Annotated[float, Field(gt=0, lt=100)]] = Field([], max_length=20)
 
-    def options(self) -> BatchOptions:
-        """Returns what inputs of a batch must have in common."""
-        names = ("beam_size", "temperature", "top_k", "top_p", "seed")
-        settings = tuple(
-            (name, value) for name in names if (value := getattr(self, name)) is not None
-        )
-        return BatchOptions(
-            self.decoding,
-            settings,
-            self.n_best,
-            self.alignments,
-            self.token_scores,
-            self.attention,
-            self.horizon,
-            tuple(self.levels),
-        )
+    def request(self) -> PredictionRequest:
+        """Returns the request without its inputs."""
+        values = self.model_dump(exclude={"inputs"}, exclude_none=True)
+        settings = {name: values.pop(name) for name in SETTINGS if name in values}
+        return PredictionRequest(**values, settings=settings)
 
 
 class Pair(BaseModel):

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from seq2seq.data.embedded.co2 import Co2
+from seq2seq.request import PredictionRequest
 from seq2seq.serving.app import create_app
 from seq2seq.serving.limits import Limits
 from seq2seq.serving.served_run import ServedRun
@@ -68,6 +69,24 @@ def test_concurrent_clients_get_what_each_input_gives_alone(client, runs, task):
         for number, reply in zip(turns, pool.map(send, turns), strict=True):
             assert reply.status_code == 200, reply.text
             assert_same(reply.json()["predictions"], alone[number])
+
+
+def test_options_reach_the_search_and_samples_share_no_batch(client, runs):
+    def send(options):
+        body = {"inputs": [TEXTS[0]], **options}
+        return client.post("/models/translation/predict", json=body).json()["predictions"]
+
+    beam = {"decoding": "beam", "beam_size": 3, "n_best": 2}
+    settings = {"beam_size": 3}
+    request = PredictionRequest(decoding="beam", settings=settings, n_best=2)
+    assert_same(
+        send(beam), [*map(dict, runs["translation"].predictor.predict([TEXTS[0]], request))]
+    )
+    sampling = {"decoding": "sampling", "seed": 5}
+    with ThreadPoolExecutor(6) as pool:
+        samples = list(pool.map(send, [sampling] * 6))
+    for sample in samples[1:]:
+        assert_same(sample, samples[0])
 
 
 def test_score_is_that_of_the_run(client, runs):
