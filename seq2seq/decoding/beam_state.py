@@ -71,7 +71,14 @@ def gather_beams(nest: Any, parents: tf.Tensor) -> Any:
     old_width = tf.nest.flatten(nest)[0].shape[1]
     rows = tf.range(tf.shape(parents)[0])[:, tf.newaxis] * old_width + parents  # (batch, width)
 
-    return tf.nest.map_structure(lambda tensor: gather(merge_beams(tensor), rows), nest)
+    def gathered(tensor: tf.Tensor) -> tf.Tensor:
+        if 0 not in tensor.shape[2:]:
+            return gather(merge_beams(tensor), rows)
+        # A record without steps: exported graphs cannot reshape what has no elements.
+        shape = tf.concat([tf.shape(rows), tf.shape(tensor)[2:]], 0)
+        return tf.ensure_shape(tf.zeros(shape, tensor.dtype), (*rows.shape, *tensor.shape[2:]))
+
+    return tf.nest.map_structure(gathered, nest)
 
 
 def append_tokens(

@@ -1,5 +1,6 @@
 """Keras models with nested inputs and outputs that can be exported."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,12 @@ class NestedModel(keras.Model):
         flat.export(filepath, *args, **kwargs)
 
 
-def named_tensors(nest: dict[str, Any]) -> dict[str, Any]:
+def named_tensors(nest: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the tensors of a nest by the names of inputs and exported outputs."""
-    return {
-        "_".join(map(str, ("state" if path[0] == "states" else path[0], *path[1:]))): tensor
-        for path, tensor in keras.tree.flatten_with_path(nest)
-    }
+    return {flat_name(path): tensor for path, tensor in keras.tree.flatten_with_path(nest)}
+
+
+def flat_name(path: tuple[str | int, ...]) -> str:
+    """Returns the name of a tensor of a nest, such as `state_0_h` or `memory_keys`."""
+    first = "state" if path[0] == "states" else path[0]
+    return "_".join(map(str, (first, *path[1:])))

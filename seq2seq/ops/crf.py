@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from seq2seq.ops.compile import library
 from seq2seq.ops.dispatch import usable
-from seq2seq.ops.scan import tensor_array
+from seq2seq.ops.scan import array_of, empty_array
 
 FORBIDDEN = -1e4
 """The score of a transition that is not allowed: of probability 0, yet finite in a sum."""
@@ -143,12 +143,8 @@ def _messages(
     each step was divided by before it was passed on, `(steps, 2, batch, 1)`.
     """
     steps = tf.shape(potentials)[0]
-    shape = potentials.shape[1:]
-    inputs = tensor_array(steps, tf.float64, shape).unstack(potentials)
-    arrays = (
-        tensor_array(steps, tf.float64, shape),
-        tensor_array(steps, tf.float64, [*shape[:-1], 1]),
-    )
+    inputs, first_step = array_of(potentials), potentials[0]
+    arrays = empty_array(steps, first_step), empty_array(steps, first_step[..., :1])
 
     def body(t: tf.Tensor, message: tf.Tensor, messages: Any, scales: Any) -> tuple[Any, ...]:
         state = message * inputs.read(t)
@@ -254,7 +250,7 @@ def n_best(
     steps, by_step, between, first, last = _prepared(logits, transitions)
     batch, count = tf.shape(logits)[0], logits.shape[-1]
     real = tf.transpose(tf.sequence_mask(lengths, steps))
-    inputs = tensor_array(steps, by_step.dtype, by_step.shape[1:]).unstack(by_step)
+    inputs = array_of(by_step)
 
     def forward(t: tf.Tensor, scores: tf.Tensor, pointers: Any) -> tuple[Any, ...]:
         # (batch, next label, label * n): every hypothesis of every label, for each next label.
@@ -268,8 +264,8 @@ def n_best(
     # At first there is one hypothesis for each label.
     start = (first + by_step[0])[..., tf.newaxis]
     start = tf.pad(start, [[0, 0], [0, 0], [0, n - 1]], constant_values=-float("inf"))
-    shape = [None, count, n]
-    pointers = tensor_array(steps, tf.int32, shape).write(0, tf.zeros(tf.shape(start), tf.int32))
+    none = tf.zeros_like(start, tf.int32)
+    pointers = empty_array(steps, none).write(0, none)
     _, scores, pointers = tf.while_loop(lambda t, *_: t < steps, forward, (1, start, pointers))
 
     ends = tf.reshape(scores + last[:, tf.newaxis], [batch, count * n])
@@ -281,7 +277,7 @@ def n_best(
         place = tf.where(real[t][:, tf.newaxis], before, place)
         return t - 1, place, places.write(t - 1, place)
 
-    places = tensor_array(steps, tf.int32, [None, n]).write(steps - 1, place)
+    places = empty_array(steps, place).write(steps - 1, place)
     *_, places = tf.while_loop(lambda t, *_: t > 0, backward, (steps - 1, place, places))
     labels = tf.where(real[..., tf.newaxis], places.stack() // n, 0)
     empty_scores = tf.concat([tf.zeros(1), tf.fill([n - 1], -float("inf"))], axis=0)

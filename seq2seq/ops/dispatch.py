@@ -7,7 +7,7 @@ device, XLA, tapes, exports, and the context managers below.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -17,7 +17,26 @@ from seq2seq.ops.processor import INT8_QUADS, compiler_flags
 
 TYPES = (tf.float32, tf.bfloat16)
 
+Runtime = Literal["tensorflow", "onnx", "litert"]
+"""A runtime that graphs are exported to."""
+
 _inference_kernels: ContextVar[bool] = ContextVar("inference_kernels", default=False)
+_export_runtime: ContextVar[Runtime | None] = ContextVar("export_runtime", default=None)
+
+
+@contextmanager
+def exported_graphs(runtime: Runtime) -> Iterator[None]:
+    """Traces graphs within for a file: without kernels, and with operations of that runtime."""
+    token = _export_runtime.set(runtime)
+    try:
+        yield
+    finally:
+        _export_runtime.reset(token)
+
+
+def export_runtime() -> Runtime | None:
+    """Returns the runtime that the current graph is exported to; None if it stays here."""
+    return _export_runtime.get()
 
 
 @contextmanager
@@ -78,6 +97,7 @@ def available(dtype: tf.DType) -> bool:
         dtype in TYPES
         and not tf.config.list_logical_devices("GPU")
         and not private_api.in_xla_graph()
+        and export_runtime() is None
         and not private_api.is_exporting()
         and load() is not None
     )

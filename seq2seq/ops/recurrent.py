@@ -9,16 +9,18 @@ from typing import Any, Literal, NamedTuple
 import tensorflow as tf
 
 from seq2seq.ops.differentiable import Tensors
-from seq2seq.ops.dispatch import state_dtype, steps_usable, usable
+from seq2seq.ops.dispatch import export_runtime, state_dtype, steps_usable, usable
 from seq2seq.ops.recurrent_cells import GRUResetBeforeStep, GRUStep, LSTMStep
 from seq2seq.ops.recurrent_kernels import packed_step, whole_layer
 from seq2seq.ops.recurrent_loop import (
     LoopWeights,
+    for_each_row,
     forward_loop,
     layer_loop,
     project,
     time_first,
 )
+from seq2seq.ops.recurrent_node import recurrent_node
 from seq2seq.private_api import stored_value
 
 Cell = Literal["lstm", "gru", "gru_reset_before"]
@@ -50,8 +52,9 @@ def recurrent(
 ) -> tuple[tf.Tensor | None, Tensors]:
     """Runs a layer over time.
 
-    It is one compiled kernel for the whole sequence; in a search's step, one of packed weights;
-    elsewhere a loop of TensorFlow's operations. With bfloat16 sequences the operands of products
+    It is one compiled kernel for the whole sequence; in a search's step, one of packed weights; in
+    a graph for ONNX, one node; elsewhere a loop of TensorFlow's operations. With bfloat16 sequences
+    the operands of products
     are rounded to bfloat16; all else is float32.
 
     Args:
@@ -81,7 +84,12 @@ def recurrent(
         reference = partial(layer_reference, cell, **options)
         operands = kernel_operands(cell, weights)
         return whole_layer(cell, sequences, operands, states, mask, reference=reference, **options)
-    loop_weights = _loop_weights(cell, _operands(cell, weights, sequences.dtype))
+    operands = _operands(cell, weights, sequences.dtype)
+    if export_runtime() == "onnx" and not one_step:
+        units = operands[1].shape[0]
+        states = tuple(for_each_row(state, sequences, units) for state in states)
+        return recurrent_node(cell, sequences, operands, states, mask, **options)
+    loop_weights = _loop_weights(cell, operands)
     return layer_loop(loop_weights, sequences, states, mask, training=training, **options)
 
 

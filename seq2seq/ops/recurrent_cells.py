@@ -11,8 +11,8 @@ from typing import ClassVar
 import tensorflow as tf
 
 from seq2seq.ops.differentiable import Tensors
+from seq2seq.ops.scan import Arrays
 
-TensorArrays = tuple[tf.TensorArray, ...]
 Results = tuple[Tensors, Tensors]
 
 
@@ -48,7 +48,7 @@ class Step(ABC):
 
     @abstractmethod
     def weight_gradients(
-        self, previous_h: tf.Tensor, saved: TensorArrays, d_preactivations: Tensors
+        self, previous_h: tf.Tensor, saved: Arrays, d_preactivations: Tensors
     ) -> Tensors:
         """Returns the gradients of the recurrent weights, from all steps at once.
 
@@ -92,7 +92,7 @@ class LSTMStep(Step):
         return (_product(d_z, transposed[0]), d_c * f), (d_z,)
 
     def weight_gradients(
-        self, previous_h: tf.Tensor, saved: TensorArrays, d_preactivations: Tensors
+        self, previous_h: tf.Tensor, saved: Arrays, d_preactivations: Tensors
     ) -> Tensors:
         """See `Step.weight_gradients`."""
         return (_product_over_steps(previous_h, d_preactivations[0]),)
@@ -136,7 +136,7 @@ class GRUStep(Step):
         return (d_h_direct + _product(d_inner, transposed[0]),), (d_projected, d_inner)
 
     def weight_gradients(
-        self, previous_h: tf.Tensor, saved: TensorArrays, d_preactivations: Tensors
+        self, previous_h: tf.Tensor, saved: Arrays, d_preactivations: Tensors
     ) -> Tensors:
         """See `Step.weight_gradients`."""
         d_inner = d_preactivations[1]
@@ -181,7 +181,7 @@ class GRUResetBeforeStep(Step):
         return (d_previous,), (tf.concat([d_zr, d_candidate], axis=-1),)
 
     def weight_gradients(
-        self, previous_h: tf.Tensor, saved: TensorArrays, d_preactivations: Tensors
+        self, previous_h: tf.Tensor, saved: Arrays, d_preactivations: Tensors
     ) -> Tensors:
         """See `Step.weight_gradients`."""
         units = previous_h.shape[-1]

@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from seq2seq.ops.differentiable import Gradient, Tensors, differentiable
 from seq2seq.ops.dispatch import gradients_recorded
-from seq2seq.ops.recurrent_cells import Results, Step, TensorArrays
-from seq2seq.ops.scan import repeat_steps, tensor_array
+from seq2seq.ops.recurrent_cells import Results, Step
+from seq2seq.ops.scan import Arrays, array_of, empty_array, repeat_steps
 from seq2seq.private_api import asks_for_shapes
 
 
@@ -53,7 +53,7 @@ def layer_loop(
     """Runs a layer over time; arguments and results as in `recurrent`, states in `state_dtype`."""
     step, recurrent, time = weights.step, weights.recurrent, sequences.shape[1]
     projected = project(weights, time_first(sequences, go_backwards))
-    states = tuple(_for_each_row(state, sequences, recurrent[0].shape[0]) for state in states)
+    states = tuple(for_each_row(state, sequences, recurrent[0].shape[0]) for state in states)
     mask = None if mask is None else time_first(mask, go_backwards)
     one_step = projected.shape[0] == 1
     if one_step or asks_for_shapes():  # without a loop
@@ -139,7 +139,7 @@ def forward_loop(
     *,
     histories: int,
     save: bool,
-) -> tuple[TensorArrays, Tensors]:
+) -> tuple[Arrays, Tensors]:
     """Runs a step over time.
 
     Returns:
@@ -147,12 +147,11 @@ def forward_loop(
         step, followed, to `save`, by arrays of what every step saved; and the last states.
     """
     time = tf.shape(projected)[0]
-    inputs = tensor_array(time, projected.dtype, projected.shape[1:]).unstack(projected)
-    shape, dtype = states[0].shape, states[0].dtype
-    history = _write(_arrays(histories, time + 1, shape, dtype), 0, states)
-    saved = _arrays(step.saved_count if save else 0, time, shape, dtype)
+    inputs = array_of(projected)
+    history = _write(_arrays(histories, time + 1, states[0]), 0, states)
+    saved = _arrays(step.saved_count if save else 0, time, states[0])
 
-    def body(t: tf.Tensor, states: Tensors, history: TensorArrays, saved: TensorArrays) -> tuple:
+    def body(t: tf.Tensor, states: Tensors, history: Arrays, saved: Arrays) -> tuple:
         step_mask = None if mask is None else mask[t]
         states, values = _masked_forward(step, inputs.read(t), states, weights, step_mask)
         return states, _write(history, t + 1, states), _write(saved, t, values)
@@ -165,7 +164,7 @@ def _backward_loop(
     step: Step,
     d_sequence: tf.Tensor | None,
     d_states: Tensors,
-    arrays: TensorArrays,
+    arrays: Arrays,
     projected: tf.Tensor,
     weights: Tensors,
     mask: tf.Tensor | None,
@@ -178,9 +177,9 @@ def _backward_loop(
     """
     time = tf.shape(projected)[0]
     transposed = tuple(tf.transpose(weight) for weight in weights)  # once: it halves the products
-    collected = _arrays(step.preactivation_count, time, projected.shape[1:], projected.dtype)
+    collected = _arrays(step.preactivation_count, time, projected[0])
 
-    def body(n: tf.Tensor, d_states: Tensors, collected: TensorArrays) -> tuple:
+    def body(n: tf.Tensor, d_states: Tensors, collected: Arrays) -> tuple:
         t = time - 1 - n
         if d_sequence is not None:
             d_states = (d_states[0] + d_sequence[t], *d_states[1:])
@@ -234,11 +233,11 @@ def _select(mask: tf.Tensor | None, values: Tensors, others: Tensors) -> Tensors
     return tuple(tf.where(mask[:, tf.newaxis], value, other) for value, other in pairs)
 
 
-def _arrays(count: int, time: tf.Tensor, shape: tf.TensorShape, dtype: tf.DType) -> TensorArrays:
-    return tuple(tensor_array(time, dtype, shape) for _ in range(count))
+def _arrays(count: int, time: tf.Tensor, like: tf.Tensor) -> Arrays:
+    return tuple(empty_array(time, like) for _ in range(count))
 
 
-def _write(arrays: TensorArrays, t: tf.Tensor, values: Sequence[tf.Tensor]) -> TensorArrays:
+def _write(arrays: Arrays, t: tf.Tensor, values: Sequence[tf.Tensor]) -> Arrays:
     """Writes one value to each array; there may be more values than arrays."""
     return tuple(array.write(t, value) for array, value in zip(arrays, values, strict=False))
 
@@ -259,7 +258,7 @@ def time_first(sequences: tf.Tensor, go_backwards: bool) -> tf.Tensor:
     return tf.reverse(sequences, [0]) if go_backwards else sequences
 
 
-def _for_each_row(state: tf.Tensor, sequences: tf.Tensor, units: int) -> tf.Tensor:
+def for_each_row(state: tf.Tensor, sequences: tf.Tensor, units: int) -> tf.Tensor:
     """Returns a state, `(batch, units)`, of which there may be one for all rows."""
     if sequences.shape[0] is not None and state.shape == (sequences.shape[0], units):
         return state

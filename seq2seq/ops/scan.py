@@ -1,10 +1,11 @@
 """A loop over time for any step that needs results of the step before."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from seq2seq.ops.dispatch import export_runtime
 from seq2seq.private_api import asks_for_shapes
 
 
@@ -25,10 +26,7 @@ def scan(
     time_first = tf.nest.map_structure(_swap, sequences)
     steps = tf.shape(tf.nest.flatten(time_first)[0])[0]
     # From arrays, as the gradient of a slice is as long as what it is a slice of.
-    inputs = tf.nest.map_structure(
-        lambda sequence: tensor_array(steps, sequence.dtype, sequence.shape[1:]).unstack(sequence),
-        time_first,
-    )
+    inputs = tf.nest.map_structure(array_of, time_first)
 
     def one_step(t: Any, state: Any) -> tuple[Any, Any]:
         step_inputs = tf.nest.map_structure(lambda array: array.read(t)[:, tf.newaxis], inputs)
@@ -48,7 +46,7 @@ def scan(
         all_steps = [_swap(repeat_steps(output, steps)) for output in tf.nest.flatten(outputs)]
         return tf.nest.pack_sequence_as(outputs, all_steps), state
     arrays = tf.nest.map_structure(
-        lambda output: tensor_array(steps, output.dtype, output.shape).write(0, output), outputs
+        lambda output: empty_array(steps, output).write(0, output), outputs
     )
     _, arrays, state = tf.while_loop(
         lambda t, *_: t < steps, body, (1, arrays, state), maximum_iterations=steps - 1
@@ -56,9 +54,51 @@ def scan(
     return tf.nest.map_structure(lambda array: _swap(array.stack()), arrays), state
 
 
-def tensor_array(steps: tf.Tensor, dtype: tf.DType, shape: Any) -> tf.TensorArray:
-    """Returns an empty array whose elements can be read more than once."""
-    return tf.TensorArray(dtype, steps, element_shape=shape, clear_after_read=False)
+class DenseArray(NamedTuple):
+    """An array as one tensor, `(steps, ...)`, with the methods of `tf.TensorArray` used here.
+
+    Runtimes other than TensorFlow have no lists of tensors.
+    """
+
+    values: tf.Tensor
+
+    def read(self, t: tf.Tensor) -> tf.Tensor:
+        """Returns element `t`."""
+        return tf.gather(self.values, t)
+
+    def write(self, t: tf.Tensor, value: tf.Tensor) -> "DenseArray":
+        """Returns an array with another element `t`."""
+        steps = tf.range(tf.shape(self.values)[0])
+        here = tf.reshape(tf.equal(steps, t), [-1, *[1] * value.shape.rank])
+        return DenseArray(tf.where(here, value[tf.newaxis], self.values))
+
+    def stack(self) -> tf.Tensor:
+        """Returns all elements."""
+        return self.values
+
+
+Array = tf.TensorArray | DenseArray
+Arrays = tuple[Array, ...]
+
+
+def empty_array(steps: tf.Tensor, like: tf.Tensor) -> Array:
+    """Returns an array of elements like this one, which can be read more than once."""
+    if export_runtime() in (None, "tensorflow"):
+        return tf.TensorArray(like.dtype, steps, element_shape=like.shape, clear_after_read=False)
+    shape = tf.concat([tf.reshape(steps, [1]), tf.shape(like)], 0)
+    zeros = tf.zeros(shape, like.dtype)
+    return DenseArray(tf.ensure_shape(zeros, (None, *like.shape)))
+
+
+def array_of(sequence: tf.Tensor) -> Array:
+    """Returns the steps of a sequence, `(steps, ...)`, as an array."""
+    if export_runtime() not in (None, "tensorflow"):
+        return DenseArray(sequence)
+    steps = tf.shape(sequence)[0]
+    array = tf.TensorArray(
+        sequence.dtype, steps, element_shape=sequence.shape[1:], clear_after_read=False
+    )
+    return array.unstack(sequence)
 
 
 def repeat_steps(output: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:

@@ -89,7 +89,7 @@ class Search:
         if kind not in self._graphs:
             signature = (*SOURCES, SHORTLIST if kind[0] else (), CONSTRAINTS if kind[1] else ())
             self._graphs[kind] = tf.function(
-                self._search, input_signature=signature, autograph=False
+                self.hypotheses, input_signature=signature, autograph=False
             )
         further = (() if each is None else each for each in (shortlist, constraints))
         with single_threaded_executor():
@@ -101,14 +101,15 @@ class Search:
         graphs = self._graphs.values()
         return sum(graph.experimental_get_tracing_count() for graph in graphs)
 
-    def _search(
+    def hypotheses(
         self,
         source: tf.Tensor,
         source_length: tf.Tensor,
         keys: tf.Tensor,
-        shortlist: tf.Tensor | tuple[()],
-        constraints: Constraints | tuple[()],
+        shortlist: tf.Tensor | tuple[()] = (),
+        constraints: Constraints | tuple[()] = (),
     ) -> Hypotheses:
+        """Searches within the graph that is being traced; arguments as in a call."""
         listed = None if isinstance(shortlist, tuple) else shortlist
         with inference_kernels():
             inputs = {"source": source, "source_length": source_length}

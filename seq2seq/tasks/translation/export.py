@@ -1,0 +1,97 @@
+"""What leaves of a translation: the whole search, the encoder, and a step of the decoder."""
+
+import tensorflow as tf
+
+from seq2seq.decoding.strategy import Strategy
+from seq2seq.errors import UserError
+from seq2seq.models.translator import Translator
+from seq2seq.tasks.exported import (
+    ExportedFunction,
+    TensorInfo,
+    Tensors,
+    lengths_info,
+    model_function,
+    tokens_info,
+)
+from seq2seq.tasks.translation.search import Search
+
+MEANINGS = {
+    "source": "source token ids, 0 after the end of a row",
+    "source_length": "the number of source tokens of each row",
+    "target": "the target token before: at first the start token",
+    "logits": "scores of the next target token, before the softmax",
+    "alignments": "attention weights of the source tokens",
+}
+
+
+def exported_functions(
+    model: Translator, decoding: Strategy, alignments: bool, token_scores: bool
+) -> list[ExportedFunction]:
+    """Returns the search, the encoder, and a step of the decoder.
+
+    Raises:
+        UserError: If the search uses a shortlist, which is made from tables that are not exported.
+    """
+    if decoding.shortlist:
+        raise UserError(
+            "decoding.shortlist: the tables of a shortlist are not exported; use "
+            "--set shortlist=0."
+        )
+    axes = dict.fromkeys(("source", "alignments"), "source_length") | {"target": "steps"}
+    if model.alignment_model is not None:
+        memory = model.encoder_model.output["memory"]
+        axes |= {f"memory_{name}": "source_length" for name in memory}
+    return [
+        _search(model, decoding, alignments, token_scores),
+        model_function(
+            "encode", "reads the source, before the first step",
+            model.encoder_model, axes, MEANINGS, left_out=("outputs",),
+        ),
+        model_function(
+            "step", "reads one target token, and returns the scores of the next",
+            model.decoder_model, axes, MEANINGS,
+        ),
+    ]  # fmt: skip
+
+
+def _search(
+    model: Translator, decoding: Strategy, alignments: bool, token_scores: bool
+) -> ExportedFunction:
+    search = Search((model,), decoding, alignments, token_scores)
+    inputs = {
+        "source": tokens_info("source", MEANINGS["source"]),
+        "source_length": lengths_info("source tokens"),
+    }
+    if decoding.needs_keys:
+        inputs["keys"] = TensorInfo("int32", ("batch",), "a random key of each row")
+
+    def run(tensors: Tensors) -> Tensors:
+        keys = tensors.get("keys", tf.zeros_like(tensors["source_length"]))
+        result = search.hypotheses(tensors["source"], tensors["source_length"], keys)
+        return {name: part for name in outputs if (part := getattr(result, name)) is not None}
+
+    outputs = hypotheses_info(decoding, alignments, token_scores)
+    summary = f"translates by {type(decoding).__name__}"
+    return ExportedFunction("predict", summary, run, inputs, outputs, searches=True)
+
+
+def hypotheses_info(
+    decoding: Strategy, alignments: bool = False, token_scores: bool = False
+) -> dict[str, TensorInfo]:
+    """Returns what the results of a search are, see `Hypotheses`."""
+    rows: tuple[str | int, ...] = ("batch",)
+    if decoding.returns_multiple:
+        rows = ("batch", "hypotheses")
+    tokens = (*rows, "target_length")
+    infos = {
+        "tokens": TensorInfo("int32", tokens, "target token ids, without start and end"),
+        "lengths": TensorInfo("int32", rows, "the number of target tokens"),
+        "scores": TensorInfo("float32", rows, "the log-probability of all tokens and the end"),
+    }
+    if token_scores:
+        infos["token_scores"] = TensorInfo("float32", tokens, "log-probabilities of the tokens")
+    if alignments:
+        infos["alignments"] = TensorInfo(
+            "float32", (*tokens, "source_length"), MEANINGS["alignments"]
+        )
+    return infos
