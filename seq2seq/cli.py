@@ -44,6 +44,7 @@ COMMANDS = {
     "register": "register a run's model in MLflow",
     "sync": "send to MLflow what it did not get of a run",
     "compress": "copy a run with weights of half the bits: smaller, and faster for single texts",
+    "export": "write a run as files for ONNX Runtime, LiteRT, OpenVINO, TensorFlow or Keras",
     "generate": "continue texts with a language model, printed as they are generated",
     "serve": "serve runs over HTTP, with batches of many clients' requests",
     "completion": "print a script that completes commands in bash, zsh or fish",

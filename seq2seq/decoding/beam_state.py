@@ -18,8 +18,8 @@ class BeamState(NamedTuple):
     finished: tf.Tensor  # bool (batch, width), ended hypotheses and empty slots
     scores: tf.Tensor  # float32 (batch, width), log-probabilities; -inf for an empty slot
     penalized_scores: OptionalTensor = ()  # the same after the repetition penalty
-    token_scores: OptionalTensor = ()  # float32 (batch, width, time)
-    alignments: OptionalTensor = ()  # float32 (batch, width, time, source_length)
+    token_scores: OptionalTensor = ()  # float32 (batch, width, 1 + time), 0 at the start token
+    alignments: OptionalTensor = ()  # float32 (batch, width, 1 + time, source_length)
     coverage: OptionalTensor = ()  # float32 (batch, width, source_length), sum of the attention
     constraint_state: OptionalTensor = ()  # int32 (batch, width, 2), see constraint_state.py
 
@@ -71,14 +71,7 @@ def gather_beams(nest: Any, parents: tf.Tensor) -> Any:
     old_width = tf.nest.flatten(nest)[0].shape[1]
     rows = tf.range(tf.shape(parents)[0])[:, tf.newaxis] * old_width + parents  # (batch, width)
 
-    def gathered(tensor: tf.Tensor) -> tf.Tensor:
-        if 0 not in tensor.shape[2:]:
-            return gather(merge_beams(tensor), rows)
-        # A record without steps: exported graphs cannot reshape what has no elements.
-        shape = tf.concat([tf.shape(rows), tf.shape(tensor)[2:]], 0)
-        return tf.ensure_shape(tf.zeros(shape, tensor.dtype), (*rows.shape, *tensor.shape[2:]))
-
-    return tf.nest.map_structure(gathered, nest)
+    return tf.nest.map_structure(lambda tensor: gather(merge_beams(tensor), rows), nest)
 
 
 def append_tokens(

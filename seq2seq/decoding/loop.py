@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from seq2seq.decoding.beam_state import TIME_FIELDS, BeamState
+from seq2seq.ops.dispatch import SIMPLE_LOOPS, export_runtime
 
 FINISHED_SHARE = 0.25
 """Share of the sources that must have finished before they are dropped from the batch."""
@@ -26,7 +27,8 @@ def decode_until_finished(
     """Advances until every hypothesis has ended.
 
     The inner loop runs until a share of its sources has finished; the outer loop stores the results
-    and gathers the remaining sources. So the work shrinks while the graph stays the same.
+    and gathers the remaining sources. So the work shrinks while the graph stays the same. LiteRT
+    and OpenVINO, whose loops take a batch of one size, advance all until the last has finished.
 
     Args:
         advance: Extends all hypotheses by one token.
@@ -41,6 +43,10 @@ def decode_until_finished(
     def one_step(time: tf.Tensor, beam: BeamState, state: Any, sources: Any) -> Any:
         beam, state = advance(time, beam, state, sources)
         return time + 1, beam, state, sources
+
+    if export_runtime() in SIMPLE_LOOPS:
+        all_rows = (time, beam, state, sources)
+        return tf.while_loop(_any_live, one_step, all_rows, _shapes(all_rows))[1]
 
     def until_dropped(
         rows: tf.Tensor, results: BeamState, time: tf.Tensor, beam: BeamState, *rest: Any
@@ -67,6 +73,10 @@ def decode_until_finished(
     )[1]
 
 
+def _any_live(time: tf.Tensor, beam: BeamState, state: Any, sources: Any) -> tf.Tensor:
+    return tf.logical_not(tf.reduce_all(beam.finished))
+
+
 def _few_finished(time: tf.Tensor, beam: BeamState, state: Any, sources: Any) -> tf.Tensor:
     finished = tf.cast(tf.reduce_all(beam.finished, axis=1), tf.float32)  # (batch,)
     batch = tf.cast(tf.shape(finished)[0], tf.float32)
@@ -85,12 +95,12 @@ def _map_time_fields(beam: BeamState, function: Callable[[str, Any], Any]) -> Be
 
 
 def _pad_time(beam: BeamState, steps: tf.Tensor, end: int) -> BeamState:
-    """Pads the time axes to `steps`."""
+    """Pads the time axes to the start token and `steps` more."""
 
     def pad(name: str, tensor: tf.Tensor) -> tf.Tensor:
-        length, value = (steps + 1, end) if name == "tokens" else (steps, 0)
+        value = end if name == "tokens" else 0
         paddings = [[0, 0]] * len(tensor.shape)
-        paddings[2] = [0, length - tf.shape(tensor)[2]]
+        paddings[2] = [0, steps + 1 - tf.shape(tensor)[2]]
         return tf.pad(tensor, paddings, constant_values=tf.cast(value, tensor.dtype))
 
     return _map_time_fields(beam, pad)

@@ -187,16 +187,19 @@ class Strategy(ABC):
     def _with_records(
         self, beam: BeamState, attention: tf.Tensor | None, token_scores: bool, alignments: bool
     ) -> BeamState:
-        """Adds the optional fields of the beam that this search records."""
+        """Adds the optional fields of the beam that this search records.
+
+        Like the tokens, they begin with the start token, whose values are zeros.
+        """
         if token_scores:
-            beam = beam._replace(token_scores=beam.scores[..., tf.newaxis][..., :0])
+            beam = beam._replace(token_scores=beam.scores[..., tf.newaxis])
         requested = {"alignments": alignments, "coverage_penalty": self.needs_coverage}
         for name, needed in requested.items():
             if needed and attention is None:
                 raise ValueError(f"{name}: needs a step that returns its attention")
-        if alignments:  # (batch, width, 0, source_length)
-            empty = tf.zeros_like(attention, tf.float32)[:, :, tf.newaxis][:, :, :0]
-            beam = beam._replace(alignments=empty)
+        if alignments:  # (batch, width, 1, source_length)
+            none = tf.zeros_like(attention, tf.float32)[:, :, tf.newaxis]
+            beam = beam._replace(alignments=none)
         if self.needs_coverage:
             beam = beam._replace(coverage=tf.zeros_like(attention, tf.float32))
         return beam
@@ -238,13 +241,13 @@ class Strategy(ABC):
         def cut(record: OptionalTensor, padding: int) -> tf.Tensor | None:
             if isinstance(record, tuple):
                 return None
-            record = record[:, :, :steps]
+            record = record[:, :, 1 : steps + 1]
             axes = [1] * (record.shape.rank - 2)
             mask = tf.reshape(exists, tf.concat([tf.shape(exists), axes], 0))
             return tf.where(mask, record, tf.cast(padding, record.dtype))
 
         results = Hypotheses(
-            cut(beam.tokens[:, :, 1:], end),
+            cut(beam.tokens, end),
             lengths,
             beam.scores,
             objectives,

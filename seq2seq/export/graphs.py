@@ -23,6 +23,5 @@ def named_arguments(function: ExportedFunction) -> Callable[..., Tensors]:
 def signature(function: ExportedFunction) -> list[tf.TensorSpec]:
     """Returns the inputs as TensorFlow describes them, with their names."""
     return [
-        tf.TensorSpec(info.spec.shape, info.dtype, name)
-        for name, info in function.inputs.items()
+        tf.TensorSpec(info.spec.shape, info.dtype, name) for name, info in function.inputs.items()
     ]

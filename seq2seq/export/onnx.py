@@ -1,55 +1,67 @@
 """Functions as ONNX files."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import onnx
 import tensorflow as tf
 import tf2onnx
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 from tf2onnx.graph import Graph, Node
 
-from seq2seq.errors import UserError
 from seq2seq.export.graphs import named_arguments, signature
 from seq2seq.export.onnx_recurrence import convert_recurrence
 from seq2seq.ops.dispatch import exported_graphs
 from seq2seq.ops.recurrent_node import NODE
-from seq2seq.tasks.exported import ExportedFunction
+from seq2seq.tasks.exported import ExportedFunction, TensorInfo
 
 OPSET = 18
+HALVED = 256
+"""Weights of fewer numbers stay in float32."""
 
 
-def write_onnx(
-    functions: Sequence[ExportedFunction], folder: Path, precision: str
-) -> dict[str, str]:
-    """Writes a file for each function; returns the path of each in the folder.
+def write_onnx(function: ExportedFunction, path: Path, precision: str) -> None:
+    """Writes a function as an ONNX file.
 
-    Raises:
-        UserError: If a function has an operation that ONNX has not.
+    Args:
+        function: The function.
+        path: The file.
+        precision: `float32`; `float16`, of weights alone; or `int8`, of weights and of what they
+            are multiplied with, by ONNX Runtime's dynamic quantization.
     """
-    paths = {}
-    for function in functions:
-        paths[function.name] = f"{function.name}.onnx"
-        onnx.save(converted(function), folder / paths[function.name])
-    return paths
+    model = _converted(function)
+    if precision == "float16":
+        _halve_weights(model.graph)
+    _name_axes(model.graph, function)
+    model.producer_name = "seq2seq"
+    onnx.checker.check_model(model)
+    if precision != "int8":
+        onnx.save(model, path)
+        return
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with TemporaryDirectory(prefix="seq2seq-export-") as folder, _without_warnings():
+        whole = Path(folder) / "float32.onnx"
+        onnx.save(model, whole)
+        options = {"EnableSubgraph": True}
+        quantize_dynamic(whole, path, weight_type=QuantType.QInt8, extra_options=options)
 
 
-def converted(function: ExportedFunction) -> onnx.ModelProto:
-    """Converts a function.
-
-    Raises:
-        UserError: If it has an operation that ONNX has not.
-    """
+def _converted(function: ExportedFunction) -> ModelProto:
     inputs = signature(function)
-    with exported_graphs("onnx"):
+    handlers: dict[str, Any] = {NODE: (convert_recurrence, []), "SelectV2": (_convert_select, [])}
+    with exported_graphs("onnx"), _without_warnings():
         graph = tf.function(named_arguments(function), input_signature=inputs, autograph=False)
         model, _ = tf2onnx.convert.from_function(
-            graph,
-            input_signature=inputs,
-            opset=OPSET,
-            custom_op_handlers={NODE: (convert_recurrence, []), "SelectV2": (_convert_select, [])},
+            graph, input_signature=inputs, opset=OPSET, custom_op_handlers=handlers
         )
-    return model
+    converted: ModelProto = model
+    return converted
 
 
 def _convert_select(graph: Graph, node: Node, name: str, arguments: Any) -> None:
@@ -59,3 +71,53 @@ def _convert_select(graph: Graph, node: Node, name: str, arguments: Any) -> None
     inputs, outputs = list(node.input), list(node.output)
     graph.remove_node(node.name)
     graph.make_node("Where", inputs, outputs=outputs, shapes=shapes, dtypes=dtypes)
+
+
+def _name_axes(graph: GraphProto, function: ExportedFunction) -> None:
+    """Gives axes that vary the names that the manifest has for them."""
+    for values, infos in ((graph.input, function.inputs), (graph.output, function.outputs)):
+        for value in values:
+            _set_shape(value, infos[value.name])
+
+
+def _set_shape(value: onnx.ValueInfoProto, info: TensorInfo) -> None:
+    shape = value.type.tensor_type.shape
+    del shape.dim[:]
+    for size in info.shape:
+        if isinstance(size, str):
+            shape.dim.add().dim_param = size
+        else:
+            shape.dim.add().dim_value = size
+
+
+def _halve_weights(graph: GraphProto) -> None:
+    """Stores large float32 weights as float16, which a runtime casts back when it loads them."""
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < HALVED:
+            continue
+        name = weight.name
+        half = numpy_helper.to_array(weight).astype(np.float16)
+        weight.CopyFrom(numpy_helper.from_array(half, f"{name}_float16"))
+        casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _halve_weights(attribute.g)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keeps converters from reporting shapes that they do not know, and need not."""
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "root", "")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -186,13 +186,17 @@ class Predictor:
         Raises:
             UserError: If the task or its model cannot do what is requested.
         """
-        request = request or PredictionRequest()
+        options = self.options(request or PredictionRequest())
+        return self.task.predict(self.model, _as_list(inputs), options)
+
+    def options(self, request: PredictionRequest) -> PredictionOptions:
+        """Returns a request with its search, as the task takes it; raises as `predict`."""
         strategy, n_best = None, request.n_best
         changes_count = n_best is not None and self.search is not None
         if request.decoding is not None or request.settings or changes_count:
             settings = tuple(sorted(_flat(request.settings)))
             strategy, n_best = self._strategies(request.decoding, settings, n_best), None
-        options = PredictionOptions(
+        return PredictionOptions(
             batch_size=request.batch_size,
             decoding=strategy,
             n_best=n_best,
@@ -203,7 +207,6 @@ class Predictor:
             horizon=request.horizon,
             levels=tuple(request.levels),
         )
-        return self.task.predict(self.model, _as_list(inputs), options)
 
     def score(
         self, pairs: Sequence[Mapping[str, str]], batch_size: int = 64, alignments: bool = False

@@ -106,7 +106,7 @@ class CharacterCNN(CharacterFeatures):
 
     def features(self, vectors: tf.Tensor, mask: tf.Tensor, training: bool | None) -> tf.Tensor:
         """Returns each filter's largest value, without padding."""
-        real = mask[..., tf.newaxis]
+        real = tf.expand_dims(mask, -1)
         filtered = self.convolution(vectors * tf.cast(real, vectors.dtype))
         return tf.reduce_max(tf.where(real, filtered, filtered.dtype.min), axis=1)
 

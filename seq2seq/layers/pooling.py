@@ -16,7 +16,7 @@ from seq2seq.layers.dense import Dense
 
 def step_mask(outputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     """Returns whether each step is real, `(batch, steps, 1)`, for outputs `(batch, steps, ...)`."""
-    return tf.sequence_mask(lengths, tf.shape(outputs)[1])[..., tf.newaxis]
+    return tf.expand_dims(tf.sequence_mask(lengths, tf.shape(outputs)[1]), -1)
 
 
 class Pooling(ConfiguredLayer):

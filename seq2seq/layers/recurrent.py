@@ -224,7 +224,7 @@ class _Recurrent(keras.layers.Layer):
                 mask = tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0  # true from the first step on
             last = tf.where(mask[:, -1:], last, tf.zeros_like(last))
             if hidden is not None:
-                hidden = tf.where(mask[:, :, tf.newaxis], hidden, tf.zeros_like(hidden))
+                hidden = tf.where(tf.expand_dims(mask, -1), hidden, tf.zeros_like(hidden))
         return last, (last[:, tf.newaxis] if hidden is None else hidden), list(states)
 
 

@@ -279,7 +279,7 @@ def n_best(
 
     places = empty_array(steps, place).write(steps - 1, place)
     *_, places = tf.while_loop(lambda t, *_: t > 0, backward, (steps - 1, place, places))
-    labels = tf.where(real[..., tf.newaxis], places.stack() // n, 0)
+    labels = tf.where(tf.expand_dims(real, -1), places.stack() // n, 0)
     empty_scores = tf.concat([tf.zeros(1), tf.fill([n - 1], -float("inf"))], axis=0)
     best_scores = tf.where((lengths > 0)[:, tf.newaxis], best_scores, empty_scores)
     return tf.transpose(labels, [1, 2, 0])[:, :, : tf.shape(logits)[1]], best_scores

@@ -17,8 +17,10 @@ from seq2seq.ops.processor import INT8_QUADS, compiler_flags
 
 TYPES = (tf.float32, tf.bfloat16)
 
-Runtime = Literal["tensorflow", "onnx", "litert"]
+Runtime = Literal["tensorflow", "onnx", "openvino", "litert"]
 """A runtime that graphs are exported to."""
+SIMPLE_LOOPS: tuple[Runtime, ...] = ("openvino", "litert")
+"""Runtimes whose loops know no lists of tensors, and no batch that changes its size."""
 
 _inference_kernels: ContextVar[bool] = ContextVar("inference_kernels", default=False)
 _export_runtime: ContextVar[Runtime | None] = ContextVar("export_runtime", default=None)

@@ -1,7 +1,7 @@
 """A loop over time for any step that needs results of the step before."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
@@ -77,8 +77,8 @@ class DenseArray(NamedTuple):
         return self.values
 
 
-Array = tf.TensorArray | DenseArray
-Arrays = tuple[Array, ...]
+Array: TypeAlias = tf.TensorArray | DenseArray
+Arrays: TypeAlias = tuple[Array, ...]
 
 
 def empty_array(steps: tf.Tensor, like: tf.Tensor) -> Array:

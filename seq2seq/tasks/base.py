@@ -25,6 +25,7 @@ from seq2seq.errors import UserError
 from seq2seq.models.base import ModelT
 from seq2seq.prediction_rows import ForecastRow, Row, ScoredPair
 from seq2seq.progress import step
+from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.observation import InputVocabulary, Observation
 from seq2seq.tasks.padding import Batches
 from seq2seq.tasks.prediction_graphs import collected_features
@@ -410,6 +411,24 @@ class Task(ABC, Generic[ModelT, RowT]):
     def observed_parts(self, record: Record) -> tuple[Any, str | None]:
         """Returns the input and the target to `observe` of a record."""
         return record, None
+
+    # Export.
+
+    def exported_functions(
+        self, model: ModelT, options: PredictionOptions
+    ) -> list[ExportedFunction]:
+        """Returns the functions that leave for other runtimes, `predict` first.
+
+        Options that `predict` has outputs for, such as `alignments`, give the function these.
+
+        Raises:
+            UserError: If the task, its model or an option cannot be exported.
+        """
+        raise UserError(f"{type(self).__name__} runs cannot be exported.")
+
+    def export_vocabularies(self, folder: Path) -> dict[str, Any]:
+        """Writes tokenizers and labels for other programs; returns what the manifest says of it."""
+        return {}
 
     # Evaluation.
 

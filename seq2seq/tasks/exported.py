@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from seq2seq.decoding.strategy import Strategy
 from seq2seq.models.exportable_model import flat_name, named_tensors
 
 Tensors = dict[str, tf.Tensor]
+ALIGNMENTS = "attention weights of the source tokens"
 
 
 class TensorInfo(NamedTuple):
@@ -42,7 +44,6 @@ class ExportedFunction:
         run: The function.
         inputs: Its inputs, by name.
         outputs: Its outputs, by name.
-        searches: Whether it has loops whose tensors change their shapes.
     """
 
     name: str
@@ -50,7 +51,6 @@ class ExportedFunction:
     run: Callable[[Tensors], Tensors]
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
-    searches: bool = False
 
 
 def tokens_info(side: str, meaning: str = "token ids, 0 after the end of a row") -> TensorInfo:
@@ -61,6 +61,35 @@ def tokens_info(side: str, meaning: str = "token ids, 0 after the end of a row")
 def lengths_info(of: str) -> TensorInfo:
     """Returns the description of the lengths of rows, int32 `(batch,)`."""
     return TensorInfo("int32", ("batch",), f"the number of {of} of each row")
+
+
+def hypotheses_info(
+    decoding: Strategy, alignments: bool = False, token_scores: bool = False
+) -> dict[str, TensorInfo]:
+    """Returns what the results of a search are, see `Hypotheses`."""
+    rows: tuple[str | int, ...] = ("batch",)
+    if decoding.returns_multiple:
+        rows = ("batch", "hypotheses")
+    tokens = (*rows, "target_length")
+    infos = {
+        "tokens": TensorInfo("int32", tokens, "target token ids, without start and end"),
+        "lengths": TensorInfo("int32", rows, "the number of target tokens"),
+        "scores": TensorInfo("float32", rows, "the log-probability of all tokens and the end"),
+    }
+    if token_scores:
+        infos["token_scores"] = TensorInfo("float32", tokens, "log-probabilities of the tokens")
+    if alignments:
+        infos["alignments"] = TensorInfo("float32", (*tokens, "source_length"), ALIGNMENTS)
+    return infos
+
+
+def step_model_of(model: Any) -> keras.Model | None:
+    """Returns the model of a step of a stream; None if the model reads whole inputs only."""
+    try:
+        step: keras.Model = model.step_model
+    except ValueError:
+        return None
+    return step
 
 
 def model_function(

@@ -104,12 +104,15 @@ def _input_columns(task: Task[Any, Any], config: Mapping[str, Any]) -> dict[str,
 
 
 @step("loading the model")
-def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task[Any, Any], SequenceModel]:
+def load_model_folder(
+    run_folder: Path, trust: Trust = (), precision: str | None = None
+) -> tuple[Task[Any, Any], SequenceModel]:
     """Loads the task and the model of a run folder, or of its `model` folder.
 
     Args:
         run_folder: The folder.
         trust: Modules and classes of one's own that its config may name.
+        precision: The precision of computation; None for that of the run.
 
     Raises:
         UserError: If there is no model, it is damaged, from a newer version, or names code that
@@ -130,7 +133,7 @@ def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task[Any, An
         task = build_task(config)
         task.load(folder)
         task.input_columns = {str(k): str(v) for k, v in (config.get(COLUMNS) or {}).items()}
-        model = _saved_model(config, folder)
+        model = _saved_model(config, folder, precision or config.precision)
         check_weights(folder / WEIGHTS, model.training_model.count_params())
         model.training_model.load_weights(folder / WEIGHTS)
     except UserError:
@@ -143,12 +146,12 @@ def load_model_folder(run_folder: Path, trust: Trust = ()) -> tuple[Task[Any, An
     return task, model
 
 
-def _saved_model(config: DictConfig, folder: Path) -> SequenceModel:
+def _saved_model(config: DictConfig, folder: Path, policy: str) -> SequenceModel:
     """Builds the model of a saved config, with the saved arguments."""
     arguments = json.loads((folder / ARGUMENTS).read_text(encoding="utf-8"))
     if not isinstance(arguments, dict):
         raise ValueError(f"{ARGUMENTS} is not a mapping")
-    with precision(config.precision):
+    with precision(policy):
         return build_model(config, arguments)
 
 

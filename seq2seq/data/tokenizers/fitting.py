@@ -13,10 +13,11 @@ from typing import Any
 # Before the import, or the library warns in processes that are forked later.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 SPECIAL_PIECES = ("< pad >", "< unknown >", "< start >", "< end >")
 UNKNOWN_PIECE = SPECIAL_PIECES[1]
+WRITTEN_UNKNOWN = "<unk>"
 BYTE_PIECES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 _NO_LIMIT = 2**31
@@ -125,6 +126,22 @@ def fit(
     untrained = _byte_level_tokenizer(models.Unigram(), normalizer)
     model = _train(untrained, texts, trainers.UnigramTrainer(**options))
     return _unigram_tokenizer(_reproducible(model["vocab"]), normalizer)
+
+
+def with_decoder(fitted: Tokenizer, kind: str) -> Tokenizer:
+    """Returns a fitted tokenizer of a kind that decodes as ours does, for other programs."""
+    content = json.loads(fitted.to_str())
+    vocabulary = content["model"]["vocab"]
+    if kind == "word" and WRITTEN_UNKNOWN not in vocabulary:
+        vocabulary[WRITTEN_UNKNOWN] = vocabulary.pop(UNKNOWN_PIECE)
+        content["model"]["unk_token"] = WRITTEN_UNKNOWN
+    tokenizer = Tokenizer.from_str(json.dumps(content))
+    if kind == "character":
+        tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    elif kind != "word":  # which are joined by blanks
+        strip = decoders.Strip(" ", 1, 0)
+        tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), strip])
+    return tokenizer
 
 
 def _word_tokenizer(vocabulary: dict[str, int], normalizer: normalizers.Normalizer) -> Tokenizer:

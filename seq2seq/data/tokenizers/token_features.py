@@ -14,7 +14,7 @@ import numpy as np
 from seq2seq.data.formats.json_lines import open_model_file
 from seq2seq.data.records import field_value
 from seq2seq.data.token_store import ColumnSpec
-from seq2seq.data.tokenizers.vocabulary import RESERVED, Vocabulary
+from seq2seq.data.tokenizers.vocabulary import RESERVED, UNKNOWN, Vocabulary
 from seq2seq.data.tokenizers.word_splitter import WORDS, WordSplitter
 from seq2seq.data.tokenizers.word_vectors import read_word_vectors
 from seq2seq.errors import UserError
@@ -256,6 +256,24 @@ class TokenFeatures:
     def save(self, path: Path) -> None:
         """Writes settings and vocabularies as one JSON file."""
         path.write_text(json.dumps(self._content(), ensure_ascii=False), encoding="utf-8")
+
+    def standard_json(self) -> str:
+        """Returns the vocabularies and how tokens become ids, for other programs."""
+        settings = self.settings
+        vocabularies = {"words": self.words, "characters": self.characters, **self.columns}
+        if self.vector_words.items:
+            vocabularies["vectors"] = self.vector_words
+        content = {
+            "ids": {name: items.ids_by_item() for name, items in vocabularies.items()},
+            "padding": 0,
+            "unknown": UNKNOWN,
+            "token_pattern": settings["pattern"],
+            "lowercase": settings["lowercase"],
+            "zero_digits": settings["zero_digits"],
+            "maximum_word_length": settings["maximum_word_length"],
+            "casings": list(CASINGS) if settings["casing"] else [],
+        }
+        return json.dumps(content, ensure_ascii=False, indent=1)
 
     @classmethod
     def load(cls, path: Path) -> "TokenFeatures":

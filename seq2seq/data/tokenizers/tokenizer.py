@@ -18,6 +18,7 @@ from seq2seq.data.tokenizers.bpe_dropout import DropoutEncoder, SubwordSampler
 from seq2seq.errors import UserError
 
 PAD, UNKNOWN, START, END = range(4)
+SPECIAL_TOKENS = {"pad": PAD, "unknown": UNKNOWN, "start": START, "end": END}
 
 _KINDS = ("word", "character", "bpe", "unigram")
 _NORMALIZATIONS = (None, "NFC", "NFD", "NFKC", "NFKD")
@@ -156,6 +157,14 @@ class Tokenizer:
     def save(self, path: Path) -> None:
         """Writes the tokenizer as one JSON file."""
         path.write_text(self._to_json(), encoding="utf-8")
+
+    def save_standard(self, path: Path) -> None:
+        """Writes a `tokenizer.json` that the `tokenizers` library reads, and encodes and decodes.
+
+        Decoding gives the text of ids without `PAD`, `START` and `END`.
+        """
+        standard = fitting.with_decoder(self._backend, self.settings["kind"])
+        path.write_text(standard.to_str(pretty=True), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":

@@ -52,3 +52,7 @@ class Vocabulary:
     def ids(self, items: Sequence[str]) -> np.ndarray:
         """Returns the ids of items, int32 `(items,)`."""
         return np.array([self._id_of.get(item, UNKNOWN) for item in items], np.int32)
+
+    def ids_by_item(self) -> dict[str, int]:
+        """Returns the id of each item."""
+        return dict(self._id_of)

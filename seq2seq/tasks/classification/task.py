@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from seq2seq.data.batching import Batching
@@ -9,8 +10,12 @@ from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.data.number_columns import NumberColumn
 from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.errors import UserError
+from seq2seq.models.classifier import Classifier
+from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.classification.evaluation import ClassificationEvaluation
+from seq2seq.tasks.classification.export import exported_functions
 from seq2seq.tasks.classification.prediction import ClassificationPrediction
+from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.training.losses import ClassCrossEntropy, MultiLabelCrossEntropy
 
 TEXTS = ("text", "text2")
@@ -81,3 +86,22 @@ class Classification(ClassificationPrediction, ClassificationEvaluation):
             focal_gamma=focal_gamma,
         )
         self.loss = self.make_loss(class_weights=None)
+
+    def exported_functions(
+        self, model: Classifier, options: PredictionOptions
+    ) -> list[ExportedFunction]:
+        """Returns the probabilities of texts, and the step of a stream if there is one."""
+        self.check_options(options, ("attention",))
+        several = self.labels.several
+        return exported_functions(model, self.texts, self.numbers, self.temperature, several)
+
+    def export_vocabularies(self, folder: Path) -> dict[str, Any]:
+        """Writes the tokenizer."""
+        self.tokenizer.save_standard(folder / "tokenizer.json")
+        return {
+            "tokenizers": dict.fromkeys(self.texts, "tokenizer.json"),
+            "maximum_length": self.maximum_length,
+            "labels": list(self.labels.names),
+            "several_labels": self.labels.several,
+            "threshold": self.threshold if self.labels.several else None,
+        }

@@ -1,13 +1,21 @@
 """The forecasting task, joined from its data, prediction and evaluation."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from seq2seq.data.formats.series_format import SeriesFormat
 from seq2seq.data.series_columns import CalendarFeature
 from seq2seq.data.series_scaling import Scaling
 from seq2seq.data.series_windows import SeriesWindows
 from seq2seq.errors import UserError
+from seq2seq.files import write_text
+from seq2seq.models.forecaster import Forecaster
+from seq2seq.tasks.base import PredictionOptions
+from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.forecasting.evaluation import BASELINES, ForecastingEvaluation
+from seq2seq.tasks.forecasting.export import ExportedForecast, calendar_names
 from seq2seq.training.distributions import Distribution, NegativeBinomial
 
 CONFORMAL = ("none", "split", "adaptive")
@@ -120,6 +128,31 @@ class Forecasting(ForecastingEvaluation):
         )
         self._origins, self._scales, self._graphs = {}, {}, {}
         self.quantile_levels(self.levels)
+
+    def exported_functions(
+        self, model: Forecaster, options: PredictionOptions
+    ) -> list[ExportedFunction]:
+        """Returns the forecast with its scaling."""
+        self.check_options(options, ())
+        return [ExportedForecast(self, model).function()]
+
+    def export_vocabularies(self, folder: Path) -> dict[str, Any]:
+        """Returns the names of the series' parts; categories are written as `series.json`."""
+        write_text(folder / "series.json", json.dumps(self._exported_names(), indent=1))
+        return {"series": "series.json"}
+
+    def _exported_names(self) -> dict[str, Any]:
+        categories = {f: self.encoders[f] for f in self.static if f in self.encoders}
+        return {
+            "targets": list(self.targets),
+            "past_covariates": list(self.past),
+            "known_covariates": [*self.known, *calendar_names(self.calendar)],
+            "horizon": self.horizon,
+            "context_length": self.context_length,
+            "minimum_context": self.minimum_context,
+            "static": {field: vars(encoder) for field, encoder in categories.items()},
+            "series": list(self.series_ids) if self.series_embedding else [],
+        }
 
 
 def _check_sizes(**sizes: int) -> None:

@@ -1,10 +1,17 @@
 """The generation task, joined from its data, prediction and evaluation."""
 
-from seq2seq.data.tokenizers.tokenizer import Tokenizer
+from pathlib import Path
+from typing import Any
+
+from seq2seq.data.tokenizers.tokenizer import SPECIAL_TOKENS, Tokenizer
 from seq2seq.data.windows import Windows
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
+from seq2seq.models.language_model import LanguageModel
+from seq2seq.tasks.base import PredictionOptions
+from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.generation.evaluation import GenerationEvaluation, checked_rate
+from seq2seq.tasks.generation.export import exported_functions
 from seq2seq.tasks.generation.prediction import GenerationPrediction
 from seq2seq.training.losses import TokenCrossEntropy
 
@@ -46,3 +53,15 @@ class Generation(GenerationPrediction, GenerationEvaluation):
         self.samples, self.prompt_length = samples, prompt_length
         self.dynamic_rate = checked_rate(dynamic_rate, "task.dynamic_rate")
         self.loss = TokenCrossEntropy()
+
+    def exported_functions(
+        self, model: LanguageModel, options: PredictionOptions
+    ) -> list[ExportedFunction]:
+        """Returns the search for continuations, and the step of a stream."""
+        self.check_options(options, ("decoding",))
+        return exported_functions(model, options.decoding or self.decoding)
+
+    def export_vocabularies(self, folder: Path) -> dict[str, Any]:
+        """Writes the tokenizer."""
+        self.tokenizer.save_standard(folder / "tokenizer.json")
+        return {"tokenizers": {"text": "tokenizer.json"}, "special_tokens": SPECIAL_TOKENS}

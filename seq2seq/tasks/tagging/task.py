@@ -1,6 +1,8 @@
 """The tagging task, joined from its data, prediction and evaluation."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -8,11 +10,17 @@ from seq2seq.data.batching import Batching
 from seq2seq.data.labels.token_labels import TokenLabels
 from seq2seq.data.tokenizers.token_features import TokenFeatures
 from seq2seq.errors import UserError
+from seq2seq.files import write_text
 from seq2seq.models.tagger import Tagger
 from seq2seq.ops.crf import negative_log_likelihood
+from seq2seq.tasks.base import PredictionOptions
+from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.tagging.evaluation import TaggingEvaluation
+from seq2seq.tasks.tagging.export import exported_functions
 from seq2seq.tasks.tagging.prediction import TaggingPrediction
 from seq2seq.training.losses import ElementLoss, TokenCrossEntropy
+
+VOCABULARIES = "vocabularies.json"
 
 
 class Tagging(TaggingPrediction, TaggingEvaluation):
@@ -55,6 +63,22 @@ class Tagging(TaggingPrediction, TaggingEvaluation):
                 "model.output=constrained_softmax: without task.scheme there is no constraint. "
                 "Give task.scheme, or model.output=softmax."
             )
+
+    def exported_functions(
+        self, model: Tagger, options: PredictionOptions
+    ) -> list[ExportedFunction]:
+        """Returns the search for labels, and the step of a stream if there is one."""
+        self.check_options(options, ("n_best",))
+        return exported_functions(model, options.n_best or 1)
+
+    def export_vocabularies(self, folder: Path) -> dict[str, Any]:
+        """Writes the vocabularies of words, characters and further columns."""
+        write_text(folder / VOCABULARIES, self.tokenizer.standard_json())
+        return {
+            "vocabularies": VOCABULARIES,
+            "labels": self.labels.names,
+            "label_scheme": self.labels.train_scheme,
+        }
 
 
 class TaggingLoss:

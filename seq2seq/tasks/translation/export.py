@@ -6,9 +6,11 @@ from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.models.translator import Translator
 from seq2seq.tasks.exported import (
+    ALIGNMENTS,
     ExportedFunction,
     TensorInfo,
     Tensors,
+    hypotheses_info,
     lengths_info,
     model_function,
     tokens_info,
@@ -20,7 +22,7 @@ MEANINGS = {
     "source_length": "the number of source tokens of each row",
     "target": "the target token before: at first the start token",
     "logits": "scores of the next target token, before the softmax",
-    "alignments": "attention weights of the source tokens",
+    "alignments": ALIGNMENTS,
 }
 
 
@@ -34,8 +36,7 @@ def exported_functions(
     """
     if decoding.shortlist:
         raise UserError(
-            "decoding.shortlist: the tables of a shortlist are not exported; use "
-            "--set shortlist=0."
+            "decoding.shortlist: the tables of a shortlist are not exported; use --set shortlist=0."
         )
     axes = dict.fromkeys(("source", "alignments"), "source_length") | {"target": "steps"}
     if model.alignment_model is not None:
@@ -72,26 +73,4 @@ def _search(
 
     outputs = hypotheses_info(decoding, alignments, token_scores)
     summary = f"translates by {type(decoding).__name__}"
-    return ExportedFunction("predict", summary, run, inputs, outputs, searches=True)
-
-
-def hypotheses_info(
-    decoding: Strategy, alignments: bool = False, token_scores: bool = False
-) -> dict[str, TensorInfo]:
-    """Returns what the results of a search are, see `Hypotheses`."""
-    rows: tuple[str | int, ...] = ("batch",)
-    if decoding.returns_multiple:
-        rows = ("batch", "hypotheses")
-    tokens = (*rows, "target_length")
-    infos = {
-        "tokens": TensorInfo("int32", tokens, "target token ids, without start and end"),
-        "lengths": TensorInfo("int32", rows, "the number of target tokens"),
-        "scores": TensorInfo("float32", rows, "the log-probability of all tokens and the end"),
-    }
-    if token_scores:
-        infos["token_scores"] = TensorInfo("float32", tokens, "log-probabilities of the tokens")
-    if alignments:
-        infos["alignments"] = TensorInfo(
-            "float32", (*tokens, "source_length"), MEANINGS["alignments"]
-        )
-    return infos
+    return ExportedFunction("predict", summary, run, inputs, outputs)

@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 from seq2seq.data.batching import Batching
-from seq2seq.data.tokenizers.tokenizer import TokenizerPair
+from seq2seq.data.tokenizers.tokenizer import SPECIAL_TOKENS, TokenizerPair
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.evaluation.text import check_metrics
 from seq2seq.models.translator import Translator
 from seq2seq.tasks.base import PredictionOptions
+from seq2seq.tasks.exported import ExportedFunction
+from seq2seq.tasks.translation.data import SIDES
 from seq2seq.tasks.translation.evaluation import TranslationEvaluation
+from seq2seq.tasks.translation.export import exported_functions
 from seq2seq.tasks.translation.prediction import TranslationPrediction
 from seq2seq.tasks.translation.search import Scorer, Search
 from seq2seq.training.losses import TokenCrossEntropy
@@ -69,3 +74,19 @@ class Translation(TranslationPrediction, TranslationEvaluation):
             raise UserError("task.consistency: is not for model.copy=true; leave one of them out.")
         options = PredictionOptions(replace_unknown=self.replace_unknown)
         self.check_attention((model,), options, self.decoding)
+
+    def exported_functions(
+        self, model: Translator, options: PredictionOptions
+    ) -> list[ExportedFunction]:
+        """Returns the search, the encoder, and a step of the decoder."""
+        self.check_options(options, ("decoding", "alignments", "token_scores"))
+        decoding = options.decoding or self.decoding
+        self.check_attention((model,), options, decoding)
+        return exported_functions(model, decoding, options.alignments, options.token_scores)
+
+    def export_vocabularies(self, folder: Path) -> dict[str, Any]:
+        """Writes the tokenizers of both sides."""
+        paths = {side: f"{side}_tokenizer.json" for side in SIDES}
+        self.tokenizer.source.save_standard(folder / paths["source"])
+        self.tokenizer.target.save_standard(folder / paths["target"])
+        return {"tokenizers": paths, "special_tokens": SPECIAL_TOKENS}
