@@ -64,7 +64,13 @@ class Sampling(Strategy):
         self.returns_multiple = self.samples is not None
 
     def noise(self, keys: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-        """Returns the random numbers of the whole search, `(batch, samples, steps)`."""
+        """Returns the random numbers of the whole search, `(batch, samples, steps)`.
+
+        An exported search gets the numbers themselves for `keys`, float32 `(batch, samples,
+        steps)`: other runtimes lack the operations on bits that make them.
+        """
+        if keys.dtype == tf.float32:
+            return keys
         return uniform(self.seed, keys, self.initial_width, steps)
 
     def select(self, next_token: NextTokenLogits) -> Continuations:

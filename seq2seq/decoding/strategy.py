@@ -122,7 +122,7 @@ class Strategy(ABC):
             memory: Third argument of the step, constant for each source: any nest of tensors with
                 `batch` rows.
             keys: int32 `(batch,)`, random keys of the sources, such as their line numbers. The same
-                seed and key give the same samples in any batch.
+                seed and key give the same samples in any batch. Or see `Sampling.noise`.
             constraints: Constraints on each row; its maximum length grows to what they need.
             token_scores: Whether to return each token's log-probability.
             alignments: Whether to return each token's attention.

@@ -85,7 +85,7 @@ def recurrent(
         operands = kernel_operands(cell, weights)
         return whole_layer(cell, sequences, operands, states, mask, reference=reference, **options)
     operands = _operands(cell, weights, sequences.dtype)
-    if export_runtime() == "onnx" and not one_step:
+    if export_runtime() == "onnx" and sequences.shape[1] != 1:
         units = operands[1].shape[0]
         states = tuple(for_each_row(state, sequences, units) for state in states)
         return recurrent_node(cell, sequences, operands, states, mask, **options)

@@ -63,6 +63,14 @@ def lengths_info(of: str) -> TensorInfo:
     return TensorInfo("int32", ("batch",), f"the number of {of} of each row")
 
 
+def noise_info(decoding: Strategy) -> TensorInfo:
+    """Returns the description of the random numbers of a search that samples."""
+    shape = ("batch", decoding.initial_width, "random_numbers")
+    return TensorInfo(
+        "float32", shape, "random numbers in [0, 1), one for each token: the maximum length and 1"
+    )
+
+
 def hypotheses_info(
     decoding: Strategy, alignments: bool = False, token_scores: bool = False
 ) -> dict[str, TensorInfo]:

@@ -12,6 +12,7 @@ from seq2seq.tasks.exported import (
     hypotheses_info,
     lengths_info,
     model_function,
+    noise_info,
 )
 
 MEANINGS = {
@@ -39,12 +40,12 @@ def _search(model: LanguageModel, decoding: Strategy) -> ExportedFunction:
         "prompt_length": lengths_info("tokens, with the start token,"),
     }
     if decoding.needs_keys:
-        inputs["keys"] = TensorInfo("int32", ("batch",), "a random key of each row")
+        inputs["noise"] = noise_info(decoding)
 
     def run(tensors: Tensors) -> Tensors:
         lengths = tensors["prompt_length"]
         last, states = model.read(tensors["prompt"], lengths)
-        keys = tensors.get("keys", tf.zeros_like(lengths))
+        keys = tensors.get("noise", tf.zeros_like(lengths))
         result = decoding(model.step, states, lengths, last, END, keys=keys)
         return {name: getattr(result, name) for name in outputs}
 

@@ -13,6 +13,7 @@ from seq2seq.tasks.exported import (
     hypotheses_info,
     lengths_info,
     model_function,
+    noise_info,
     tokens_info,
 )
 from seq2seq.tasks.translation.search import Search
@@ -64,10 +65,10 @@ def _search(
         "source_length": lengths_info("source tokens"),
     }
     if decoding.needs_keys:
-        inputs["keys"] = TensorInfo("int32", ("batch",), "a random key of each row")
+        inputs["noise"] = noise_info(decoding)
 
     def run(tensors: Tensors) -> Tensors:
-        keys = tensors.get("keys", tf.zeros_like(tensors["source_length"]))
+        keys = tensors.get("noise", tf.zeros_like(tensors["source_length"]))
         result = search.hypotheses(tensors["source"], tensors["source_length"], keys)
         return {name: part for name in outputs if (part := getattr(result, name)) is not None}
 
