@@ -55,7 +55,8 @@ def recurrent_node(
         is_training=False,
     )
     has_steps = lengths[:, tf.newaxis] > 0
-    last = (outputs.output_h[0], outputs.output_c[0])[: len(states)]
+    finals = (outputs.output_h, outputs.output_c)[: len(states)]
+    last = tuple(final[0] for final in finals)  # of one direction
     last = tuple(tf.where(has_steps, new, old) for new, old in zip(last, states, strict=True))
     units = weights[1].shape[0]
     last = tuple(tf.ensure_shape(state, (sequences.shape[0], units)) for state in last)

@@ -1,0 +1,118 @@
+"""Runs to export, one for each task, and 200 real inputs of each."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from seq2seq.config import build, composed
+from seq2seq.inference.predictor import Predictor
+from seq2seq.overrides import with_registered_recipes
+from seq2seq.tasks.model_folder import build_task, save_model_folder
+
+COUNT = 200
+SPECIAL = [0, 1, 2]
+UNLIKELY = {"translation": [*SPECIAL, *range(4, 260)], "generation": SPECIAL}
+"""Tokens that trained models hardly return: special ones, and single bytes, most of them no text."""
+RECIPES = {
+    "translation": [
+        "recipe=translation/cldr_dates", "model/attention=luong", "model.encoder.units=12",
+        "model.decoder.units=24", "model.embedding_dim=16", "decoding.maximum_length_ratio=0.5",
+    ],
+    "tagging": ["recipe=tagging/cldr_dates", "model.output=crf", "model.encoder.units=12"],
+    "classification": [
+        "recipe=classification/cldr_languages", "model.encoder.units=12",
+        "model.pooling=[last,mean,max,attention]",
+    ],
+    "generation": [
+        "task=generation", "data=plain_text", "data.files.train=names", "data.tail.test=0.2",
+        "data.tail.validation=0.2", "tokenizer=text/bpe", "tokenizer.vocabulary_size=400",
+        "batching=windows", "batching.batch_size=4", "batching.length=8", "model=language_model",
+        "model.embedding_dim=12", "model.stack.units=16", "model.stack.cell=gru",
+        "decoding=sampling", "decoding.maximum_length_ratio=0.0",
+        "decoding.maximum_length_extra=12", "task.prompt_length=10",
+    ],
+    "forecasting": [
+        "recipe=forecasting/co2", "model.encoder.units=12", "task.scaling.log=true",
+        "task.scaling.season=difference", "task.scaling.kind=robust",
+    ],
+}  # fmt: skip
+SOURCES = {
+    "translation": "translation/cldr_dates",
+    "tagging": "tagging/cldr_dates",
+    "classification": "classification/cldr_languages",
+}
+
+
+def run_of(folder, name, overrides=()):
+    """A run folder that is not trained, and its task with data.
+
+    Its weights are larger than new ones, so that two tokens are rarely as probable.
+    """
+    own = [f"data.directory={folder}"] if name == "generation" else []
+    overrides = [*RECIPES[name], *own, *overrides, "tracking=none"]
+    config = composed(list(map(with_registered_recipes, overrides)))
+    OmegaConf.resolve(config)
+    task, data = build_task(config), build(config, "data")
+    task.prepare(data, seed=1)
+    keras.utils.set_random_seed(2)
+    model = build(config, "model", **task.model_arguments())
+    for weight in model.training_model.weights:
+        weight.assign(2 * weight.numpy() + 0.05 * np.random.standard_normal(weight.shape))
+    if unlikely := UNLIKELY.get(name):
+        bias = model.output_layer.bias.numpy()
+        bias[unlikely] -= 100
+        model.output_layer.bias.assign(bias)
+    save_model_folder(folder / name / "model", task, model, config)
+    return folder / name, data
+
+
+def inputs_of(name, data):
+    """Inputs of a task, as `Predictor` reads them."""
+    records = list(itertools.islice(data.records("test"), COUNT))
+    match name:
+        case "translation":
+            return [record["source"] for record in records]
+        case "tagging":
+            return [record["tokens"] for record in records]
+        case "classification":
+            return [record["text"] for record in records]
+        case "generation":
+            return [*(line for record in records for line in record["text"].split("\n"))][:COUNT]
+    [series] = records
+    return [_history(series, number) for number in range(COUNT)]
+
+
+def _history(series, number):
+    """The beginning of a series, of 24 to 223 steps; of every third, values are missing."""
+    steps = 24 + number
+    values = np.array(series["y"][:steps])
+    if number % 3 == 0:
+        values[[3, steps - 2]] = np.nan
+    return {
+        "unique_id": f"history {number}", "ds": list(series["ds"][:steps]), "y": values,
+        "frequency": "MS",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="package")
+def runs(tmp_path_factory):
+    """The run folder, the inputs and the predictor of each task, made when asked for."""
+    folder = tmp_path_factory.mktemp("exported-runs")
+    made = {}
+
+    def get(name):
+        if name not in made:
+            if name == "generation":
+                names = build(composed(["data=cldr_languages"]), "data")
+                lines = [record["text"] for record in names.records("test")][:3000]
+                (folder / "names").write_text("\n".join(lines), encoding="utf-8")
+            run, data = run_of(folder, name)
+            made[name] = run, inputs_of(name, data), Predictor.load(run)
+        return made[name]
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        yield get
