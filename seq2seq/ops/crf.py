@@ -16,17 +16,17 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from seq2seq.ops.compile import library
-from seq2seq.ops.dispatch import usable
+from seq2seq.ops.dispatch import export_runtime, usable
 from seq2seq.ops.scan import array_of, empty_array
 
 FORBIDDEN = -1e4
 """The score of a transition that is not allowed: of probability 0, yet finite in a sum."""
 
-_TINY = 1e-300
+_TINY = {tf.float64: 1e-300, tf.float32: 1e-30}
 
 
 class _Chain(NamedTuple):
-    """The results of a forward-backward pass; `(steps, batch, labels)`, float64.
+    """The results of a forward-backward pass; `(steps, batch, labels)`, float64 (float32 for LiteRT).
 
     Potentials and messages are known up to a factor of each step.
     """
@@ -93,17 +93,19 @@ def marginals(
 def _chain(logits: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor) -> _Chain:
     """Runs the forward and the backward recursion at once (Rabiner, 1989).
 
-    Each row of a step is scaled to a sum of 1, in float64: so a step is one product of matrices,
+    Each row of a step is scaled to a sum of 1, in float64 (LiteRT has float32 only, which keeps
+    labels that are less probable by a factor of 1e30): so a step is one product of matrices,
     and labels that are less probable by a factor of 1e300 keep their weight.
     """
-    logits = tf.cast(logits, tf.float64)
+    wide = tf.float32 if export_runtime() == "litert" else tf.float64
+    logits = tf.cast(logits, wide)
     logits = tf.pad(
         logits, [[0, 0], [0, tf.cast(tf.equal(tf.shape(logits)[1], 0), tf.int32)], [0, 0]]
     )
     peaks = tf.reduce_max(logits, axis=-1, keepdims=True)
     potentials = tf.exp(logits - peaks)
     shift = tf.reduce_max(transitions)
-    weights = tf.exp(tf.cast(transitions - shift, tf.float64))
+    weights = tf.exp(tf.cast(transitions - shift, wide))
     # The backward recursion is the forward one over reversed steps and transposed transitions.
     both = tf.stack([potentials, tf.reverse_sequence(potentials, lengths, seq_axis=1)])
     between = tf.stack([weights[:-1, :-1], tf.transpose(weights[:-1, :-1])])
@@ -115,14 +117,14 @@ def _chain(logits: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor) -> _Ch
     )
     potentials = tf.transpose(potentials, [1, 0, 2])
     joint = before * potentials * after
-    totals = tf.maximum(tf.reduce_sum(joint, axis=-1, keepdims=True), _TINY)
+    totals = tf.maximum(tf.reduce_sum(joint, axis=-1, keepdims=True), _TINY[wide])
     steps = tf.range(tf.shape(joint)[0])[:, tf.newaxis]
-    real = tf.cast(steps < lengths, tf.float64)
-    last = tf.cast(tf.equal(steps, lengths - 1), tf.float64)
+    real = tf.cast(steps < lengths, wide)
+    last = tf.cast(tf.equal(steps, lengths - 1), wide)
     step_weights = real[..., tf.newaxis] / totals
     # The scales of all steps count but the last's, whose total includes all steps behind it.
     logs = tf.math.log(scales[:, 0, :, 0]) * (real - last) + tf.math.log(totals[..., 0]) * last
-    shifts = tf.transpose(peaks[..., 0]) * real + tf.cast(shift, tf.float64) * (real + last)
+    shifts = tf.transpose(peaks[..., 0]) * real + tf.cast(shift, wide) * (real + last)
     return _Chain(
         potentials,
         before,
@@ -148,7 +150,7 @@ def _messages(
 
     def body(t: tf.Tensor, message: tf.Tensor, messages: Any, scales: Any) -> tuple[Any, ...]:
         state = message * inputs.read(t)
-        scale = tf.maximum(tf.reduce_sum(state, axis=-1, keepdims=True), _TINY)
+        scale = tf.maximum(tf.reduce_sum(state, axis=-1, keepdims=True), _TINY[state.dtype])
         arrived = tf.matmul(state / scale, between)
         return t + 1, arrived, messages.write(t, message), scales.write(t, scale)
 
@@ -166,7 +168,7 @@ def _expected_transitions(
     count = transitions.shape[0] - 1
     rows = tf.cast(row_weights, tf.float64)[:, tf.newaxis]
     state = chain.before * chain.potentials
-    state /= tf.maximum(tf.reduce_sum(state, axis=-1, keepdims=True), _TINY)
+    state /= tf.maximum(tf.reduce_sum(state, axis=-1, keepdims=True), _TINY[state.dtype])
     arriving = chain.potentials * chain.after * chain.weights * rows
     between = tf.matmul(
         tf.reshape(state[:-1], [-1, count]), tf.reshape(arriving[1:], [-1, count]), transpose_a=True
@@ -174,7 +176,7 @@ def _expected_transitions(
     between *= tf.exp(tf.cast(transitions[:-1, :-1] - tf.reduce_max(transitions), tf.float64))
     first = tf.reduce_sum(chain.marginals[0] * rows, axis=0)
     steps = tf.range(tf.shape(state)[0])[:, tf.newaxis]
-    is_last = tf.cast(tf.equal(steps, lengths - 1), tf.float64)[..., tf.newaxis]
+    is_last = tf.cast(tf.equal(steps, lengths - 1), wide)[..., tf.newaxis]
     last = tf.reduce_sum(chain.marginals * is_last * rows, axis=[0, 1])
     inside = tf.concat([between, last[:, tf.newaxis]], axis=1)
     first = tf.pad(first, [[0, 1]])

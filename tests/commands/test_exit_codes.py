@@ -25,6 +25,7 @@ MISTAKES = {
     "register": ["nowhere", "--name", "dates"],
     "sync": ["nowhere"],
     "compress": ["nowhere", "copy"],
+    "export": ["nowhere", "out", "--format", "onnx"],
     "generate": ["nowhere", "--prompt", "To be"],
     "serve": ["nowhere"],
     "completion": ["sh"],

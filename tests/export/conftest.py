@@ -15,7 +15,7 @@ from seq2seq.tasks.model_folder import build_task, save_model_folder
 COUNT = 200
 SPECIAL = [0, 1, 2]
 UNLIKELY = {"translation": [*SPECIAL, *range(4, 260)], "generation": SPECIAL}
-"""Tokens that trained models hardly return: special ones, and single bytes, most of them no text."""
+"""Tokens that trained models hardly return: special ones, and bytes that are no text alone."""
 RECIPES = {
     "translation": [
         "recipe=translation/cldr_dates", "model/attention=luong", "model.encoder.units=12",

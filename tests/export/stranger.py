@@ -124,7 +124,6 @@ def runner(folder, name="predict"):
             compiled = openvino.Core().compile_model(path, "CPU")
             names = [output.any_name for output in compiled.outputs]
 
-
             def run(feeds):
                 results = compiled(feeds)
                 return {name: results[name] for name in names}
