@@ -66,7 +66,7 @@ class ModelInfo(BaseModel):
 def model_info(name: str, run: ServedRun, limits: Limits) -> ModelInfo:
     """Returns what clients can know about a run."""
     task: Any = run.predictor.task
-    [model] = ensemble_of(run.predictor.model)
+    model: Any = ensemble_of(run.predictor.model)[0]
     info = ModelInfo(name=name, task=run.task, fields=[], labels=task.label_names())
     if isinstance(task, Forecasting):
         _add_forecasting(info, task, model, limits)

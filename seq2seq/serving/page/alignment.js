@@ -23,7 +23,8 @@ export function alignmentDiagram(sources, targets, weights, onpoint) {
     onmouseleave: () => onpoint(null),
   }, shownToken(token)));
   const lines = svg("svg", { "aria-hidden": "true" });
-  const [above, below] = [el("div", { class: "side source" }, ...sourceTokens), el("div", { class: "side target" }, ...targetTokens)];
+  const above = el("div", { class: "side source" }, ...sourceTokens);
+  const below = el("div", { class: "side target" }, ...targetTokens);
   const picture = el("div", { class: "alignment", "aria-hidden": "true" }, above, lines, below);
   let paths = [];
 
@@ -56,9 +57,9 @@ export function alignmentDiagram(sources, targets, weights, onpoint) {
   }
 
   onWidth(picture, draw);
-  const table = el("p", { class: "hint" },
-    "Each line joins a token of the translation (below) to a source token that it attends to; the stronger, the larger the weight.");
-  return { element: el("figure", { class: "plain" }, picture, table), highlight };
+  const note = el("p", { class: "hint" },
+    "A line joins a token of the translation to a source token that it attends to; the stronger the line, the larger the weight.");
+  return { element: el("figure", { class: "plain" }, picture, note), highlight };
 }
 
 function line(from, to, length, isDown, weight) {
@@ -66,5 +67,5 @@ function line(from, to, length, isDown, weight) {
   const points = isDown
     ? `M0 ${from} C${half} ${from} ${half} ${to} ${length} ${to}`
     : `M${from} 0 C${from} ${half} ${to} ${half} ${to} ${length}`;
-  return svg("path", { d: points, style: { strokeWidth: 0.75 + 3 * weight, opacity: 0.12 + 0.88 * weight } });
+  return svg("path", { d: points, style: { strokeWidth: 0.75 + 1.75 * weight, opacity: 0.1 + 0.75 * weight } });
 }

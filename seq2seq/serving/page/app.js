@@ -21,6 +21,7 @@ const TASKS = {
 
 const api = new Api();
 const main = document.getElementById("main");
+let shown = null;
 
 api.onUnauthorized = () => {
   if (!main.querySelector(".token")) askForToken();
@@ -46,7 +47,9 @@ async function start() {
 function show(model) {
   const [task, verb, view] = TASKS[model.task];
   const input = inputFields(model, api);
-  const panels = [[verb, view(model, api, input)], ["States", statesView(model, api, input)]];
+  shown?.abort?.();
+  shown = view(model, api, input);
+  const panels = [[verb, shown], ["States", statesView(model, api, input)]];
   document.title = `${model.name} – seq2seq playground`;
   main.replaceChildren(
     el("div", { class: "title" }, el("h1", {}, model.name), el("p", { class: "soft" }, about(model, task))),

@@ -30,7 +30,7 @@ export function forecastChart(series) {
     draw();
   });
   const isLong = series.history.length > recent;
-  return el("figure", { class: "plain" }, holder, readout, legend(series.bands), isLong ? whole.element : null);
+  return el("figure", { class: "plain" }, holder, legend(series.bands), readout, isLong ? whole.element : null);
 }
 
 function recentPart(series, count) {
@@ -78,7 +78,7 @@ function drawn(series, width, readout) {
 
 function axes(series, labels, ticks, x, y, width) {
   const count = Math.max(2, Math.min(8, Math.floor((width - MARGIN.left) / 95)));
-  const every = Math.max(1, Math.ceil(labels.length / count));
+  const isTick = ticksOf(labels, count);
   const floor = HEIGHT - MARGIN.bottom;
   const text = (name, properties, content) => svg("text", { class: name, ...properties }, content);
   return [
@@ -86,17 +86,28 @@ function axes(series, labels, ticks, x, y, width) {
       svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(tick), y2: y(tick) }),
       text("tick", { x: MARGIN.left - 8, y: y(tick) + 4, "text-anchor": "end" }, shortNumber(tick, 6)),
     ]),
-    ...labels.flatMap((label, i) => (i % every ? [] : [
+    ...labels.flatMap((label, i) => (!isTick(label, i) ? [] : [
       svg("line", { class: "grid", x1: x(i), x2: x(i), y1: floor, y2: floor + 4 }),
-      text("tick", { x: x(i), y: floor + 18, "text-anchor": i === 0 ? "start" : "middle" }, tickLabel(label, labels)),
+      text("tick", { x: x(i), y: floor + 18, "text-anchor": "middle" }, tickLabel(label, labels)),
     ])),
     text("axis", { x: (MARGIN.left + width - MARGIN.right) / 2, y: HEIGHT - 6, "text-anchor": "middle" },
       /\D/.test(labels[0]) ? "date" : "step"),
     text("axis", {
       x: 0, y: 0, "text-anchor": "middle",
-      transform: `translate(12 ${(MARGIN.top + floor) / 2}) rotate(-90)`,
+      transform: `translate(12 ${(MARGIN.top + floor) / 2}) rotate(${series.target.length > 2 ? -90 : 0})`,
     }, series.target),
   ];
+}
+
+/** Returns which labels are written: of months those at round distances from January. */
+function ticksOf(labels, count) {
+  const least = labels.length / count;
+  if (labels.every((label) => /^\d{4}-\d\d-01$/.test(label))) {
+    const every = [1, 2, 3, 4, 6, 12, 24, 60, 120, 240].find((months) => months >= least) ?? 600;
+    return (label) => (12 * Number(label.slice(0, 4)) + Number(label.slice(5, 7)) - 1) % every === 0;
+  }
+  const every = Math.max(1, Math.ceil(least));
+  return (_, i) => i % every === 0;
 }
 
 /** Returns a date without the parts that are the same for all, such as the first of each month. */

@@ -4,10 +4,10 @@ import { el, percent } from "./dom.js";
 import { actionForm } from "./fields.js";
 import { resultsCard } from "./results.js";
 
-const FIRST = 8;
+const [LEAST, MOST, VISIBLE] = [3, 8, 0.001];
 
 export function classificationView(model, api, input) {
-  const results = resultsCard("Classes", "The probabilities of the classes appear here.");
+  const results = resultsCard("Classes", "The probabilities of the classes appear here.", { hideSummary: true });
   const { form } = actionForm("Classify", [], async (signal) => {
     const body = { inputs: [await input.value()], attention: model.attention };
     const { predictions } = await api.post(model.name, "predict", body, signal);
@@ -19,11 +19,13 @@ export function classificationView(model, api, input) {
     const predicted = new Set(model.several_labels ? labels : [prediction]);
     const rows = Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
     const bars = (part) => part.map(([name, value]) => classBar(name, value, predicted.has(name)));
-    const rest = rows.slice(FIRST);
+    const probable = rows.filter(([, value]) => value >= VISIBLE).length;
+    const first = Math.max(LEAST, Math.min(MOST, probable));
+    const rest = rows.slice(first);
     const summary = prediction === "" ? "No class." : `Class: ${[...predicted].join(", ")}`;
     results.show(
       summary,
-      el("ul", { class: "bars", "aria-label": "Probabilities" }, ...bars(rows.slice(0, FIRST))),
+      el("ul", { class: "bars", "aria-label": "Probabilities" }, ...bars(rows.slice(0, first))),
       rest.length
         ? el("details", {}, el("summary", {}, `${rest.length} more`), el("ul", { class: "bars" }, ...bars(rest)))
         : null,

@@ -44,5 +44,5 @@ export function generationView(model, api, input) {
       if (event.key === "Escape") abort();
     },
   }, form, results.element);
-  return { element, form };
+  return { element, form, abort };
 }

@@ -58,7 +58,7 @@ export function heatMap({ name, values, tokens, isGate, read }) {
 function paint(canvas, { values, labels, scale, isGate, cursor, cell, height }) {
   const style = getComputedStyle(canvas);
   const colour = (key) => rgb(style.getPropertyValue(key));
-  const [low, middle, high] = ["--low", "--middle", "--high"].map(colour);
+  const [low, middle, high] = ["--low", "--middle", isGate ? "--accent" : "--high"].map(colour);
   const [steps, rows] = [values.length, values[0].length];
   const isTall = labels.some((label) => [...label].length > 2);
   const space = isTall ? 92 : 22;
@@ -71,7 +71,7 @@ function paint(canvas, { values, labels, scale, isGate, cursor, cell, height }) 
   context.scale(ratio, ratio);
   values.forEach((units, step) => units.forEach((value, row) => {
     const share = Math.max(-1, Math.min(1, value / scale));
-    context.fillStyle = mixed(middle, share < 0 && !isGate ? low : high, Math.abs(share));
+    context.fillStyle = mixed(middle, share < 0 ? low : high, Math.abs(share));
     context.fillRect(step * cell, row * height, cell - 0.5, height - 0.5);
   }));
   context.fillStyle = style.getPropertyValue("--soft");

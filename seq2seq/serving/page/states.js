@@ -6,8 +6,8 @@ import { heatMap, legend } from "./heatmap.js";
 import { resultsCard } from "./results.js";
 
 const NAMES = {
-  hidden: "Hidden state h", cell: "Cell state c", input_gate: "Input gate", forget_gate: "Forget gate",
-  output_gate: "Output gate", candidate: "Candidate", update_gate: "Update gate", reset_gate: "Reset gate",
+  hidden: "Hidden state h", cell: "Cell state c", candidate: "Candidate", input_gate: "Input gate",
+  forget_gate: "Forget gate", output_gate: "Output gate", update_gate: "Update gate", reset_gate: "Reset gate",
 };
 
 export function statesView(model, api, input) {
@@ -41,7 +41,8 @@ function layerMaps({ units, size, arrays }, tokens) {
       `${(NAMES[name] ?? name).toLowerCase()} ${values[step][row].toFixed(2).replace("-", "−")}`);
     readout.textContent = `Unit ${units[row]} at “${tokens[step]}”: ${values.join(", ")}`;
   };
-  const maps = Object.entries(arrays).map(([name, values]) =>
+  const names = Object.keys(NAMES).filter((name) => name in arrays);
+  const maps = [...new Set([...names, ...Object.keys(arrays)])].map((name) => [name, arrays[name]]).map(([name, values]) =>
     heatMap({ name: NAMES[name] ?? name, values, tokens, isGate: name.endsWith("gate"), read }));
   return [
     el("p", { class: "hint" }, `${units.length} of ${size} units, one a row; one column a token.`),

@@ -9,7 +9,7 @@ import { attended, tokenRow, units } from "./tokens.js";
 
 export function translationView(model, api, input) {
   const search = searchFields();
-  const results = resultsCard("Translation", "The translation appears here.");
+  const results = resultsCard("Translation", "The translation appears here.", { hideSummary: true });
   const { form } = actionForm("Translate", [search.element], (signal) => translate("", signal));
   const view = { element: el("div", { class: "columns" }, form, results.element), form };
   form.classList.add("card");
