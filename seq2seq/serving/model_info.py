@@ -157,5 +157,5 @@ def _series_example(task: Forecasting, rows: Sequence[Mapping[str, Any]]) -> dic
     writer.writerow(columns)
     for i in range(len(first["history_ds"])):
         line = [first["unique_id"] if v is None else v[i] for v in columns.values()]
-        writer.writerow(["" if value is None else value for value in line])
+        writer.writerow([f"{x:.10g}" if isinstance(x, float) else x for x in line])
     return {"csv": stream.getvalue()}

@@ -12,11 +12,11 @@ import { taggingView } from "./tagging.js";
 import { translationView } from "./translation.js";
 
 const TASKS = {
-  translation: ["Translation", "Translate", translationView],
-  tagging: ["Tagging", "Tag", taggingView],
-  classification: ["Classification", "Classify", classificationView],
-  generation: ["Generation", "Generate", generationView],
-  forecasting: ["Forecasting", "Forecast", forecastingView],
+  translation: ["Translation", translationView],
+  tagging: ["Tagging", taggingView],
+  classification: ["Classification", classificationView],
+  generation: ["Generation", generationView],
+  forecasting: ["Forecasting", forecastingView],
 };
 
 const api = new Api();
@@ -45,11 +45,11 @@ async function start() {
 
 /** Shows a model: its title, and a tab for its task and one for its states. */
 function show(model) {
-  const [task, verb, view] = TASKS[model.task];
+  const [task, view] = TASKS[model.task];
   const input = inputFields(model, api);
   shown?.abort?.();
   shown = view(model, api, input);
-  const panels = [[verb, shown], ["States", statesView(model, api, input)]];
+  const panels = [[task, shown], ["States", statesView(model, api, input)]];
   document.title = `${model.name} – seq2seq playground`;
   main.replaceChildren(
     el("div", { class: "title" }, el("h1", {}, model.name), el("p", { class: "soft" }, about(model, task))),

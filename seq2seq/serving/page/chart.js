@@ -7,6 +7,7 @@ const HEIGHT = 340;
 const MARGIN = { top: 14, right: 14, bottom: 46, left: 58 };
 const RECENT = 4;
 const LEAST = 40;
+const HINT = "Point at the chart to read values; “Numbers” has them as a table.";
 
 /**
  * Returns a figure.
@@ -17,7 +18,7 @@ const LEAST = 40;
 export function forecastChart(series) {
   const recent = Math.max(LEAST, RECENT * series.steps.length);
   const whole = checkbox("Whole history", false);
-  const readout = el("p", { class: "readout", role: "status" });
+  const readout = el("p", { class: "readout" }, HINT);
   const holder = el("div", { class: "chart" });
   let width = 0;
   const draw = () => {
@@ -71,7 +72,7 @@ function drawn(series, width, readout) {
   });
   picture.addEventListener("pointerleave", () => {
     cursor.setAttribute("visibility", "hidden");
-    readout.textContent = "";
+    readout.textContent = HINT;
   });
   return picture;
 }

@@ -57,6 +57,6 @@ function weighted([name, tokens], i, all) {
   return [
     el("h3", {}, all.length > 1 ? `Attention in ${name}` : "Attention"),
     el("ul", { class: "weighted", dir: "auto", "aria-label": "Tokens with their weights" }, ...spans),
-    el("p", { class: "hint" }, "The darker a token, the more attention pooling weighs it."),
+    el("p", { class: "hint" }, "The stronger the background of a token, the more attention pooling weighs it."),
   ];
 }

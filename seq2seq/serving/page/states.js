@@ -24,12 +24,18 @@ export function statesView(model, api, input) {
     const slot = el("div", {});
     const show = (i) => slot.replaceChildren(...layerMaps(layers[i], tokens[layers[i].part]));
     picker.control.addEventListener("change", () => show(Number(picker.control.value)));
-    const text = prediction.length > 60 ? `${prediction.slice(0, 60)} …` : prediction;
-    results.show(`${layers.length} recurrent layers; the prediction is ${text || "empty"}.`, picker.element, slot);
+    const count = `${layers.length} recurrent layer${layers.length === 1 ? "" : "s"}`;
+    const predicted = model.task === "forecasting" ? "" : `; the prediction is ${shortened(prediction)}`;
+    results.show(`${count}${predicted}.`, picker.element, slot);
     show(0);
   }
 
   return { element: el("div", { class: "columns states-columns" }, form, results.element), form };
+}
+
+function shortened(text, length = 60) {
+  if (text === "") return "empty";
+  return text.length > length ? `“${text.slice(0, length)}…”` : `“${text}”`;
 }
 
 /** Returns the heat maps of a layer; the pointer, or the arrow keys, read all of them at once. */

@@ -1,0 +1,513 @@
+"""The page in a browser: every control of each task, errors, token, keyboard, width and colours."""
+
+import json
+import os
+import shutil
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from seq2seq.data.embedded.co2 import Co2
+from seq2seq.serving.app import create_app
+from seq2seq.serving.limits import Limits
+from seq2seq.serving.served_run import ServedRun
+from tests.serving.conftest import saved_run
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.common.exceptions import TimeoutException  # noqa: E402
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="Chromium or chromedriver is not installed"
+)
+
+LIMITS = Limits()
+CO2_STEPS = 60
+
+
+def axe_script():
+    """The path of axe-core; None if it is not there."""
+    named = os.environ.get("SEQ2SEQ_AXE")
+    places = [named] if named else ["node_modules/axe-core/axe.min.js"]
+    return next((Path(place) for place in places if Path(place).is_file()), None)
+
+
+@pytest.fixture(scope="module")
+def runs(run_folders):
+    """Runs of all tasks, two of them with attention; of some there are test predictions."""
+    folder = run_folders["translation"].parent
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        attending = {
+            "translation": saved_run(folder, "translation", ["model/attention=luong"]),
+            "classification": saved_run(folder, "classification", ["model.pooling=[attention]"]),
+        }
+    record = next(iter(Co2().records("test")))
+    history = [float(value) for value in record["y"][:CO2_STEPS]]
+    ds = list(map(str, record["ds"][:CO2_STEPS]))
+    rows = {
+        attending["translation"]: {"source": "7 May 2031"},
+        run_folders["forecasting"]: {
+            "unique_id": "co2", "target": "y", "history_ds": ds, "history": history,
+        },
+    }  # fmt: skip
+    for run, row in rows.items():
+        (run / "predictions").mkdir(exist_ok=True)
+        (run / "predictions" / "test.jsonl").write_text(json.dumps(row) + "\n")
+    folders = {**run_folders, "plain": run_folders["translation"], **attending}
+    return {name: ServedRun(path, LIMITS) for name, path in folders.items()}
+
+
+class Server:
+    """Serves an application in a thread."""
+
+    def __init__(self, app):
+        config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+        [socket] = self.server.servers[0].sockets
+        self.url = "http://{}:{}/".format(*socket.getsockname())
+
+    def stop(self):
+        self.server.should_exit = True
+        self.thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def server(runs):
+    server = Server(create_app(runs, LIMITS))
+    yield server
+    server.stop()
+    for run in runs.values():
+        run.batcher.close()
+
+
+class Page:
+    """The page, by what a user sees: labels, buttons and texts."""
+
+    def __init__(self, driver, url):
+        self.driver, self.url = driver, url
+
+    def open(self, model="", width=1200, dark=False):
+        self.command("Emulation.setDeviceMetricsOverride", width=width, height=900,
+                     deviceScaleFactor=1, mobile=False)  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.command("Emulation.setEmulatedMedia", features=[scheme])
+        self.driver.get("about:blank")
+        self.driver.get(f"{self.url}#{model}")
+        self.wait(lambda: self.all("section[role=tabpanel], .token.card, .error"))
+        return self
+
+    def command(self, name, **values):
+        return self.driver.execute_cdp_cmd(name, values)
+
+    def run(self, script, *values):
+        return self.driver.execute_script(script, *values)
+
+    def wait(self, condition, seconds=15):
+        return WebDriverWait(self.driver, seconds, 0.02).until(lambda _: condition())
+
+    def all(self, selector):
+        return [e for e in self.driver.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()]
+
+    def one(self, selector):
+        [element] = self.all(selector)
+        return element
+
+    def texts(self, selector):
+        return [element.text for element in self.all(selector)]
+
+    def field(self, label):
+        """The control with a label."""
+        [named] = [e for e in self.all("label") if e.text == label]
+        return self.driver.find_element(By.ID, named.get_attribute("for"))
+
+    def fill(self, label, text):
+        field = self.field(label)
+        field.clear()
+        field.send_keys(text)
+
+    def choose(self, label, value):
+        Select(self.field(label)).select_by_visible_text(value)
+
+    def button(self, text):
+        [button] = [e for e in self.all("button") if e.text == text]
+        return button
+
+    def press(self, text):
+        """Presses a button, and waits for the answer."""
+        self.button(text).click()
+        self.finish()
+
+    def finish(self):
+        self.wait(lambda: not self.driver.find_elements(By.CSS_SELECTOR, "form[aria-busy]"))
+
+    @property
+    def summary(self):
+        return self.run(
+            "return document.querySelector('[role=tabpanel]:not([hidden]) [role=status]').textContent"
+        )
+
+    @property
+    def focused(self):
+        return self.driver.switch_to.active_element
+
+    def keys(self, *keys):
+        self.focused.send_keys(*keys)
+
+
+@pytest.fixture(scope="module")
+def driver():
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(driver, server):
+    yield Page(driver, server.url)
+    messages = [entry["message"] for entry in driver.get_log("browser")]
+    assert not [m for m in messages if "Failed to load resource" not in m], messages
+
+
+def test_models_are_chosen_by_name_and_link(page):
+    page.open()
+    assert page.one("h1").text == page.field("Model").get_attribute("value") == "translation"
+    assert "with attention" in page.one(".title p").text
+    page.choose("Model", "plain")
+    assert page.one("h1").text == "plain"
+    assert "without attention" in page.one(".title p").text
+    assert page.driver.current_url.endswith("#plain")
+    assert page.open("tagging").one("h1").text == "tagging"
+
+
+def test_a_translation_has_hypotheses_and_attention(page):
+    page.open("translation")
+    assert page.field("Source text").get_attribute("value") == "7 May 2031"
+    page.fill("Beam size", "4")
+    page.fill("Hypotheses", "3")
+    page.press("Translate")
+    hypotheses = page.texts(".hypothesis .text")
+    assert len(hypotheses) == 3
+    tokens = page.all(".tokens .token")
+    assert "".join(token.text for token in tokens).replace(" ", "") in hypotheses[0].replace(
+        " ", ""
+    )
+    assert page.texts(".alignment .source span") == list("7␣May␣2031")
+    assert len(page.texts(".alignment .target span")) == len(tokens) + 1
+    assert page.run("return document.querySelectorAll('.alignment path').length") > 0
+    page.run("arguments[0].focus()", tokens[1])
+    assert "probability" in page.one(".readout").text
+    assert "attends to" in page.one(".readout").text
+    assert page.all(".alignment .target .on")
+    assert page.all(".alignment .source .on")
+    buttons = page.all(".hypothesis")
+    buttons[1].click()
+    assert [b.get_attribute("aria-pressed") for b in buttons] == ["false", "true", "false"]
+
+
+def test_a_token_begins_the_next_translation_and_can_be_changed(page):
+    page.open("plain")
+    page.fill("Source text", "7 May 2031")
+    page.press("Translate")
+    before = page.texts(".hypothesis .text")[0]
+    page.all(".tokens .token")[1].click()
+    field = page.field("Begin the translation with")
+    assert field.get_attribute("value") == before[:2]
+    assert page.focused == field
+    field.clear()
+    field.send_keys("Mon")
+    page.press("Continue")
+    assert all(text.startswith("Mon") for text in page.texts(".hypothesis .text"))
+    assert "Mon" in page.one(".chip").text
+    assert "".join(page.texts(".tokens .forced")) == "Mon"
+    page.press("Remove")
+    assert page.texts(".hypothesis .text")[0] == before
+    page.all(".tokens .token")[0].click()
+    page.press("Cancel")
+    assert not page.all(".prefix")
+    page.all(".tokens .token")[0].click()
+    field = page.field("Begin the translation with")
+    field.clear()
+    field.send_keys("日")
+    page.press("Continue")
+    [error] = page.texts(".prefix .error") or [""]
+    assert "prefix" in error or "日" in page.one(".chip").text
+
+
+def test_greedy_search_and_sampling_have_their_own_options(page):
+    page.open("translation")
+    page.run("arguments[0].click()", page.field("Greedy"))
+    assert not page.all("input[type=number]")
+    page.press("Translate")
+    assert not page.all(".hypothesis")
+    page.run("arguments[0].click()", page.field("Sampling"))
+    for label, value in (
+        ("Samples", 4),
+        ("Temperature", 0.9),
+        ("Top k (0: all)", 9),
+        ("Top p", 0.8),
+    ):
+        page.fill(label, str(value))
+    page.fill("Seed", "7")
+    page.press("Translate")
+    samples = page.texts(".hypothesis .text")
+    assert len(samples) == 4
+    page.press("Translate")
+    assert page.texts(".hypothesis .text") == samples
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "text", "button", "message"),
+    [
+        ("translation", "Beam size", "0", "Translate", "Beam size: needs a number from 1 to 20."),
+        ("translation", "Source text", "a" * 301, "Show states", "300 characters"),
+        ("tagging", "Text", "", "Show states", "no token"),
+        ("generation", "Maximum length", "9999", "Generate", "from 1 to 5000"),
+        ("forecasting", "Series as CSV", "a,b\n1,2\n", "Forecast", "no column"),
+        ("forecasting", "Steps ahead", "0", "Forecast", "Steps ahead: needs a number"),
+    ],
+)  # fmt: skip
+def test_an_error_is_one_message_beside_the_button(page, model, label, text, button, message):
+    page.open(model)
+    if button == "Show states":
+        page.button("States").click()
+    page.fill(label, text)
+    page.press(button)
+    error = page.one(".error")
+    assert message in error.text
+    assert error.get_attribute("role") == "alert"
+    assert "\n" not in error.text
+
+
+def test_a_server_that_is_gone_is_said(page, runs):
+    server = Server(create_app({"tagging": runs["tagging"]}, LIMITS))
+    page.url = server.url
+    page.open()
+    server.stop()
+    page.press("Tag")
+    assert page.one(".error").text == "The server cannot be reached."
+
+
+def test_tags_have_text_and_confidence(page):
+    page.open("tagging")
+    page.fill("Text", "7 May 2031 !")
+    page.press("Tag")
+    assert page.texts(".tagged .word") == ["7", "May", "2031", "!"]
+    assert set(page.texts(".tagged .tag")) <= {"X", "Y", "Z"}
+    assert all(text.endswith("%") for text in page.texts(".tagged .confidence"))
+    assert page.summary.startswith("4 tokens")
+    page.fill("Text", " ")
+    page.press("Tag")
+    assert page.summary == "There are no tokens."
+
+
+def test_classes_have_probabilities_and_tokens_their_weights(page):
+    page.open("classification")
+    page.fill("Text", "Montag")
+    page.press("Classify")
+    assert sorted(text.split()[0] for text in page.texts(".bars .name")) == ["a", "b"]
+    assert page.one(".bars .predicted .mark").text == "predicted"
+    assert sum(float(text.split()[0]) for text in page.texts(".bars .value")) == pytest.approx(
+        100, abs=0.2
+    )
+    assert [text.split("\n")[0][:1] for text in page.texts(".weighted li")] == list("Montag")
+    assert page.summary in {"Class: a", "Class: b"}
+
+
+def test_text_is_shown_while_it_is_generated_and_can_be_stopped(page, runs):
+    page.open("generation")
+    page.fill("Prompt", "7 May")
+    page.fill("Maximum length", "30")
+    page.fill("Seed", "3")
+    page.press("Generate")
+    assert page.summary.startswith("Finished after")
+    text = page.one(".output").text
+    page.press("Generate")
+    assert page.one(".output").text == text
+    page.fill("Maximum length", "5000")
+    page.button("Generate").click()
+    length = "return document.querySelector('.made').textContent.length"
+    first = page.wait(lambda: page.run(length))
+    page.wait(lambda: page.run(length) > first)
+    page.press("Stop")
+    assert page.summary.startswith("Stopped after")
+    assert not page.button("Stop").is_enabled()
+    assert not page.all(".error")
+    page.wait(lambda: runs["generation"].batcher.waiting == 0)
+
+
+def test_a_forecast_is_drawn_with_intervals(page):
+    page.open("forecasting")
+    assert page.field("Steps ahead").get_attribute("value") == "24"
+    page.field("50 %").click()
+    page.press("Forecast")
+    assert "co2" in page.summary
+    assert len(page.all(".chart .band")) == 2
+    assert page.texts(".chart .axis") == ["date", "y"]
+    assert len(page.texts(".chart .tick")) > 6
+    assert page.texts(".legend li") == ["History", "Forecast", "80 % interval", "95 % interval"]
+    page.one("summary").click()
+    assert page.texts("thead th") == ["Step", "Forecast", "80 %", "95 %"]
+    assert len(page.all("tbody tr")) == 24
+    page.run("arguments[0].dispatchEvent(new PointerEvent('pointermove', {clientX: 1100}))",
+             page.one(".chart svg"))  # fmt: skip
+    assert "forecast" in page.one(".readout").text
+    text = page.field("Series as CSV").get_attribute("value")
+    two = text + "".join(line.replace("co2", "b") for line in text.splitlines(True)[1:])
+    page.run("arguments[0].value = arguments[1]", page.field("Series as CSV"), two)
+    page.press("Forecast")
+    page.choose("Series", "b")
+    page.press("Use the example")
+    assert page.field("Series as CSV").get_attribute("value") == text
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "text", "layer"),
+    [
+        ("translation", "Source text", "7 May", "decoder/layer_0/forward"),
+        ("tagging", "Text", "a b c", "encoder/layer_0/backward"),
+        ("classification", "Text", "Montag", None),
+        ("generation", "Prompt", "7 May", None),
+        ("forecasting", None, None, None),
+    ],
+)  # fmt: skip
+def test_states_are_heat_maps_over_the_tokens(page, model, label, text, layer):
+    page.open(model)
+    if label:
+        page.fill(label, text)
+    page.button("States").click()
+    page.choose("Units of each layer", "8 that vary most")
+    page.press("Show states")
+    if layer:
+        page.choose("Layer", layer)
+    titles = page.texts("figcaption")
+    assert titles[0] == "Hidden state h"
+    assert len(titles) in {4, 6}
+    canvas = page.all(".map canvas")[1]
+    assert canvas.size["height"] > 50
+    assert page.run("return arguments[0].getContext('2d').getImageData(5, 5, 1, 1).data[3]", canvas)
+    page.run("arguments[0].focus()", canvas)
+    page.keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN)
+    assert page.one(".readout").text.startswith("Unit ")
+    assert page.one(".readout").text.count(",") == len(titles) - 1
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_nothing_is_wider_than_a_narrow_window(page, dark):
+    for model, button in (
+        ("translation", "Translate"),
+        ("tagging", "Tag"),
+        ("classification", "Classify"),
+        ("generation", "Generate"),
+        ("forecasting", "Forecast"),
+    ):
+        page.open(model, width=360, dark=dark)
+        if model == "translation":
+            page.fill("Source text", "Donaudampfschifffahrtsgesellschaft" * 3)
+        page.press(button)
+        assert not page.all(".error") or model == "tagging"
+        assert page.run("return document.documentElement.scrollWidth") <= 360
+        page.button("States").click()
+        page.press("Show states")
+        assert page.run("return document.documentElement.scrollWidth") <= 360
+    background = page.run("return getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(18, 20, 24)" if dark else "rgb(246, 246, 243)")
+
+
+def test_the_page_works_with_the_keyboard_alone(page):
+    page.open("translation")
+    page.keys(Keys.TAB)
+    assert page.focused.text == "Skip to the model"
+    assert page.run("return getComputedStyle(arguments[0]).outlineStyle", page.focused) == "solid"
+    page.keys(Keys.ENTER, Keys.TAB)
+    assert page.focused.get_attribute("role") == "tab"
+    page.keys(Keys.ARROW_RIGHT)
+    assert page.focused.text == "States"
+    assert page.all(".states-columns")
+    page.keys(Keys.ARROW_LEFT)
+    page.keys(Keys.TAB)
+    page.keys(Keys.CONTROL, Keys.ENTER)
+    page.finish()
+    assert page.all(".tokens .token")
+    for _ in range(12):
+        if page.focused.get_attribute("class").startswith("token"):
+            break
+        page.keys(Keys.TAB)
+    page.keys(Keys.ARROW_RIGHT)
+    assert page.focused == page.all(".tokens .token")[1]
+    page.keys(Keys.ENTER)
+    assert page.focused == page.field("Begin the translation with")
+    page.keys(Keys.ENTER)
+    page.finish()
+    assert page.all(".chip")
+
+
+def test_a_token_is_asked_for_and_sent(driver, runs):
+    server = Server(create_app({"tagging": runs["tagging"]}, replace(LIMITS), token="right"))
+    page = Page(driver, server.url).open()
+    page.fill("Token", "wrong")
+    page.press("Connect")
+    assert page.one(".error").text == "The server refuses this token."
+    page.fill("Token", "right")
+    page.press("Connect")
+    page.fill("Text", "a b")
+    page.press("Tag")
+    assert page.texts(".tagged .word") == ["a", "b"]
+    assert (
+        page.run("return localStorage.length + sessionStorage.length + document.cookie.length") == 0
+    )
+    page.open()
+    assert page.field("Token").get_attribute("type") == "password"
+    driver.get_log("browser")
+    server.stop()
+
+
+@pytest.mark.skipif(axe_script() is None, reason="axe-core is not there (SEQ2SEQ_AXE)")
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing(page, dark):
+    script = axe_script().read_text()
+    for model, button in (
+        ("translation", "Translate"),
+        ("tagging", "Tag"),
+        ("classification", "Classify"),
+        ("generation", "Generate"),
+        ("forecasting", "Forecast"),
+    ):
+        page.open(model, dark=dark)
+        if model != "forecasting":
+            page.run("arguments[0].value = '7 May 2031'", page.one("textarea"))
+        page.press(button)
+        if model == "translation":
+            page.all(".tokens .token")[0].click()
+        check(page, script)
+        page.button("States").click()
+        page.press("Show states")
+        check(page, script)
+
+
+def check(page, script):
+    """Fails with what axe finds."""
+    page.run(script)
+    found = page.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "axe.run().then((result) => done(result.violations.map("
+        "(v) => [v.id, v.nodes.map((node) => node.html + ' ' + node.failureSummary)])))"
+    )
+    assert found == []
