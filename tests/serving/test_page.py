@@ -1,15 +1,10 @@
 """The page in a browser: every control of each task, errors, token, keyboard, width and colours."""
 
 import json
-import os
 import shutil
-import threading
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import uvicorn
 
 from seq2seq.data.embedded.co2 import Co2
 from seq2seq.serving.app import create_app
@@ -20,7 +15,8 @@ from tests.serving.conftest import saved_run
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+from tests.serving.page_in_browser import Page, Server, axe_script  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -28,15 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 LIMITS = Limits()
-VISIBLE = "[...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility())"
 CO2_STEPS = 60
-
-
-def axe_script():
-    """The path of axe-core; None if it is not there."""
-    named = os.environ.get("SEQ2SEQ_AXE")
-    places = [named] if named else ["node_modules/axe-core/axe.min.js"]
-    return next((Path(place) for place in places if Path(place).is_file()), None)
 
 
 @pytest.fixture(scope="module")
@@ -68,24 +56,6 @@ def runs(run_folders):
     return {name: ServedRun(path, LIMITS) for name, path in folders.items()}
 
 
-class Server:
-    """Serves an application in a thread."""
-
-    def __init__(self, app):
-        config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
-        self.thread.start()
-        while not self.server.started:
-            time.sleep(0.01)
-        [socket] = self.server.servers[0].sockets
-        self.url = "http://{}:{}/".format(*socket.getsockname())
-
-    def stop(self):
-        self.server.should_exit = True
-        self.thread.join(20)
-
-
 @pytest.fixture(scope="module")
 def server(runs):
     server = Server(create_app(runs, LIMITS))
@@ -93,97 +63,6 @@ def server(runs):
     server.stop()
     for run in runs.values():
         run.batcher.close()
-
-
-class Page:
-    """The page, by what a user sees: labels, buttons and texts."""
-
-    def __init__(self, driver, url):
-        self.driver, self.url = driver, url
-
-    def open(self, model="", width=1200, dark=False):
-        self.look(width, "dark" if dark else "light")
-        self.driver.get("about:blank")
-        self.driver.get(f"{self.url}#{model}")
-        self.wait(lambda: self.all("section[role=tabpanel], .token.card, .error"))
-        return self
-
-    def look(self, width, scheme):
-        """Sets the width of the window, and light or dark."""
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-
-    def violations(self):
-        """What axe finds wrong."""
-        if not self.run("return 'axe' in window"):
-            self.run(axe_script().read_text())
-        return self.driver.execute_async_script(
-            "const done = arguments[arguments.length - 1];"
-            "axe.run().then((result) => done(result.violations.map("
-            "(v) => [v.id, v.nodes.map((node) => node.html + ' ' + node.failureSummary)])))"
-        )
-
-    def run(self, script, *values):
-        return self.driver.execute_script(script, *values)
-
-    def wait(self, condition, seconds=15):
-        return WebDriverWait(self.driver, seconds, 0.02).until(lambda _: condition())
-
-    def all(self, selector):
-        return self.run(f"return {VISIBLE}", selector)
-
-    def one(self, selector):
-        [element] = self.all(selector)
-        return element
-
-    def texts(self, selector):
-        return self.run(
-            f"return {VISIBLE}.map((e) => (e.innerText ?? e.textContent).trim())", selector
-        )
-
-    def field(self, label):
-        """The control with a label."""
-        [field] = self.run(
-            f"return {VISIBLE}.filter((e) => e.innerText === arguments[1]).map((e) => e.control)",
-            "label",
-            label,
-        )
-        return field
-
-    def fill(self, label, text):
-        field = self.field(label)
-        field.clear()
-        field.send_keys(text)
-
-    def choose(self, label, value):
-        Select(self.field(label)).select_by_visible_text(value)
-
-    def button(self, text):
-        named = f"{VISIBLE}.filter((e) => e.innerText === arguments[1])"
-        [button] = self.run(f"return {named}", "button", text)
-        return button
-
-    def press(self, text):
-        """Presses a button, and waits for the answer."""
-        self.button(text).click()
-        self.finish()
-
-    def finish(self):
-        self.wait(lambda: self.run("return !document.querySelector('form[aria-busy]')"))
-
-    @property
-    def summary(self):
-        selector = "[role=tabpanel]:not([hidden]) [role=status]"
-        return self.run("return document.querySelector(arguments[0]).textContent", selector)
-
-    @property
-    def focused(self):
-        return self.driver.switch_to.active_element
-
-    def keys(self, *keys):
-        self.focused.send_keys(*keys)
 
 
 @pytest.fixture(scope="module")

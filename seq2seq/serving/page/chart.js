@@ -104,7 +104,7 @@ function axes(series, labels, ticks, x, y, width) {
 function ticksOf(labels, count) {
   const least = labels.length / count;
   if (labels.every((label) => /^\d{4}-\d\d-01$/.test(label))) {
-    const every = [1, 2, 3, 4, 6, 12, 24, 60, 120, 240].find((months) => months >= least) ?? 600;
+    const every = [1, 2, 3, 4, 6, 12, 24, 36, 48, 60, 120, 240].find((months) => months >= least) ?? 600;
     return (label) => (12 * Number(label.slice(0, 4)) + Number(label.slice(5, 7)) - 1) % every === 0;
   }
   const every = Math.max(1, Math.ceil(least));

@@ -1,7 +1,7 @@
 /** Forecasts of series, as charts with intervals and as tables. */
 
 import { forecastChart } from "./chart.js";
-import { el, shortNumber } from "./dom.js";
+import { el } from "./dom.js";
 import { actionForm, checkbox, numberField, numberIn, select } from "./fields.js";
 import { resultsCard } from "./results.js";
 
@@ -76,16 +76,19 @@ function shortDate(ds) {
 
 function table(row) {
   const bands = intervalsOf(row.quantiles).reverse();
+  const largest = Math.max(...row.prediction.map(Math.abs), 1e-9);
+  const digits = Math.max(0, Math.min(8, 5 - Math.ceil(Math.log10(largest))));
+  const text = (value) => value.toFixed(digits).replace("-", "−");
   const head = ["Step", "Forecast", ...bands.map((band) => `${band.percent} %`)];
   const lines = row.ds.map((ds, i) => [
     shortDate(ds),
-    shortNumber(row.prediction[i], 6),
-    ...bands.map((band) => `${shortNumber(band.low[i], 6)} to ${shortNumber(band.high[i], 6)}`),
+    text(row.prediction[i]),
+    ...bands.map((band) => `${text(band.low[i])} to ${text(band.high[i])}`),
   ]);
   return el("details", {}, el("summary", {}, "Numbers"),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Numbers of the forecast" },
       el("table", {},
-        el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col" }, text)))),
+        el("thead", {}, el("tr", {}, ...head.map((title) => el("th", { scope: "col" }, title)))),
         el("tbody", {}, ...lines.map((line) => el("tr", {},
-          ...line.map((text, i) => (i ? el("td", {}, text) : el("th", { scope: "row" }, text)))))))));
+          ...line.map((cell, i) => el(i ? "td" : "th", { scope: i ? null : "row" }, cell))))))));
 }

@@ -112,7 +112,8 @@ function hypothesisButton({ prediction, score }, onclick) {
 }
 
 function hint(parts) {
-  return parts.length ? "Choose a token to keep the text up to it, or to change it." : "";
+  if (!parts.length) return "";
+  return "Choose a token to keep the text up to it, or to change it. A red line is below improbable tokens.";
 }
 
 /** Returns what there is to know of a target token, as a sentence. */
