@@ -1,11 +1,8 @@
-"""The page in a browser, by what a user sees, and a server of it in a thread."""
+"""The page in a browser, by what a user sees."""
 
 import os
-import threading
-import time
 from pathlib import Path
 
-import uvicorn
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 VISIBLE = "[...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility())"
@@ -16,24 +13,6 @@ def axe_script():
     named = os.environ.get("SEQ2SEQ_AXE")
     places = [named] if named else ["node_modules/axe-core/axe.min.js"]
     return next((Path(place) for place in places if Path(place).is_file()), None)
-
-
-class Server:
-    """Serves an application in a thread."""
-
-    def __init__(self, app):
-        config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
-        self.thread.start()
-        while not self.server.started:
-            time.sleep(0.01)
-        [socket] = self.server.servers[0].sockets
-        self.url = "http://{}:{}/".format(*socket.getsockname())
-
-    def stop(self):
-        self.server.should_exit = True
-        self.thread.join(20)
 
 
 class Page:
@@ -50,11 +29,12 @@ class Page:
         return self
 
     def look(self, width, scheme):
-        """Sets the width of the window, and light or dark."""
+        """Sets the width of the window, and light or dark; nothing moves."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        media = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in media.items()]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def violations(self):
         """What axe finds wrong."""

@@ -1,5 +1,6 @@
 """The routes that the page uses, and its files, without a browser."""
 
+import http.client
 import json
 import re
 import threading
@@ -21,6 +22,7 @@ from seq2seq.serving.served_run import ServedRun
 from seq2seq.serving.static_files import FOLDER, HEADERS
 from seq2seq.tasks.states import input_states
 from tests.serving.conftest import TASKS
+from tests.serving.server_thread import Server
 
 LIMITS = Limits(latency=500.0, characters=30_000)
 
@@ -164,6 +166,54 @@ def test_batches_do_not_wait_for_the_end_of_a_text(runs):
     assert made.wait(5)
     [(_, is_last)] = run.call(continuation.next_part).result(20)
     assert not is_last
+
+
+def test_nothing_more_is_generated_for_a_client_that_hangs_up(runs, monkeypatch):
+    parts = []
+    next_part = Continuation.next_part
+
+    def counted(self):
+        parts.append(None)
+        return next_part(self)
+
+    monkeypatch.setattr(Continuation, "next_part", counted)
+    server = Server(create_app({"generation": runs["generation"]}, LIMITS))
+    connection = http.client.HTTPConnection(*server.address)
+    body = json.dumps({"length": 5000, "temperature": 0})  # an untrained model does not end it
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/models/generation/generate", body, headers)
+    reply = connection.getresponse()
+    assert reply.read(200).startswith(b'data: {"text": ')
+    connection.sock.close()
+    reply.close()
+    time.sleep(0.5)
+    count = len(parts)
+    time.sleep(0.5)
+    assert 0 < len(parts) == count
+    server.stop()
+
+
+def test_an_error_within_a_stream_is_its_last_event(runs, monkeypatch):
+    next_part = Continuation.next_part
+
+    def fail_later(self):
+        if self.failing:
+            raise RuntimeError("secret")
+        self.failing = True
+        return next_part(self)
+
+    monkeypatch.setattr(Continuation, "failing", False, raising=False)
+    monkeypatch.setattr(Continuation, "next_part", fail_later)
+    server = Server(create_app({"generation": runs["generation"]}, LIMITS))
+    connection = http.client.HTTPConnection(*server.address)
+    headers = {"Content-Type": "application/json"}
+    body = json.dumps({"length": 5000, "temperature": 0})
+    connection.request("POST", "/models/generation/generate", body, headers)
+    with pytest.raises(http.client.IncompleteRead) as read:
+        connection.getresponse().read()
+    [*_, last] = events(read.value.partial.decode())
+    assert last == ("error", {"detail": "An unexpected error."})
+    server.stop()
 
 
 def test_parts_of_a_text_wait_for_no_other_requests(runs):
