@@ -30,30 +30,28 @@ CO2_STEPS = 60
 
 @pytest.fixture(scope="module")
 def runs(run_folders):
-    """Runs of all tasks, two of them with attention; of some there are test predictions."""
+    """Runs of all tasks, two of them with attention; two have an example of the test data."""
     folder = run_folders["translation"].parent
+    words = ["tokenizer=word"]
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        attending = {
-            "plain": saved_run(folder, "translation", ["tokenizer=word"]),
-            "translation": saved_run(
-                folder, "translation", ["tokenizer=word", "model/attention=luong"]
-            ),
+        folders = {
+            **run_folders,
+            "plain": saved_run(folder, "translation", words),
+            "translation": saved_run(folder, "translation", [*words, "model/attention=luong"]),
             "classification": saved_run(folder, "classification", ["model.pooling=[attention]"]),
+            "forecasting": shutil.copytree(run_folders["forecasting"], folder / "co2"),
         }
     record = next(iter(Co2().records("test")))
-    history = [float(value) for value in record["y"][:CO2_STEPS]]
-    ds = list(map(str, record["ds"][:CO2_STEPS]))
+    ds, history = list(map(str, record["ds"])), list(map(float, record["y"]))
+    series = {"history_ds": ds[:CO2_STEPS], "history": history[:CO2_STEPS]}
     rows = {
-        attending["translation"]: {"source": "7 May 2031"},
-        run_folders["forecasting"]: {
-            "unique_id": "co2", "target": "y", "history_ds": ds, "history": history,
-        },
-    }  # fmt: skip
-    for run, row in rows.items():
-        (run / "predictions").mkdir(exist_ok=True)
-        (run / "predictions" / "test.jsonl").write_text(json.dumps(row) + "\n")
-    folders = {**run_folders, **attending}
+        "translation": {"source": "7 May 2031"},
+        "forecasting": {"unique_id": "co2", "target": "y", **series},
+    }
+    for name, row in rows.items():
+        (folders[name] / "predictions").mkdir()
+        (folders[name] / "predictions" / "test.jsonl").write_text(json.dumps(row) + "\n")
     return {name: ServedRun(path, LIMITS) for name, path in folders.items()}
 
 

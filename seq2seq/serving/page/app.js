@@ -2,7 +2,7 @@
 
 import { Api } from "./api.js";
 import { classificationView } from "./classification.js";
-import { el, newId } from "./dom.js";
+import { counted, el, newId } from "./dom.js";
 import { actionForm, select, textLine } from "./fields.js";
 import { forecastingView } from "./forecasting.js";
 import { generationView } from "./generation.js";
@@ -27,9 +27,15 @@ api.onUnauthorized = () => {
   if (!main.querySelector(".token")) askForToken();
 };
 
-start().catch((error) => {
+const begin = () => start().catch((error) => {
   if (error.status !== 401) main.replaceChildren(el("p", { class: "error", role: "alert" }, error.message));
 });
+addEventListener("hashchange", begin);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the link's fragment is not the name of a model
+  main.focus();
+});
+begin();
 
 async function start() {
   const models = await api.models();
@@ -61,8 +67,8 @@ function show(model) {
 function about(model, task) {
   const parts = [task];
   if (model.task === "translation") parts.push(model.attention ? "with attention" : "without attention");
-  if (model.labels.length) parts.push(`${model.labels.length} labels`);
-  if (model.horizon) parts.push(`${model.horizon} steps ahead`);
+  if (model.labels.length) parts.push(counted(model.labels.length, "label"));
+  if (model.horizon) parts.push(`${counted(model.horizon, "step")} ahead`);
   return parts.join(", ");
 }
 

@@ -30,6 +30,9 @@ export function classificationView(model, api, input) {
         ? el("details", {}, el("summary", {}, `${rest.length} more`), el("ul", { class: "bars" }, ...bars(rest)))
         : null,
       ...(attention ? Object.entries(attention).flatMap(weighted) : []),
+      attention
+        ? el("p", { class: "hint" }, "The stronger the background of a token, the more attention pooling weighs it.")
+        : null,
     );
   }
 
@@ -57,6 +60,5 @@ function weighted([name, tokens], i, all) {
   return [
     el("h3", {}, all.length > 1 ? `Attention in ${name}` : "Attention"),
     el("ul", { class: "weighted", dir: "auto", "aria-label": "Tokens with their weights" }, ...spans),
-    el("p", { class: "hint" }, "The stronger the background of a token, the more attention pooling weighs it."),
   ];
 }

@@ -45,7 +45,12 @@ export function percent(value) {
   return number > 0 && number < 0.05 ? "< 0.1 %" : `${number.toFixed(digits)} %`;
 }
 
-/** Returns a number with three significant digits or so, and a real minus sign. */
+/** Returns a number of things, such as `1 label` or `3 labels`. */
+export function counted(number, thing) {
+  return `${number} ${thing}${number === 1 ? "" : "s"}`;
+}
+
+/** Returns a number with some significant digits, and a minus sign. */
 export function shortNumber(value, digits = 4) {
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 }

@@ -1,7 +1,7 @@
 /** Forecasts of series, as charts with intervals and as tables. */
 
 import { forecastChart } from "./chart.js";
-import { el } from "./dom.js";
+import { counted, el } from "./dom.js";
 import { actionForm, checkbox, numberField, numberIn, select } from "./fields.js";
 import { resultsCard } from "./results.js";
 
@@ -34,7 +34,7 @@ export function forecastingView(model, api, input) {
     picker.control.addEventListener("change", () => show(Number(picker.control.value)));
     const steps = rows[0].prediction.length;
     results.show(
-      `${steps} steps of ${rows.length === 1 ? `the series ${names[0]}` : `${rows.length} series`}.`,
+      `${counted(steps, "step")} of ${rows.length === 1 ? `the series ${names[0]}` : `${rows.length} series`}.`,
       rows.length > 1 ? picker.element : null,
       slot,
     );

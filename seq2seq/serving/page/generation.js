@@ -1,6 +1,6 @@
 /** Text that is shown as it is generated. */
 
-import { el } from "./dom.js";
+import { counted, el } from "./dom.js";
 import { actionForm, numberField, numberIn } from "./fields.js";
 import { resultsCard } from "./results.js";
 import { samplingFields } from "./search.js";
@@ -33,7 +33,7 @@ export function generationView(model, api, input) {
       if (output.isConnected) {
         stop.disabled = true;
         output.removeAttribute("aria-busy");
-        results.say(`${end} after ${made.textContent.length} characters.`);
+        results.say(`${end} after ${counted(made.textContent.length, "character")}.`);
       }
     }
   }

@@ -1,7 +1,7 @@
 /** The fields of a model's input. */
 
 import { el } from "./dom.js";
-import { numberField, textArea } from "./fields.js";
+import { numberField, numberIn, textArea } from "./fields.js";
 
 const LABELS = { translation: "Source text", tagging: "Text", classification: "Text", generation: "Prompt" };
 
@@ -25,10 +25,10 @@ function recordFields(model) {
     return { name, kind, ...textArea(label, example, { hint, rows: isOne ? 3 : 2 }) };
   });
   const value = async () => {
-    const values = fields.map(({ name, kind, control }) => {
-      const text = control.value;
-      if (kind === "tokens") return [name, text.split(/\s+/).filter(Boolean)];
-      return [name, kind === "number" ? Number(text) : text];
+    const values = fields.map((field) => {
+      const { name, kind, control } = field;
+      if (kind === "tokens") return [name, control.value.split(/\s+/).filter(Boolean)];
+      return [name, kind === "number" ? numberIn(field) : control.value];
     });
     return isOne ? values[0][1] : Object.fromEntries(values);
   };

@@ -1,6 +1,6 @@
 /** Hidden and cell states and gates over the tokens of an input. */
 
-import { el } from "./dom.js";
+import { counted, el } from "./dom.js";
 import { actionForm, select } from "./fields.js";
 import { heatMap, legend } from "./heatmap.js";
 import { resultsCard } from "./results.js";
@@ -24,7 +24,7 @@ export function statesView(model, api, input) {
     const slot = el("div", {});
     const show = (i) => slot.replaceChildren(...layerMaps(layers[i], tokens[layers[i].part]));
     picker.control.addEventListener("change", () => show(Number(picker.control.value)));
-    const count = `${layers.length} recurrent layer${layers.length === 1 ? "" : "s"}`;
+    const count = counted(layers.length, "recurrent layer");
     const predicted = model.task === "forecasting" ? "" : `; the prediction is ${shortened(prediction)}`;
     results.show(`${count}${predicted}.`, picker.element, slot);
     show(0);

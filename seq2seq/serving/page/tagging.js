@@ -1,6 +1,6 @@
 /** Tagged tokens with their confidence. */
 
-import { el, percent } from "./dom.js";
+import { counted, el, percent } from "./dom.js";
 import { actionForm } from "./fields.js";
 import { resultsCard } from "./results.js";
 
@@ -28,7 +28,7 @@ export function taggingView(model, api, input) {
         confidence(probabilities[i])));
     const sequence = `probability of all tags together ${percent(Math.exp(score))}`;
     results.show(
-      `${tokens.length} tokens; ${sequence}.`,
+      `${counted(tokens.length, "token")}; ${sequence}.`,
       el("ul", { class: "tagged-tokens", "aria-label": "Tokens with their tags" }, ...items),
       el("p", { class: "hint" }, "Below each token stands its tag, and the probability that the model gives to it."),
     );
