@@ -36,14 +36,16 @@ class Page:
         features = [{"name": name, "value": value} for name, value in media.items()]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
-    def violations(self):
-        """What axe finds wrong."""
+    def violations(self, *rules):
+        """What axe finds wrong, by all its rules or some."""
         if not self.run("return 'axe' in window"):
             self.run(axe_script().read_text())
         return self.driver.execute_async_script(
             "const done = arguments[arguments.length - 1];"
-            "axe.run().then((result) => done(result.violations.map("
-            "(v) => [v.id, v.nodes.map((node) => node.html + ' ' + node.failureSummary)])))"
+            "const options = arguments[0].length ? {runOnly: arguments[0]} : {};"
+            "axe.run(options).then((result) => done(result.violations.map("
+            "(v) => [v.id, v.nodes.map((node) => node.html + ' ' + node.failureSummary)])))",
+            rules,
         )
 
     def run(self, script, *values):
