@@ -55,9 +55,9 @@ export function shortNumber(value, digits = 4) {
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 }
 
-/** Returns a token for people: a space is visible, and the end token is a word. */
+/** Returns a token for people: spaces and line breaks are visible, the end token is a word. */
 export function shownToken(token) {
-  return token === "</s>" ? "end" : token.replaceAll("▁", "␣");
+  return token === "</s>" ? "end" : token.replaceAll("▁", "␣").replaceAll("\n", "↵");
 }
 
 /** Calls `draw` with the width of an element, now and whenever it changes. */

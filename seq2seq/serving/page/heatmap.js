@@ -4,6 +4,8 @@ import { el, onWidth, shownToken } from "./dom.js";
 
 const MAXIMUM_CELL = 34;
 const MINIMUM_CELL = 13;
+const START = "<s>";
+const LONGEST = 13;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 /**
@@ -60,8 +62,9 @@ function paint(canvas, { values, labels, scale, isGate, cursor, cell, height }) 
   const colour = (key) => rgb(style.getPropertyValue(key));
   const [low, middle, high] = ["--low", "--middle", isGate ? "--accent" : "--high"].map(colour);
   const [steps, rows] = [values.length, values[0].length];
-  const isTall = labels.some((label) => [...label].length > 2);
-  const space = isTall ? 92 : 22;
+  const longest = Math.max(...labels.filter((label) => label !== START).map((label) => [...label].length), 1);
+  const isTall = longest > 2;
+  const space = isTall ? 14 + 7 * Math.min(longest, LONGEST) : 22;
   const ratio = devicePixelRatio || 1;
   canvas.width = Math.ceil(steps * cell * ratio);
   canvas.height = Math.ceil((rows * height + space) * ratio);
@@ -75,10 +78,10 @@ function paint(canvas, { values, labels, scale, isGate, cursor, cell, height }) 
     context.fillRect(step * cell, row * height, cell - 0.5, height - 0.5);
   }));
   context.fillStyle = style.getPropertyValue("--soft");
-  context.font = `12px ${style.fontFamily}`;
   const every = Math.max(1, Math.ceil(13 / cell));
   labels.forEach((label, step) => {
     if (step % every) return;
+    context.font = `${label === START && !isTall ? 8 : 12}px ${style.fontFamily}`;
     write(context, label, (step + 0.5) * cell, rows * height + 6, isTall);
   });
   if (cursor.shown) {
@@ -99,7 +102,7 @@ function write(context, label, x, y, isTall) {
     context.textAlign = "center";
     context.textBaseline = "top";
   }
-  context.fillText(label.length > 13 ? `${label.slice(0, 12)}…` : label, 0, 0);
+  context.fillText(label.length > LONGEST ? `${label.slice(0, LONGEST - 1)}…` : label, 0, 0);
   context.restore();
 }
 
