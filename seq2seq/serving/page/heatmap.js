@@ -51,6 +51,8 @@ export function heatMap({ name, values, tokens, isGate, read }) {
   });
   const mark = (step, row) => {
     Object.assign(cursor, { step, row, shown: true });
+    const [left, width] = [step * size.cell, holder.clientWidth - size.cell];
+    if (left < holder.scrollLeft || left > holder.scrollLeft + width) holder.scrollLeft = left - width / 2;
     draw();
   };
   const title = el("figcaption", {}, name);
