@@ -5,6 +5,7 @@ import json
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -166,6 +167,18 @@ def test_batches_do_not_wait_for_the_end_of_a_text(runs):
     assert made.wait(5)
     [(_, is_last)] = run.call(continuation.next_part).result(20)
     assert not is_last
+
+
+def test_streams_of_several_clients_are_those_of_each_alone(client):
+    def text_of(seed):
+        body = {"length": 100, "seed": seed, "temperature": 0.8}
+        [*parts, _] = events(client.post("/models/generation/generate", json=body).text)
+        return "".join(data["text"] for _, data in parts)
+
+    alone = [text_of(seed) for seed in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(text_of, range(3))) == alone
+    assert len(set(alone)) == 3
 
 
 def test_nothing_more_is_generated_for_a_client_that_hangs_up(runs, monkeypatch):
