@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from seq2seq.config import locate
+from seq2seq.data.formats.json_lines import check_characters
 from seq2seq.data.formats.series import read_history
 from seq2seq.errors import UserError
 from seq2seq.inference.input_files import check_readable
@@ -91,6 +92,12 @@ def series_of(task: Forecasting, source: "str | pd.DataFrame") -> list[Any]:
         check_readable(Path(source))
         return list(read_history(Path(source), form))
     return list(read_history(source, form, "series"))
+
+
+def series_of_csv(task: Forecasting, text: str) -> list[Any]:
+    """Returns the series of a CSV file's text."""
+    check_characters(text, "csv")
+    return list(read_history(text.encode(), task.history_format(), "csv"))
 
 
 def forecast_table(task: Forecasting, rows: Sequence[ForecastRow]) -> "pd.DataFrame":

@@ -1,7 +1,6 @@
 """The HTTP interface of served runs."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,9 +14,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from seq2seq.errors import UserError
 from seq2seq.serving.batcher import QueueFullError
 from seq2seq.serving.bodies import PredictBody, ScoreBody
+from seq2seq.serving.input_checks import check_inputs, check_options, length_of
 from seq2seq.serving.limits import Limits
 from seq2seq.serving.middleware import Metrics, RequestMiddleware
+from seq2seq.serving.model_info import ModelInfo, model_info
+from seq2seq.serving.page_routes import add_page_routes
 from seq2seq.serving.served_run import BatchOptions, ServedRun
+from seq2seq.serving.static_files import add_static_files
+from seq2seq.serving.waiting import result_of
 from seq2seq.version import version
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -53,7 +57,9 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(QueueFullError, _busy)
     app.add_exception_handler(UserError, _user_error)
-    _add_status_routes(app, runs, metrics)
+    _add_status_routes(app, metrics)
+    add_static_files(app)
+    infos = [model_info(name, run, limits) for name, run in runs.items()]
 
     def run_of(name: str) -> ServedRun:
         if name not in runs:
@@ -64,7 +70,8 @@ def create_app(
     async def predict(model: str, body: PredictBody, request: Request) -> dict[str, Any]:
         """Predicts for each input; `predictions` has the rows of `seq2seq predict`."""
         run = run_of(model)
-        _check(body, limits)
+        check_options(body, limits)
+        check_inputs("inputs", body.inputs, limits)
         rows = await _answer(run, body.inputs, run.options(body.request()), request, limits)
         return {"model": model, "predictions": [row for group in rows for row in group]}
 
@@ -72,20 +79,21 @@ def create_app(
     async def score(model: str, body: ScoreBody, request: Request) -> dict[str, Any]:
         """Returns the log-probabilities of given targets."""
         pairs = [pair.model_dump() for pair in body.pairs]
-        _check_inputs("pairs", pairs, limits)
+        check_inputs("pairs", pairs, limits)
         options = BatchOptions(None, body.alignments)
         rows = await _answer(run_of(model), pairs, options, request, limits)
         return {"model": model, "scores": [row for group in rows for row in group]}
 
+    @app.get("/models")
+    async def models() -> list[ModelInfo]:
+        """Lists the models with their tasks, inputs and options."""
+        return infos
+
+    add_page_routes(app, run_of, limits)
     return app
 
 
-def _add_status_routes(app: FastAPI, runs: Mapping[str, ServedRun], metrics: Metrics) -> None:
-    @app.get("/models")
-    async def models() -> list[dict[str, str]]:
-        """Lists the models with their tasks."""
-        return [{"name": name, "task": run.task} for name, run in runs.items()]
-
+def _add_status_routes(app: FastAPI, metrics: Metrics) -> None:
     @app.get("/health")
     async def health() -> dict[str, str]:
         """Answers while the process lives."""
@@ -102,57 +110,11 @@ def _add_status_routes(app: FastAPI, runs: Mapping[str, ServedRun], metrics: Met
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def _check(body: PredictBody, limits: Limits) -> None:
-    _check_inputs("inputs", body.inputs, limits)
-    for name, limit in (
-        ("beam_size", limits.hypotheses),
-        ("n_best", limits.hypotheses),
-        ("horizon", limits.horizon),
-    ):
-        if (value := getattr(body, name)) is not None and value > limit:
-            raise HTTPException(422, f"{name}: may be {limit:,} at most, got {value:,}.")
-
-
-def _check_inputs(field: str, inputs: Sequence[Any], limits: Limits) -> None:
-    if len(inputs) > limits.queue:
-        raise HTTPException(
-            422, f"{field}: may have {limits.queue:,} items; send several requests."
-        )
-    for number, value in enumerate(inputs):
-        if _length(value) > limits.characters:
-            raise HTTPException(
-                422, f"{field}[{number}]: is longer than {limits.characters:,} characters."
-            )
-
-
-def _length(value: Any) -> int:
-    """Returns the characters of an input, all fields together."""
-    return len(value) if isinstance(value, str) else len(json.dumps(value, ensure_ascii=False))
-
-
 async def _answer(
     run: ServedRun, inputs: Sequence[Any], options: BatchOptions, request: Request, limits: Limits
 ) -> list[Any]:
-    """Waits for the results; a client that goes away, or too much time, frees the place."""
-    future = run.batcher.submit(inputs, options, max(map(_length, inputs)))
-    answer = asyncio.wrap_future(future)  # to cancel it cancels the future in the queue
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        either: set[asyncio.Future[Any]] = {answer, gone}
-        await asyncio.wait(either, timeout=limits.timeout, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
-        if gone.done():
-            raise HTTPException(499, "The client has closed the connection.")
-        raise HTTPException(503, f"The request took longer than {limits.timeout:g} seconds.")
-    finally:
-        answer.cancel()
-        gone.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    future = run.submit(inputs, options, max(map(length_of, inputs)))
+    return await result_of(future, request, limits.timeout)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

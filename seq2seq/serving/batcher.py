@@ -27,6 +27,7 @@ class Job:
     inputs: Sequence[Any]
     options: object
     length: int
+    alone: bool = False
     future: "Future[Results]" = field(default_factory=Future)
     arrived: float = field(default_factory=time.monotonic)
 
@@ -61,13 +62,21 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
         self._thread.start()
 
-    def submit(self, inputs: Sequence[Any], options: object, length: int) -> "Future[Results]":
-        """Queues the inputs of a request; `length` is that of its longest input.
+    def submit(
+        self, inputs: Sequence[Any], options: object, length: int, alone: bool = False
+    ) -> "Future[Results]":
+        """Queues the inputs of a request.
+
+        Args:
+            inputs: The inputs.
+            options: How they are run; a batch has the same ones.
+            length: The length of the longest input.
+            alone: Whether the request is a batch of its own, which waits for no others.
 
         Raises:
             QueueFullError: If too many inputs wait.
         """
-        job = Job(inputs, options, length)
+        job = Job(inputs, options, length, alone)
         with self._changed:
             waiting = self.waiting
             if waiting + len(inputs) > self._capacity or not self._is_open:
@@ -108,7 +117,8 @@ class Batcher:
                 batch = self._best_batch()
                 remaining = self._jobs[0].arrived + self._latency - time.monotonic()
                 size = sum(len(job.inputs) for job in batch)
-                if remaining <= 0 or size >= self._batch_size or not self._is_open:
+                is_full = size >= self._batch_size or batch[0].alone
+                if remaining <= 0 or is_full or not self._is_open:
                     taken = set(map(id, batch))
                     self._jobs = deque(job for job in self._jobs if id(job) not in taken)
                     return batch
@@ -117,7 +127,13 @@ class Batcher:
     def _best_batch(self) -> list[Job]:
         """Returns the oldest job, and compatible ones nearest in length."""
         first = self._jobs[0]
-        others = [job for job in self._jobs if job.options == first.options and job is not first]
+        if first.alone:
+            return [first]
+        others = [
+            job
+            for job in self._jobs
+            if job.options == first.options and job is not first and not job.alone
+        ]
         batch, size = [first], len(first.inputs)
         for job in sorted(others, key=lambda job: abs(job.length - first.length)):
             if size + len(job.inputs) <= self._batch_size:

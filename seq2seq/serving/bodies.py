@@ -16,6 +16,9 @@ PREDICT_EXAMPLES: list[JsonValue] = [
     {"inputs": [{"source": "a red car", "prefix": "ein"}], "decoding": "beam", "beam_size": 5},
 ]
 SCORE_EXAMPLES: list[JsonValue] = [{"pairs": [{"source": "7 May 2031", "target": "2031-05-07"}]}]
+GENERATE_EXAMPLES: list[JsonValue] = [{"prompt": "ROMEO:", "length": 300, "temperature": 0.8}]
+STATES_EXAMPLES: list[JsonValue] = [{"input": "7 May 2031", "units": 16}]
+SERIES_EXAMPLES: list[JsonValue] = [{"csv": "unique_id,ds,y\na,2001-01-01,3\na,2001-02-01,5\n"}]
 
 
 class PredictBody(BaseModel):
@@ -62,3 +65,33 @@ class ScoreBody(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": SCORE_EXAMPLES})
     pairs: list[Pair] = Field(min_length=1)
     alignments: bool = False
+
+
+class GenerateBody(BaseModel):
+    """A text to continue, and how; the options are those of `seq2seq generate`."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": GENERATE_EXAMPLES})
+    prompt: str = ""
+    length: int = Field(200, ge=1, description="the maximum number of tokens")
+    temperature: float = Field(1.0, ge=0, le=100, description="0 takes the most probable tokens")
+    top_k: int = Field(0, ge=0, description="0 for all")
+    top_p: float = Field(1.0, gt=0, le=1)
+    seed: int = Field(0, ge=0, lt=2**31)
+    stop: list[Annotated[str, Field(min_length=1)]] = Field(
+        [], max_length=20, description="strings that end the text; they are not part of it"
+    )
+
+
+class StatesBody(BaseModel):
+    """An input, and the number of units whose states are returned: those that vary most."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": STATES_EXAMPLES})
+    input: Input
+    units: int = Field(32, ge=1, le=256)
+
+
+class SeriesBody(BaseModel):
+    """A CSV file of series, in the columns of the training data."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": SERIES_EXAMPLES})
+    csv: str

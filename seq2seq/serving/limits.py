@@ -14,6 +14,8 @@ class Limits:
         characters: The maximum number of characters of an input, or of its JSON.
         hypotheses: The maximum beam size and `n_best`.
         horizon: The maximum steps of a forecast.
+        length: The maximum tokens of a continuation.
+        observed: The maximum characters of an input whose states are returned.
         body: The maximum bytes of a request's body.
         timeout: The seconds after which a request gets 503.
         drain: The seconds that requests have to finish after SIGTERM.
@@ -25,6 +27,8 @@ class Limits:
     characters: int = 100_000
     hypotheses: int = 20
     horizon: int = 1000
+    length: int = 5000
+    observed: int = 300
     body: int = 10_000_000
     timeout: float = 30.0
     drain: float = 30.0

@@ -14,8 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("seq2seq.serving")
 
-PUBLIC = ("/health", "/ready")
-"""What needs no token."""
+PUBLIC = ("/health", "/ready", "/")
+"""What needs no token, beside the files of the page."""
+
+PAGE_FILES = "/page/"
 
 
 class Metrics:
@@ -51,13 +53,13 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 500
+        began, status, is_started = time.perf_counter(), 500, False
         line: dict[str, Any] = {"id": uuid.uuid4().hex[:12]}
 
         async def send_and_note(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, is_started = message["status"], True
             await send(message)
 
         try:
@@ -70,7 +72,8 @@ class RequestMiddleware:
             frames = traceback.extract_tb(error.__traceback__)
             line["stack"] = [f"{frame.filename}:{frame.lineno}" for frame in frames[-5:]]
             text = f"An unexpected error; the server's log has it under the id {line['id']}."
-            await JSONResponse({"detail": text}, 500)(scope, receive, send_and_note)
+            if not is_started:
+                await JSONResponse({"detail": text}, 500)(scope, receive, send_and_note)
         finally:
             route = getattr(scope.get("route"), "path", "unknown")
             seconds = time.perf_counter() - began
@@ -82,7 +85,9 @@ class RequestMiddleware:
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = {name.lower(): value for name, value in scope["headers"]}
-        if self.token is not None and scope["path"] not in PUBLIC:
+        path = scope["path"]
+        is_public = path in PUBLIC or path.startswith(PAGE_FILES)
+        if self.token is not None and not is_public:
             given = headers.get(b"authorization", b"")
             if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
                 challenge = {"WWW-Authenticate": "Bearer"}

@@ -1,15 +1,19 @@
 """A run that a server holds: its predictor, and the batches of its requests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from itertools import count
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from seq2seq.errors import UserError
+from seq2seq.inference.generator import Generator
 from seq2seq.inference.predictor import Predictor
 from seq2seq.request import PredictionRequest
 from seq2seq.serving.batcher import Batcher
 from seq2seq.serving.limits import Limits
+from seq2seq.tasks.generation import Generation
 from seq2seq.trust import Trust
 
 
@@ -20,12 +24,12 @@ class BatchOptions:
     Attributes:
         request: How to predict; None where given targets are scored.
         alignments: Whether scores come with attention weights.
-        alone: A number that only this request has; None if it may share a batch.
+        alone: Whether a request shares no batch.
     """
 
     request: PredictionRequest | None
     alignments: bool = False
-    alone: int | None = None
+    alone: bool = False
 
 
 class ServedRun:
@@ -38,10 +42,23 @@ class ServedRun:
     """
 
     def __init__(self, folder: Path, limits: Limits, trust: Trust = ()) -> None:
+        self.folder = folder
         self.predictor = Predictor.load(folder, trust=trust)
         self.task = type(self.predictor.task).__name__.lower()
         self.batcher = Batcher(self._run, limits.latency / 1000, limits.batch_size, limits.queue)
-        self._numbers, self._batch_size = count(), limits.batch_size
+        self._batch_size = limits.batch_size
+
+    @cached_property
+    def generator(self) -> Generator:
+        """What continues texts token by token.
+
+        Raises:
+            UserError: If the run does not generate text.
+        """
+        task, model = self.predictor.task, self.predictor.model
+        if not isinstance(task, Generation):
+            raise UserError(f"generate: has no meaning for {type(task).__name__} runs.")
+        return Generator(task, model)  # type: ignore[arg-type]
 
     def options(self, request: PredictionRequest) -> BatchOptions:
         """Returns the options of a prediction, whose batches are those of the server.
@@ -53,10 +70,25 @@ class ServedRun:
         search = self.predictor.search
         own = "" if search is None else str(search["_target_"])
         samples = request.decoding == "sampling" if request.decoding else own.endswith("Sampling")
-        return BatchOptions(request, alone=next(self._numbers) if samples else None)
+        return BatchOptions(request, alone=samples)
 
-    def _run(self, inputs: Sequence[Any], options: BatchOptions) -> list[Any]:
-        """Returns the rows of each input: one, or for forecasts one a target."""
+    def submit(
+        self, inputs: Sequence[Any], options: BatchOptions, length: int
+    ) -> "Future[list[Any]]":
+        """Queues a request; see `Batcher.submit`."""
+        return self.batcher.submit(inputs, options, length, options.alone)
+
+    def call(self, function: Callable[[], Any]) -> "Future[list[Any]]":
+        """Queues a function for the thread that predicts; the future has its result in a list."""
+        return self.batcher.submit([function], None, 0, alone=True)
+
+    def _run(self, inputs: Sequence[Any], options: BatchOptions | None) -> list[Any]:
+        """Returns the rows of each input: one, or for forecasts one a target.
+
+        Without options, inputs are functions, and the results are theirs.
+        """
+        if options is None:
+            return [function() for function in inputs]
         if options.request is None:
             pairs = self.predictor.score(inputs, self._batch_size, options.alignments)
             return [[row] for row in pairs]

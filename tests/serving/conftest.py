@@ -41,17 +41,18 @@ SETTINGS = {
 TASKS = tuple(SETTINGS)
 
 
-def saved_run(folder, name):
+def saved_run(folder, name, more=()):
     """The folder of a run that has learned nothing, but predicts."""
     directory = [] if name == "forecasting" else [f"data.directory={folder}"]
-    overrides = [*SETTINGS[name], *directory, "tracking=none"]
+    overrides = [*SETTINGS[name], *directory, "tracking=none", *more]
     config = composed(list(map(with_registered_recipes, overrides)))
     task = build_task(config)
     task.prepare(build(config, "data"), seed=1)
     keras.utils.set_random_seed(2)
     model = build(config, "model", **task.model_arguments())
-    save_model_folder(folder / name / "model", task, model, config)
-    return folder / name
+    run_folder = folder / "-".join([name, *more]).replace("/", ".")
+    save_model_folder(run_folder / "model", task, model, config)
+    return run_folder
 
 
 @pytest.fixture(scope="package")

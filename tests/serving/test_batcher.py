@@ -80,3 +80,15 @@ def test_a_request_waits_for_others_only_for_the_latency():
     assert 0.25 < time.monotonic() - began < 5
     assert recorder.batches == [([1, 2], "a")]
     batcher.close()
+
+
+def test_a_request_that_is_alone_shares_no_batch_and_waits_for_none(batcher, recorder):
+    alone = batcher.submit([1], "a", 1, alone=True)
+    others = [batcher.submit([value], "a", 1) for value in (2, 3)]
+    last = batcher.submit([4], "a", 1, alone=True)
+    recorder.released.set()
+    assert [f.result(10) for f in (alone, *others, last)] == [[2], [4], [6], [8]]
+    assert recorder.batches[1:] == [([1], "a"), ([2, 3], "a"), ([4], "a")]
+    waiting = Batcher(recorder, latency=20.0, batch_size=4, capacity=6)
+    assert waiting.submit([1], "a", 1, alone=True).result(5) == [2]
+    waiting.close()

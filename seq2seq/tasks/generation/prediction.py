@@ -15,7 +15,7 @@ from seq2seq.models.language_model import LanguageModel
 from seq2seq.prediction_rows import Hypothesis, TextRow
 from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.generation.data import GenerationData
-from seq2seq.tasks.inputs import records_of
+from seq2seq.tasks.inputs import record_of, records_of
 from seq2seq.tasks.observation import Observation
 from seq2seq.tasks.padding import Batches, by_length, padded, text_batches
 
@@ -87,12 +87,13 @@ class GenerationPrediction(GenerationData):
 
     def observe(self, model: LanguageModel, example: Any, target: str | None = None) -> Observation:
         """Observes the layers from a state of zeros; the prediction is the most probable token."""
-        ids = np.append(START, self.tokenizer.encode([example])[0]).astype(np.int32)
+        text = record_of(example, 1, "source")["source"]
+        ids = np.append(START, self.tokenizer.encode([text])[0]).astype(np.int32)
         with recorded_calls() as calls:
             logits = model.training_model({"tokens": ids[np.newaxis]})
         [prediction] = self.tokenizer.pieces([int(np.argmax(logits[0, -1]))])
         tokens = {"stack": self.tokenizer.pieces(ids.tolist())}
-        return Observation(example, prediction, tokens, calls)
+        return Observation(text, prediction, tokens, calls)
 
     def observed_parts(self, record: Record) -> tuple[Any, str | None]:
         """Returns the beginning of the document."""

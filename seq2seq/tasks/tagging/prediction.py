@@ -1,7 +1,6 @@
 """Prediction of labels: the most probable label sequences, features, states."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from seq2seq.data.formats.text_files import is_blank
 from seq2seq.data.records import Record, place_of
 from seq2seq.data.tokenizers.token_features import distinct_with_indices
 from seq2seq.errors import UserError
-from seq2seq.layers.call_recorder import Call, recorded_calls
+from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.models.tagger import Tagger
 from seq2seq.prediction_rows import TagRow
 from seq2seq.tasks.base import PredictionOptions
@@ -70,9 +69,12 @@ class TaggingPrediction(TaggingData):
 
     def observe(self, model: Tagger, example: Any, target: str | None = None) -> Observation:
         """Observes the encoder."""
-        with _recorded_eagerly() as calls:
-            row = self.predict(model, [example])[0]
+        row = self.predict(model, [example])[0]
         check_observable(row["source"], row["tokens"])
+        [(_, batch)] = self.feature_batches(model, [example], 1)
+        with recorded_calls() as calls:
+            inputs = {name: tf.convert_to_tensor(value) for name, value in batch.items()}
+            model.prediction_model(inputs, training=False)
         tokens = {"encoder": list(row["tokens"])}
         return Observation(row["source"], row["prediction"], tokens, calls)
 
@@ -153,15 +155,3 @@ def _row(record: Record, labels: list[str], score: float) -> TagRow:
         "labels": labels,
         "token_probabilities": [],
     }
-
-
-@contextmanager
-def _recorded_eagerly() -> Iterator[list[Call]]:
-    """Runs graphs eagerly, so that the recorded calls of layers have values."""
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        with recorded_calls() as calls:
-            yield calls
-    finally:
-        tf.config.run_functions_eagerly(before)
