@@ -26,7 +26,7 @@ _TINY = {tf.float64: 1e-300, tf.float32: 1e-30}
 
 
 class _Chain(NamedTuple):
-    """The results of a forward-backward pass; `(steps, batch, labels)`, float64 (float32 for LiteRT).
+    """The results of a forward-backward pass, float64 `(steps, batch, labels)`.
 
     Potentials and messages are known up to a factor of each step.
     """
@@ -176,7 +176,7 @@ def _expected_transitions(
     between *= tf.exp(tf.cast(transitions[:-1, :-1] - tf.reduce_max(transitions), tf.float64))
     first = tf.reduce_sum(chain.marginals[0] * rows, axis=0)
     steps = tf.range(tf.shape(state)[0])[:, tf.newaxis]
-    is_last = tf.cast(tf.equal(steps, lengths - 1), wide)[..., tf.newaxis]
+    is_last = tf.cast(tf.equal(steps, lengths - 1), tf.float64)[..., tf.newaxis]
     last = tf.reduce_sum(chain.marginals * is_last * rows, axis=[0, 1])
     inside = tf.concat([between, last[:, tf.newaxis]], axis=1)
     first = tf.pad(first, [[0, 1]])

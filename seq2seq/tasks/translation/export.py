@@ -8,7 +8,6 @@ from seq2seq.models.translator import Translator
 from seq2seq.tasks.exported import (
     ALIGNMENTS,
     ExportedFunction,
-    TensorInfo,
     Tensors,
     hypotheses_info,
     lengths_info,
