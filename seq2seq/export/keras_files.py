@@ -28,6 +28,7 @@ def write_keras(model: SequenceModel, folder: Path) -> dict[str, Any]:
         part.save(folder / path)
         entries[name.removesuffix("_model")] = {
             "file": path,
+            "module": type(model).__module__,
             "inputs": _described(part.input),
             "outputs": _described(part.output),
         }

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import seq2seq.models.tagger  # noqa: F401  (registers the layers of `.keras` files)
+from benchmarks.programs.run_exported import START, Exported, runner
 from seq2seq.cli import main
 from seq2seq.errors import UserError
 from seq2seq.export import export as module
 from seq2seq.export.export import PRECISIONS, export_run
 from seq2seq.request import PredictionRequest
 from tests.export.conftest import run_of
-from tests.export.stranger import START, Exported, runner
 
 END = 3
 

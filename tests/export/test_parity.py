@@ -1,6 +1,6 @@
 """Exported runs predict in the real runtimes what the run predicts: 200 real inputs of each task.
 
-The inputs are made from the exported folder alone, see `stranger`.
+The inputs are made from the exported folder alone, see `run_exported`.
 """
 
 import os
@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.programs import run_exported
+from benchmarks.programs.run_exported import Exported, runner
 from seq2seq.decoding.random_numbers import uniform
 from seq2seq.export.export import export_run
 from seq2seq.request import PredictionRequest
-from tests.export.stranger import Exported, runner
 
 TASKS = ("translation", "tagging", "classification", "generation", "forecasting")
 FORMATS = ("onnx", "litert", "openvino")
@@ -137,7 +138,7 @@ def test_tensorflow_without_this_package_predicts_what_the_run_predicts(runs, tm
         export_run(run, tmp_path / name, "savedmodel", request=options_of(name, "savedmodel"))
         feeds = feeds_of(Exported(tmp_path / name), predictor, inputs)
         np.savez(tmp_path / name / "feeds.npz", **feeds)
-    script = Path(__file__).with_name("stranger.py")
+    script = Path(run_exported.__file__)
     subprocess.run(
         [sys.executable, script, *(tmp_path / name for name in TASKS)],
         check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},

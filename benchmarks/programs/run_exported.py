@@ -1,52 +1,62 @@
-"""What a program without seq2seq does: reads an exported folder, and feeds its functions."""
+"""Runs what `seq2seq export` wrote, as a program without seq2seq does: in the format's runtime."""
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 START = 2
 
+Arrays = dict[str, np.ndarray]
 
-def padded(rows, width=0):
-    """Rows as int32 `(rows, length)`, and their lengths."""
+
+def padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns rows as int32 `(rows, length)`, padded with 0, and their lengths."""
     lengths = np.array([len(row) for row in rows], np.int32)
-    array = np.zeros((len(rows), max(1, width, *lengths)), np.int32)
+    array = np.zeros((len(rows), max(1, *lengths)), np.int32)
     for place, row in enumerate(rows):
         array[place, : len(row)] = row
     return array, lengths
 
 
 class Exported:
-    """An exported folder: its manifest, and the arrays for its `predict`."""
+    """An exported folder: its manifest, and the arrays for its `predict`.
 
-    def __init__(self, folder):
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.manifest = json.loads((self.folder / "manifest.json").read_text("utf-8"))
 
-    def tokenizer(self, name):
+    def tokenizer(self, name: str) -> Tokenizer:
+        """Returns a tokenizer of the folder."""
         return Tokenizer.from_file(str(self.folder / self.manifest["tokenizers"][name]))
 
-    def feeds(self, inputs):
-        """The arrays for inputs."""
-        return getattr(self, f"_{self.manifest['task']}")(inputs)
+    def feeds(self, inputs: Sequence[Any]) -> Arrays:
+        """Returns the arrays for inputs."""
+        arrays: Arrays = getattr(self, f"_{self.manifest['task']}")(inputs)
+        return arrays
 
-    def _translation(self, texts):
+    def _translation(self, texts: Sequence[Any]) -> Arrays:
         ids = [encoding.ids for encoding in self.tokenizer("source").encode_batch(texts)]
         source, lengths = padded(ids)
         return {"source": source, "source_length": lengths}
 
-    def _classification(self, texts):
+    def _classification(self, texts: Sequence[Any]) -> Arrays:
         text, lengths = padded([each.ids for each in self.tokenizer("text").encode_batch(texts)])
         return {"text": text, "text_length": lengths}
 
-    def _generation(self, texts):
+    def _generation(self, texts: Sequence[Any]) -> Arrays:
         ids = [[START, *each.ids] for each in self.tokenizer("text").encode_batch(texts)]
         prompt, lengths = padded(ids)
         return {"prompt": prompt, "prompt_length": lengths}
 
-    def _tagging(self, sentences):
+    def _tagging(self, sentences: Sequence[Any]) -> Arrays:
         known = json.loads((self.folder / self.manifest["vocabularies"]).read_text("utf-8"))
         split = pre_tokenizers.Split(Regex(known["token_pattern"]), "removed", invert=True)
         words, characters = [], [""]
@@ -70,7 +80,7 @@ class Exported:
         needed = self.manifest["functions"]["predict"]["inputs"]
         return {name: arrays[name] for name in needed}
 
-    def _forecasting(self, series):
+    def _forecasting(self, series: Sequence[Any]) -> Arrays:
         names = json.loads((self.folder / self.manifest["series"]).read_text("utf-8"))
         target, horizon = names["targets"][0], names["horizon"]
         assert names["known_covariates"] == ["month.sin", "month.cos"]
@@ -86,7 +96,7 @@ class Exported:
         return {"history": history, "history_length": lengths, "known_covariates": known}
 
 
-def _casing(token, names):
+def _casing(token: str, names: list[str]) -> int:
     digits = sum(character.isdigit() for character in token)
     if digits:
         name = "digits" if 2 * digits > len(token) else "with digits"
@@ -101,8 +111,8 @@ def _casing(token, names):
     return names.index(name) + 1
 
 
-def runner(folder, name="predict"):
-    """A function of an exported folder in its runtime, of arrays by name."""
+def runner(folder: Path, name: str = "predict") -> Callable[[Arrays], Arrays]:
+    """Returns a function of an exported folder in its runtime, of arrays by name."""
     manifest = json.loads((Path(folder) / "manifest.json").read_text("utf-8"))
     function = manifest["functions"][name]
     path = str(Path(folder) / function["file"])
@@ -124,7 +134,7 @@ def runner(folder, name="predict"):
             compiled = openvino.Core().compile_model(path, "CPU")
             names = [output.any_name for output in compiled.outputs]
 
-            def run(feeds):
+            def run(feeds: Arrays) -> Arrays:
                 results = compiled(feeds)
                 return {name: results[name] for name in names}
 
@@ -142,7 +152,7 @@ def runner(folder, name="predict"):
 if __name__ == "__main__":  # a SavedModel, in a process that has no seq2seq
     import sys
 
-    sys.modules["seq2seq"] = None
-    for folder in sys.argv[1:]:
-        feeds = dict(np.load(f"{folder}/feeds.npz"))
-        np.savez(f"{folder}/results.npz", **runner(folder)(feeds))
+    sys.modules["seq2seq"] = None  # type: ignore[assignment]
+    for argument in sys.argv[1:]:
+        feeds = dict(np.load(f"{argument}/feeds.npz"))
+        np.savez(f"{argument}/results.npz", **runner(Path(argument))(feeds))
