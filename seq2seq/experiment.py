@@ -17,6 +17,7 @@ from rich.console import Console
 from seq2seq.config import build_as
 from seq2seq.data.dataset import Dataset
 from seq2seq.errors import UserError
+from seq2seq.evaluation.intervals import Interval, score_intervals, text_intervals
 from seq2seq.files import write_text
 from seq2seq.models.base import SequenceModel
 from seq2seq.naming import run_name
@@ -116,7 +117,7 @@ def run(
                 draw_figures(experiment, evaluations["test"], progress, run_folder, heading)
             with step("logging the results"):
                 card = model_card(experiment, evaluations, metrics, splits, tags, plain, run_folder)
-                write_text(run_folder / MODEL_CARD, str(card))
+                write_text(run_folder / MODEL_CARD, card.file())
                 tracker.log_card(card)
                 example = task.served_example(experiment.data, evaluations["test"].rows)
                 log_results(tracker, evaluations, metrics, progress, run_folder / "model", example)
@@ -338,7 +339,17 @@ def model_card(
         parameters=experiment.model.training_model.count_params(),
         run_folder=run_folder,
         example=evaluations["test"].rows[0],
+        intervals=intervals_of(evaluations["test"], config["task"].get("bleu_tokenize")),
+        seed=config["seed"],
     )
+
+
+def intervals_of(evaluation: Evaluation, bleu_tokenize: str | None) -> dict[str, Interval]:
+    """Returns the confidence intervals of scores; a `bleu_tokenize` for those of texts."""
+    intervals = score_intervals(evaluation.statistics, evaluation.scores)
+    if bleu_tokenize is not None:
+        intervals |= text_intervals(evaluation.rows, evaluation.scores, bleu_tokenize)
+    return intervals
 
 
 def log_results(

@@ -1,15 +1,21 @@
-"""Model cards: what a run was trained on, how good it is, and how to use it, as Markdown."""
+"""Model cards: what a run was trained on, how good it is, and how to use it, as Markdown.
+
+The file has the metadata that the Hugging Face Hub reads, in YAML before the text, see
+https://huggingface.co/docs/hub/model-cards.
+"""
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from seq2seq.prediction_rows import kind_of
 from seq2seq.scores import counted, main_score, number
 
-MODEL_CARD = "model_card.md"
+MODEL_CARD = "README.md"
 """The file of a run folder that holds its model card."""
 
 NOT_REPRODUCED = ("hydra.", "tracking.", "tracking=", "resume=")
@@ -17,6 +23,14 @@ NOT_REPRODUCED = ("hydra.", "tracking.", "tracking=", "resume=")
 
 SCORED = ("validation", "test")
 MAX_EXAMPLE = 100
+PIPELINES = {
+    "translation": "translation",
+    "tagging": "token-classification",
+    "classification": "text-classification",
+    "generation": "text-generation",
+    "forecasting": "time-series-forecasting",
+}
+"""The names of the tasks on the Hugging Face Hub."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,8 @@ class ModelCard:
         parameters: The number of the model's weights.
         run_folder: The run folder.
         example: A row of the test predictions.
+        intervals: The 95 % confidence intervals of test scores, by name.
+        seed: The seed of the training.
     """
 
     tags: Mapping[str, str]
@@ -59,13 +75,38 @@ class ModelCard:
     parameters: int
     run_folder: Path
     example: Mapping[str, Any]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    seed: int | None = None
+
+    def file(self) -> str:
+        """Returns the card with the metadata of the Hugging Face Hub before it."""
+        metadata = yaml.safe_dump(self._metadata(), sort_keys=False, allow_unicode=True)
+        return f"---\n{metadata}---\n\n{self}"
 
     def __str__(self) -> str:
         """Returns the card as Markdown."""
         parts = [self.title, self._summary(), "## Scores", self._scores(), "## Data", self._data()]
-        parts += ["## Use", self._use(), "## Reproduce", self._command()]
+        parts += ["## Use", self._use(), self._formats(), "## Limits", self._limits()]
+        parts += ["## Reproduce", self._command()]
         parts += ["## License", self.tags.get("license", "Unknown: the run was not given one.")]
         return "\n\n".join(parts) + "\n"
+
+    def _metadata(self) -> dict[str, Any]:
+        name = self.tags.get("recipe", self.run_folder.name)
+        task = PIPELINES.get(self.tags.get("task", ""))
+        data = next((item.name for item in self.splits if item.split == "test"), "")
+        results = [
+            {"type": score, "value": value}
+            for score, value in self.metrics["test"].items()
+            if isinstance(value, float | int)
+        ]
+        result = {"dataset": {"type": data, "name": data, "split": "test"}, "metrics": results}
+        metadata: dict[str, Any] = {"license": self.tags.get("license", "unknown")}
+        metadata |= {"library_name": "seq2seq", "tags": ["keras", "tensorflow", "rnn"]}
+        if task is None:
+            return metadata
+        model = {"name": name, "results": [{"task": {"type": task}, **result}]}
+        return metadata | {"pipeline_tag": task, "model-index": [model]}
 
     @property
     def title(self) -> str:
@@ -94,8 +135,10 @@ class ModelCard:
         for name in sorted(self.metrics["test"], key=lambda name: name != main):
             values = [self.metrics[split].get(name) for split in splits]
             cells = [name, *("" if value is None else number(value) for value in values)]
+            low_high = self.intervals.get(name)
+            cells.append("" if low_high is None else " to ".join(map(number, low_high)))
             rows.append([cell and f"**{cell}**" for cell in cells] if name == main else cells)
-        return _table(["score", *splits], rows)
+        return _table(["score", *splits, "95 % of test"], rows)
 
     def _data(self) -> str:
         rows = [
@@ -121,6 +164,28 @@ class ModelCard:
             f"```python\nimport seq2seq\n\npredict = seq2seq.load({folder!r})\n"
             f'print(predict({example!r})["prediction"]){answer}\n```\n\n'
             f"```sh\nseq2seq predict {shlex.quote(folder)} FILE\n```"
+        )
+
+    def _formats(self) -> str:
+        folder = shlex.quote(str(self.run_folder.resolve()))
+        return (
+            f"```sh\nseq2seq serve {folder}   # over HTTP, with a page to try it\n"
+            f"seq2seq export {folder} FOLDER --format onnx"
+            "   # or savedmodel, litert, openvino, keras\n```"
+        )
+
+    def _limits(self) -> str:
+        training = next((item for item in self.splits if item.split == "train"), None)
+        known = (
+            "its training data"
+            if training is None
+            else (f"{counted(training.records, 'record')} of {training.name}")
+        )
+        seed = "" if self.seed is None else f", with seed {self.seed}"
+        return (
+            f"The model has learned from {known} alone: on other kinds of input it may be worse "
+            f"than the scores say. They are of one training{seed}; the intervals are of the choice of "
+            "test items, by bootstrap."
         )
 
     def _command(self) -> str:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import huggingface_hub
+
 from seq2seq.tracking.model_card import ModelCard, SplitSummary
 
 CARD = ModelCard(
@@ -19,6 +21,8 @@ CARD = ModelCard(
     parameters=1_234,
     run_folder=Path("/runs/first one"),
     example={"source": "<fr> 7|8|51", "prediction": "2051-08-07"},
+    intervals={"exact_match": (0.9912, 0.9981)},
+    seed=3,
 )
 
 
@@ -27,9 +31,10 @@ def test_a_card_has_what_a_reader_needs():
     assert lines[0] == "# translation/cldr_dates"
     summary = "Translation, exact_match 0.995 on the test split; 1,234 parameters, trained for "
     assert f"{summary}1 step in 10 minutes." in lines
-    scores = lines.index("| score | validation | test |")
-    assert lines[scores + 2] == "| **exact_match** | **0.99** | **0.995** |"  # the main one first
-    assert lines[scores + 3] == "| loss | 0.1 | 0.1235 |"
+    scores = lines.index("| score | validation | test | 95 % of test |")
+    main = "| **exact_match** | **0.99** | **0.995** | **0.9912 to 0.9981** |"
+    assert lines[scores + 2] == main  # the first
+    assert lines[scores + 3] == "| loss | 0.1 | 0.1235 |  |"
     assert "| train | 40,000 | `abababababab` | cldr_dates | Unicode CLDR |" in lines
     assert "predict = seq2seq.load('/runs/first one')" in lines
     assert "seq2seq predict '/runs/first one' FILE" in lines
@@ -48,3 +53,21 @@ def test_the_license_is_unknown_unless_it_is_given():
     given = ModelCard(**{**vars(CARD), "tags": {"license": "CC-BY-4.0"}})
     assert str(given).endswith("## License\n\nCC-BY-4.0\n")
     assert given.title == "# first one"
+
+
+def test_the_file_has_the_metadata_of_the_hugging_face_hub():
+    card = huggingface_hub.ModelCard(CARD.file())
+    assert card.data.license == "unknown"
+    assert card.data.library_name == "seq2seq"
+    assert card.data.pipeline_tag == "translation"
+    [first, second] = card.data.eval_results
+    assert (first.metric_type, first.metric_value) == ("loss", 0.1234567)
+    assert (second.metric_type, second.dataset_name) == ("exact_match", "cldr_dates")
+    assert str(CARD).strip() in card.text
+
+
+def test_what_it_has_learned_from_is_its_limit():
+    text = " ".join(str(CARD).split())
+    assert "has learned from 40,000 records of cldr_dates alone" in text
+    assert "one training, with seed 3" in text
+    assert "seq2seq export '/runs/first one' FOLDER --format onnx" in text
