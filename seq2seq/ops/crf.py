@@ -121,7 +121,7 @@ def _chain(logits: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor) -> _Ch
     steps = tf.range(tf.shape(joint)[0])[:, tf.newaxis]
     real = tf.cast(steps < lengths, wide)
     last = tf.cast(tf.equal(steps, lengths - 1), wide)
-    step_weights = real[..., tf.newaxis] / totals
+    step_weights = tf.expand_dims(real, -1) / totals
     # The scales of all steps count but the last's, whose total includes all steps behind it.
     logs = tf.math.log(scales[:, 0, :, 0]) * (real - last) + tf.math.log(totals[..., 0]) * last
     shifts = tf.transpose(peaks[..., 0]) * real + tf.cast(shift, wide) * (real + last)
@@ -259,12 +259,12 @@ def n_best(
         through = scores[:, tf.newaxis] + tf.transpose(between)[:, :, tf.newaxis]
         through = tf.reshape(through, [batch, count, count * n])
         best, pointer = tf.math.top_k(through, n)
-        best += inputs.read(t)[:, :, tf.newaxis]
+        best += tf.expand_dims(inputs.read(t), -1)
         scores = tf.where(real[t][:, tf.newaxis, tf.newaxis], best, scores)
         return t + 1, scores, pointers.write(t, pointer)
 
     # At first there is one hypothesis for each label.
-    start = (first + by_step[0])[..., tf.newaxis]
+    start = tf.expand_dims(first + by_step[0], -1)
     start = tf.pad(start, [[0, 0], [0, 0], [0, n - 1]], constant_values=-float("inf"))
     none = tf.zeros_like(start, tf.int32)
     pointers = empty_array(steps, none).write(0, none)

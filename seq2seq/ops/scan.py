@@ -87,7 +87,8 @@ def empty_array(steps: tf.Tensor, like: tf.Tensor) -> Array:
         return tf.TensorArray(like.dtype, steps, element_shape=like.shape, clear_after_read=False)
     shape = tf.concat([tf.reshape(steps, [1]), tf.shape(like)], 0)
     zeros = tf.zeros(shape, like.dtype)
-    return DenseArray(tf.ensure_shape(zeros, (None, *like.shape)))
+    zeros.set_shape((None, *like.shape))
+    return DenseArray(zeros)
 
 
 def array_of(sequence: tf.Tensor) -> Array:

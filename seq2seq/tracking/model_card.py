@@ -184,8 +184,8 @@ class ModelCard:
         seed = "" if self.seed is None else f", with seed {self.seed}"
         return (
             f"The model has learned from {known} alone: on other kinds of input it may be worse "
-            f"than the scores say. They are of one training{seed}; the intervals are of the choice of "
-            "test items, by bootstrap."
+            f"than the scores say. They are of one training{seed}; the intervals are of the choice "
+            "of test items, by bootstrap."
         )
 
     def _command(self) -> str:

@@ -46,13 +46,13 @@ SOURCES = {
 }
 
 
-def run_of(folder, name, overrides=()):
-    """A run folder that is not trained, and its task with data.
+def run_of(folder, name, overrides=(), recipe=None):
+    """A run folder that is not trained, and its data, of a task in `RECIPES` or another recipe.
 
     Its weights are larger than new ones, so that two tokens are rarely as probable.
     """
     own = [f"data.directory={folder}"] if name == "generation" else []
-    overrides = [*RECIPES[name], *own, *overrides, "tracking=none"]
+    overrides = [*(recipe or RECIPES[name]), *own, *overrides, "tracking=none"]
     config = composed(list(map(with_registered_recipes, overrides)))
     OmegaConf.resolve(config)
     task, data = build_task(config), build(config, "data")

@@ -112,7 +112,8 @@ def test_a_run_in_bfloat16_is_exported_in_float32(tmp_path):
 
 
 def test_what_no_graph_holds_is_refused_with_the_reason(runs, tmp_path):
-    run, _ = run_of(tmp_path, "forecasting", ["task/scaling=statistical"])
+    statistical = ["recipe=forecasting/co2", "task/scaling=statistical", "~task.scaling.kind"]
+    run, _ = run_of(tmp_path, "forecasting", recipe=statistical)
     with pytest.raises(UserError, match=r"task.scaling: StatisticalScaling .* --format keras"):
         export_run(run, tmp_path / "out", "onnx")
     assert not (tmp_path / "out").exists()
