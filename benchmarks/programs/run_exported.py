@@ -154,5 +154,9 @@ if __name__ == "__main__":  # a SavedModel, in a process that has no seq2seq
 
     sys.modules["seq2seq"] = None  # type: ignore[assignment]
     for argument in sys.argv[1:]:
-        feeds = dict(np.load(f"{argument}/feeds.npz"))
-        np.savez(f"{argument}/results.npz", **runner(Path(argument))(feeds))
+        for name in ("predict", "predict_text"):
+            if (path := Path(argument, f"{name}_feeds.npz")).exists():
+                results = runner(Path(argument), name)(dict(np.load(path)))
+                if (texts := results.get("prediction")) is not None:
+                    results["prediction"] = np.array([text.decode() for text in texts])
+                np.savez(Path(argument, f"{name}_results.npz"), **results)

@@ -111,7 +111,11 @@ def _converted(
     options: Any,
 ) -> dict[str, Any]:
     """Writes the functions of a task, and returns their entries of the manifest by name."""
-    functions = task.exported_functions(model, options)
+    functions = [
+        function
+        for function in task.exported_functions(model, options)
+        if format == "savedmodel" or not function.has_texts
+    ]
     try:
         paths = _written(functions, model, folder, format, precision)
     except (UserError, OSError, MemoryError):

@@ -18,7 +18,7 @@ class TensorInfo(NamedTuple):
     """What an input or an output of an exported function is.
 
     Attributes:
-        dtype: `int32` or `float32`.
+        dtype: `int32`, `float32` or `string`.
         shape: Names of axes that vary, and sizes of others.
         meaning: One line for the manifest.
     """
@@ -44,6 +44,7 @@ class ExportedFunction:
         run: The function.
         inputs: Its inputs, by name.
         outputs: Its outputs, by name.
+        has_texts: Whether it takes or returns texts, which TensorFlow alone has.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ExportedFunction:
     run: Callable[[Tensors], Tensors]
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
+    has_texts: bool = False
 
 
 def tokens_info(side: str, meaning: str = "token ids, 0 after the end of a row") -> TensorInfo:

@@ -6,7 +6,6 @@ The inputs are made from the exported folder alone, see `run_exported`.
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +19,9 @@ from seq2seq.request import PredictionRequest
 
 TASKS = ("translation", "tagging", "classification", "generation", "forecasting")
 FORMATS = ("onnx", "litert", "openvino")
+TEXTS = {"greedy": "translation", "classification": "classification"}
+"""SavedModels with a function of texts, and their tasks; beams return tokens alone."""
+ODD = ["", "\u3000", "Ω\u0301 🙂"]
 BEAM = {"decoding": "beam", "n_best": 3, "settings": {"beam_size": 4}}
 """OpenVINO takes minutes to compile a beam search."""
 
@@ -132,22 +134,43 @@ def test_a_runtime_predicts_what_the_run_predicts(runs, tmp_path, name, format):
     check(name, exported, predictor, inputs, request, results)
 
 
+def read(path):
+    return dict(np.load(path))
+
+
 def test_tensorflow_without_this_package_predicts_what_the_run_predicts(runs, tmp_path):
     for name in TASKS:
         run, inputs, predictor = runs(name)
-        export_run(run, tmp_path / name, "savedmodel", request=options_of(name, "savedmodel"))
+        manifest = export_run(
+            run, tmp_path / name, "savedmodel", request=options_of(name, "savedmodel")
+        )
         feeds = feeds_of(Exported(tmp_path / name), predictor, inputs)
-        np.savez(tmp_path / name / "feeds.npz", **feeds)
-    script = Path(run_exported.__file__)
+        np.savez(tmp_path / name / "predict_feeds.npz", **feeds)
+        assert ("predict_text" in manifest["functions"]) is (name == "classification")
+    export_run(runs("translation")[0], tmp_path / "greedy", "savedmodel")
+    for folder, name in TEXTS.items():
+        texts = np.array([*runs(name)[1], *ODD])
+        np.savez(tmp_path / folder / "predict_text_feeds.npz", text=texts)
+    folders = [tmp_path / name for name in (*TASKS, "greedy")]
     subprocess.run(
-        [sys.executable, script, *(tmp_path / name for name in TASKS)],
+        [sys.executable, run_exported.__file__, *folders],
         check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
     for name in TASKS:
         _, inputs, predictor = runs(name)
         exported = Exported(tmp_path / name)
         feeds, results = (
-            dict(np.load(tmp_path / name / f"{part}.npz")) for part in ("feeds", "results")
+            read(tmp_path / name / f"predict_{part}.npz") for part in ("feeds", "results")
         )
         check_manifest(exported.manifest["functions"]["predict"], feeds, results)
         check(name, exported, predictor, inputs, options_of(name, "savedmodel"), results)
+    for folder, name in TEXTS.items():
+        results = read(tmp_path / folder / "predict_text_results.npz")
+        rows = runs(name)[2]([*runs(name)[1], *ODD])
+        if name == "classification":
+            labels = Exported(tmp_path / folder).manifest["labels"]
+            expected = [[row["probabilities"][label] for label in labels] for row in rows]
+            close(results["probabilities"], expected)
+            continue
+        assert results["prediction"].tolist() == [row["prediction"] for row in rows]
+        close(results["score"], [row["score"] for row in rows])

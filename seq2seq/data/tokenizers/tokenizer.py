@@ -163,8 +163,15 @@ class Tokenizer:
 
         Decoding gives the text of ids without `PAD`, `START` and `END`.
         """
-        standard = fitting.with_decoder(self._backend, self.settings["kind"])
-        path.write_text(standard.to_str(pretty=True), encoding="utf-8")
+        path.write_text(self.standard_text(), encoding="utf-8")
+
+    def standard_text(self) -> str:
+        """Returns what `save_standard` writes."""
+        return fitting.with_decoder(self._backend, self.settings["kind"]).to_str(pretty=True)
+
+    def piece_texts(self) -> list[bytes]:
+        """Returns the UTF-8 bytes of each id."""
+        return list(self._pieces)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from seq2seq.data.number_columns import MAXIMUM_DEVIATIONS, NumberColumn
+from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.models.classifier import Classifier
 from seq2seq.tasks.exported import (
     ExportedFunction,
@@ -15,6 +16,7 @@ from seq2seq.tasks.exported import (
     step_model_of,
     tokens_info,
 )
+from seq2seq.tasks.graph_tokenizer import GraphTokenizer
 
 MEANINGS = {
     "text": "further token ids of the text",
@@ -29,8 +31,12 @@ def exported_functions(
     numbers: Sequence[NumberColumn],
     temperature: float,
     several: bool,
+    tokenizer: Tokenizer,
+    maximum_length: int | None,
 ) -> list[ExportedFunction]:
-    """Returns the probabilities of texts, and the step of a stream if there is one.
+    """Returns the probabilities, by token ids and by texts, and the step of a stream.
+
+    There is no function of texts or of a stream where that is not possible.
 
     Args:
         model: The classifier.
@@ -38,12 +44,44 @@ def exported_functions(
         numbers: The numbers beside them.
         temperature: What logits are divided by.
         several: Whether a text may have any number of classes.
+        tokenizer: The tokenizer of the texts.
+        maximum_length: How many tokens of a text are read; None for all.
     """
-    functions = [_probabilities(model, texts, numbers, temperature, several)]
+    probabilities = _probabilities(model, texts, numbers, temperature, several)
+    functions = [probabilities, *_of_texts(probabilities, texts, tokenizer, maximum_length)]
     if (step := step_model_of(model)) is not None:
         summary = "reads further tokens of a text, and returns the scores of its classes so far"
         functions.append(model_function("step", summary, step, {"text": "steps"}, MEANINGS))
     return functions
+
+
+def _of_texts(
+    function: ExportedFunction,
+    texts: Sequence[str],
+    tokenizer: Tokenizer,
+    maximum_length: int | None,
+) -> list[ExportedFunction]:
+    """Returns a function of texts; none if TensorFlow has no operations for the tokenizer."""
+    try:
+        encode = GraphTokenizer(tokenizer).encode
+    except ValueError:
+        return []
+
+    def run(tensors: Tensors) -> Tensors:
+        read = {name: part for name, part in tensors.items() if name not in texts}
+        for text in texts:
+            ids, lengths = encode(tensors[text])
+            if maximum_length is not None:
+                ids, lengths = ids[:, :maximum_length], tf.minimum(lengths, maximum_length)
+            read[text], read[f"{text}_length"] = ids, lengths
+        return {"probabilities": function.run(read)["probabilities"]}
+
+    inputs = {text: TensorInfo("string", ("batch",), "texts") for text in texts}
+    if "numbers" in function.inputs:
+        inputs["numbers"] = function.inputs["numbers"]
+    outputs = {"probabilities": function.outputs["probabilities"]}
+    summary = function.summary
+    return [ExportedFunction("predict_text", summary, run, inputs, outputs, has_texts=True)]
 
 
 def _probabilities(

@@ -93,7 +93,15 @@ class Classification(ClassificationPrediction, ClassificationEvaluation):
         """Returns the probabilities of texts, and the step of a stream if there is one."""
         self.check_options(options, ("attention",))
         several = self.labels.several
-        return exported_functions(model, self.texts, self.numbers, self.temperature, several)
+        return exported_functions(
+            model,
+            self.texts,
+            self.numbers,
+            self.temperature,
+            several,
+            self.tokenizer,
+            self.maximum_length,
+        )
 
     def export_vocabularies(self, folder: Path) -> dict[str, Any]:
         """Writes the tokenizer."""

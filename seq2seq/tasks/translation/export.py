@@ -2,12 +2,14 @@
 
 import tensorflow as tf
 
+from seq2seq.data.tokenizers.tokenizer import TokenizerPair
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.models.translator import Translator
 from seq2seq.tasks.exported import (
     ALIGNMENTS,
     ExportedFunction,
+    TensorInfo,
     Tensors,
     hypotheses_info,
     lengths_info,
@@ -15,6 +17,7 @@ from seq2seq.tasks.exported import (
     noise_info,
     tokens_info,
 )
+from seq2seq.tasks.graph_tokenizer import GraphTokenizer
 from seq2seq.tasks.translation.search import Search
 
 MEANINGS = {
@@ -27,9 +30,13 @@ MEANINGS = {
 
 
 def exported_functions(
-    model: Translator, decoding: Strategy, alignments: bool, token_scores: bool
+    model: Translator,
+    tokenizer: TokenizerPair,
+    decoding: Strategy,
+    alignments: bool,
+    token_scores: bool,
 ) -> list[ExportedFunction]:
-    """Returns the search, the encoder, and a step of the decoder.
+    """Returns the search, of texts too where that is possible, the encoder, and a decoder's step.
 
     Raises:
         UserError: If the search uses a shortlist, which is made from tables that are not exported.
@@ -42,8 +49,10 @@ def exported_functions(
     if model.alignment_model is not None:
         memory = model.encoder_model.output["memory"]
         axes |= {f"memory_{name}": "source_length" for name in memory}
+    search = _search(model, decoding, alignments, token_scores)
     return [
-        _search(model, decoding, alignments, token_scores),
+        search,
+        *_text_search(search, tokenizer, decoding),
         model_function(
             "encode", "reads the source, before the first step",
             model.encoder_model, axes, MEANINGS, left_out=("outputs",),
@@ -53,6 +62,36 @@ def exported_functions(
             model.decoder_model, axes, MEANINGS,
         ),
     ]  # fmt: skip
+
+
+def _text_search(
+    search: ExportedFunction, tokenizer: TokenizerPair, decoding: Strategy
+) -> list[ExportedFunction]:
+    """Returns the search for texts; none if a tokenizer needs more than TensorFlow's operations."""
+    try:
+        source, target = (GraphTokenizer(each) for each in (tokenizer.source, tokenizer.target))
+    except ValueError:
+        return []
+    if decoding.returns_multiple or decoding.needs_keys:
+        return []
+
+    def run(tensors: Tensors) -> Tensors:
+        ids, lengths = source.encode(tensors["text"])
+        result = search.run({"source": ids, "source_length": lengths})
+        texts = target.decode(result["tokens"], result["lengths"])
+        blank = tf.equal(lengths, 0)
+        return {
+            "prediction": tf.where(blank, "", texts),
+            "score": tf.where(blank, 0.0, result["scores"]),
+        }
+
+    rows = ("batch",)
+    inputs = {"text": TensorInfo("string", rows, "texts")}
+    outputs = {
+        "prediction": TensorInfo("string", rows, "their translations"),
+        "score": TensorInfo("float32", rows, "their log-probabilities"),
+    }
+    return [ExportedFunction("predict_text", search.summary, run, inputs, outputs, has_texts=True)]
 
 
 def _search(

@@ -82,7 +82,8 @@ class Translation(TranslationPrediction, TranslationEvaluation):
         self.check_options(options, ("decoding", "alignments", "token_scores"))
         decoding = options.decoding or self.decoding
         self.check_attention((model,), options, decoding)
-        return exported_functions(model, decoding, options.alignments, options.token_scores)
+        extra = options.alignments, options.token_scores
+        return exported_functions(model, self.tokenizer, decoding, *extra)
 
     def export_vocabularies(self, folder: Path) -> dict[str, Any]:
         """Writes the tokenizers of both sides."""
