@@ -6,8 +6,10 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ \
     && rm -rf /var/lib/apt/lists/*
 
+# serve: `seq2seq serve`; export: `seq2seq export`; team: MLflow on PostgreSQL and an object store.
+ARG EXTRAS=serve,export,team
 COPY . /src
-RUN pip install --no-cache-dir --constraint /src/constraints.txt /src && rm -rf /src
+RUN pip install --no-cache-dir --constraint /src/constraints.txt "/src[$EXTRAS]" && rm -rf /src
 
 WORKDIR /work
 ENTRYPOINT ["seq2seq"]
