@@ -15,7 +15,7 @@ EXAMPLES = """\
 The folder has the functions (`predict`: the whole prediction, with its search; `encode` and `step`,
 where a model has them), tokenizers or vocabularies, and manifest.json, which says what to feed.
 """
-FORMATS = ("savedmodel", "onnx", "keras", "litert", "openvino")
+FORMATS = ("savedmodel", "onnx", "litert", "openvino", "keras")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,8 @@
 """A run as a folder of files for another runtime: functions, manifest and vocabularies."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,9 @@ from seq2seq.errors import UserError
 from seq2seq.files import atomic_folder, write_text
 from seq2seq.inference.predictor import Predictor
 from seq2seq.models.base import SequenceModel
-from seq2seq.progress import step
 from seq2seq.request import PredictionRequest
 from seq2seq.tasks.base import Task
-from seq2seq.tasks.exported import ExportedFunction, TensorInfo
+from seq2seq.tasks.exported import TensorInfo
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
 from seq2seq.trust import Trust
 from seq2seq.version import version
@@ -28,6 +28,13 @@ PRECISIONS = {
 """The precisions of each format."""
 PACKAGES = {"onnx": ("tf2onnx", "onnx", "onnxruntime"), "openvino": ("openvino",)}
 """What the converters of a format need beside TensorFlow."""
+MODULES = {
+    "savedmodel": "saved_model",
+    "onnx": "onnx_files",
+    "litert": "litert",
+    "openvino": "openvino_files",
+}
+"""The modules that write functions, each with a function `write`."""
 MANIFEST = "manifest.json"
 
 
@@ -117,7 +124,8 @@ def _converted(
         if format == "savedmodel" or not function.has_texts
     ]
     try:
-        paths = _written(functions, model, folder, format, precision)
+        writer = import_module(f"seq2seq.export.{MODULES[format]}")
+        places: dict[str, dict[str, str]] = writer.write(functions, model, folder, precision)
     except (UserError, OSError, MemoryError):
         raise
     except Exception as error:  # converters raise all kinds
@@ -128,49 +136,13 @@ def _converted(
         ) from error
     return {
         function.name: {
-            **paths[function.name],
+            **places[function.name],
             "summary": function.summary,
             "inputs": _described(function.inputs),
             "outputs": _described(function.outputs),
         }
         for function in functions
     }
-
-
-def _written(
-    functions: Sequence[ExportedFunction],
-    model: SequenceModel,
-    folder: Path,
-    format: str,
-    precision: str,
-) -> dict[str, dict[str, str]]:
-    """Writes the functions; returns file and, where a file has several functions, signature."""
-    if format in ("savedmodel", "litert"):
-        path = {"savedmodel": "saved_model", "litert": "model.tflite"}[format]
-        with step(f"writing {path}"):
-            if format == "savedmodel":
-                from seq2seq.export.saved_model import write_saved_model
-
-                write_saved_model(functions, model, folder / path)
-            else:
-                from seq2seq.export.litert import write_litert
-
-                write_litert(functions, model, folder / path, precision)
-        return {f.name: {"file": path, "signature": f.name} for f in functions}
-    paths = {}
-    for function in functions:
-        path = f"{function.name}.{'onnx' if format == 'onnx' else 'xml'}"
-        with step(f"writing {path}"):
-            if format == "onnx":
-                from seq2seq.export.onnx import write_onnx
-
-                write_onnx(function, folder / path, precision)
-            else:
-                from seq2seq.export.openvino import write_openvino
-
-                write_openvino(function, model, folder / path, precision)
-        paths[function.name] = {"file": path}
-    return paths
 
 
 def _described(infos: Mapping[str, TensorInfo]) -> dict[str, Any]:

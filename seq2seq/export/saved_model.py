@@ -8,7 +8,19 @@ import keras
 from seq2seq.export.graphs import named_arguments, signature
 from seq2seq.models.base import SequenceModel
 from seq2seq.ops.dispatch import Runtime, exported_graphs
+from seq2seq.progress import step
 from seq2seq.tasks.exported import ExportedFunction
+
+PATH = "saved_model"
+
+
+def write(
+    functions: Sequence[ExportedFunction], model: SequenceModel, folder: Path, precision: str
+) -> dict[str, dict[str, str]]:
+    """Writes a SavedModel in float32; returns its path and the signature of each function."""
+    with step(f"writing {PATH}"):
+        write_saved_model(functions, model, folder / PATH)
+    return {function.name: {"file": PATH, "signature": function.name} for function in functions}
 
 
 def write_saved_model(

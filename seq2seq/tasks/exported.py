@@ -39,7 +39,7 @@ class ExportedFunction:
     """A function of named tensors.
 
     Attributes:
-        name: `predict`, `encode` or `step`.
+        name: `predict`, `predict_text`, `encode` or `step`.
         summary: What it does, in one line.
         run: The function.
         inputs: Its inputs, by name.
@@ -71,6 +71,13 @@ def noise_info(decoding: Strategy) -> TensorInfo:
     return TensorInfo(
         "float32", shape, "random numbers in [0, 1), one for each token: the maximum length and 1"
     )
+
+
+def search_summary(decoding: Strategy, source: str) -> str:
+    """Returns the name of a search and how many tokens it makes at most."""
+    ratio, extra = decoding.maximum_length_ratio, decoding.maximum_length_extra
+    limit = f"{ratio:g} * {source} + {extra}" if ratio else str(extra)
+    return f"{type(decoding).__name__}, at most {limit} tokens"
 
 
 def hypotheses_info(
@@ -112,7 +119,7 @@ def model_function(
 ) -> ExportedFunction:
     """Returns a Keras model with nested inputs and outputs as a function of flat tensors.
 
-    An output `next_NAME` is the input `NAME` of the next step: formats tell tensors by their names.
+    An output `next_NAME` is the input `NAME` of the next step: formats identify tensors by name.
 
     Args:
         name: The name of the function.

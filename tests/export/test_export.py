@@ -9,6 +9,7 @@ import pytest
 import seq2seq.models.tagger  # noqa: F401  (registers the layers of `.keras` files)
 from benchmarks.programs.run_exported import START, Exported, runner
 from seq2seq.cli import main
+from seq2seq.commands.export import FORMATS
 from seq2seq.errors import UserError
 from seq2seq.export import export as module
 from seq2seq.export.export import PRECISIONS, export_run
@@ -132,14 +133,18 @@ def test_an_operation_that_a_converter_does_not_know_is_named(runs, tmp_path, mo
     def fails(*arguments):
         raise ValueError("there is no operation Frobnicate\nstack")
 
-    monkeypatch.setattr(module, "_written", fails)
+    monkeypatch.setattr("seq2seq.export.onnx_files.write", fails)
     run, *_ = runs("classification")
     with pytest.raises(UserError, match=r"cannot hold this run .*Frobnicate.*savedmodel, litert"):
         export_run(run, tmp_path / "out", "onnx")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_mistakes_are_told_before_anything_is_loaded(runs, tmp_path, monkeypatch):
+def test_the_command_has_all_formats():
+    assert tuple(PRECISIONS) == FORMATS
+
+
+def test_mistakes_are_reported_before_anything_is_loaded(runs, tmp_path, monkeypatch):
     run, *_ = runs("classification")
     for format, precision, message in (
         ("onxx", "float32", "--format: must be one of"),

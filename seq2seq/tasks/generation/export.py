@@ -13,6 +13,7 @@ from seq2seq.tasks.exported import (
     lengths_info,
     model_function,
     noise_info,
+    search_summary,
 )
 
 MEANINGS = {
@@ -50,5 +51,5 @@ def _search(model: LanguageModel, decoding: Strategy) -> ExportedFunction:
         return {name: getattr(result, name) for name in outputs}
 
     outputs = hypotheses_info(decoding)
-    summary = f"continues prompts by {type(decoding).__name__}"
+    summary = f"continues prompts: {search_summary(decoding, 'prompt_length')}"
     return ExportedFunction("predict", summary, run, inputs, outputs)

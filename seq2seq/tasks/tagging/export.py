@@ -13,7 +13,6 @@ from seq2seq.tasks.exported import (
 )
 from seq2seq.tasks.tagging.search import best_labels
 
-LABELS = "labels"
 MEANINGS = {
     "words": "ids of the words, 0 after the end of a row",
     "length": "the number of words of each row",
@@ -48,12 +47,12 @@ def _search(model: Tagger, count: int) -> ExportedFunction:
         if model.spelling_model is not None:
             spelled = {name: read.pop(name) for name in ("characters", "character_length")}
             read["spelled"] = model.spelling_model(spelled, training=False)
-        found = best_labels(model, read, count)
-        found["labels"] = tf.where(
+        result = best_labels(model, read, count)
+        result["labels"] = tf.where(
             tf.sequence_mask(tensors["length"], tf.shape(tensors["words"])[1])[:, tf.newaxis],
-            found["labels"], 0,
+            result["labels"], 0,
         )  # fmt: skip
-        return found
+        return result
 
     outputs = {
         "labels": TensorInfo("int32", ("batch", count, "words"), "numbers of the labels"),

@@ -15,6 +15,7 @@ from seq2seq.tasks.exported import (
     lengths_info,
     model_function,
     noise_info,
+    search_summary,
     tokens_info,
 )
 from seq2seq.tasks.graph_tokenizer import GraphTokenizer
@@ -111,5 +112,5 @@ def _search(
         return {name: part for name in outputs if (part := getattr(result, name)) is not None}
 
     outputs = hypotheses_info(decoding, alignments, token_scores)
-    summary = f"translates by {type(decoding).__name__}"
+    summary = f"translates: {search_summary(decoding, 'source_length')}"
     return ExportedFunction("predict", summary, run, inputs, outputs)

@@ -1,7 +1,7 @@
 """Functions as ONNX files."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +16,10 @@ from tf2onnx.graph import Graph, Node
 
 from seq2seq.export.graphs import named_arguments, signature
 from seq2seq.export.onnx_recurrence import convert_recurrence
+from seq2seq.models.base import SequenceModel
 from seq2seq.ops.dispatch import exported_graphs
 from seq2seq.ops.recurrent_node import NODE
+from seq2seq.progress import step
 from seq2seq.tasks.exported import ExportedFunction, TensorInfo
 
 OPSET = 18
@@ -25,7 +27,18 @@ HALVED = 256
 """Weights of fewer numbers stay in float32."""
 
 
-def write_onnx(function: ExportedFunction, path: Path, precision: str) -> None:
+def write(
+    functions: Sequence[ExportedFunction], model: SequenceModel, folder: Path, precision: str
+) -> dict[str, dict[str, str]]:
+    """Writes each function as `NAME.onnx`; returns the paths."""
+    for function in functions:
+        path = folder / f"{function.name}.onnx"
+        with step(f"writing {path.name}"):
+            _write_function(function, path, precision)
+    return {function.name: {"file": f"{function.name}.onnx"} for function in functions}
+
+
+def _write_function(function: ExportedFunction, path: Path, precision: str) -> None:
     """Writes a function as an ONNX file.
 
     Args:
@@ -46,10 +59,10 @@ def write_onnx(function: ExportedFunction, path: Path, precision: str) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with TemporaryDirectory(prefix="seq2seq-export-") as folder, _without_warnings():
-        whole = Path(folder) / "float32.onnx"
-        onnx.save(model, whole)
+        unquantized = Path(folder) / "float32.onnx"
+        onnx.save(model, unquantized)
         options = {"EnableSubgraph": True}
-        quantize_dynamic(whole, path, weight_type=QuantType.QInt8, extra_options=options)
+        quantize_dynamic(unquantized, path, weight_type=QuantType.QInt8, extra_options=options)
 
 
 def _converted(function: ExportedFunction) -> ModelProto:
