@@ -25,8 +25,8 @@ def write(
             step(f"writing {path.name}"),
             TemporaryDirectory(prefix="seq2seq-export-") as temporary,
         ):
-            write_saved_model([function], model, Path(raw), "openvino")
-            converted = openvino.convert_model(raw)  # type: ignore[attr-defined]
+            write_saved_model([function], model, Path(temporary), "openvino")
+            converted = openvino.convert_model(temporary)  # type: ignore[attr-defined]
             is_half = precision == "float16"
             openvino.save_model(converted, path, compress_to_fp16=is_half)  # type: ignore[attr-defined]
     return {function.name: {"file": f"{function.name}.xml"} for function in functions}
