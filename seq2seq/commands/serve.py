@@ -21,6 +21,12 @@ EXAMPLES = """\
 TOKEN = "SEQ2SEQ_SERVE_TOKEN"
 """The variable with the bearer token that clients need."""
 
+TOKEN_FILE = "SEQ2SEQ_SERVE_TOKEN_FILE"
+"""The variable with the path of a file that holds the token."""
+
+LEAST = {"latency": 0, "batch_size": 1, "queue": 1, "timeout": 1, "reload": 0}
+"""The least values of options."""
+
 _PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 _NAMED = re.compile(r"(?P<name>[\w.-]+)=(?P<run>.+)")
 
@@ -56,31 +62,71 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds that a request may take (default 30)",
     )
+    parser.add_argument(
+        "--reload",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="seconds between two looks at whether models:/NAME@ALIAS means another version, which "
+        "is then served (default 0: never)",
+    )
     trust_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serves until a signal asks to stop."""
-    for name, least in (("latency", 0), ("batch_size", 1), ("queue", 1), ("timeout", 1)):
+    for name, least in LEAST.items():
         if not (value := getattr(options, name)) >= least:  # also for NaN
             raise UserError(f"--{name.replace('_', '-')}: must be at least {least}, got {value}.")
     if missing := [name for name in _PACKAGES if find_spec(name) is None]:
         raise UserError(f"serve: needs {', '.join(missing)}; pip install 'keras-seq2seq[serve]'.")
-    token = os.environ.get(TOKEN)
-    if token is not None and not token.strip():
-        raise UserError(f"{TOKEN}: is empty; give a token, or unset it.")
+    token = read_token()
     named = [_named(model) for model in options.models]
     if len({name for name, _ in named}) < len(named):
         raise UserError("Two runs have the same name; give NAME=RUN.")
     start_tensorflow()
-    folders = {name: local_run(model) for name, model in named}
     with step("loading the libraries"):
         from seq2seq.serving.limits import Limits
         from seq2seq.serving.server import serve
+        from seq2seq.serving.sources import RegisteredSource
 
-    limits = Limits(options.latency, options.batch_size, options.queue, timeout=options.timeout)
-    serve(folders, options.host, options.port, limits, token, tuple(options.trust))
+    sources = {
+        name: RegisteredSource(model) if model.startswith("models:") else local_run(model)
+        for name, model in named
+    }
+    limits = Limits(
+        options.latency,
+        options.batch_size,
+        options.queue,
+        timeout=options.timeout,
+        reload=options.reload,
+    )
+    serve(sources, options.host, options.port, limits, token, tuple(options.trust))
     return 0
+
+
+def read_token() -> str | None:
+    """Returns the token of the environment, or of the file that it names; None for no token.
+
+    Raises:
+        UserError: If both are set, the token is empty, or the file cannot be read.
+    """
+    token, path = os.environ.get(TOKEN), os.environ.get(TOKEN_FILE)
+    if token is not None and path is not None:
+        raise UserError(f"{TOKEN} and {TOKEN_FILE}: are both set; unset one of them.")
+    if path is None:
+        if token is not None and not token.strip():
+            raise UserError(f"{TOKEN}: is empty; give a token, or unset it.")
+        return token
+    try:
+        token = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{TOKEN_FILE}: {path!r} cannot be read: {error}.") from error
+    if not token:
+        raise UserError(f"{TOKEN_FILE}: {path} is empty; write a token to it, or unset it.")
+    if len(token.split()) > 1:
+        raise UserError(f"{TOKEN_FILE}: {path} must hold one token, without blanks.")
+    return token
 
 
 def _named(model: str) -> tuple[str, str]:

@@ -17,8 +17,10 @@ from seq2seq.serving.bodies import PredictBody, ScoreBody
 from seq2seq.serving.input_checks import check_inputs, check_options, length_of
 from seq2seq.serving.limits import Limits
 from seq2seq.serving.middleware import Metrics, RequestMiddleware
-from seq2seq.serving.model_info import ModelInfo, model_info
+from seq2seq.serving.model_info import ModelInfo
 from seq2seq.serving.page_routes import add_page_routes
+from seq2seq.serving.reload_route import add_reload_route
+from seq2seq.serving.served_model import ServedModel
 from seq2seq.serving.served_run import BatchOptions, ServedRun
 from seq2seq.serving.static_files import add_static_files
 from seq2seq.serving.waiting import result_of
@@ -39,12 +41,16 @@ def create_app(
         host: The address it is served at; on loopback, requests for other hosts are refused, which
             a web page could make whose name was bound to that address (DNS rebinding).
     """
+    models = {name: ServedModel(name, run, limits) for name, run in runs.items()}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        followed = [asyncio.create_task(m.follow()) for m in models.values() if limits.reload]
         yield
-        for run in runs.values():
-            await asyncio.to_thread(run.batcher.close)
+        for task in followed:
+            task.cancel()
+        for model in models.values():
+            await model.close()
 
     # The pages of FastAPI's documentation load scripts from the internet.
     app = FastAPI(
@@ -59,12 +65,14 @@ def create_app(
     app.add_exception_handler(UserError, _user_error)
     _add_status_routes(app, metrics)
     add_static_files(app)
-    infos = [model_info(name, run, limits) for name, run in runs.items()]
+
+    def model_of(name: str) -> ServedModel:
+        if name not in models:
+            raise HTTPException(404, f"model: no such model; there are {', '.join(models)}.")
+        return models[name]
 
     def run_of(name: str) -> ServedRun:
-        if name not in runs:
-            raise HTTPException(404, f"model: no such model; there are {', '.join(runs)}.")
-        return runs[name]
+        return model_of(name).run
 
     @app.post("/models/{model}/predict")
     async def predict(model: str, body: PredictBody, request: Request) -> dict[str, Any]:
@@ -85,11 +93,12 @@ def create_app(
         return {"model": model, "scores": [row for group in rows for row in group]}
 
     @app.get("/models")
-    async def models() -> list[ModelInfo]:
+    async def list_models() -> list[ModelInfo]:
         """Lists the models with their tasks, inputs and options."""
-        return infos
+        return [model.info for model in models.values()]
 
     add_page_routes(app, run_of, limits)
+    add_reload_route(app, model_of, has_token=token is not None)
     return app
 
 

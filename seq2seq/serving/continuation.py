@@ -39,6 +39,7 @@ class Continuation:
         self._pieces: Iterator[list[str]] = run.generator.stream(
             [body.prompt], strategy_of(body), body.stop
         )
+        run.continuations.add(self)
 
     def next_part(self) -> tuple[str, bool]:
         """Returns the next part of the text, and whether it is the last."""
@@ -70,6 +71,8 @@ class Continuation:
             raise
         else:
             yield event({}, "end")
+        finally:
+            self.run.continuations.discard(self)
 
 
 def event(data: dict[str, str], name: str | None = None) -> str:

@@ -18,7 +18,10 @@ class Limits:
         observed: The maximum characters of an input whose states are returned.
         body: The maximum bytes of a request's body.
         timeout: The seconds after which a request gets 503.
-        drain: The seconds that requests have to finish after SIGTERM.
+        drain: The seconds that requests have to finish after SIGTERM, and continuations after a
+            reload.
+        reload: The seconds between two looks at whether the alias of a registered model has moved;
+            0 for never.
     """
 
     latency: float = 0.0
@@ -32,3 +35,4 @@ class Limits:
     body: int = 10_000_000
     timeout: float = 30.0
     drain: float = 30.0
+    reload: float = 0.0

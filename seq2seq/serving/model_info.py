@@ -33,6 +33,7 @@ class ModelInfo(BaseModel):
 
     Attributes:
         name: Its name in the routes.
+        version: Of a registered model `models:/NAME/NUMBER`, of a folder a hash of its files.
         task: `translation`, `tagging`, `classification`, `generation` or `forecasting`.
         fields: The fields of an input; a model with one text takes it alone, too.
         example: An input of the test data by field, for forecasts a table as `csv`; None if the run
@@ -50,6 +51,7 @@ class ModelInfo(BaseModel):
     """
 
     name: str
+    version: str
     task: str
     fields: list[InputField]
     example: dict[str, str] | None = None
@@ -67,7 +69,9 @@ def model_info(name: str, run: ServedRun, limits: Limits) -> ModelInfo:
     """Returns what clients can know about a run."""
     task: Any = run.predictor.task
     model: Any = ensemble_of(run.predictor.model)[0]
-    info = ModelInfo(name=name, task=run.task, fields=[], labels=task.label_names())
+    info = ModelInfo(
+        name=name, version=run.version, task=run.task, fields=[], labels=task.label_names()
+    )
     if isinstance(task, Forecasting):
         _add_forecasting(info, task, model, limits)
     elif run.task == "classification":

@@ -1,11 +1,15 @@
 """A run that a server holds: its predictor, and the batches of its requests."""
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from seq2seq.errors import UserError
 from seq2seq.inference.generator import Generator
@@ -13,8 +17,12 @@ from seq2seq.inference.predictor import Predictor
 from seq2seq.request import PredictionRequest
 from seq2seq.serving.batcher import Batcher
 from seq2seq.serving.limits import Limits
+from seq2seq.serving.sources import FolderSource, Source
 from seq2seq.tasks.generation import Generation
 from seq2seq.trust import Trust
+
+POLL = 0.05
+"""The seconds between two looks at whether continuations have ended."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +44,29 @@ class ServedRun:
     """A loaded run with a queue of requests and one thread that predicts.
 
     Args:
-        folder: The run folder.
+        source: The run folder, or where it comes from.
         limits: The server's.
         trust: Further modules and classes that the run's config may name.
+
+    Attributes:
+        version: The version of the source that was loaded.
+        folder: The run folder; of a registered model, it is removed after loading.
+        recent: The last input that was predicted, and its options.
+        continuations: What is generated in parts now, and needs the thread until it ends.
     """
 
-    def __init__(self, folder: Path, limits: Limits, trust: Trust = ()) -> None:
-        self.folder = folder
-        self.predictor = Predictor.load(folder, trust=trust)
+    def __init__(self, source: Source | Path, limits: Limits, trust: Trust = ()) -> None:
+        self.source = FolderSource(source) if isinstance(source, Path) else source
+        self.trust = trust
+        self.version = self.source.version()
+        with self.source.files(self.version) as folder:
+            self.folder = folder
+            self.predictor = Predictor.load(folder, trust=trust)
         self.task = type(self.predictor.task).__name__.lower()
         self.batcher = Batcher(self._run, limits.latency / 1000, limits.batch_size, limits.queue)
         self._batch_size = limits.batch_size
+        self.recent: tuple[Sequence[Any], BatchOptions] | None = None
+        self.continuations: WeakSet[Any] = WeakSet()
 
     @cached_property
     def generator(self) -> Generator:
@@ -82,6 +102,24 @@ class ServedRun:
         """Queues a function for the thread that predicts; the future has its result in a list."""
         return self.batcher.submit([function], None, 0, alone=True)
 
+    def warm_up(self, previous: "ServedRun") -> None:
+        """Runs the last request of the run before, to compile what requests of its kind need."""
+        if previous.recent is not None:
+            inputs, options = previous.recent
+            with suppress(Exception):  # the request may not suit this run
+                self.submit(inputs, options, 0).result()
+
+    async def retire(self, seconds: float) -> None:
+        """Ends the thread after all requests that wait, and the continuations.
+
+        Args:
+            seconds: How long continuations may take; later ones get an error.
+        """
+        end = time.monotonic() + seconds
+        while self.continuations and time.monotonic() < end:
+            await asyncio.sleep(POLL)
+        await asyncio.to_thread(self.batcher.close)
+
     def _run(self, inputs: Sequence[Any], options: BatchOptions | None) -> list[Any]:
         """Returns the rows of each input: one, or for forecasts one a target.
 
@@ -93,5 +131,6 @@ class ServedRun:
             pairs = self.predictor.score(inputs, self._batch_size, options.alignments)
             return [[row] for row in pairs]
         rows = self.predictor.predict(inputs, options.request)
+        self.recent = (inputs[:1], options)
         width = len(rows) // len(inputs)
         return [rows[start : start + width] for start in range(0, len(rows), width)]

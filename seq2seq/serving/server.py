@@ -15,6 +15,7 @@ from seq2seq.progress import step
 from seq2seq.serving.app import create_app
 from seq2seq.serving.limits import Limits
 from seq2seq.serving.served_run import ServedRun
+from seq2seq.serving.sources import Source
 from seq2seq.trust import Trust
 
 BACKLOG = 2048
@@ -22,7 +23,7 @@ BACKLOG = 2048
 
 
 def serve(
-    folders: Mapping[str, Path],
+    sources: Mapping[str, Source | Path],
     host: str,
     port: int,
     limits: Limits,
@@ -32,7 +33,7 @@ def serve(
     """Serves runs; on SIGTERM or Ctrl-C finishes the requests that it has, and raises `Stopped`.
 
     Args:
-        folders: The run folders by the names of their models.
+        sources: The run folders, or where they come from, by the names of their models.
         host: The address to listen on.
         port: The port.
         limits: What the server does at once, and for one request.
@@ -45,7 +46,7 @@ def serve(
     """
     listener = _bound_socket(host, port)
     with step("loading the models"):
-        runs = {name: ServedRun(folder, limits, trust) for name, folder in folders.items()}
+        runs = {name: ServedRun(source, limits, trust) for name, source in sources.items()}
     log = logging.getLogger("seq2seq.serving")
     log.handlers, log.propagate = [logging.StreamHandler(sys.stderr)], False
     log.setLevel(logging.INFO)

@@ -9,6 +9,7 @@ from typing import Any
 import mlflow.artifacts
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
@@ -170,6 +171,15 @@ class Registry:
         Raises:
             UserError: If there is no such model.
         """
+        version = self._version(address)
+        return str(version.run_id), str(version.source)
+
+    def fixed_address(self, address: str) -> str:
+        """Returns the address of a registered model as `models:/NAME/VERSION`; raises as `find`."""
+        version = self._version(address)
+        return f"models:/{version.name}/{version.version}"
+
+    def _version(self, address: str) -> ModelVersion:
         match = ADDRESS.fullmatch(address)
         if match is None:
             raise UserError(f"{address}: must be models:/NAME@ALIAS or models:/NAME/VERSION")
@@ -187,16 +197,20 @@ class Registry:
             raise UserError(f"{missing}: {reason(error)}") from error
         if version is None:
             raise UserError(missing)
-        return str(version.run_id), str(version.source)
+        return version
 
-    def download(self, address: str) -> Path:
-        """Downloads a registered model to a temporary run folder, which is removed at exit.
+    def download(self, address: str, folder: Path | None = None) -> Path:
+        """Downloads a registered model, and returns its run folder.
+
+        Args:
+            address: The model's, as of `find`.
+            folder: Where to; None for a temporary folder that is removed at exit.
 
         Raises:
             UserError: If there is no such model, or its files are missing.
         """
         _, source = self.find(address)
-        folder = temporary_folder("seq2seq-model-")
+        folder = folder or temporary_folder("seq2seq-model-")
         with store_errors(self.uri):
             mlflow.artifacts.download_artifacts(
                 artifact_uri=source, dst_path=str(folder), tracking_uri=self.uri

@@ -1,0 +1,110 @@
+"""A model that a server offers under a name, whose run can be replaced while it is served."""
+
+import asyncio
+import gc
+import json
+import logging
+import traceback
+
+from seq2seq.errors import UserError
+from seq2seq.serving.limits import Limits
+from seq2seq.serving.model_info import model_info
+from seq2seq.serving.served_run import ServedRun
+from seq2seq.serving.sources import RegisteredSource
+
+log = logging.getLogger("seq2seq.serving")
+
+
+class ReloadError(Exception):
+    """A run could not be replaced; the one before is served."""
+
+
+class ServedModel:
+    """A name, and the run that answers its requests.
+
+    All methods are for the thread of the event loop, which starts each request: so a request gets
+    the run before or the one after a reload, and either answers it.
+
+    Args:
+        name: The name of the model in the routes.
+        run: Its run at first.
+        limits: The server's.
+    """
+
+    def __init__(self, name: str, run: ServedRun, limits: Limits) -> None:
+        self.name, self.run, self._limits = name, run, limits
+        self.info = model_info(name, run, limits)
+        self._lock = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._refused_version: str | None = None
+
+    async def reload(self) -> None:
+        """Loads the run anew beside the old one, and replaces it.
+
+        The old one answers the requests that it has, and is released.
+
+        Raises:
+            ReloadError: If there is no such run, or it is damaged, or of another task.
+        """
+        async with self._lock:
+            await self._replace()
+
+    async def follow(self) -> None:
+        """Reloads a registered model each time that its address means another version.
+
+        A version that could not be loaded is not tried again.
+        """
+        while isinstance(self.run.source, RegisteredSource):
+            await asyncio.sleep(self._limits.reload)
+            try:
+                version = await asyncio.to_thread(self.run.source.version)
+                if version not in (self.run.version, self._refused_version):
+                    self._refused_version = version
+                    await self.reload()
+                    self._refused_version = None
+            except (UserError, ReloadError) as error:
+                self._note(error=str(error))
+            except Exception as error:
+                self._note(error=type(error).__name__)
+
+    async def close(self) -> None:
+        """Answers what waits, and ends the threads."""
+        await asyncio.to_thread(self.run.batcher.close)
+        await asyncio.gather(*self._retiring)
+
+    async def _replace(self) -> None:
+        before = self.run
+        try:
+            after = await asyncio.to_thread(ServedRun, before.source, self._limits, before.trust)
+        except UserError as error:
+            raise ReloadError(str(error)) from error
+        except Exception as error:
+            self._note(error=type(error).__name__, stack=_frames(error))
+            text = f"{self.name}: could not be loaded ({type(error).__name__})."
+            raise ReloadError(text) from error
+        if after.task != before.task:
+            await asyncio.to_thread(after.batcher.close)
+            raise ReloadError(f"{self.name}: is of the task {after.task}, not {before.task}.")
+        await asyncio.to_thread(after.warm_up, before)
+        self.info = model_info(self.name, after, self._limits)
+        self.run = after
+        self._note(version=after.version, previous=before.version)
+        task = asyncio.create_task(_release(before, self._limits.drain))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    def _note(self, **values: object) -> None:
+        log.info(json.dumps({"reload": self.name, **values}))
+
+
+async def _release(run: ServedRun, drain: float) -> None:
+    """Ends a run, and frees its memory."""
+    await run.retire(drain)
+    del run
+    await asyncio.sleep(0)
+    gc.collect()  # models and their graphs are in reference cycles
+
+
+def _frames(error: Exception) -> list[str]:
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename}:{frame.lineno}" for frame in frames[-5:]]
