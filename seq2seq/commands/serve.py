@@ -24,7 +24,14 @@ TOKEN = "SEQ2SEQ_SERVE_TOKEN"
 TOKEN_FILE = "SEQ2SEQ_SERVE_TOKEN_FILE"
 """The variable with the path of a file that holds the token."""
 
-LEAST = {"latency": 0, "batch_size": 1, "queue": 1, "timeout": 1, "reload": 0}
+LEAST = {
+    "latency": 0,
+    "batch_size": 1,
+    "queue": 1,
+    "timeout": 1,
+    "reload": 0,
+    "session_timeout": 1,
+}
 """The least values of options."""
 
 _PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
@@ -70,6 +77,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="seconds between two looks at whether models:/NAME@ALIAS means another version, which "
         "is then served (default 0: never)",
     )
+    parser.add_argument(
+        "--session-timeout",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="seconds after which a session ends that is not used (default 600)",
+    )
     trust_option(parser)
 
 
@@ -100,6 +114,7 @@ def run(options: argparse.Namespace) -> int:
         options.queue,
         timeout=options.timeout,
         reload=options.reload,
+        session_timeout=options.session_timeout,
     )
     serve(sources, options.host, options.port, limits, token, tuple(options.trust))
     return 0

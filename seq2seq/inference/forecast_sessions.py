@@ -99,12 +99,17 @@ class ForecastSession:
         records = [self._record(name) for name in names]
         request = PredictionRequest(horizon=horizon, levels=levels)
         rows: list[Any] = self.predictor.predict(records, request)
-        return rows
+        return [self._counted(row) for row in rows]
 
     def forget(self, series: str) -> None:
         """Removes the state of a series."""
         self._values.pop(series, None)
         self._counts.pop(series, None)
+
+    def _counted(self, row: ForecastRow) -> ForecastRow:
+        """Returns a forecast whose steps are counted, also where training has dates."""
+        count, steps = self._counts[row["unique_id"]], len(row["prediction"])
+        return {**row, "cutoff": count, "ds": list(range(count + 1, count + 1 + steps))}
 
     def _record(self, name: str) -> dict[str, Any]:
         values, count = self._values[name], self._counts[name]

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from seq2seq.errors import UserError
 from seq2seq.inference.state_store import StateStore
+from seq2seq.models.base import SequenceModel
 from seq2seq.ops.dispatch import inference_kernels
 from seq2seq.tasks.model_folder import load_model_folder
 from seq2seq.trust import Trust
@@ -83,10 +84,19 @@ class Session:
             UserError: If there is no model, or it needs the complete input before it predicts.
         """
         _, model = load_model_folder(Path(run_folder), trust)
+        return cls.of(model, str(run_folder), batch_size)
+
+    @classmethod
+    def of(cls, model: SequenceModel, name: str, batch_size: int = 1024) -> "Session":
+        """Opens a session with a model; errors call it by the name.
+
+        Raises:
+            UserError: If the model needs the complete input before it predicts.
+        """
         try:
             return cls(model.step_model, model.start_tokens, batch_size)
         except ValueError as error:
-            raise UserError(f"{run_folder}: cannot be fed piece by piece: {error}") from error
+            raise UserError(f"{name}: cannot be fed piece by piece: {error}") from error
 
     @property
     def sources(self) -> list[str]:

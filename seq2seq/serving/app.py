@@ -22,6 +22,7 @@ from seq2seq.serving.page_routes import add_page_routes
 from seq2seq.serving.reload_route import add_reload_route
 from seq2seq.serving.served_model import ServedModel
 from seq2seq.serving.served_run import BatchOptions, ServedRun
+from seq2seq.serving.session_routes import add_session_routes
 from seq2seq.serving.static_files import add_static_files
 from seq2seq.serving.waiting import result_of
 from seq2seq.version import version
@@ -98,6 +99,7 @@ def create_app(
         return [model.info for model in models.values()]
 
     add_page_routes(app, run_of, limits)
+    add_session_routes(app, model_of, limits)
     add_reload_route(app, model_of, has_token=token is not None)
     return app
 
@@ -131,6 +133,8 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return JSONResponse({"detail": "body: is not valid JSON."}, 400)
+    if first["type"] == "value_error":
+        return JSONResponse({"detail": f"body: {first['ctx']['error']}."}, 422)
     if list(first["loc"]) == ["body"]:
         text = "body: must be a JSON object, sent with Content-Type: application/json."
         return JSONResponse({"detail": text}, 422)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from seq2seq.request import PredictionRequest
 
@@ -18,6 +18,7 @@ PREDICT_EXAMPLES: list[JsonValue] = [
 SCORE_EXAMPLES: list[JsonValue] = [{"pairs": [{"source": "7 May 2031", "target": "2031-05-07"}]}]
 GENERATE_EXAMPLES: list[JsonValue] = [{"prompt": "ROMEO:", "length": 300, "temperature": 0.8}]
 STATES_EXAMPLES: list[JsonValue] = [{"input": "7 May 2031", "units": 16}]
+FEED_EXAMPLES: list[JsonValue] = [{"text": "7 May", "n_best": 3}, {"values": [315.7, 317.4]}]
 SERIES_EXAMPLES: list[JsonValue] = [{"csv": "unique_id,ds,y\na,2001-01-01,3\na,2001-02-01,5\n"}]
 
 
@@ -95,3 +96,27 @@ class SeriesBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": SERIES_EXAMPLES})
     csv: str
+
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Step = Number | None | list[Number | None]
+
+
+class FeedBody(BaseModel):
+    """A piece of a stream: a text or its tokens, or the values of a series."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": FEED_EXAMPLES})
+    text: str | None = None
+    tokens: list[str] | None = Field(None, description="the words of a run that tags")
+    values: list[Step] | None = Field(
+        None, description="of each step a number, or one for each target; null where it is missing"
+    )
+    n_best: int = Field(1, ge=1, description="predictions for each token")
+    horizon: int | None = Field(None, ge=1)
+    levels: list[Annotated[float, Field(gt=0, lt=100)]] = Field([], max_length=20)
+
+    @model_validator(mode="after")
+    def _has_one_piece(self) -> "FeedBody":
+        if [self.text, self.tokens, self.values].count(None) != 2:
+            raise ValueError("needs one of text, tokens and values")
+        return self

@@ -14,7 +14,7 @@ class Limits:
         characters: The maximum number of characters of an input, or of its JSON.
         hypotheses: The maximum beam size and `n_best`.
         horizon: The maximum steps of a forecast.
-        length: The maximum tokens of a continuation.
+        length: The maximum tokens of a continuation, and of a piece of a session.
         observed: The maximum characters of an input whose states are returned.
         body: The maximum bytes of a request's body.
         timeout: The seconds after which a request gets 503.
@@ -22,6 +22,8 @@ class Limits:
             reload.
         reload: The seconds between two looks at whether the alias of a registered model has moved;
             0 for never.
+        sessions: The maximum number of open sessions of a model.
+        session_timeout: The seconds after which a session ends that is not used.
     """
 
     latency: float = 0.0
@@ -36,3 +38,5 @@ class Limits:
     timeout: float = 30.0
     drain: float = 30.0
     reload: float = 0.0
+    sessions: int = 1000
+    session_timeout: float = 600.0

@@ -5,6 +5,7 @@ import gc
 import json
 import logging
 import traceback
+from collections import deque
 
 from seq2seq.errors import UserError
 from seq2seq.serving.limits import Limits
@@ -17,6 +18,10 @@ log = logging.getLogger("seq2seq.serving")
 
 class ReloadError(Exception):
     """A run could not be replaced; the one before is served."""
+
+
+class EndedSessionError(Exception):
+    """A session has ended, since its run was replaced."""
 
 
 class ServedModel:
@@ -37,6 +42,7 @@ class ServedModel:
         self._lock = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self._refused_version: str | None = None
+        self._ended_sessions: deque[str] = deque(maxlen=limits.sessions)
 
     async def reload(self) -> None:
         """Loads the run anew beside the old one, and replaces it.
@@ -48,6 +54,16 @@ class ServedModel:
         """
         async with self._lock:
             await self._replace()
+
+    def run_of_session(self, session: str) -> ServedRun:
+        """Returns the run that may know a session.
+
+        Raises:
+            EndedSessionError: If the session ended with a run before.
+        """
+        if session in self._ended_sessions:
+            raise EndedSessionError
+        return self.run
 
     async def follow(self) -> None:
         """Reloads a registered model each time that its address means another version.
@@ -88,6 +104,7 @@ class ServedModel:
         await asyncio.to_thread(after.warm_up, before)
         self.info = model_info(self.name, after, self._limits)
         self.run = after
+        self._ended_sessions.extend(before.sessions.ids)
         self._note(version=after.version, previous=before.version)
         task = asyncio.create_task(_release(before, self._limits.drain))
         self._retiring.add(task)

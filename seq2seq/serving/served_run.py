@@ -16,8 +16,11 @@ from seq2seq.inference.generator import Generator
 from seq2seq.inference.predictor import Predictor
 from seq2seq.request import PredictionRequest
 from seq2seq.serving.batcher import Batcher
+from seq2seq.serving.bodies import FeedBody
 from seq2seq.serving.limits import Limits
+from seq2seq.serving.session_table import OpenSession, SessionTable, UnknownSessionError
 from seq2seq.serving.sources import FolderSource, Source
+from seq2seq.serving.streams import Streams, streams_of
 from seq2seq.tasks.generation import Generation
 from seq2seq.trust import Trust
 
@@ -53,6 +56,7 @@ class ServedRun:
         folder: The run folder; of a registered model, it is removed after loading.
         recent: The last input that was predicted, and its options.
         continuations: What is generated in parts now, and needs the thread until it ends.
+        sessions: The streams whose states are kept.
     """
 
     def __init__(self, source: Source | Path, limits: Limits, trust: Trust = ()) -> None:
@@ -64,9 +68,10 @@ class ServedRun:
             self.predictor = Predictor.load(folder, trust=trust)
         self.task = type(self.predictor.task).__name__.lower()
         self.batcher = Batcher(self._run, limits.latency / 1000, limits.batch_size, limits.queue)
-        self._batch_size = limits.batch_size
+        self._limits = limits
         self.recent: tuple[Sequence[Any], BatchOptions] | None = None
         self.continuations: WeakSet[Any] = WeakSet()
+        self.sessions = SessionTable(limits)
 
     @cached_property
     def generator(self) -> Generator:
@@ -80,13 +85,42 @@ class ServedRun:
             raise UserError(f"generate: has no meaning for {type(task).__name__} runs.")
         return Generator(task, model)  # type: ignore[arg-type]
 
+    @cached_property
+    def streams(self) -> Streams:
+        """What reads the pieces of sessions; for the thread that predicts.
+
+        Raises:
+            UserError: If the model cannot.
+        """
+        return streams_of(self.predictor, self._limits.length)
+
+    def open_streams(self) -> None:
+        """Makes `streams`, and removes the states of sessions that have ended."""
+        streams = self.streams
+        while self.sessions.ended:
+            streams.forget(self.sessions.ended.pop())
+
+    def feed(self, session: str, entry: OpenSession, body: FeedBody) -> dict[str, Any]:
+        """Continues a session with a piece; for the thread that predicts.
+
+        Raises:
+            UnknownSessionError: If it has ended meanwhile.
+            UserError: If the piece does not suit the run.
+        """
+        self.open_streams()
+        if session not in self.sessions:
+            raise UnknownSessionError
+        answer = self.streams.feed(session, body)
+        entry.position += len(answer.get("steps") or body.values or ())
+        return {"position": entry.position, **answer}
+
     def options(self, request: PredictionRequest) -> BatchOptions:
         """Returns the options of a prediction, whose batches are those of the server.
 
         Samples depend on the number of an input in its batch, so that a request which samples
         shares none.
         """
-        request = replace(request, batch_size=self._batch_size)
+        request = replace(request, batch_size=self._limits.batch_size)
         search = self.predictor.search
         own = "" if search is None else str(search["_target_"])
         samples = request.decoding == "sampling" if request.decoding else own.endswith("Sampling")
@@ -128,7 +162,7 @@ class ServedRun:
         if options is None:
             return [function() for function in inputs]
         if options.request is None:
-            pairs = self.predictor.score(inputs, self._batch_size, options.alignments)
+            pairs = self.predictor.score(inputs, self._limits.batch_size, options.alignments)
             return [[row] for row in pairs]
         rows = self.predictor.predict(inputs, options.request)
         self.recent = (inputs[:1], options)
