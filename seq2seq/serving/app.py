@@ -8,12 +8,13 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from seq2seq.errors import UserError
 from seq2seq.serving.batcher import QueueFullError
 from seq2seq.serving.bodies import PredictBody, ScoreBody
+from seq2seq.serving.error_responses import EVERYWHERE, QUEUED, errors
 from seq2seq.serving.input_checks import check_inputs, check_options, length_of
 from seq2seq.serving.limits import Limits
 from seq2seq.serving.middleware import Metrics, RequestMiddleware
@@ -55,7 +56,12 @@ def create_app(
 
     # The pages of FastAPI's documentation load scripts from the internet.
     app = FastAPI(
-        title="seq2seq", version=version(), lifespan=lifespan, docs_url=None, redoc_url=None
+        title="seq2seq",
+        version=version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=errors(*EVERYWHERE),
     )
     metrics = Metrics()
     if host in LOOPBACK:
@@ -75,7 +81,7 @@ def create_app(
     def run_of(name: str) -> ServedRun:
         return model_of(name).run
 
-    @app.post("/models/{model}/predict")
+    @app.post("/models/{model}/predict", responses=errors(*QUEUED))
     async def predict(model: str, body: PredictBody, request: Request) -> dict[str, Any]:
         """Predicts for each input; `predictions` has the rows of `seq2seq predict`."""
         run = run_of(model)
@@ -84,7 +90,7 @@ def create_app(
         rows = await _answer(run, body.inputs, run.options(body.request()), request, limits)
         return {"model": model, "predictions": [row for group in rows for row in group]}
 
-    @app.post("/models/{model}/score")
+    @app.post("/models/{model}/score", responses=errors(*QUEUED))
     async def score(model: str, body: ScoreBody, request: Request) -> dict[str, Any]:
         """Returns the log-probabilities of given targets."""
         pairs = [pair.model_dump() for pair in body.pairs]
@@ -115,7 +121,7 @@ def _add_status_routes(app: FastAPI, metrics: Metrics) -> None:
         """Answers while requests are accepted: from when all models are loaded, until a stop."""
         return {"status": "ready"}
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def prometheus() -> Response:
         """Returns metrics for Prometheus."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -19,6 +19,9 @@ PUBLIC = ("/health", "/ready", "/")
 
 PAGE_FILES = "/page/"
 
+FOREIGN = (b"cross-site", b"same-site")
+"""What browsers say of requests from pages of other servers."""
+
 
 class Metrics:
     """The Prometheus metrics of a server."""
@@ -92,6 +95,10 @@ class RequestMiddleware:
             if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
                 challenge = {"WWW-Authenticate": "Bearer"}
                 return JSONResponse({"detail": "A bearer token is needed."}, 401, challenge)
+        is_foreign = headers.get(b"sec-fetch-site") in FOREIGN
+        if self.token is None and is_foreign and scope["method"] == "POST":
+            text = "Web pages of other servers may not use this one."
+            return JSONResponse({"detail": text}, 403)
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self.max_body:
             return self._too_large()

@@ -12,6 +12,7 @@ from seq2seq.errors import UserError
 from seq2seq.inference.forecast import series_of_csv
 from seq2seq.serving.bodies import GenerateBody, SeriesBody, StatesBody
 from seq2seq.serving.continuation import Continuation
+from seq2seq.serving.error_responses import QUEUED, errors
 from seq2seq.serving.input_checks import check_at_most, check_length
 from seq2seq.serving.limits import Limits
 from seq2seq.serving.served_run import ServedRun
@@ -27,7 +28,11 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
 def add_page_routes(app: FastAPI, run_of: Callable[[str], ServedRun], limits: Limits) -> None:
     """Adds the routes; `run_of` returns a run by its name."""
 
-    @app.post("/models/{model}/generate", response_class=StreamingResponse, responses=EVENT_STREAM)
+    @app.post(
+        "/models/{model}/generate",
+        response_class=StreamingResponse,
+        responses={**EVENT_STREAM, **errors(*QUEUED)},
+    )
     async def generate(model: str, body: GenerateBody, request: Request) -> StreamingResponse:
         """Continues a text, and sends it as it is generated, as server-sent events.
 
@@ -45,7 +50,7 @@ def add_page_routes(app: FastAPI, run_of: Callable[[str], ServedRun], limits: Li
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
-    @app.post("/models/{model}/states")
+    @app.post("/models/{model}/states", responses=errors(*QUEUED))
     async def states(model: str, body: StatesBody, request: Request) -> dict[str, Any]:
         """Returns hidden and cell states and gates of each recurrent layer, at each token."""
         run = run_of(model)
@@ -56,7 +61,7 @@ def add_page_routes(app: FastAPI, run_of: Callable[[str], ServedRun], limits: Li
         [answer] = await result_of(future, request, limits.timeout)
         return {"model": model, **answer}
 
-    @app.post("/models/{model}/series")
+    @app.post("/models/{model}/series", responses=errors(400, 404, 422))
     async def series(model: str, body: SeriesBody) -> dict[str, Any]:
         """Reads series from CSV, and returns them as `inputs` to predict from."""
         run = run_of(model)

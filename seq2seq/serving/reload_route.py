@@ -7,6 +7,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from seq2seq.serving.error_responses import errors
 from seq2seq.serving.served_model import ReloadError, ServedModel
 
 
@@ -22,7 +23,7 @@ def add_reload_route(app: FastAPI, model_of: Callable[[str], ServedModel], has_t
     """Adds the route; without a token, it is for clients on this machine only."""
     app.add_exception_handler(ReloadError, _conflict)
 
-    @app.post("/models/{model}/reload")
+    @app.post("/models/{model}/reload", responses=errors(404, 409, 422))
     async def reload(model: str, request: Request) -> Reloaded:
         """Loads a model anew, and serves it in place of the old one.
 
@@ -38,13 +39,13 @@ def add_reload_route(app: FastAPI, model_of: Callable[[str], ServedModel], has_t
 
 
 def _check_local(request: Request) -> None:
-    """Refuses clients on other machines, and web pages of other servers in a local browser."""
+    """Refuses clients on other machines."""
     host = request.client.host if request.client else ""
     try:
         is_local = ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_local = False
-    if not is_local or request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    if not is_local:
         raise HTTPException(
             403, "reload: is for clients on the server's machine, unless the server has a token."
         )

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from seq2seq.serving.bodies import FeedBody
+from seq2seq.serving.error_responses import QUEUED, errors
 from seq2seq.serving.input_checks import check_at_most, check_length
 from seq2seq.serving.limits import Limits
 from seq2seq.serving.served_model import EndedSessionError, ServedModel
@@ -61,7 +62,7 @@ def add_session_routes(
     app.add_exception_handler(UnknownSessionError, _unknown)
     app.add_exception_handler(EndedSessionError, _ended)
 
-    @app.post("/models/{model}/sessions", status_code=201)
+    @app.post("/models/{model}/sessions", status_code=201, responses=errors(*QUEUED))
     async def open_session(model: str, request: Request) -> Opened:
         """Opens a session: a stream whose state the server keeps from piece to piece."""
         run = model_of(model).run
@@ -73,7 +74,7 @@ def add_session_routes(
             raise
         return Opened(model=model, session=session)
 
-    @app.post("/models/{model}/sessions/{session}/feed")
+    @app.post("/models/{model}/sessions/{session}/feed", responses=errors(*QUEUED, 410))
     async def feed(model: str, session: str, body: FeedBody, request: Request) -> Fed:
         """Continues a session with a piece, and returns its outputs.
 
@@ -91,7 +92,11 @@ def add_session_routes(
             [answer] = await result_of(future, request, limits.timeout)
         return Fed(model=model, session=session, **answer)
 
-    @app.delete("/models/{model}/sessions/{session}", status_code=204)
+    @app.delete(
+        "/models/{model}/sessions/{session}",
+        status_code=204,
+        responses=errors(404, 410, 422),
+    )
     async def close_session(model: str, session: str) -> Response:
         """Closes a session, and removes its state."""
         model_of(model).run_of_session(session).sessions.close(session)
