@@ -185,6 +185,13 @@ def load(
 @contextmanager
 def server(served: Served) -> Iterator[int]:
     """Starts a server, and yields its port."""
+    with server_process(served) as (port, _):
+        yield port
+
+
+@contextmanager
+def server_process(served: Served) -> Iterator[tuple[int, int]]:
+    """Starts a server, and yields its port and the id of its process."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -198,7 +205,7 @@ def server(served: Served) -> Iterator[int]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"{' '.join(served.command)}: the server did not start")
             time.sleep(0.5)
-        yield port
+        yield port, process.pid
     finally:
         os.killpg(process.pid, 15)
         process.wait()
