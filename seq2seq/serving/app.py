@@ -1,7 +1,7 @@
 """The HTTP interface of served runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -81,6 +81,19 @@ def create_app(
     def run_of(name: str) -> ServedRun:
         return model_of(name).run
 
+    _add_model_routes(app, models, run_of, limits)
+    add_page_routes(app, run_of, limits)
+    add_session_routes(app, model_of, limits)
+    add_reload_route(app, model_of, has_token=token is not None)
+    return app
+
+
+def _add_model_routes(
+    app: FastAPI,
+    models: Mapping[str, ServedModel],
+    run_of: Callable[[str], ServedRun],
+    limits: Limits,
+) -> None:
     @app.post("/models/{model}/predict", responses=errors(*QUEUED))
     async def predict(model: str, body: PredictBody, request: Request) -> dict[str, Any]:
         """Predicts for each input; `predictions` has the rows of `seq2seq predict`."""
@@ -103,11 +116,6 @@ def create_app(
     async def list_models() -> list[ModelInfo]:
         """Lists the models with their tasks, inputs and options."""
         return [model.info for model in models.values()]
-
-    add_page_routes(app, run_of, limits)
-    add_session_routes(app, model_of, limits)
-    add_reload_route(app, model_of, has_token=token is not None)
-    return app
 
 
 def _add_status_routes(app: FastAPI, metrics: Metrics) -> None:

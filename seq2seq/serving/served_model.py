@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import time
 import traceback
 from collections import deque
 
@@ -14,6 +15,9 @@ from seq2seq.serving.served_run import ServedRun
 from seq2seq.serving.sources import RegisteredSource
 
 log = logging.getLogger("seq2seq.serving")
+
+MAXIMUM_DOUBLINGS = 6
+"""Of the time until a version that could not be loaded is tried again."""
 
 
 class ReloadError(Exception):
@@ -41,7 +45,6 @@ class ServedModel:
         self.info = model_info(name, run, limits)
         self._lock = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
-        self._refused_version: str | None = None
         self._ended_sessions: deque[str] = deque(maxlen=limits.sessions)
 
     async def reload(self) -> None:
@@ -68,20 +71,25 @@ class ServedModel:
     async def follow(self) -> None:
         """Reloads a registered model each time that its address means another version.
 
-        A version that could not be loaded is not tried again.
+        A version that could not be loaded is tried again after twice the time, and so on.
         """
+        refused, failures, retry = "", 0, 0.0
         while isinstance(self.run.source, RegisteredSource):
             await asyncio.sleep(self._limits.reload)
             try:
                 version = await asyncio.to_thread(self.run.source.version)
-                if version not in (self.run.version, self._refused_version):
-                    self._refused_version = version
-                    await self.reload()
-                    self._refused_version = None
+                is_early = version == refused and time.monotonic() < retry
+                if version == self.run.version or is_early:
+                    continue
+                failures = failures + 1 if version == refused else 1
+                wait = self._limits.reload * 2 ** min(failures, MAXIMUM_DOUBLINGS)
+                refused, retry = version, time.monotonic() + wait
+                await self.reload()
+                refused = ""
             except (UserError, ReloadError) as error:
                 self._note(error=str(error))
             except Exception as error:
-                self._note(error=type(error).__name__)
+                self._note(error=type(error).__name__, stack=_frames(error))
 
     async def close(self) -> None:
         """Answers what waits, and ends the threads."""

@@ -191,17 +191,23 @@ def test_an_alias_that_moves_is_followed(folders, run_folders, monkeypatch):
     run = ServedRun(RegisteredSource("models:/dates@champion"), limits)
     before, after = map(answers, folders)
     with TestClient(create_app({"dates": run}, limits), client=LOCAL) as client:
+
+        def wait_for(version):
+            deadline = time.monotonic() + 30
+            while client.get("/models").json()[0]["version"] != version:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
         assert prediction(client, TEXTS[0]) == before[TEXTS[0]]
         registry.number = 2
-        deadline = time.monotonic() + 30
-        while client.get("/models").json()[0]["version"] != "models:/dates/2":
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for("models:/dates/2")
         assert prediction(client, TEXTS[0]) == after[TEXTS[0]]
-        registry.number = 3
+        registry.number = 3  # it tags
+        assert client.post(URL.format("reload")).status_code == 409
         time.sleep(1)
         assert client.get("/models").json()[0]["version"] == "models:/dates/2"
-        reply = client.post(URL.format("reload"))
-        assert reply.status_code == 409
         assert prediction(client, TEXTS[0]) == after[TEXTS[0]]
+        registry.number = 1
+        wait_for("models:/dates/1")
+        assert prediction(client, TEXTS[0]) == before[TEXTS[0]]
     assert not run.folder.exists()
