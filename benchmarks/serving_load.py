@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -112,13 +113,15 @@ def expected_rows(run: Path) -> dict[str, dict[str, Any]]:
 def text_of(report: Report) -> str:
     """Returns the report as text."""
     lines = ["| requests | a second | p50 ms | p99 ms | memory MB |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {part.requests} | {part.per_second:.1f} | {part.p50:.1f} | {part.p99:.1f} "
-        f"| {part.megabytes:.0f} |"
-        for part in report.parts
-    ]
+    lines += map(line_of, report.parts)
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(report.counts.items()))
     return "\n".join([*lines, f"{counts} in {report.seconds:.0f} s", *report.examples])
+
+
+def line_of(part: Part) -> str:
+    """Returns a line of the table."""
+    times = f"{part.per_second:.1f} | {part.p50:.1f} | {part.p99:.1f}"
+    return f"| {part.requests} | {times} | {part.megabytes:.0f} |"
 
 
 def run(
@@ -260,6 +263,7 @@ class Load:
                 resident_megabytes(self.process),
             )
         )
+        print(line_of(self.report.parts[-1]), file=sys.stderr, flush=True)
         self._milliseconds, self._part_began = [], now
 
 

@@ -96,7 +96,11 @@ class ServedRun:
 
     def open_streams(self) -> None:
         """Makes `streams`, and removes the states of sessions that have ended."""
-        streams = self.streams
+        try:
+            streams = self.streams
+        except UserError:
+            self.sessions.ended.clear()
+            raise
         while self.sessions.ended:
             streams.forget(self.sessions.ended.pop())
 

@@ -68,9 +68,10 @@ def add_session_routes(
         run = model_of(model).run
         session = run.sessions.open()
         try:
-            await result_of(run.call(run.open_streams), request, limits.timeout)
+            with run.sessions.use(session):
+                await result_of(run.call(run.open_streams), request, limits.timeout)
         except BaseException:
-            run.sessions.close(session)
+            run.sessions.discard(session)
             raise
         return Opened(model=model, session=session)
 

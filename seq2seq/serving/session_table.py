@@ -98,14 +98,15 @@ class SessionTable:
         self._expire()
         if session not in self._open:
             raise UnknownSessionError
-        self._end(session)
+        self.discard(session)
+
+    def discard(self, session: str) -> None:
+        """Ends a session, if it is open."""
+        if self._open.pop(session, None) is not None:
+            self.ended.append(session)
 
     def _expire(self) -> None:
         before = time.monotonic() - self._limits.session_timeout
         for session, entry in list(self._open.items()):
             if entry.used < before and not entry.requests:
-                self._end(session)
-
-    def _end(self, session: str) -> None:
-        del self._open[session]
-        self.ended.append(session)
+                self.discard(session)

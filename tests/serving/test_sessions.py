@@ -164,7 +164,9 @@ def test_a_model_that_reads_its_whole_input_says_so(client, runs):
         reply = client.post("/models/translation/sessions")
         assert reply.status_code == 400
         assert "reads its whole input before it predicts" in reply.json()["detail"]
-    assert runs["translation"].sessions.ids == []
+    table = runs["translation"].sessions
+    assert table.ids == []
+    assert len(table.ended) == 1  # until the next one
 
 
 def test_a_closed_session_is_unknown_and_its_state_is_removed(client, runs):
