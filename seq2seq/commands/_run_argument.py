@@ -1,4 +1,4 @@
-"""Options for the runs that a command loads, and runs from MLflow's model registry."""
+"""Options for the runs that commands load and for searches; runs from MLflow's model registry."""
 
 import argparse
 import re
@@ -31,6 +31,27 @@ def ensemble_option(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="RUN",
         help="further runs with the same vocabularies, whose distributions are averaged",
+    )
+
+
+def search_options(group: argparse._ArgumentGroup) -> None:
+    """Adds the options --decoding, --set and --n-best."""
+    group.add_argument(
+        "--decoding", metavar="NAME", help="greedy, beam or sampling (default: that of the run)"
+    )
+    group.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="changed settings of the search, such as beam_size=10",
+    )
+    group.add_argument(
+        "--n-best",
+        type=int,
+        metavar="N",
+        help="the number of hypotheses (default: as the search says)",
     )
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from seq2seq.commands._run_argument import local_run, trust_option
+from seq2seq.commands._run_argument import local_run, search_options, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.progress import step
 
@@ -42,23 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of the weights: float16 halves them, int8 quarters them (default float32)",
     )
     group = parser.add_argument_group("what predict does")
-    group.add_argument(
-        "--decoding", metavar="NAME", help="greedy, beam or sampling (default: that of the run)"
-    )
-    group.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="changed settings of the search, such as beam_size=10",
-    )
-    group.add_argument(
-        "--n-best",
-        type=int,
-        metavar="N",
-        help="the number of hypotheses (default: as the search says)",
-    )
+    search_options(group)
     group.add_argument("--token-scores", action="store_true", help="each token's log-probability")
     group.add_argument("--alignments", action="store_true", help="each token's attention weights")
     trust_option(parser)

@@ -4,7 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from seq2seq.commands._run_argument import ensemble_option, local_run, trust_option
+from seq2seq.commands._run_argument import (
+    ensemble_option,
+    local_run,
+    search_options,
+    trust_option,
+)
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.errors import UserError
 from seq2seq.progress import step
@@ -56,32 +61,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=int, metavar="N", default=64, help="inputs at once (default 64)"
     )
     ensemble_option(parser)
-    _search_options(parser)
+    search_options(parser.add_argument_group("search"))
     _extra_outputs(parser)
     _forecasts(parser)
     _constraints(parser)
     trust_option(parser)
-
-
-def _search_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("search")
-    group.add_argument(
-        "--decoding", metavar="NAME", help="greedy, beam or sampling (default: that of the run)"
-    )
-    group.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="changed settings of the search, such as beam_size=10",
-    )
-    group.add_argument(
-        "--n-best",
-        type=int,
-        metavar="N",
-        help="the number of hypotheses (default: as the search says)",
-    )
 
 
 def _extra_outputs(parser: argparse.ArgumentParser) -> None:

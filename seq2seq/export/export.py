@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.errors import UserError
+from seq2seq.export.keras_files import write_keras
 from seq2seq.files import atomic_folder, write_text
 from seq2seq.inference.predictor import Predictor
 from seq2seq.models.base import SequenceModel
 from seq2seq.request import PredictionRequest
-from seq2seq.tasks.base import Task
+from seq2seq.tasks.base import PredictionOptions, Task
 from seq2seq.tasks.exported import TensorInfo
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
 from seq2seq.trust import Trust
@@ -66,7 +67,7 @@ def export_run(
     try:
         with atomic_folder(target) as folder:
             if format == "keras":
-                functions = _keras(model, folder)
+                functions = write_keras(model, folder)
             else:
                 options = predictor.options(request or PredictionRequest())
                 functions = _converted(task, model, folder, format, precision, options)
@@ -103,19 +104,13 @@ def _check(target: Path, format: str, precision: str) -> None:
         raise UserError(f"{target}: exists already; remove it, or name another folder.")
 
 
-def _keras(model: SequenceModel, folder: Path) -> dict[str, Any]:
-    from seq2seq.export.keras_files import write_keras
-
-    return write_keras(model, folder)
-
-
 def _converted(
     task: Task[Any, Any],
     model: SequenceModel,
     folder: Path,
     format: str,
     precision: str,
-    options: Any,
+    options: PredictionOptions,
 ) -> dict[str, Any]:
     """Writes the functions of a task, and returns their entries of the manifest by name."""
     functions = [

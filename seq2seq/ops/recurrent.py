@@ -54,8 +54,7 @@ def recurrent(
 
     It is one compiled kernel for the whole sequence; in a search's step, one of packed weights; in
     a graph for ONNX, one node; elsewhere a loop of TensorFlow's operations. With bfloat16 sequences
-    the operands of products
-    are rounded to bfloat16; all else is float32.
+    the operands of products are rounded to bfloat16; all else is float32.
 
     Args:
         cell: The equations.

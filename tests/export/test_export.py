@@ -75,12 +75,12 @@ def test_smaller_weights_predict_nearly_the_same(runs, tmp_path, format, precisi
     for each in ("float32", precision):
         export_run(run, tmp_path / each, format, each)
     exported = Exported(tmp_path / precision)
-    found = runner(tmp_path / precision)(exported.feeds(inputs))["probabilities"]
+    result = runner(tmp_path / precision)(exported.feeds(inputs))["probabilities"]
     rows = predictor(inputs)
     expected = [
         [row["probabilities"][label] for label in exported.manifest["labels"]] for row in rows
     ]
-    assert np.abs(found - expected).mean() < (1e-3 if precision == "float16" else 0.02)
+    assert np.abs(result - expected).mean() < (1e-3 if precision == "float16" else 0.02)
     sizes = [
         sum(path.stat().st_size for path in (tmp_path / each).glob("predict.*"))
         or (tmp_path / each / "model.tflite").stat().st_size
@@ -107,9 +107,9 @@ def test_a_run_in_bfloat16_is_exported_in_float32(tmp_path):
     history = np.linspace(300, 320, 40, dtype=np.float32).reshape(1, 40, 1)
     known = np.zeros((1, 64, 2), np.float32)
     feeds = {"history": history, "history_length": np.array([40], np.int32)}
-    found = runner(tmp_path / "out")({**feeds, "known_covariates": known})
-    assert found["forecast"].shape == (1, 24, 1)
-    assert np.isfinite(found["forecast"]).all()
+    result = runner(tmp_path / "out")({**feeds, "known_covariates": known})
+    assert result["forecast"].shape == (1, 24, 1)
+    assert np.isfinite(result["forecast"]).all()
 
 
 def test_what_no_graph_holds_is_refused_with_the_reason(runs, tmp_path):
