@@ -60,7 +60,7 @@ def _python(module: str, *arguments: Any) -> str:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, env=environment
+        command, check=True, stdout=subprocess.PIPE, encoding="utf-8", env=environment
     ).stdout
 
 

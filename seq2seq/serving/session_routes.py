@@ -66,7 +66,7 @@ def add_session_routes(
     async def open_session(model: str, request: Request) -> Opened:
         """Opens a session: a stream whose state the server keeps from piece to piece."""
         run = model_of(model).run
-        session = run.sessions.open()
+        session = run.sessions.create()
         try:
             with run.sessions.use(session):
                 await result_of(run.call(run.open_streams), request, limits.timeout)

@@ -60,7 +60,7 @@ class SessionTable:
         """The open sessions."""
         return list(self._open)
 
-    def open(self) -> str:
+    def create(self) -> str:
         """Returns the id of a new session, which cannot be guessed.
 
         Raises:

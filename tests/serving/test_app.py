@@ -143,15 +143,17 @@ def test_a_faulty_request_does_not_disturb_others(client, runs):
 
 @pytest.fixture
 def slow(runs, monkeypatch):
-    """The run for tagging, whose predictions wait until the event is set."""
-    released, predict = threading.Event(), runs["tagging"].predictor.predict
+    """The run for tagging, whose predictions wait: events of their start and of their release."""
+    started, released = threading.Event(), threading.Event()
+    predict = runs["tagging"].predictor.predict
 
     def wait(*arguments):
+        started.set()
         released.wait(20)
         return predict(*arguments)
 
     monkeypatch.setattr(runs["tagging"].predictor, "predict", wait)
-    yield released
+    yield started, released
     released.set()
 
 
@@ -161,13 +163,16 @@ def test_what_takes_too_long_gets_503_and_a_full_queue_429(runs, slow):
     with ThreadPoolExecutor(9) as pool:
         client = TestClient(create_app(runs, limits))
         full = {"inputs": ["a"] * 60}
-        replies = list(pool.map(lambda _: client.post(url, json=full), range(3)))
-        assert sorted(reply.status_code for reply in replies) == [429, 503, 503]
+        running = pool.submit(client.post, url, json=full)
+        assert slow[0].wait(20)
+        replies = list(pool.map(lambda _: client.post(url, json=full), range(2)))
+        assert sorted(reply.status_code for reply in replies) == [429, 503]
+        assert running.result().status_code == 503
         [busy] = [reply for reply in replies if reply.status_code == 429]
         assert int(busy.headers["Retry-After"]) >= 1
         # The one that ran out of time while it waited has freed its place.
         assert client.post(url, json=full).status_code == 503
-    slow.set()
+    slow[1].set()
 
 
 def test_an_unexpected_error_shows_nothing_to_clients(client, runs, monkeypatch):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from seq2seq.data.formats.series_format import SeriesFormat
 from seq2seq.data.series_columns import CalendarFeature
@@ -126,7 +127,8 @@ class Forecasting(ForecastingEvaluation):
         self.format = SeriesFormat(
             targets=self.targets, known=self.known, past=self.past, static=self.static
         )
-        self._origins, self._scales, self._graphs = {}, {}, {}
+        self._origins, self._scales = WeakKeyDictionary(), WeakKeyDictionary()
+        self._graphs = {}
         self.quantile_levels(self.levels)
 
     def exported_functions(

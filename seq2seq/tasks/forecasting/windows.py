@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -55,8 +56,8 @@ class ForecastingWindows(Task[Forecaster, ForecastRow]):
     series_embedding: bool
     sorted_by = ()
     has_missing: bool
-    _origins: dict[int, RaggedColumn]
-    _scales: dict[int, list[Scale]]
+    _origins: WeakKeyDictionary[TokenStore, RaggedColumn]
+    _scales: WeakKeyDictionary[TokenStore, list[Scale]]
 
     def record_columns(self, records: Sequence[Record]) -> Columns:
         """Returns the same columns of records that are in no store."""
@@ -215,9 +216,9 @@ class ForecastingWindows(Task[Forecaster, ForecastRow]):
         """Returns the scales of all windows of a store, computed once if the scaling is slow."""
         if not self.scaling.is_slow:
             return []
-        if id(store) not in self._scales:
-            self._scales[id(store)] = self._computed_scales(store)
-        return self._scales[id(store)]
+        if store not in self._scales:
+            self._scales[store] = self._computed_scales(store)
+        return self._scales[store]
 
     def _computed_scales(self, store: TokenStore) -> list[Scale]:
         origins = self._store_origins(store)
@@ -242,9 +243,9 @@ class ForecastingWindows(Task[Forecaster, ForecastRow]):
 
     def _store_origins(self, store: TokenStore) -> RaggedColumn:
         """Returns the origins of a store, computed once."""
-        if id(store) not in self._origins:
-            self._origins[id(store)] = self.origins(store.columns)
-        return self._origins[id(store)]
+        if store not in self._origins:
+            self._origins[store] = self.origins(store.columns)
+        return self._origins[store]
 
     def lengths(self, store: TokenStore) -> np.ndarray:
         """Returns the number of windows of each series, `(series,)`."""
