@@ -2,8 +2,10 @@
 
     python -m benchmarks.serving outputs/translation/cldr_dates/2026-11-22_09-00-00
 
-Sends the sources of the run's test split, one a request, to `seq2seq serve` and then to `mlflow
-models serve` of the same model, on a loopback port. Clients keep their connection; they share the
+Sends the sources of the run's test split, one or several a request, to `seq2seq serve` and then to
+`mlflow models serve` of the same model, on a loopback port. Each client waits for an answer before
+its next request; a last row has requests at fixed times, at 70 % of the throughput of the most
+clients, and counts from when a request was due. Clients keep their connection, and share the
 machine with the server.
 """
 
@@ -36,9 +38,11 @@ BATCH = 64
 SECONDS = 15.0
 WARM_UP = 20
 PATIENCE = 300
+SHARE = 0.7
+"""The load of the row with fixed times, as a share of the highest throughput."""
 
-Item = TypeVar("Item")
-Send = Callable[[Item], None]
+Batch = TypeVar("Batch", bound=Sequence[str])
+Send = Callable[[Batch], None]
 
 
 def main() -> None:
@@ -48,6 +52,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for each row of the table")
     parser.add_argument("--latency", type=float, default=0.0, help="of seq2seq serve")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--inputs", type=int, default=1, help="of each request")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = list(read_objects(options.run / "predictions" / "test.jsonl"))
@@ -67,9 +72,13 @@ def main() -> None:
         for name, served in servers.items():
             with server(served) as port:
                 connect = partial(client, port, served.route)
+                batches = batches_of(sources, options.inputs)
                 for clients in options.clients:
-                    row = load(connect, sources, clients, options.seconds)
+                    row = load(connect, batches, clients, options.seconds)
                     measured[f"{name}, {clients} client{'s' * (clients > 1)}"] = row
+                rate = SHARE * row["requests_per_second"]
+                row = load(connect, batches, clients, options.seconds, rate)
+                measured[f"{name}, {rate:.0f} requests/s"] = row
     print("| | inputs/s | p50 ms | p99 ms | requests |\n|---|---|---|---|---|")
     for name, row in measured.items():
         numbers = f"{row['per_second']:.1f} | {row['p50']:.1f} | {row['p99']:.1f}"
@@ -114,14 +123,17 @@ class Served:
 def alone(run: Path, sources: list[str], seconds: float, batch_size: int) -> dict[str, float]:
     """Measures batches of sources in this process."""
     predictor = Predictor.load(run)
-    starts = range(0, len(sources) - batch_size + 1, batch_size)
-    batches = [sources[start : start + batch_size] for start in starts]
 
     def send(batch: list[str]) -> None:
         predictor(batch)
 
-    row = load(lambda: send, batches, 1, seconds)
-    return {**row, "per_second": row["per_second"] * batch_size}
+    return load(lambda: send, batches_of(sources, batch_size), 1, seconds)
+
+
+def batches_of(sources: list[str], size: int) -> list[list[str]]:
+    """Returns full batches of consecutive sources."""
+    starts = range(0, len(sources) - size + 1, size)
+    return [sources[start : start + size] for start in starts]
 
 
 def logged(run: Path, row: dict[str, Any], store: str, folder: Path) -> str:
@@ -134,39 +146,54 @@ def logged(run: Path, row: dict[str, Any], store: str, folder: Path) -> str:
     return f"models:/served/{version}"
 
 
-def client(port: int, route: str) -> Send[str]:
+def client(port: int, route: str) -> Send[list[str]]:
     """A client with a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
-    def send(text: str) -> None:
-        body = json.dumps({"inputs": [text]})
+    def send(texts: list[str]) -> None:
+        body = json.dumps({"inputs": texts})
         connection.request("POST", route, body, {"Content-Type": "application/json"})
         reply = connection.getresponse()
         content = reply.read()
         if reply.status != 200:
             raise SystemExit(f"the server answers {reply.status}: {content.decode()}")
-        assert len(json.loads(content)["predictions"]) == 1
+        assert len(json.loads(content)["predictions"]) == len(texts)
 
     return send
 
 
 def load(
-    connect: Callable[[], Send[Item]], items: Sequence[Item], clients: int, seconds: float
+    connect: Callable[[], Send[Batch]],
+    batches: Sequence[Batch],
+    clients: int,
+    seconds: float,
+    rate: float | None = None,
 ) -> dict[str, float]:
-    """Sends items from several threads, for some time; each waits for its answer.
+    """Sends batches from several threads, for some time; each waits for its answer.
+
+    Args:
+        connect: Makes a client.
+        batches: What is sent, in turn.
+        clients: The number of threads.
+        seconds: How long.
+        rate: Requests a second of all clients; None for as many as are answered. Latencies then
+            count from when a request was due, so that a late one is not counted as fast.
 
     Returns:
-        `per_second`, `p50` and `p99` (milliseconds), `requests`.
+        `per_second` (inputs), `requests_per_second`, `p50` and `p99` (milliseconds), `requests`.
     """
     warm = connect()
-    for item in items[:WARM_UP]:
-        warm(item)
+    for batch in batches[:WARM_UP]:
+        warm(batch)
     began = time.perf_counter()
 
     def times(number: int) -> list[float]:
         send, milliseconds, turn = connect(), [], number
         while (start := time.perf_counter()) < began + seconds:
-            send(items[turn % len(items)])
+            if rate is not None:
+                start = began + turn / rate
+                time.sleep(max(0.0, start - time.perf_counter()))
+            send(batches[turn % len(batches)])
             milliseconds.append(1000 * (time.perf_counter() - start))
             turn += clients
         return milliseconds
@@ -175,7 +202,8 @@ def load(
         measured = sorted(chain.from_iterable(pool.map(times, range(clients))))
     took = time.perf_counter() - began
     return {
-        "per_second": len(measured) / took,
+        "per_second": len(measured) * len(batches[0]) / took,
+        "requests_per_second": len(measured) / took,
         "p50": statistics.median(measured),
         "p99": measured[int(0.99 * len(measured))],
         "requests": len(measured),

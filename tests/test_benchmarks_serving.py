@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
-from benchmarks import serving_load
+from benchmarks import serving, serving_load
 from benchmarks.serving_load import Load
 from tests.serving.conftest import TEXTS, saved_run
 
@@ -74,3 +75,18 @@ def test_what_goes_wrong_is_counted(monkeypatch):
 
     counts = asyncio.run(measured()).counts
     assert counts == {"answered": 27, "mixed": 1, "failed": 1, "lost": 1}
+
+
+def test_latencies_of_a_fixed_rate_count_from_when_a_request_was_due():
+    """One request takes as long as five should: those behind it were due before its end."""
+    calls = []
+
+    def send(batch):
+        calls.append(batch)
+        time.sleep(0.25 if len(calls) == serving.WARM_UP + 1 else 0)
+
+    row = serving.load(lambda: send, [["a", "b"]] * serving.WARM_UP, 1, 0.5, rate=20)
+    assert row["requests"] == len(calls) - serving.WARM_UP
+    assert row["per_second"] == pytest.approx(2 * row["requests_per_second"])
+    assert row["p99"] > 200
+    assert row["requests"] > 1

@@ -28,6 +28,7 @@ from seq2seq.evaluation.text import METRICS
 from seq2seq.overrides import parse_overrides, split_resume, with_registered_recipes
 from seq2seq.scores import main_score
 from seq2seq.tasks.model_folder import build_task
+from tests.forked_commands import forked_seq2seq
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -97,9 +98,8 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setenv(
-        "PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    )
+    folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join([str(forked_seq2seq().parent), *folders]))
     names = {"__name__": "__main__"}
     for block in (block for block in RUN if block.page == page):
         if block.language == "python":

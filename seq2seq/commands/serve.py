@@ -101,8 +101,8 @@ def run(options: argparse.Namespace) -> int:
     start_tensorflow()
     with step("loading the libraries"):
         from seq2seq.serving.limits import Limits
+        from seq2seq.serving.models.sources import RegisteredSource
         from seq2seq.serving.server import serve
-        from seq2seq.serving.sources import RegisteredSource
 
     sources = {
         name: RegisteredSource(model) if model.startswith("models:") else local_run(model)

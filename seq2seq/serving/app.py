@@ -12,20 +12,20 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from seq2seq.errors import UserError
-from seq2seq.serving.batcher import QueueFullError
-from seq2seq.serving.bodies import PredictBody, ScoreBody
-from seq2seq.serving.error_responses import EVERYWHERE, QUEUED, errors
-from seq2seq.serving.input_checks import check_inputs, check_options, length_of
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.middleware import Metrics, RequestMiddleware
-from seq2seq.serving.model_info import ModelInfo
-from seq2seq.serving.page_routes import add_page_routes
-from seq2seq.serving.reload_route import add_reload_route
-from seq2seq.serving.served_model import ServedModel
-from seq2seq.serving.served_run import BatchOptions, ServedRun
-from seq2seq.serving.session_routes import add_session_routes
-from seq2seq.serving.static_files import add_static_files
-from seq2seq.serving.waiting import result_of
+from seq2seq.serving.models.batcher import QueueFullError
+from seq2seq.serving.models.model_info import ModelInfo
+from seq2seq.serving.models.served_model import ServedModel
+from seq2seq.serving.models.served_run import BatchOptions, ServedRun
+from seq2seq.serving.requests.bodies import PredictBody, ScoreBody
+from seq2seq.serving.requests.error_responses import EVERYWHERE, QUEUED, errors
+from seq2seq.serving.requests.input_checks import check_inputs, check_options, length_of
+from seq2seq.serving.requests.middleware import Metrics, RequestMiddleware
+from seq2seq.serving.requests.waiting import result_of
+from seq2seq.serving.routes.page import add_page_routes
+from seq2seq.serving.routes.reload import add_reload_route
+from seq2seq.serving.routes.sessions import add_session_routes
+from seq2seq.serving.routes.static_files import add_static_files
 from seq2seq.version import version
 
 LOOPBACK = ("127.0.0.1", "localhost")

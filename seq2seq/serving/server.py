@@ -14,8 +14,8 @@ from seq2seq.errors import Stopped, UserError
 from seq2seq.progress import step
 from seq2seq.serving.app import create_app
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.served_run import ServedRun
-from seq2seq.serving.sources import Source
+from seq2seq.serving.models.served_run import ServedRun
+from seq2seq.serving.models.sources import Source
 from seq2seq.trust import Trust
 
 BACKLOG = 2048

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from seq2seq.cli import main
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
 from seq2seq.inference.generator import Generator
+from tests.forked_commands import forked_seq2seq
 from tests.language_run import saved_run
 
 PROMPTS = ["To be", "", "The rest is", "Q"]
@@ -89,9 +89,7 @@ def test_the_command_writes_prompt_and_text(run, generator, capsys):
 def test_the_command_takes_many_prompts_from_stdin_and_writes_lines(run, generator):
     done = subprocess.run(
         [
-            sys.executable,
-            "-c",
-            "from seq2seq.cli import main; main()",
+            forked_seq2seq(),
             "generate",
             str(run),
             "--prompts",

@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from seq2seq.cli import main
 from seq2seq.inference.predictor import Predictor
+from tests.forked_commands import forked_seq2seq
 from tests.language_run import saved_run
 
 FIELDS = ("hidden", "cell", "input_gate", "forget_gate", "candidate", "output_gate")
@@ -128,7 +128,7 @@ def test_pictures_while_a_run_is_trained(dates, tmp_path):
         "+trainer.callbacks.states.inputs=1",
     ]  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", "from seq2seq.cli import main; main()", *arguments],
+        [forked_seq2seq(), *arguments],
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
         capture_output=True,
         timeout=500,

@@ -25,6 +25,7 @@ from seq2seq.inference.predictor import Predictor
 from seq2seq.tracking.logged_models import Registry
 from seq2seq.tracking.mlflow_tracker import MlflowTracker
 from seq2seq.tracking.served_model import MAX_INPUTS, sources_of
+from tests.forked_commands import forked_python
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,7 @@ def test_copies_of_registered_models_are_removed(registered, store, tmp_path):
     )
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "TMPDIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=True, env=environment
+        [forked_python(), "-c", code], capture_output=True, check=True, env=environment
     )
     assert done.stdout.decode().startswith(str(tmp_path))
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("seq2seq-")]

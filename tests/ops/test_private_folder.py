@@ -4,7 +4,6 @@ import logging
 import os
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from seq2seq.errors import UserError
 from seq2seq.ops import private_folder
 from seq2seq.ops.private_folder import make_private, remove_foreign
+from tests.forked_commands import forked_python
 
 LOAD = """
 import logging, sys
@@ -88,6 +88,7 @@ def test_ones_own_is_left(umask, tmp_path, caplog):
 
 
 @pytest.mark.compiled
+@pytest.mark.parametrize("umask", [0], indirect=True)
 def test_damaged_and_foreign_code_is_never_loaded(tmp_path, umask):
     from seq2seq.ops import compile
 
@@ -98,7 +99,7 @@ def test_damaged_and_foreign_code_is_never_loaded(tmp_path, umask):
     def load():
         environment = os.environ | {"SEQ2SEQ_KERNELS": str(tmp_path / "kernels")}
         done = subprocess.run(
-            [sys.executable, "-c", LOAD, compiled],
+            [forked_python(), "-c", LOAD, compiled],
             capture_output=True,
             text=True,
             env=environment,

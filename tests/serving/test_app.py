@@ -15,7 +15,7 @@ from seq2seq.data.embedded.co2 import Co2
 from seq2seq.request import PredictionRequest
 from seq2seq.serving.app import create_app
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.served_run import ServedRun
+from seq2seq.serving.models.served_run import ServedRun
 from tests.serving.conftest import TASKS, TEXTS
 
 LIMITS = Limits(latency=20.0, batch_size=16, queue=64, characters=5000, body=20_000)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from seq2seq.serving.batcher import Batcher, QueueFullError
+from seq2seq.serving.models.batcher import Batcher, QueueFullError
 
 
 class Recorder:

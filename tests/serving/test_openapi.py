@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 
 from seq2seq.serving.app import create_app
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.served_run import ServedRun
+from seq2seq.serving.models.served_run import ServedRun
 from tests.serving.conftest import TASKS
 
 CHECKS = [

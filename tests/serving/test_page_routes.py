@@ -15,12 +15,12 @@ from seq2seq.data.embedded.co2 import Co2
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
 from seq2seq.serving.app import create_app
-from seq2seq.serving.bodies import GenerateBody
-from seq2seq.serving.continuation import Continuation
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.model_info import model_info
-from seq2seq.serving.served_run import ServedRun
-from seq2seq.serving.static_files import FOLDER, HEADERS
+from seq2seq.serving.models.continuation import Continuation
+from seq2seq.serving.models.model_info import model_info
+from seq2seq.serving.models.served_run import ServedRun
+from seq2seq.serving.requests.bodies import GenerateBody
+from seq2seq.serving.routes.static_files import FOLDER, HEADERS
 from seq2seq.tasks.states import input_states
 from tests.serving.conftest import TASKS
 from tests.serving.server_thread import Server

@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 
 from seq2seq.serving.app import create_app
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.served_run import ServedRun
-from seq2seq.serving.sources import RegisteredSource
+from seq2seq.serving.models.served_run import ServedRun
+from seq2seq.serving.models.sources import RegisteredSource
 from tests.serving.conftest import TEXTS, saved_run
 
 LIMITS = Limits(batch_size=16)

@@ -11,7 +11,7 @@ from seq2seq.data.embedded.co2 import Co2
 from seq2seq.inference.sessions import Session
 from seq2seq.serving.app import create_app
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.served_run import ServedRun
+from seq2seq.serving.models.served_run import ServedRun
 from tests.serving.conftest import saved_run
 
 LIMITS = Limits(length=1000)

@@ -2,10 +2,10 @@
 
 import os
 import subprocess
-import sys
 import time
 
 from seq2seq.tracking.mlflow_store import open_store
+from tests.forked_commands import forked_python
 
 CREATE = """
 import os, signal, sys, threading, time
@@ -22,7 +22,7 @@ def test_a_store_whose_creation_was_killed_is_created_anew(tmp_path):
     halves = 0
     for number in range(3):
         database = tmp_path / f"{number}.db"
-        command = [sys.executable, "-c", CREATE, str(database), str(0.3 * (number + 1))]
+        command = [forked_python(), "-c", CREATE, str(database), str(0.3 * (number + 1))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         halves += done.returncode == -9
         client = open_store(f"sqlite:///{database}")
@@ -32,7 +32,7 @@ def test_a_store_whose_creation_was_killed_is_created_anew(tmp_path):
 
 
 def test_processes_that_create_one_store_wait_for_each_other(tmp_path):
-    command = [sys.executable, "-c", CREATE, str(tmp_path / "mlflow.db"), "120"]
+    command = [forked_python(), "-c", CREATE, str(tmp_path / "mlflow.db"), "120"]
     start = time.monotonic()
     both = [subprocess.Popen(command, env={**os.environ}) for _ in range(2)]
     assert [process.wait(timeout=110) for process in both] == [0, 0]

@@ -3,7 +3,6 @@
 import json
 import math
 import subprocess
-import sys
 
 import h5py
 import keras
@@ -15,6 +14,7 @@ from seq2seq.run_folder import checkpoint_paths
 from seq2seq.training.checkpoints import Progress, checkpoint_content, load_checkpoint
 from seq2seq.training.masked_loss_model import compile_model
 from seq2seq.training.weights_file import read_weights, write_weights
+from tests.forked_commands import forked_python
 from tests.training.test_trainer import (
     STEPS,
     assert_same,
@@ -86,7 +86,7 @@ writer.finish()
 
 @pytest.mark.parametrize("limit", [0, 100, 3000, 10_000])
 def test_a_full_disk_is_said_and_what_is_in_memory_is_written_later(tmp_path, limit):
-    command = [sys.executable, "-c", FULL, str(tmp_path), str(limit)]
+    command = [forked_python(), "-c", FULL, str(tmp_path), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "best_2.weights.h5: cannot write the checkpoint" in done.stderr

@@ -7,13 +7,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from seq2seq.serving.bodies import FeedBody
-from seq2seq.serving.error_responses import QUEUED, errors
-from seq2seq.serving.input_checks import check_at_most, check_length
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.served_model import EndedSessionError, ServedModel
-from seq2seq.serving.session_table import UnknownSessionError
-from seq2seq.serving.waiting import result_of
+from seq2seq.serving.models.served_model import EndedSessionError, ServedModel
+from seq2seq.serving.models.session_table import UnknownSessionError
+from seq2seq.serving.requests.bodies import FeedBody
+from seq2seq.serving.requests.error_responses import QUEUED, errors
+from seq2seq.serving.requests.input_checks import check_at_most, check_length
+from seq2seq.serving.requests.waiting import result_of
 
 
 class Opened(BaseModel):

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import HTTPException
 
-from seq2seq.serving.bodies import PredictBody
 from seq2seq.serving.limits import Limits
+from seq2seq.serving.requests.bodies import PredictBody
 
 
 def check_options(body: PredictBody, limits: Limits) -> None:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 
-from seq2seq.serving.batcher import QueueFullError
 from seq2seq.serving.limits import Limits
+from seq2seq.serving.models.batcher import QueueFullError
 
 ID_BYTES = 18
 

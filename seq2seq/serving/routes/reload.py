@@ -7,8 +7,8 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from seq2seq.serving.error_responses import errors
-from seq2seq.serving.served_model import ReloadError, ServedModel
+from seq2seq.serving.models.served_model import ReloadError, ServedModel
+from seq2seq.serving.requests.error_responses import errors
 
 
 class Reloaded(BaseModel):

@@ -15,12 +15,12 @@ from seq2seq.errors import UserError
 from seq2seq.inference.generator import Generator
 from seq2seq.inference.predictor import Predictor
 from seq2seq.request import PredictionRequest
-from seq2seq.serving.batcher import Batcher
-from seq2seq.serving.bodies import FeedBody
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.session_table import OpenSession, SessionTable, UnknownSessionError
-from seq2seq.serving.sources import FolderSource, Source
-from seq2seq.serving.streams import Streams, streams_of
+from seq2seq.serving.models.batcher import Batcher
+from seq2seq.serving.models.session_table import OpenSession, SessionTable, UnknownSessionError
+from seq2seq.serving.models.sources import FolderSource, Source
+from seq2seq.serving.models.streams import Streams, streams_of
+from seq2seq.serving.requests.bodies import FeedBody
 from seq2seq.tasks.generation import Generation
 from seq2seq.trust import Trust
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from seq2seq.errors import UserError
 from seq2seq.models.base import ensemble_of
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.served_run import ServedRun
+from seq2seq.serving.models.served_run import ServedRun
 from seq2seq.tasks.forecasting import Forecasting
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from collections import deque
 
 from seq2seq.errors import UserError
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.model_info import model_info
-from seq2seq.serving.served_run import ServedRun
-from seq2seq.serving.sources import RegisteredSource
+from seq2seq.serving.models.model_info import model_info
+from seq2seq.serving.models.served_run import ServedRun
+from seq2seq.serving.models.sources import RegisteredSource
 
 log = logging.getLogger("seq2seq.serving")
 

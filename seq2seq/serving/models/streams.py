@@ -12,7 +12,7 @@ from seq2seq.inference.forecast_sessions import ForecastSession
 from seq2seq.inference.predictor import Predictor
 from seq2seq.inference.sessions import Session
 from seq2seq.models.base import ensemble_of
-from seq2seq.serving.bodies import FeedBody
+from seq2seq.serving.requests.bodies import FeedBody
 from seq2seq.tasks.classification import Classification
 from seq2seq.tasks.forecasting import Forecasting
 from seq2seq.tasks.tagging import Tagging

@@ -10,14 +10,14 @@ from fastapi.responses import StreamingResponse
 
 from seq2seq.errors import UserError
 from seq2seq.inference.forecast import series_of_csv
-from seq2seq.serving.bodies import GenerateBody, SeriesBody, StatesBody
-from seq2seq.serving.continuation import Continuation
-from seq2seq.serving.error_responses import QUEUED, errors
-from seq2seq.serving.input_checks import check_at_most, check_length
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.served_run import ServedRun
-from seq2seq.serving.states_answer import states_answer
-from seq2seq.serving.waiting import result_of
+from seq2seq.serving.models.continuation import Continuation
+from seq2seq.serving.models.served_run import ServedRun
+from seq2seq.serving.models.states_answer import states_answer
+from seq2seq.serving.requests.bodies import GenerateBody, SeriesBody, StatesBody
+from seq2seq.serving.requests.error_responses import QUEUED, errors
+from seq2seq.serving.requests.input_checks import check_at_most, check_length
+from seq2seq.serving.requests.waiting import result_of
 from seq2seq.tasks.forecasting import Forecasting
 
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {

@@ -9,9 +9,9 @@ from seq2seq.data.formats.json_lines import check_characters
 from seq2seq.decoding.greedy import Greedy
 from seq2seq.decoding.sampling import Sampling
 from seq2seq.decoding.strategy import Strategy
-from seq2seq.serving.batcher import QueueFullError
-from seq2seq.serving.bodies import GenerateBody
-from seq2seq.serving.served_run import ServedRun
+from seq2seq.serving.models.batcher import QueueFullError
+from seq2seq.serving.models.served_run import ServedRun
+from seq2seq.serving.requests.bodies import GenerateBody
 
 PART_SECONDS = 0.05
 """How long tokens are generated before requests that wait have their turn."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from seq2seq.models.base import ensemble_of
 from seq2seq.plots.states import most_varying
-from seq2seq.serving.served_run import ServedRun
+from seq2seq.serving.models.served_run import ServedRun
 from seq2seq.tasks.states import input_states, memory_states
 
 DECIMALS = 4

@@ -1,0 +1,1 @@
+"""The models that a server offers: their runs, batches, sessions and streams."""

@@ -1,0 +1,1 @@
+"""Requests: their bodies, checks and errors, and what happens to every one."""
