@@ -195,6 +195,18 @@ def model_folder(run_folder: Path) -> Path:
     return folder
 
 
+def definition(run_folder: Path) -> Mapping[str, Any] | None:
+    """Returns the checksums of a model's files without its weights; None if it has no checksums.
+
+    Models of equal ones differ in the values of their weights alone.
+    """
+    try:
+        text = (model_folder(run_folder) / CHECKSUMS).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return {name: checksum for name, checksum in json.loads(text).items() if name != WEIGHTS}
+
+
 def saved_search(run_folder: Path, trust: Trust = ()) -> DictConfig | None:
     """Returns the `decoding` config of a run; None if its task does not search.
 

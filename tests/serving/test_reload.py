@@ -8,13 +8,19 @@ import time
 import weakref
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from fastapi.testclient import TestClient
 
+from seq2seq.data.embedded.co2 import Co2
+from seq2seq.files import write_checksums
 from seq2seq.serving.app import create_app
 from seq2seq.serving.limits import Limits
 from seq2seq.serving.models.served_run import ServedRun
 from seq2seq.serving.models.sources import RegisteredSource
+from seq2seq.tasks.model_folder import load_model_folder
+from seq2seq.training.weights_file import save_to_memory
 from tests.serving.conftest import TEXTS, saved_run
 
 LIMITS = Limits(batch_size=16)
@@ -22,11 +28,27 @@ LOCAL = ("127.0.0.1", 50000)
 URL = "/models/dates/{}"
 
 
-@pytest.fixture(scope="module")
-def folders(run_folders):
-    """Two runs of a translation with different predictions."""
+@pytest.fixture(scope="module", params=["sizes", "weights"])
+def folders(request, run_folders, tmp_path_factory):
+    """Two runs of a translation with different predictions, for they differ in the given."""
     first = run_folders["translation"]
-    return first, saved_run(first.parent, "translation", ["model.decoder.units=10"])
+    if request.param == "sizes":
+        return first, saved_run(first.parent, "translation", ["model.decoder.units=10"])
+    second = tmp_path_factory.mktemp("weights") / "run"
+    shutil.copytree(first, second)
+    change_weights(second)
+    return first, second
+
+
+def change_weights(folder):
+    """Gives the model of a run folder random weights."""
+    _, model = load_model_folder(folder)
+    random = np.random.default_rng(7)
+    shapes = [weight.shape for weight in model.training_model.get_weights()]
+    model.training_model.set_weights([random.normal(0, 0.5, shape) for shape in shapes])
+    weights = save_to_memory(model.training_model)
+    (folder / "model" / "model.weights.h5").write_bytes(weights.getbuffer())
+    write_checksums(folder / "model")
 
 
 @pytest.fixture
@@ -90,6 +112,40 @@ def test_each_answer_during_reloads_is_of_one_of_the_runs(folders, folder):
     assert {answer == before[text] for text, answer in given} == {True, False}
 
 
+INPUTS = {"tagging": [["7", "May"], ["a"]], "classification": TEXTS}
+
+
+@pytest.mark.parametrize("name", ["translation", "tagging", "classification", "forecasting"])
+def test_graphs_take_other_weights_and_none_is_left_in_memory(run_folders, tmp_path, name):
+    shutil.copytree(run_folders[name], tmp_path / "run")
+    [record] = Co2().records("test")
+    series = [{**record, "ds": record["ds"][:120], "y": record["y"][:120]}]
+    inputs = series if name == "forecasting" else INPUTS.get(name, TEXTS)
+    run = ServedRun(tmp_path / "run", LIMITS)
+    with TestClient(create_app({"dates": run}, LIMITS), client=LOCAL) as client:
+
+        def predictions():
+            reply = client.post(URL.format("predict"), json={"inputs": inputs})
+            assert reply.status_code == 200, reply.text
+            return reply.json()["predictions"]
+
+        before, version = predictions(), run.version
+        change_weights(tmp_path / "run")
+        expected = json.loads(json.dumps(ServedRun(tmp_path / "run", LIMITS).predictor(inputs)))
+        graphs = []
+        for _ in range(3):
+            assert client.post(URL.format("reload")).status_code == 200
+            assert predictions() == expected != before
+            graphs.append(number_of_graphs())
+        assert client.get("/models").json()[0]["version"] == run.version != version
+        assert graphs[0] == graphs[1] == graphs[2]
+
+
+def number_of_graphs():
+    gc.collect()
+    return sum(isinstance(each, tf.Graph) for each in gc.get_objects())
+
+
 def test_what_cannot_be_loaded_leaves_the_old_one(run_folders, folders, folder):
     with client_of(folder) as client:
         version = client.get("/models").json()[0]["version"]
@@ -115,7 +171,10 @@ def test_what_cannot_be_loaded_leaves_the_old_one(run_folders, folders, folder):
         assert prediction(client, TEXTS[0]) != expected
 
 
-def test_the_memory_of_the_old_one_is_released(folder):
+def test_the_memory_of_the_old_one_is_released(run_folders, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run_folders["translation"], folder)
+    (folder / "model" / "checksums.json").unlink()  # so that it may be any other run
     run = ServedRun(folder, LIMITS)
     app = create_app({"dates": run}, LIMITS)
     released = weakref.ref(run.predictor.model.training_model)

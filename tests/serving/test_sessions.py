@@ -207,8 +207,10 @@ def test_sessions_expire_and_are_limited(run_folders):
         assert first.send(text="a").status_code == 404
 
 
-def test_sessions_end_when_their_model_is_reloaded(run_folders):
-    app = create_app({"text": ServedRun(run_folders["generation"], LIMITS)}, LIMITS)
+@pytest.mark.parametrize("name", ["generation", "classification"])
+def test_sessions_end_when_their_model_is_reloaded(name, runs):
+    """Those of a classifier, which takes the new weights, too."""
+    app = create_app({"text": ServedRun(runs[name].folder, LIMITS)}, LIMITS)
     with TestClient(app, raise_server_exceptions=False, client=LOCAL) as client:
         stream = Stream(client, "text")
         whole = stream.feed(text=TEXT)

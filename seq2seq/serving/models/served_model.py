@@ -10,8 +10,10 @@ from collections import deque
 
 from seq2seq.errors import UserError
 from seq2seq.serving.limits import Limits
+from seq2seq.serving.models.batcher import QueueFullError
 from seq2seq.serving.models.model_info import model_info
 from seq2seq.serving.models.served_run import ServedRun
+from seq2seq.serving.models.session_table import EndedSessionError
 from seq2seq.serving.models.sources import RegisteredSource
 
 log = logging.getLogger("seq2seq.serving")
@@ -22,10 +24,6 @@ MAXIMUM_DOUBLINGS = 6
 
 class ReloadError(Exception):
     """A run could not be replaced; the one before is served."""
-
-
-class EndedSessionError(Exception):
-    """A session has ended, since its run was replaced."""
 
 
 class ServedModel:
@@ -50,7 +48,9 @@ class ServedModel:
     async def reload(self) -> None:
         """Loads the run anew beside the old one, and replaces it.
 
-        The old one answers the requests that it has, and is released.
+        Where it differs in its weights alone, the old one takes them: its graphs are compiled, and
+        TensorFlow frees no graph that has a loop. Otherwise the old one answers the requests that
+        it has, and is released.
 
         Raises:
             ReloadError: If there is no such run, or it is damaged, or of another task.
@@ -109,14 +109,27 @@ class ServedModel:
         if after.task != before.task:
             await asyncio.to_thread(after.batcher.close)
             raise ReloadError(f"{self.name}: is of the task {after.task}, not {before.task}.")
-        await asyncio.to_thread(after.warm_up, before)
-        self.info = model_info(self.name, after, self._limits)
-        self.run = after
-        self._ended_sessions.extend(before.sessions.ids)
-        self._note(version=after.version, previous=before.version)
-        task = asyncio.create_task(_release(before, self._limits.drain))
+        previous, released = before.version, after
+        if not (before.can_take_weights(after) and await self._take_weights(before, after)):
+            await asyncio.to_thread(after.warm_up, before)
+            self.run, released = after, before
+            self._ended_sessions.extend(before.sessions.ids)
+        self.info = model_info(self.name, self.run, self._limits)
+        self._note(version=self.run.version, previous=previous)
+        task = asyncio.create_task(_release(released, self._limits.drain))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
+
+    async def _take_weights(self, run: ServedRun, other: ServedRun) -> bool:
+        """Replaces the weights of a run between two of its batches, unless its queue is full."""
+        try:
+            [ended] = await asyncio.wrap_future(run.call(lambda: run.take_weights(other)))
+        except QueueFullError:
+            return False
+        for session in ended:
+            run.sessions.discard(session)
+        self._ended_sessions.extend(ended)
+        return True
 
     def _note(self, **values: object) -> None:
         log.info(json.dumps({"reload": self.name, **values}))

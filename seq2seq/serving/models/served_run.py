@@ -14,14 +14,21 @@ from weakref import WeakSet
 from seq2seq.errors import UserError
 from seq2seq.inference.generator import Generator
 from seq2seq.inference.predictor import Predictor
+from seq2seq.models.base import ensemble_of
 from seq2seq.request import PredictionRequest
 from seq2seq.serving.limits import Limits
 from seq2seq.serving.models.batcher import Batcher
-from seq2seq.serving.models.session_table import OpenSession, SessionTable, UnknownSessionError
+from seq2seq.serving.models.session_table import (
+    EndedSessionError,
+    OpenSession,
+    SessionTable,
+    UnknownSessionError,
+)
 from seq2seq.serving.models.sources import FolderSource, Source
 from seq2seq.serving.models.streams import Streams, streams_of
 from seq2seq.serving.requests.bodies import FeedBody
 from seq2seq.tasks.generation import Generation
+from seq2seq.tasks.model_folder import definition
 from seq2seq.trust import Trust
 
 POLL = 0.05
@@ -66,12 +73,14 @@ class ServedRun:
         with self.source.files(self.version) as folder:
             self.folder = folder
             self.predictor = Predictor.load(folder, trust=trust)
+            self._definition = definition(folder)
         self.task = type(self.predictor.task).__name__.lower()
         self.batcher = Batcher(self._run, limits.latency / 1000, limits.batch_size, limits.queue)
         self._limits = limits
         self.recent: tuple[Sequence[Any], BatchOptions] | None = None
         self.continuations: WeakSet[Any] = WeakSet()
         self.sessions = SessionTable(limits)
+        self._ended_sessions: frozenset[str] = frozenset()
 
     @cached_property
     def generator(self) -> Generator:
@@ -108,10 +117,13 @@ class ServedRun:
         """Continues a session with a piece; for the thread that predicts.
 
         Raises:
+            EndedSessionError: If the weights were replaced meanwhile.
             UnknownSessionError: If it has ended meanwhile.
             UserError: If the piece does not suit the run.
         """
         self.open_streams()
+        if session in self._ended_sessions:
+            raise EndedSessionError
         if session not in self.sessions:
             raise UnknownSessionError
         answer = self.streams.feed(session, body)
@@ -139,6 +151,29 @@ class ServedRun:
     def call(self, function: Callable[[], Any]) -> "Future[list[Any]]":
         """Queues a function for the thread that predicts; the future has its result in a list."""
         return self.batcher.submit([function], None, 0, alone=True)
+
+    def can_take_weights(self, other: "ServedRun") -> bool:
+        """Returns whether another run differs from this one in its weights alone.
+
+        Never where texts are continued token by token, which would go on with other weights.
+        """
+        is_same = self._definition is not None and self._definition == other._definition
+        return is_same and not isinstance(self.predictor.task, Generation)
+
+    def take_weights(self, other: "ServedRun") -> list[str]:
+        """Takes the weights of another run, which the compiled graphs of this one then read.
+
+        For the thread that predicts, so that no prediction is made of both.
+
+        Returns:
+            The sessions that end, since their states are of the weights before.
+        """
+        [model], [new] = ensemble_of(self.predictor.model), ensemble_of(other.predictor.model)
+        model.training_model.set_weights(new.training_model.get_weights())
+        self.folder, self.version = other.folder, other.version
+        ended = self.sessions.ids
+        self._ended_sessions = frozenset(ended)
+        return ended
 
     def warm_up(self, previous: "ServedRun") -> None:
         """Runs the last request of the run before, to compile what requests of its kind need."""

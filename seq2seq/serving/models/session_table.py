@@ -17,6 +17,10 @@ class UnknownSessionError(Exception):
     """No such session is open."""
 
 
+class EndedSessionError(Exception):
+    """A session has ended, since its model was reloaded."""
+
+
 class TooManySessionsError(QueueFullError):
     """The server has no room for another session."""
 

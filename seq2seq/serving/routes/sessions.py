@@ -8,8 +8,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from seq2seq.serving.limits import Limits
-from seq2seq.serving.models.served_model import EndedSessionError, ServedModel
-from seq2seq.serving.models.session_table import UnknownSessionError
+from seq2seq.serving.models.served_model import ServedModel
+from seq2seq.serving.models.session_table import EndedSessionError, UnknownSessionError
 from seq2seq.serving.requests.bodies import FeedBody
 from seq2seq.serving.requests.error_responses import QUEUED, errors
 from seq2seq.serving.requests.input_checks import check_at_most, check_length
