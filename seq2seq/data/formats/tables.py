@@ -1,13 +1,14 @@
 """Reads tables: TSV files without quoting, and CSV files, whose values may be quoted."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from seq2seq.data.formats.base import FileDataset, FileNames
-from seq2seq.data.formats.text_files import read_lines
+from seq2seq.data.formats.text_files import is_blank, read_lines
 from seq2seq.data.holdout import Holdout
-from seq2seq.data.records import PlacedRecord
+from seq2seq.data.records import PlacedRecord, Record, place_of
 from seq2seq.errors import UserError
 
 csv.field_size_limit(2**31 - 1)  # instead of the default, 131,072 characters
@@ -22,6 +23,9 @@ class Tsv(FileDataset):
         columns: The column of each field, counted from 0; other columns are ignored.
         delimiter: The text between two columns. There is no quoting.
         holdout: Takes further splits out of `train`.
+        further_targets: What further correct targets of a source, in the columns after that of the
+            target, are for: `evaluate` scores predictions against any of them, `train` also learns
+            from each; `ignore` reads no such columns.
 
     Example:
         >>> dataset = Tsv("tatoeba", {"train": "fra.txt"}, {"source": 0, "target": 1})
@@ -34,26 +38,51 @@ class Tsv(FileDataset):
         columns: Mapping[str, int],
         delimiter: str = "\t",
         holdout: Holdout | None = None,
+        further_targets: Literal["ignore", "evaluate", "train"] = "ignore",
     ) -> None:
         self._columns, self._delimiter = dict(columns), delimiter
+        self._further_targets = further_targets
         if not delimiter:
             raise UserError("data.delimiter is empty.")
         if not columns or min(columns.values()) < 0:
             raise UserError(
                 f"data.columns={self._columns}: name at least one column; they count from 0."
             )
+        if further_targets != "ignore" and columns.get("target") != max(columns.values()):
+            raise UserError(
+                f"data.further_targets={further_targets}: data.columns needs a target, as the last "
+                f"column of {self._columns}; the columns after it are its further targets."
+            )
         super().__init__(directory, files, holdout)
+
+    def records(self, split: str) -> Iterator[Record]:
+        """Yields the records of a split, always in the same order.
+
+        With `further_targets`, they have all correct targets as `references`; in the split `train`,
+        each of these may be the `target` of a record of its own.
+        """
+        records = super().records(split)
+        if split != "train" or self._further_targets != "train":
+            return records
+        return (
+            PlacedRecord({**record, "target": target}, place_of(record, number))
+            for number, record in enumerate(records, start=1)
+            for target in record["references"]
+        )
 
     def read_file(self, path: Path) -> Iterator[PlacedRecord]:
         """Yields the records of a file."""
-        rows = (
-            (f"{path}:{number}", line.split(self._delimiter))
-            for number, line in enumerate(read_lines(path), start=1)
-        )
-        return selected_columns(rows, self._columns, self._delimiter)
+        for number, line in enumerate(read_lines(path), start=1):
+            values = line.split(self._delimiter)
+            record = _record(f"{path}:{number}", values, self._columns, self._delimiter)
+            if self._further_targets != "ignore":
+                targets = [text for text in values[self._columns["target"] :] if not is_blank(text)]
+                record["references"] = list(dict.fromkeys(targets)) or [record["target"]]
+            yield record
 
     def _settings(self) -> list[str]:
-        return [str(self._columns), self._delimiter]
+        further = [] if self._further_targets == "ignore" else [self._further_targets]
+        return [str(self._columns), self._delimiter, *further]
 
 
 class Csv(FileDataset):
@@ -107,7 +136,8 @@ class Csv(FileDataset):
             field: self._column_number(field, column, header, path)
             for field, column in self._columns.items()
         }
-        yield from selected_columns(rows, columns, self._delimiter)
+        for place, values in rows:
+            yield _record(place, values, columns, self._delimiter)
 
     def column_names(self, path: Path) -> list[str]:
         """Returns the names of a file's columns; none if it is empty or has no header."""
@@ -144,15 +174,14 @@ class Csv(FileDataset):
         return header.index(column)
 
 
-def selected_columns(
-    rows: Iterator[tuple[str, list[str]]], columns: Mapping[str, int], delimiter: str
-) -> Iterator[PlacedRecord]:
-    """Yields columns of rows, each with its place; raises UserError if a row has too few."""
+def _record(
+    place: str, values: Sequence[str], columns: Mapping[str, int], delimiter: str
+) -> PlacedRecord:
+    """Returns columns of a row with its place; raises UserError if the row has too few."""
     count = max(columns.values(), default=0) + 1
-    for place, values in rows:
-        if len(values) < count:
-            raise UserError(
-                f"{place}: {len(values)} column(s), but data.columns needs {count} "
-                f"(data.delimiter={delimiter!r})."
-            )
-        yield PlacedRecord({field: values[column] for field, column in columns.items()}, place)
+    if len(values) < count:
+        raise UserError(
+            f"{place}: {len(values)} column(s), but data.columns needs {count} "
+            f"(data.delimiter={delimiter!r})."
+        )
+    return PlacedRecord({field: values[column] for field, column in columns.items()}, place)
