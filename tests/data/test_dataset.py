@@ -196,6 +196,34 @@ class TestJsonl:
         with pytest.raises(UserError, match=message):
             self._read(directory)
 
+    def test_several_targets(self, files):
+        directory = files(a='{"en": "a", "fr": ["b", "c", "b"]}\n{"en": "d", "fr": "e"}\n')
+        scored = [
+            {"source": "a", "target": "b", "references": ["b", "c"]},
+            {"source": "d", "target": "e", "references": ["e"]},
+        ]
+
+        def dataset(further_targets):
+            files = {"train": "a", "test": "a"}
+            return Jsonl(directory, files, self.FIELDS, further_targets=further_targets)
+
+        assert list(dataset("evaluate").records("train")) == scored
+        assert list(dataset("train").records("test")) == scored
+        targets = [record["target"] for record in dataset("train").records("train")]
+        assert targets == ["b", "c", "e"]
+        assert dataset("train").fingerprint("train") != dataset("evaluate").fingerprint("train")
+        with pytest.raises(UserError, match=r"a:1: the value of 'fr' is not a text but \["):
+            list(dataset("ignore").records("train"))
+        with pytest.raises(UserError, match=r"data\.further_targets=train: data\.fields has no"):
+            Jsonl(directory, {"train": "a"}, {"text": "en"}, further_targets="train")
+
+    @pytest.mark.parametrize("value", ["[]", '["b", 3]'])
+    def test_faulty_lists_of_targets(self, files, value):
+        directory = files(a=f'{{"en": "a", "fr": {value}}}\n')
+        dataset = Jsonl(directory, {"train": "a"}, self.FIELDS, further_targets="evaluate")
+        with pytest.raises(UserError, match=r"a:1.*is not a text but"):
+            list(dataset.records("train"))
+
 
 class TestHoldout:
     def test_needs_train(self):

@@ -3,18 +3,18 @@
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from seq2seq.data.formats.base import FileDataset, FileNames
-from seq2seq.data.formats.text_files import is_blank, read_lines
+from seq2seq.data.formats.several_targets import FurtherTargets, SeveralTargets
+from seq2seq.data.formats.text_files import read_lines
 from seq2seq.data.holdout import Holdout
-from seq2seq.data.records import PlacedRecord, Record, place_of
+from seq2seq.data.records import PlacedRecord
 from seq2seq.errors import UserError
 
 csv.field_size_limit(2**31 - 1)  # instead of the default, 131,072 characters
 
 
-class Tsv(FileDataset):
+class Tsv(SeveralTargets):
     r"""Reads files with one record per line and its fields in columns, such as Tatoeba's `fra.txt`.
 
     Args:
@@ -38,10 +38,9 @@ class Tsv(FileDataset):
         columns: Mapping[str, int],
         delimiter: str = "\t",
         holdout: Holdout | None = None,
-        further_targets: Literal["ignore", "evaluate", "train"] = "ignore",
+        further_targets: FurtherTargets = "ignore",
     ) -> None:
         self._columns, self._delimiter = dict(columns), delimiter
-        self._further_targets = further_targets
         if not delimiter:
             raise UserError("data.delimiter is empty.")
         if not columns or min(columns.values()) < 0:
@@ -53,22 +52,7 @@ class Tsv(FileDataset):
                 f"data.further_targets={further_targets}: data.columns needs a target, as the last "
                 f"column of {self._columns}; the columns after it are its further targets."
             )
-        super().__init__(directory, files, holdout)
-
-    def records(self, split: str) -> Iterator[Record]:
-        """Yields the records of a split, always in the same order.
-
-        With `further_targets`, they have all correct targets as `references`; in the split `train`,
-        each of these may be the `target` of a record of its own.
-        """
-        records = super().records(split)
-        if split != "train" or self._further_targets != "train":
-            return records
-        return (
-            PlacedRecord({**record, "target": target}, place_of(record, number))
-            for number, record in enumerate(records, start=1)
-            for target in record["references"]
-        )
+        super().__init__(directory, files, holdout, further_targets)
 
     def read_file(self, path: Path) -> Iterator[PlacedRecord]:
         """Yields the records of a file."""
@@ -76,13 +60,11 @@ class Tsv(FileDataset):
             values = line.split(self._delimiter)
             record = _record(f"{path}:{number}", values, self._columns, self._delimiter)
             if self._further_targets != "ignore":
-                targets = [text for text in values[self._columns["target"] :] if not is_blank(text)]
-                record["references"] = list(dict.fromkeys(targets)) or [record["target"]]
+                self._add_references(record, values[self._columns["target"] :])
             yield record
 
     def _settings(self) -> list[str]:
-        further = [] if self._further_targets == "ignore" else [self._further_targets]
-        return [str(self._columns), self._delimiter, *further]
+        return [str(self._columns), self._delimiter, *super()._settings()]
 
 
 class Csv(FileDataset):
