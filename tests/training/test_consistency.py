@@ -114,3 +114,30 @@ def test_models_that_it_cannot_be_asked_of_are_refused(name, overrides, message)
     model = build(config, "model", **task.example_arguments)
     with pytest.raises(UserError, match=message) if message else nullcontext():
         task.check_model(model)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_classification_learns_from_both_readings(several):
+    overrides = ["task=classification", "data=cldr_languages", "tokenizer=text/character",
+                 "model=classifier", "decoding=none", "model.encoder.units=4",
+                 f"task.multi_label={several}", "task.consistency=2"]  # fmt: skip
+    config = composed(overrides)
+    task = build_task(config)
+    with pytest.raises(UserError, match="is no dropout"):
+        task.check_model(build(config, "model", **task.example_arguments))
+    config = composed([*overrides, "model.output_dropout=0.5"])
+    model = build(config, "model", **task.example_arguments)
+    task.check_model(model)
+    weighted = MaskedLossModel(model.loss_model.input, model.loss_model.output, task.loss)
+    weighted.compile("sgd", jit_compile=False)
+    inputs = {"text": np.full((3, 4), 4, np.int32), "text_length": np.full(3, 4, np.int32)}
+    labels = np.array([[1, 0], [0, 1], [1, 1]] if several else [0, 1, 1], np.int32)
+    data = tf.nest.map_structure(tf.constant, (inputs, labels, np.ones(3, np.float32)))
+    sizes = []
+    loss = weighted.element_loss
+    weighted.element_loss = lambda *arguments, **options: (
+        sizes.append((len(arguments[0]), options)) or loss(*arguments, **options)
+    )
+    gradients = weighted._gradients(data, training=True).gradients
+    assert sizes == [(6, {"doubled": True})]
+    assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
