@@ -15,8 +15,10 @@ from seq2seq.layers.scheduled_sampling import (
     ScheduledSampling,
 )
 from seq2seq.tasks.model_folder import build_task, precision
+from seq2seq.training.checkpoints import Progress, checkpoint_content, load_checkpoint
 from seq2seq.training.losses import TokenCrossEntropy
-from seq2seq.training.masked_loss_model import MaskedLossModel
+from seq2seq.training.masked_loss_model import MaskedLossModel, compile_model
+from seq2seq.training.weights_file import write_weights
 
 LETTERS = "abcdefgh"
 SMALL = ["tracking=none", "model.encoder.units=8", "model.decoder.units=16"]
@@ -167,14 +169,25 @@ def test_gradients_are_those_of_the_tokens_that_were_read():
         )
 
 
-def test_the_step_is_part_of_a_checkpoint(tmp_path):
-    model, inputs = make("model/attention=luong"), batch()
-    for _ in range(3):
-        model.loss_model(inputs, training=True)
-    model.loss_model.save_weights(tmp_path / "a.weights.h5")
-    other = make("model/attention=luong")
-    other.loss_model.load_weights(tmp_path / "a.weights.h5")
-    assert other.loss_model.get_layer("scheduled_sampling").steps.numpy() == 3
+def test_a_checkpoint_goes_on_with_the_same_tokens(tmp_path):
+    def compiled():
+        model = make("model/attention=luong")
+        trained = compile_model(model.loss_model, TokenCrossEntropy(), keras.optimizers.SGD(0.5))
+        return model, trained
+
+    inputs = batch()
+    data = tf.data.Dataset.from_tensors((inputs, inputs["target"], tf.ones((6, 7))))
+    (_, trained), (other, resumed) = compiled(), compiled()
+    trained.fit(data.repeat(3), verbose=0, shuffle=False)
+    path = tmp_path / "last.weights.h5"
+    write_weights(path, checkpoint_content(trained, [], Progress()))
+    load_checkpoint(path, resumed, [])
+    layer = other.loss_model.get_layer("scheduled_sampling")
+    assert layer.steps.numpy() == 3
+    for each in (trained, resumed):
+        each.fit(data, verbose=0, shuffle=False)
+    for one, two in zip(trained.trainable_variables, resumed.trainable_variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
     names = [weight.path for weight in other.training_model.weights]
     assert not [name for name in names if "scheduled_sampling" in name]
 
