@@ -24,6 +24,7 @@ READERS = (
     "own_series",
     "own_tagged",
     "own_texts",
+    "own_words",
     "parallel_text",
     "plain_text",
     "series",

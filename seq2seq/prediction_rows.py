@@ -35,6 +35,8 @@ class Row(TypedDict):
     score: float
     """The log-probability of the prediction; 0 where the task has no probabilities."""
     reference: NotRequired[str]
+    references: NotRequired[list[str]]
+    """All correct predictions, where the data have several; the main one is `reference`."""
 
 
 class TextRow(Row, TokenOutputs):
@@ -113,6 +115,16 @@ def kind_of(row: Mapping[str, Any]) -> Kind:
     if "probabilities" in row:
         return "label set" if "labels" in row else "class"
     return "text"
+
+
+def references_of(row: Mapping[str, Any]) -> list[str]:
+    """Returns all correct predictions of a text."""
+    return list(row.get("references") or [row["reference"]])
+
+
+def reference_text(row: Mapping[str, Any]) -> str:
+    """Returns all correct predictions of a text as one, for people."""
+    return " | ".join(references_of(row))
 
 
 def labels_of(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:

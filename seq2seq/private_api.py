@@ -149,9 +149,14 @@ def optuna_trial_id(trial: Any) -> int:
     return int(trial._trial_id)
 
 
-def sacrebleu_statistics(metric: Any, texts: Sequence[str], references: Sequence[str]) -> list[Any]:
-    """Returns sacreBLEU's statistics of each sentence; its public methods sum them at once."""
-    return list(metric._extract_corpus_statistics(texts, [list(references)]))
+def sacrebleu_statistics(
+    metric: Any, texts: Sequence[str], references: Sequence[Sequence[str]]
+) -> list[Any]:
+    """Returns sacreBLEU's statistics of each sentence; its public methods sum them at once.
+
+    The references are in streams, see `seq2seq.evaluation.text.reference_streams`.
+    """
+    return list(metric._extract_corpus_statistics(texts, references))
 
 
 def sacrebleu_score(metric: Any, statistics: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from seq2seq.prediction_rows import kind_of, labels_of
+from seq2seq.prediction_rows import kind_of, labels_of, reference_text
 from seq2seq.scores import counted, main_score, number
 from seq2seq.terminal import plain
 
@@ -75,7 +75,8 @@ def sample_table(row: Mapping[str, Any]) -> Table:
     elif kind_of(row) == "forecast":
         cells = forecast_lines(row)
     else:
-        cells = [plain(str(row.get(name, "")).replace("\n", "↵")) for name in FIELDS]
+        shown = {**row, "reference": reference_text(row)} if "reference" in row else row
+        cells = [plain(str(shown.get(name, "")).replace("\n", "↵")) for name in FIELDS]
     for name, cell in zip(FIELDS, cells, strict=True):
         if name in row or cell.plain:
             table.add_row(plain(name, "dim"), cell)

@@ -56,6 +56,11 @@ _CLASSES = {
     "layers.bridge": ("ConcatenateBridge", "CopyBridge", "DenseBridge", "ZeroBridge"),
     "layers.character_features": ("CharacterCNN", "CharacterLSTM"),
     "layers.multi_head_attention": ("MultiHeadAttention",),
+    "layers.scheduled_sampling": (
+        "ExponentialSchedule",
+        "InverseSigmoidSchedule",
+        "LinearSchedule",
+    ),
     "models.autoregressive_forecaster": ("AutoregressiveForecaster",),
     "models.classifier": ("Classifier", "Combine"),
     "models.decoder": ("Decoder",),

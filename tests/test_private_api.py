@@ -257,12 +257,12 @@ def test_sacrebleu_statistics_sum_to_the_corpus_score():
     from sacrebleu.metrics import BLEU, CHRF, TER
 
     texts = ["the cat sat on a mat", "a dog ran away from it", "no"]
-    references = ["the cat sat on the mat", "a dog ran far away", "yes"]
+    streams = [["the cat sat on the mat", "a dog ran far away", "yes"], [None, "a dog", None]]
     for metric in (BLEU(), CHRF(), TER()):
-        statistics = private_api.sacrebleu_statistics(metric, texts, references)
+        statistics = private_api.sacrebleu_statistics(metric, texts, streams)
         assert len(statistics) == len(texts)
         score = private_api.sacrebleu_score(metric, np.sum(statistics, axis=0).tolist())
-        assert score == metric.corpus_score(texts, [references]).score
+        assert score == metric.corpus_score(texts, streams).score
 
 
 def test_mlflow_reads_the_attribute_that_skips_type_hints():

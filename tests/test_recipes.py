@@ -25,7 +25,9 @@ def few_records(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", [n for n in recipe_files() if n.startswith("translation/")])
+@pytest.mark.parametrize(
+    "name", [n for n in recipe_files() if n.startswith(("translation/", "transduction/"))]
+)
 def test_recipe(name, few_records, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     config = composed([f"recipe={register_recipe(name)}", "tracking=none"])

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ def test_a_report_of_generated_texts_fits_a_screen():
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
     assert "nats_per_character 1.427" in lines[0]
+
+
+def test_all_references_stand_in_one_line():
+    row = {"source": "either", "prediction": "IY1 DH ER0", "reference": "IY1 DH ER0", "score": -1.0}
+    text = printed({"word_error_rate": 0.3}, [{**row, "references": ["IY1 DH ER0", "AY1 DH ER0"]}])
+    assert "reference   IY1 DH ER0 | AY1 DH ER0\n" in re.sub(" +\n", "\n", text)
 
 
 def test_tags_stand_below_their_tokens():

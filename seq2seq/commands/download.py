@@ -66,12 +66,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_list() -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from seq2seq.data.downloads import data_sets
     from seq2seq.terminal import PlainConsole
 
-    table = Table("name", "size", "licence", "recipes", box=None)
+    table = Table("name", "size", "licence", Column("recipes", no_wrap=True), box=None)
     for name, data_set in data_sets().items():
         size = f"{data_set.size / 1e6:.1f} MB"
         table.add_row(name, size, data_set.licence, "\n".join(data_set.recipes))

@@ -17,7 +17,7 @@ from seq2seq.config import build
 from seq2seq.data.labels.class_labels import ClassLabels
 from seq2seq.errors import UserError
 from seq2seq.evaluation.text import score_texts
-from seq2seq.prediction_rows import Kind, kind_of, labels_of
+from seq2seq.prediction_rows import Kind, kind_of, labels_of, reference_text, references_of
 from seq2seq.trust import load_saved
 
 MAX_LENGTH_BINS = 8
@@ -140,7 +140,7 @@ def _main_score(run: FinishedRun) -> tuple[str, Callable[[Sequence[Row]], float]
 
     def score(rows: Sequence[Row]) -> float:
         predictions = [row["prediction"] for row in rows]
-        references = [row["reference"] for row in rows]
+        references = [references_of(row) for row in rows]
         return score_texts(predictions, references, [metric], tokenize).values[metric]
 
     return metric, score
@@ -150,7 +150,7 @@ def _hits(row: Row, kind: Kind) -> list[bool]:
     """Returns whether each tag is correct; for other kinds, whether the prediction is."""
     if kind == "tags":
         return [true == predicted for true, predicted in zip(*labels_of(row), strict=True)]
-    return [row["reference"].strip() == row["prediction"].strip()]
+    return [row["prediction"].strip() in map(str.strip, references_of(row))]
 
 
 def by_frequency(runs: dict[str, FinishedRun]) -> Breakdown:
@@ -222,7 +222,9 @@ def _record_items(kind: Kind, task: Mapping[str, Any]) -> Callable[[Row], list[s
 def _word_f1(run: FinishedRun, counts: Counter[str]) -> list[float]:
     sums = np.zeros((3, len(FREQUENCIES)))  # correct, in the reference, predicted
     for row in run.rows:
-        true, predicted = Counter(words(row["reference"])), Counter(words(row["prediction"]))
+        predicted = Counter(words(row["prediction"]))
+        references = (Counter(words(text)) for text in references_of(row))
+        true = max(references, key=lambda counter: (counter & predicted).total())
         for number, counter in enumerate((true & predicted, true, predicted)):
             for word, occurrences in counter.items():
                 sums[number, _bin(counts[word])] += occurrences
@@ -288,7 +290,7 @@ def _described(row: Row) -> tuple[str, str, str]:
     """Returns source, reference and prediction of a row."""
     if kind_of(row) == "forecast":
         return described(row)
-    return row["source"], row["reference"], row["prediction"]
+    return row["source"], reference_text(row), row["prediction"]
 
 
 def _item_scores(run: FinishedRun) -> list[float]:
@@ -298,4 +300,4 @@ def _item_scores(run: FinishedRun) -> list[float]:
     if run.kind != "text":
         return [100.0 * float(np.mean(_hits(row, run.kind) or [True])) for row in run.rows]
     chrf = CHRF()
-    return [chrf.sentence_score(row["prediction"], [row["reference"]]).score for row in run.rows]
+    return [chrf.sentence_score(row["prediction"], references_of(row)).score for row in run.rows]

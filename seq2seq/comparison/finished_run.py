@@ -84,8 +84,8 @@ class FinishedRun:
 
     @cached_property
     def test_set(self) -> tuple[str, ...]:
-        """The source (series and origin) and reference of each test item, as one string."""
-        fields = ("source", "unique_id", "cutoff", "target", "reference")
+        """The source (series and origin) and references of each test item, as one string."""
+        fields = ("source", "unique_id", "cutoff", "target", "reference", "references")
         return tuple(
             json.dumps([row.get(name) for name in fields], ensure_ascii=False) for row in self.rows
         )

@@ -14,6 +14,7 @@ from seq2seq.evaluation.significance import (
     paired_text_test,
 )
 from seq2seq.evaluation.text import SACREBLEU_METRICS
+from seq2seq.prediction_rows import references_of
 
 TOLERANCE = 1e-6
 
@@ -62,7 +63,7 @@ def _test_text(
     result = paired_text_test(
         metric,
         SACREBLEU_METRICS[metric](tokenize, False),
-        [row["reference"] for row in baseline.rows],
+        [references_of(row) for row in baseline.rows],
         [row["prediction"] for row in baseline.rows],
         [row["prediction"] for row in system.rows],
     )

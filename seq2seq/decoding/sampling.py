@@ -10,6 +10,7 @@ from seq2seq.decoding.logits_processors import NEG_INF
 from seq2seq.decoding.next_token_logits import NextTokenLogits
 from seq2seq.decoding.random_numbers import uniform
 from seq2seq.decoding.strategy import Strategy
+from seq2seq.ops.drawing import draw
 
 
 @dataclass(eq=False)
@@ -74,13 +75,11 @@ class Sampling(Strategy):
         return uniform(self.seed, keys, self.initial_width, steps)
 
     def select(self, next_token: NextTokenLogits) -> Continuations:
-        """Draws a token for every sample, by inverting the cumulative distribution."""
+        """Draws a token for every sample."""
+        # (batch, width, vocabulary_size)
         logits = self._truncate(next_token.processed / self.temperature)
-        cumulative = tf.cumsum(tf.nn.softmax(logits), axis=-1)  # (batch, width, vocabulary_size)
         noise = tf.gather(next_token.sources.noise, next_token.time, axis=2)  # (batch, width)
-        threshold = noise[..., tf.newaxis] * cumulative[..., -1:]
-        drawn = tf.reduce_sum(tf.cast(cumulative <= threshold, tf.int32), axis=-1)
-        tokens = tf.where(next_token.forced < 0, drawn, next_token.forced)
+        tokens = tf.where(next_token.forced < 0, draw(logits, noise), next_token.forced)
         log_probabilities = next_token.log_probabilities(tokens)
         return Continuations(tokens, log_probabilities, log_probabilities)
 

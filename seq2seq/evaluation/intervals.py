@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from seq2seq.evaluation.item_statistics import SCORES, statistics_matrices
-from seq2seq.evaluation.text import SACREBLEU_METRICS
+from seq2seq.evaluation.text import SACREBLEU_METRICS, reference_streams
+from seq2seq.prediction_rows import references_of
 from seq2seq.private_api import sacrebleu_score, sacrebleu_statistics
 
 RESAMPLES, SEED = 1000, 12345
@@ -43,13 +44,12 @@ def text_intervals(
     """Returns 95 % bootstrap intervals of sacreBLEU's scores of predictions.
 
     Args:
-        rows: Rows with `prediction` and `reference`.
+        rows: Rows with `prediction` and `reference`, or `references`.
         names: The names of the scores; those that are not sacreBLEU's get no interval.
         bleu_tokenize: sacreBLEU's tokenizer.
     """
-    predictions, references = (
-        [str(row[key]) for row in rows] for key in ("prediction", "reference")
-    )
+    predictions = [str(row["prediction"]) for row in rows]
+    references = reference_streams([references_of(row) for row in rows])
     intervals = {}
     for name in names:
         if name not in SACREBLEU_METRICS:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from seq2seq.evaluation.error_rates import ERROR_RATES, word_errors
 from seq2seq.evaluation.forecasting import FORECAST_SCORES
 from seq2seq.evaluation.significance import FromSums
 from seq2seq.evaluation.tagging import seqeval_scheme
-from seq2seq.prediction_rows import kind_of, labels_of
+from seq2seq.prediction_rows import kind_of, labels_of, references_of
 
 Statistics = dict[str, list[float] | dict[str, list[float]]]
 """Statistics of one item by name; those of single labels by label."""
@@ -23,6 +24,7 @@ def item_statistics(
     rows: Sequence[Mapping[str, Any]],
     scheme: str | None = None,
     known: Sequence[Sequence[bool]] | None = None,
+    metrics: Sequence[str] = (),
 ) -> list[Statistics]:
     """Returns the statistics of each row that has a reference.
 
@@ -30,17 +32,18 @@ def item_statistics(
         rows: Rows of one type, see `seq2seq.prediction_rows`.
         scheme: The span scheme of tags: `IOB1`, `IOB2`, `BIOES`, or None.
         known: Whether each token of each row occurs in training, for `accuracy_unknown`.
+        metrics: The scores of texts, of which error rates have statistics.
 
     Returns:
-        For texts `exact_match`; for tags `accuracy`, `accuracy_unknown`, and with a scheme `spans`
-        and `strict_spans`: numbers of right and of all; of right, predicted and true spans. For
-        classes `accuracy` and `labels`: right, predicted and true of each label.
+        For texts `exact_match`, and errors and units of each error rate; for tags `accuracy`,
+        `accuracy_unknown`, and with a scheme `spans` and `strict_spans`: numbers of right and of
+        all; of right, predicted and true spans. For classes `accuracy` and `labels`: right,
+        predicted and true of each label.
     """
     match kind_of(rows[0]) if rows else "text":
         case "text":
-            return [
-                {"exact_match": [_same(row["prediction"], row["reference"]), 1]} for row in rows
-            ]
+            error_rates = [name for name in metrics if name in ERROR_RATES]
+            return [_text_statistics(row, error_rates) for row in rows]
         case "tags":
             tagged = [_tag_statistics(*labels_of(row), scheme) for row in rows]
             for row, statistics, is_known in zip(rows, tagged, known or [], strict=bool(known)):
@@ -51,8 +54,11 @@ def item_statistics(
     return [_label_statistics(*labels_of(row)) for row in rows]
 
 
-def _same(prediction: str, reference: str) -> float:
-    return float(prediction.strip() == reference.strip())
+def _text_statistics(row: Mapping[str, Any], error_rates: Sequence[str]) -> Statistics:
+    texts = row["prediction"], references_of(row)
+    wrong, _ = word_errors(*texts)
+    statistics: Statistics = {"exact_match": [1 - wrong, 1]}
+    return statistics | {name: list(ERROR_RATES[name](*texts)) for name in error_rates}
 
 
 def _tag_statistics(true: list[str], predicted: list[str], scheme: str | None) -> Statistics:
@@ -151,6 +157,7 @@ SCORES: dict[str, tuple[str, FromSums]] = {
     "accuracy": ("accuracy", _share),
     "accuracy_unknown": ("accuracy_unknown", _share),
     "exact_match": ("exact_match", _share),
+    **{name: (name, _share) for name in ERROR_RATES},
     "f1_macro": ("labels", _macro_f1),
     "f1_micro": ("labels", _micro_f1),
     "f1_weighted": ("labels", _weighted_f1),

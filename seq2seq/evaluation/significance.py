@@ -13,6 +13,7 @@ import numpy as np
 from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest
 
+from seq2seq.evaluation.text import reference_streams
 from seq2seq.private_api import sacrebleu_score, sacrebleu_statistics
 
 RESAMPLES = 1000
@@ -51,7 +52,7 @@ class PairedResult:
 def paired_text_test(
     metric_name: str,
     metric: Metric,
-    references: Sequence[str],
+    references: Sequence[Sequence[str]],
     baseline: Sequence[str],
     system: Sequence[str],
     resamples: int = RESAMPLES,
@@ -60,12 +61,12 @@ def paired_text_test(
     """Tests a sacreBLEU metric by sacreBLEU's paired bootstrap and approximate randomisation.
 
     The p-values are those of `sacrebleu REF -i BASELINE SYSTEM --paired-bs` and `--paired-ar`.
-    `baseline` and `system` are hypotheses, with one reference for each.
+    `baseline` and `system` are hypotheses, with one or more references for each.
     """
     systems: list[tuple[str, Sequence[str]]] = [("baseline", baseline), ("system", system)]
-    p_values, scores = {}, [0.0, 0.0]
+    streams, p_values, scores = reference_streams(references), {}, [0.0, 0.0]
     for name, kind, samples in (("bootstrap", "bs", resamples), ("randomisation", "ar", trials)):
-        test = PairedTest(systems, {metric_name: metric}, [list(references)], kind, samples)
+        test = PairedTest(systems, {metric_name: metric}, streams, kind, samples)
         results: list[Any] = next(v for k, v in test()[1].items() if k != "System")
         p_values[name] = float(results[1].p_value)
         scores = [float(result.score) for result in results]
@@ -74,8 +75,7 @@ def paired_text_test(
         return np.array([sacrebleu_score(metric, row.tolist()) for row in sums])
 
     baseline_statistics, system_statistics = (
-        np.array(sacrebleu_statistics(metric, texts, references), np.float64)
-        for _, texts in systems
+        np.array(sacrebleu_statistics(metric, texts, streams), np.float64) for _, texts in systems
     )
     differences = _bootstrap(baseline_statistics, system_statistics, from_sums, resamples)
     low, high = _confidence_interval(differences)

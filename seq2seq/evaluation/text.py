@@ -1,9 +1,10 @@
 """Scores of generated text: hypotheses against references, over a whole corpus.
 
 BLEU, chrF and TER are sacreBLEU's, with its signatures, so that scores can be compared with those
-of papers. A new metric of sacreBLEU is an entry of `SACREBLEU_METRICS`, from where `compare` takes
-it too; any other one is a name in `METRICS` and a branch of `score_texts`, and, to be tested by
-`compare`, a statistic in `item_statistics`.
+of papers. A new metric of sacreBLEU is an entry of `SACREBLEU_METRICS`, and one that is a sum of
+errors, divided, an entry of `ERROR_RATES`; `compare` takes both from there. Any other one is a name
+in `METRICS` and a branch of `score_texts`, and, to be tested by `compare`, a statistic in
+`item_statistics`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +16,7 @@ from sacrebleu.metrics.base import Metric
 
 from seq2seq.config import nearest
 from seq2seq.errors import UserError
+from seq2seq.evaluation.error_rates import ERROR_RATES, Errors
 
 SACREBLEU_METRICS: dict[str, Callable[[str, bool], Metric]] = {
     # `force` turns off the warning about text that is tokenized on purpose.
@@ -24,7 +26,7 @@ SACREBLEU_METRICS: dict[str, Callable[[str, bool], Metric]] = {
     "ter": lambda tokenize, lowercase: TER(),
 }
 """Creates a metric from BLEU's tokenizer and `lowercase`."""
-METRICS = (*SACREBLEU_METRICS, "exact_match")
+METRICS = (*SACREBLEU_METRICS, "exact_match", *ERROR_RATES)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Scores:
 
     Attributes:
         values: Metric name to score. `bleu`, `chrf` and `chrf++` go from 0 to 100, `ter` from 0
-            (best) upwards, `exact_match` from 0 to 1.
+            (best) upwards, `exact_match` from 0 to 1, error rates from 0 (best) to 1 or more.
         signatures: Metric name to sacreBLEU's signature (version, case, tokenizer, ...), for the
             metrics that sacreBLEU computes.
     """
@@ -61,8 +63,7 @@ def score_texts(
         metrics: Names from `METRICS`.
         bleu_tokenize: sacreBLEU's tokenizer for BLEU: `13a` for plain text, `none` for tokenized
             text, `char` for characters, `zh` for Chinese.
-        lowercase: Whether BLEU, chrF and the exact match ignore case. TER always does, as
-            sacreBLEU's command does.
+        lowercase: Whether all metrics ignore case. TER always does, as sacreBLEU's command does.
 
     Returns:
         The scores, in the order of `metrics`.
@@ -74,8 +75,7 @@ def score_texts(
     check_metrics(metrics, bleu_tokenize)
     reference_lists = [[text] if isinstance(text, str) else list(text) for text in references]
     _check_corpus(hypotheses, reference_lists)
-    # sacreBLEU expects one list for each position of a reference, with None for missing ones.
-    streams = [list(stream) for stream in zip_longest(*reference_lists)]
+    streams = reference_streams(reference_lists)
     scores = Scores(values={}, signatures={})
     for name in metrics:
         if name in SACREBLEU_METRICS:
@@ -83,23 +83,42 @@ def score_texts(
             scores.values[name] = metric.corpus_score(list(hypotheses), streams).score
             scores.signatures[name] = str(metric.get_signature())
         elif name == "exact_match":
-            scores.values[name] = _exact_match(hypotheses, reference_lists, lowercase)
+            wrong, items = _errors("word_error_rate", hypotheses, reference_lists, lowercase)
+            scores.values[name] = (items - wrong) / items
+        elif name in ERROR_RATES:
+            errors, units = _errors(name, hypotheses, reference_lists, lowercase)
+            scores.values[name] = errors / max(units, 1)
         else:
             raise NotImplementedError(f"the metric {name} is in METRICS only")
     return scores
 
 
-def _exact_match(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], lowercase: bool
-) -> float:
-    def canonical(text: str) -> str:
-        return text.strip().lower() if lowercase else text.strip()
+def reference_streams(references: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Returns the references as sacreBLEU expects them.
 
-    matches = sum(
-        canonical(hypothesis) in map(canonical, texts)
+    Args:
+        references: For each source its references.
+
+    Returns:
+        A list for each position of a reference; where a source has fewer, it holds None, which
+        sacreBLEU leaves out.
+    """
+    return [list(stream) for stream in zip_longest(*references)]
+
+
+def _errors(
+    name: str, hypotheses: Sequence[str], references: Sequence[Sequence[str]], lowercase: bool
+) -> Errors:
+    """Returns the sums of an error rate's errors and units over all items."""
+
+    def canonical(text: str) -> str:
+        return text.lower() if lowercase else text
+
+    items = [
+        ERROR_RATES[name](canonical(hypothesis), [canonical(text) for text in texts])
         for hypothesis, texts in zip(hypotheses, references, strict=True)
-    )
-    return matches / len(hypotheses)
+    ]
+    return sum(errors for errors, _ in items), sum(units for _, units in items)
 
 
 def check_metrics(metrics: Sequence[str], bleu_tokenize: str = "13a") -> None:

@@ -14,6 +14,7 @@ from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.layers.copying import CopyGate, CopyMixture
 from seq2seq.layers.dense import Dense, LogitFactors
 from seq2seq.layers.dropout import Dropout, WordDropout
+from seq2seq.layers.scheduled_sampling import Schedule, ScheduledSampling
 from seq2seq.models.base import SequenceModel, named_layers
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.embeddings import InputEmbedding, token_embedding
@@ -62,11 +63,14 @@ class Translator(SequenceModel):
         int8_search: Whether searches, also those of validation, compute the decoder's recurrent and
             dense layers in 8 bits, where the processor has instructions for that, see
             `seq2seq.ops.dispatch.PackedWeights`.
+        scheduled_sampling: The schedule by which, in training, the decoder also reads tokens that
+            it has drawn itself, see `ScheduledSampling`; null for teacher forcing alone.
 
     Attributes:
         training_model: `{source, source_length, target}` -> logits
             `(batch, target_length, target_vocabulary_size)`.
-        loss_model: The same inputs -> the factors of the logits, see `LogitFactors`.
+        loss_model: The same inputs -> the factors of the logits, see `LogitFactors`; of the tokens
+            that scheduled sampling gives in training.
         encoder_model: `{source, source_length}` -> `{outputs, states}`, where `outputs` is
             `(batch, source_length, units)` and `states` are the decoder's initial states. With
             attention also `memory`, see `seq2seq.layers.attention.Memory`.
@@ -116,6 +120,7 @@ class Translator(SequenceModel):
         copy: bool = False,
         coverage_loss: float = 0.0,
         int8_search: bool = False,
+        scheduled_sampling: Schedule | None = None,
     ) -> None:
         positive("embedding_dim", embedding_dim)
         fraction("output_dropout", output_dropout)
@@ -139,6 +144,7 @@ class Translator(SequenceModel):
         self.coverage_loss = (
             CoverageLoss(coverage_loss, name="coverage_loss") if coverage_loss else None
         )
+        self.scheduled_sampling = scheduled_sampling
         self._connect()
 
     def recurrent_layers(self) -> dict[str, keras.layers.Layer]:
@@ -234,17 +240,32 @@ class Translator(SequenceModel):
         sources = {"source": source, "source_length": source_length}
         pairs = {**sources, "target": target}
         self.training_model = keras.Model(pairs, decoded["logits"], name="training")
-        factors = LogitFactors(self.output_layer or self.target_embedding, name="logit_factors")
-        terms = {**factors(decoded["loss"].pop("features")), **decoded["loss"]}
-        self.loss_model = keras.Model(pairs, terms, name="loss")
         features = named_states("source", states)
         self.feature_model = keras.Model(sources, features, name="features")
         encoded = {"outputs": outputs, "states": start} | ({"memory": memory} if memory else {})
         self.encoder_model = NestedModel(sources, encoded, name="encoder")
         self.decoder_model = NestedModel(step, stepped, name="decoder")
+        terms = decoded["loss"]
+        if self.scheduled_sampling is not None:
+            terms = self._sampled_terms(self.scheduled_sampling, target, start, memory)
+        factors = LogitFactors(self.output_layer or self.target_embedding, name="logit_factors")
+        self.loss_model = keras.Model(
+            pairs, {**factors(terms.pop("features")), **terms}, name="loss"
+        )
         self.alignment_model = (
             keras.Model(pairs, decoded["alignments"], name="alignment") if memory else None
         )
+
+    def _sampled_terms(
+        self, schedule: Schedule, target: Any, start: Any, memory: Any
+    ) -> dict[str, Any]:
+        """Returns the terms of the loss for the tokens that scheduled sampling gives."""
+
+        def decode(inputs: Any) -> Any:
+            return self.decoder_model(inputs, training=False)
+
+        sampling = ScheduledSampling(schedule, decode, name="scheduled_sampling")
+        return self._decode(sampling(target, start, memory), start, memory)["loss"]
 
     def _encode(self, source: Any, source_length: Any) -> tuple[Any, Any, Any, Any]:
         tokens = self.word_dropout(source)

@@ -23,7 +23,8 @@ TITLES = {"bleu": "BLEU", "chrf": "chrF", "chrf++": "chrF++", "ter": "TER", "f1"
 FIRST = ("loss", "perplexity", "bleu", "chrf", "exact_match", "accuracy", "f1")
 LAST = ("learning_rate", "gradient_norm", "target_tokens_per_second")
 FROM_ZERO = ("learning_rate", "target_tokens_per_second")
-SHARES = ("exact_match", "accuracy", "f1", "f1_micro", "f1_macro", "precision", "recall")
+SHARES = ("exact_match", "accuracy", "f1", "f1_micro", "f1_macro", "precision", "recall",
+          "word_error_rate", "word_error_rate_without_stress")  # fmt: skip
 """Metrics from 0 to 1."""
 
 TRAINING_COLOUR, VALIDATION_COLOUR = COLOURS[:2]

@@ -26,6 +26,8 @@ MODEL = "model"
 """The name of the model folder among the artifacts of the MLflow model."""
 
 SOURCE = "source"
+NOT_ANSWERED = (SOURCE, "reference", "references")
+"""The fields of a row that are no outputs."""
 MAX_INPUTS = 10_000
 MAX_CHARACTERS = 100_000
 MAX_TOTAL_CHARACTERS = 5_000_000
@@ -236,7 +238,7 @@ def signature_of(example: Any, row: Mapping[str, Any]) -> ModelSignature:
     else:
         inputs = [ColSpec(DataType.string if isinstance(example, str) else AnyType())]
         params = PARAMS
-    outputs = [ColSpec(_type(row[name]), name) for name in row if name not in (SOURCE, "reference")]
+    outputs = [ColSpec(_type(row[name]), name) for name in row if name not in NOT_ANSWERED]
     return ModelSignature(
         inputs=Schema(inputs),
         outputs=Schema(outputs),

@@ -40,6 +40,8 @@ class TokenCrossEntropy:
         label_smoothing: Share of probability given to the uniform distribution, in [0, 1).
         consistency: Weight of the divergence between the model's distributions under two dropout
             masks (R-Drop, Liang et al., 2021, https://arxiv.org/abs/2106.14448).
+        unlikelihood: Weight of the unlikelihood of repeating a row's earlier labels (Welleck et
+            al., 2020, https://arxiv.org/abs/1908.04319); needs the factors of the logits.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -47,11 +49,13 @@ class TokenCrossEntropy:
 
     label_smoothing: float = 0.0
     consistency: float = 0.0
+    unlikelihood: float = 0.0
 
     def __post_init__(self) -> None:
         _check_smoothing(self.label_smoothing)
-        if self.consistency < 0:
-            raise ValueError(f"consistency: must be at least 0, got {self.consistency!r}")
+        for name in ("consistency", "unlikelihood"):
+            if (value := getattr(self, name)) < 0:
+                raise ValueError(f"{name}: must be at least 0, got {value!r}")
 
     def __call__(
         self, labels: tf.Tensor, logits: Logits, weights: tf.Tensor, doubled: bool = False
@@ -83,6 +87,9 @@ class TokenCrossEntropy:
         objective = nll + self.label_smoothing * (uniform - nll)
         if isinstance(logits, Mapping) and "penalty" in logits:
             objective += logits["penalty"]
+        if self.unlikelihood:
+            repeated = _unlikelihood(labels, weights, logits, normalizer)
+            objective += self.unlikelihood * repeated
         if doubled:  # half of the mean of both divergences, for each of the two
             objective += self.consistency / 4 * tf.concat([divergence, divergence], axis=0)
         return ElementLoss(objective, nll)
@@ -93,6 +100,38 @@ def _check_smoothing(label_smoothing: float) -> None:
         raise ValueError(
             f"label_smoothing: must be at least 0 and below 1, got {label_smoothing!r}"
         )
+
+
+def _unlikelihood(
+    labels: tf.Tensor, weights: tf.Tensor, factors: Mapping[str, tf.Tensor], normalizer: tf.Tensor
+) -> tf.Tensor:
+    """Returns the sum of `-log(1 - p)` over the earlier labels of each step, but for its own.
+
+    Args:
+        labels: Integers `(batch, steps)`.
+        weights: 0 for padding, `(batch, steps)`.
+        factors: Those of the logits.
+        normalizer: The logarithm of the sum of exponentials of the logits, `(batch, steps)`.
+
+    Returns:
+        Float32 `(batch, steps)`.
+    """
+    features = factors["features"]
+    if "embeddings" in factors:
+        columns = tf.gather(factors["embeddings"], labels)  # (batch, steps, dim)
+    else:
+        columns = tf.transpose(tf.gather(factors["kernel"], labels, axis=1), [1, 2, 0])
+    logits = tf.matmul(features, tf.cast(columns, features.dtype), transpose_b=True)
+    logits = tf.cast(logits, tf.float32)  # (batch, step, step of the label)
+    if "bias" in factors:
+        logits += tf.gather(tf.cast(factors["bias"], tf.float32), labels)[:, tf.newaxis]
+    log_p = tf.minimum(logits - normalizer[..., tf.newaxis], -1e-6)  # of rounding errors
+    same = tf.equal(labels[:, :, tf.newaxis], labels[:, tf.newaxis])
+    numbers = tf.range(tf.shape(labels)[1])
+    is_earlier = numbers < numbers[:, tf.newaxis]
+    occurred = tf.reduce_any(same & is_earlier, axis=-1)  # each label counts once
+    is_candidate = is_earlier & ~same & ~occurred[:, tf.newaxis] & (weights > 0)[:, tf.newaxis]
+    return tf.reduce_sum(tf.where(is_candidate, -tf.math.log(-tf.math.expm1(log_p)), 0.0), axis=-1)
 
 
 def _mix_copies(
@@ -149,6 +188,7 @@ class ClassLoss:
         class_weights: The weight of each class in training, `(classes,)`; null for equal weights.
         focal_gamma: Exponent of the focal loss, which is multiplied with `(1 - p) ** focal_gamma`
             (Lin et al., 2017, https://arxiv.org/abs/1708.02002).
+        consistency: As that of `TokenCrossEntropy`; of several labels a row, the mean over labels.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -157,23 +197,36 @@ class ClassLoss:
     label_smoothing: float = 0.0
     class_weights: Sequence[float] | None = None
     focal_gamma: float = 0.0
+    consistency: float = 0.0
 
     def __post_init__(self) -> None:
         _check_smoothing(self.label_smoothing)
-        if self.focal_gamma < 0:
-            raise ValueError(f"focal_gamma: must be at least 0, got {self.focal_gamma!r}")
+        for name in ("focal_gamma", "consistency"):
+            if (value := getattr(self, name)) < 0:
+                raise ValueError(f"{name}: must be at least 0, got {value!r}")
+
+    def _divergence(self, terms: tf.Tensor) -> tf.Tensor:
+        """Returns what a doubled batch adds to the objective, `(batch,)`.
+
+        `terms` are the divergences in both directions together, `(batch / 2,)`.
+        """
+        return self.consistency / 4 * tf.concat([terms, terms], axis=0)
 
 
 class ClassCrossEntropy(ClassLoss):
     """Cross-entropy of logits against one class a row."""
 
-    def __call__(self, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> ElementLoss:
+    def __call__(
+        self, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor, doubled: bool = False
+    ) -> ElementLoss:
         """Computes the losses, float32 `(batch,)`; the plain cross-entropy is reported.
 
         Args:
             labels: Class numbers, integers `(batch,)`.
             logits: `(batch, classes)`.
             weights: `(batch,)`, unused.
+            doubled: Whether the second half of the batch repeats the first, under another dropout
+                mask.
         """
         log_p = tf.nn.log_softmax(tf.cast(logits, tf.float32))
         label_log_p = tf.gather(log_p, labels, batch_dims=1)
@@ -183,19 +236,26 @@ class ClassCrossEntropy(ClassLoss):
             objective *= focal_factor(label_log_p, self.focal_gamma)
         if self.class_weights is not None:
             objective *= tf.gather(tf.constant(self.class_weights, tf.float32), labels)
+        if doubled:
+            one, other = tf.split(log_p, 2)
+            terms = (tf.exp(one) - tf.exp(other)) * (one - other)
+            objective += self._divergence(tf.reduce_sum(terms, axis=-1))
         return ElementLoss(objective, nll)
 
 
 class MultiLabelCrossEntropy(ClassLoss):
     """The mean over classes of the cross-entropy of sigmoids, for any number of labels a row."""
 
-    def __call__(self, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> ElementLoss:
+    def __call__(
+        self, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor, doubled: bool = False
+    ) -> ElementLoss:
         """Computes the losses, float32 `(batch,)`; the plain cross-entropy is reported.
 
         Args:
             labels: 1 for each class a row has, else 0, `(batch, classes)`.
             logits: `(batch, classes)`.
             weights: `(batch,)`, unused.
+            doubled: As in `ClassCrossEntropy`.
         """
         labels, logits = tf.cast(labels, tf.float32), tf.cast(logits, tf.float32)
         plain = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
@@ -205,7 +265,12 @@ class MultiLabelCrossEntropy(ClassLoss):
             objective *= focal_factor(-plain, self.focal_gamma)
         if self.class_weights is not None:
             objective *= tf.constant(self.class_weights, tf.float32)
-        return ElementLoss(tf.reduce_mean(objective, -1), tf.reduce_mean(plain, -1))
+        objective = tf.reduce_mean(objective, -1)
+        if doubled:
+            one, other = tf.split(logits, 2)
+            terms = (tf.sigmoid(one) - tf.sigmoid(other)) * (one - other)
+            objective += self._divergence(tf.reduce_mean(terms, axis=-1))
+        return ElementLoss(objective, tf.reduce_mean(plain, -1))
 
 
 def focal_factor(log_p: tf.Tensor, gamma: float) -> tf.Tensor:

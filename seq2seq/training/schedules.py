@@ -13,7 +13,7 @@ class CosineDecay(keras.callbacks.Callback):
 
     The optimizer's own learning rate is the peak (Loshchilov & Hutter, 2017,
     https://arxiv.org/abs/1608.03983, without restarts). Unlike Keras' schedules it depends on the
-    share of `trainer.epochs`, not on a number of steps.
+    share of `trainer.epochs`, or of `trainer.minutes` if that is larger, not on a number of steps.
 
     Args:
         warmup: Share of the training, in [0, 1), during which the rate rises from zero.
@@ -43,7 +43,8 @@ class CosineDecay(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Sets the rate of the step."""
         done = (self.params["first_step"] + batch) / self.params["steps"]
-        self.model.optimizer.learning_rate = self.rate((self.epoch + done) / self.params["epochs"])
+        share = max((self.epoch + done) / self.params["epochs"], self.params["used_time"]())
+        self.model.optimizer.learning_rate = self.rate(share)
 
     def rate(self, share: float) -> float:
         """Returns the rate after this share (0 to 1) of the training."""

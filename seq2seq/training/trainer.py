@@ -35,6 +35,7 @@ from seq2seq.training.profiling import StepProfile
 from seq2seq.training.progress_bar import ProgressBar
 from seq2seq.training.resume import GoBack, initial_progress
 from seq2seq.training.stop_on_signal import StopOnSignal, TrainingInterrupted
+from seq2seq.training.time_budget import TimeBudget
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,9 @@ class Trainer:
 
     Args:
         epochs: Passes over the training data.
+        minutes: The time after which the training ends, validated and scored, if `epochs` have not
+            ended it; `CosineDecay` reaches its end by then. null for no limit. Two such trainings
+            differ in their steps.
         monitor: The metric that decides which epoch is best, such as `val_loss` or, with
             `validation_scores`, `val_bleu`.
         mode: Whether less (`min`) or more (`max`) of it is better.
@@ -106,6 +110,7 @@ class Trainer:
     """
 
     epochs: int = 10
+    minutes: float | None = None
     monitor: str = "val_loss"
     mode: Literal["min", "max"] = "min"
     patience: int | None = None
@@ -130,7 +135,7 @@ class Trainer:
                 continue
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}: must be a whole number of at least 1, got {value!r}")
-        for name in ("loss_limit", "memory_limit", "stop_after_minutes"):
+        for name in ("minutes", "loss_limit", "memory_limit", "stop_after_minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: must be above 0 or null, got {value!r}")
@@ -198,11 +203,12 @@ class Trainer:
             [ValidationScores(score_validation, average, stop)] if self.validation_scores else []
         )
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
-        first = [check, average, *profile, *scoring]
+        budget = TimeBudget(self.minutes, progress)
+        first = [check, average, budget, *profile, *scoring]
         callbacks = [*first, *others.values(), bar, checkpoint, stop]
         with stop, existing_objects_frozen(), closing(writer):
             try:
-                self._fit(model, source, progress, callbacks, go_back)
+                self._fit(model, source, progress, callbacks, go_back, budget)
             except TrainingInterrupted:
                 average.restore()
                 self._save_interrupted(checkpoint)
@@ -279,11 +285,12 @@ class Trainer:
         progress: Progress,
         callbacks: list[keras.callbacks.Callback],
         go_back: GoBack,
+        budget: TimeBudget,
     ) -> None:
         """Trains; after a divergence, goes back to a checkpoint if that is the policy."""
         while True:
             try:
-                return self._fit_epochs(model, source, progress, callbacks)
+                return self._fit_epochs(model, source, progress, callbacks, budget)
             except DivergedError as error:
                 if self.on_divergence != "go_back":
                     raise
@@ -295,16 +302,18 @@ class Trainer:
         source: TrainingSource,
         progress: Progress,
         callbacks: list[keras.callbacks.Callback],
+        budget: TimeBudget,
     ) -> None:
         """Calls `fit` for each epoch: each has its own batches, and the first may be resumed."""
         order, validation = source.batch_order, source.batches("validation")
         rate = progress.learning_rate and progress.learning_rate * progress.rate_factor
-        params = {"epochs": self.epochs, "learning_rate": rate}
+        params = {"epochs": self.epochs, "learning_rate": rate, "used_time": budget.share}
         callback_list = MultiFitCallbackList(callbacks, add_history=True, model=model)
         callback_list.set_params(params)
         callback_list.begin()
         waited = progress.callbacks.get("early_stopping", {}).get("wait", 0)
         stopped = self.patience is not None and waited >= self.patience
+        stopped |= budget.share() == 1 and not progress.step
         first = self.epochs if stopped else progress.epoch
         if first >= self.epochs:
             log.info("the training has ended already; its best model is scored again")

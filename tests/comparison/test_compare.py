@@ -137,6 +137,28 @@ def test_scores_computed_in_two_ways_are_not_tested(tmp_path):
     assert "by its predictions" in found.notes[1]
 
 
+def test_runs_with_several_references(tmp_path):
+    runs = [
+        text_run(tmp_path / cell, cell, noise=noise, several=True)
+        for cell, noise in (("lstm", 0.2), ("gru", 0.6))
+    ]
+    result = compare([read_run(run) for run in runs])
+    assert [test.result.metric for test in result.tests] == ["bleu", "chrf", "exact_match"]
+    assert not [note for note in result.notes if "No test" in note]
+    signature = json.loads((runs[0] / "metrics.json").read_text())["signatures"]["bleu"]
+    assert "nrefs:var" in signature
+    length, frequency = result.breakdowns
+    assert sum(length.sizes) == 60
+    assert all(0 <= score <= 1 for scores in frequency.scores.values() for score in scores)
+    better, worse = result.examples["encoder.cell=gru"]
+    assert any(" | " in item.reference for item in [*better, *worse])
+    rows = runs[1] / "predictions" / "test.jsonl"
+    lines = [json.loads(line) for line in rows.read_text().splitlines()]
+    lines[0]["references"].append("other")
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "other data than" in compare([read_run(run) for run in runs]).notes[0]
+
+
 def test_seeds_alone(tmp_path):
     runs = [text_run(tmp_path / "a", seed=1), text_run(tmp_path / "b", seed=2)]
     found = compare([read_run(run) for run in runs])

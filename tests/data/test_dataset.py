@@ -111,6 +111,47 @@ class TestTsv:
         with pytest.raises(UserError, match=r"data\.delimiter is empty"):
             Tsv(".", {"train": "a"}, COLUMNS, delimiter="")
 
+    def test_further_targets(self, files):
+        directory = files(a="a\tAH0\tEY1\nno\tN OW1\nre\tR EY1\tR IY1\tR EY1\t\n")
+        texts = [["AH0", "EY1"], ["N OW1"], ["R EY1", "R IY1"]]
+
+        def records(further_targets, split):
+            parts = {"train": "a", "test": "a"}
+            dataset = Tsv(directory, parts, COLUMNS, further_targets=further_targets)
+            return list(dataset.records(split))
+
+        first = [(word, each[0]) for word, each in zip(("a", "no", "re"), texts, strict=True)]
+        assert records("ignore", "test") == [{"source": s, "target": t} for s, t in first]
+        scored = [{"source": s, "target": t, "references": each}
+                  for (s, t), each in zip(first, texts, strict=True)]  # fmt: skip
+        assert records("evaluate", "train") == records("evaluate", "test") == scored
+        assert records("train", "test") == scored
+        each = [{**record, "target": text} for record in scored for text in record["references"]]
+        assert records("train", "train") == each
+        assert [r.place[-2:] for r in records("train", "train")] == [":1", ":1", ":2", ":3", ":3"]
+
+    def test_further_targets_after_a_column_that_is_not_the_target(self):
+        with pytest.raises(UserError, match=r"further_targets=train: data\.columns needs a target"):
+            Tsv(".", {"train": "a"}, {"source": 1, "target": 0}, further_targets="train")
+        with pytest.raises(UserError, match="needs a target"):
+            Tsv(".", {"train": "a"}, {"text": 0}, further_targets="evaluate")
+
+    def test_each_use_of_further_targets_is_stored_by_itself(self, files):
+        directory = files(a="a\tb\tc\n")
+        uses = ("ignore", "evaluate", "train")
+        datasets = [Tsv(directory, {"train": "a"}, COLUMNS, further_targets=use) for use in uses]
+        assert len({dataset.fingerprint("train") for dataset in datasets}) == 3
+
+    def test_cmudict(self, real_data):
+        path = real_data / "cmudict" / "train.tsv"
+        dataset = Tsv(path.parent, {"train": "train.tsv"}, COLUMNS, further_targets="train")
+        with path.open(encoding="utf-8", newline="\n") as stream:
+            rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+        assert len(rows) == 110_683
+        expected = [(word, text) for word, *texts in rows for text in dict.fromkeys(texts)]
+        assert len(expected) == sum(map(len, rows)) - len(rows) - 2  # two repeat one
+        assert all(map(tuple.__eq__, _pairs(dataset), expected))
+
     def test_tatoeba_with_holdout(self, real_data):
         path = real_data / "fra_eng" / "fra.txt"
         holdout = Holdout({"validation": 0.05, "test": 0.05})
@@ -154,6 +195,34 @@ class TestJsonl:
         directory = files(a='{"en": "a", "fr": "b"}\n' + line + "\n")
         with pytest.raises(UserError, match=message):
             self._read(directory)
+
+    def test_several_targets(self, files):
+        directory = files(a='{"en": "a", "fr": ["b", "c", "b"]}\n{"en": "d", "fr": "e"}\n')
+        scored = [
+            {"source": "a", "target": "b", "references": ["b", "c"]},
+            {"source": "d", "target": "e", "references": ["e"]},
+        ]
+
+        def dataset(further_targets):
+            files = {"train": "a", "test": "a"}
+            return Jsonl(directory, files, self.FIELDS, further_targets=further_targets)
+
+        assert list(dataset("evaluate").records("train")) == scored
+        assert list(dataset("train").records("test")) == scored
+        targets = [record["target"] for record in dataset("train").records("train")]
+        assert targets == ["b", "c", "e"]
+        assert dataset("train").fingerprint("train") != dataset("evaluate").fingerprint("train")
+        with pytest.raises(UserError, match=r"a:1: the value of 'fr' is not a text but \["):
+            list(dataset("ignore").records("train"))
+        with pytest.raises(UserError, match=r"data\.further_targets=train: data\.fields has no"):
+            Jsonl(directory, {"train": "a"}, {"text": "en"}, further_targets="train")
+
+    @pytest.mark.parametrize("value", ["[]", '["b", 3]'])
+    def test_faulty_lists_of_targets(self, files, value):
+        directory = files(a=f'{{"en": "a", "fr": {value}}}\n')
+        dataset = Jsonl(directory, {"train": "a"}, self.FIELDS, further_targets="evaluate")
+        with pytest.raises(UserError, match=r"a:1.*is not a text but"):
+            list(dataset.records("train"))
 
 
 class TestHoldout:

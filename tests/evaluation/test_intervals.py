@@ -32,7 +32,8 @@ def test_an_interval_of_f1_is_that_of_scipy():
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.01)
 
 
-def test_an_interval_of_bleu_is_that_of_sacrebleu():
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_interval_of_bleu_is_that_of_sacrebleu(count):
     generator = np.random.default_rng(3)
     words = np.array(["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"])
     references = [" ".join(words[generator.integers(0, 10, 12)]) for _ in range(60)]
@@ -40,11 +41,13 @@ def test_an_interval_of_bleu_is_that_of_sacrebleu():
         reference if number % 2 else " ".join([*reference.split()[:-2], "x", "y"])
         for number, reference in enumerate(references)
     ]
+    streams = [references, [f"a b {text[6:]}" for text in references]][:count]
     rows = [
-        {"prediction": prediction, "reference": reference}
-        for prediction, reference in zip(predictions, references, strict=True)
+        {"prediction": prediction, "reference": texts[0]}
+        | ({"references": list(texts)} if texts[1:] else {})
+        for prediction, texts in zip(predictions, zip(*streams, strict=True), strict=True)
     ]
-    score = BLEU(force=True).corpus_score(predictions, [references], n_bootstrap=1000)
+    score = BLEU(force=True).corpus_score(predictions, streams, n_bootstrap=1000)
     low, high = text_intervals(rows, ["bleu", "exact_match"], "13a")["bleu"]
     assert (low + high) / 2 == pytest.approx(score._mean, abs=0.5)
     assert (high - low) / 2 == pytest.approx(score._ci, abs=0.5)

@@ -55,12 +55,18 @@ def corpus():
     return [" ".join(line) for line in references], spoil(0.3), spoil(0.35)
 
 
-@pytest.mark.parametrize(("kind", "flag"), [("bootstrap", "bs"), ("randomisation", "ar")])
-def test_text_has_the_digits_of_sacrebleu(corpus, tmp_path, kind, flag):
-    for name, lines in zip(("ref", "a", "b"), corpus, strict=True):
+@pytest.mark.parametrize(
+    ("kind", "flag", "count"),
+    [("bootstrap", "bs", 1), ("randomisation", "ar", 1), ("randomisation", "ar", 2)],
+)
+def test_text_has_the_digits_of_sacrebleu(corpus, tmp_path, kind, flag, count):
+    streams = [corpus[0], corpus[1][1:] + corpus[1][:1]][:count]
+    files = {"a": corpus[1], "b": corpus[2], **{f"ref{n}": s for n, s in enumerate(streams)}}
+    for name, lines in files.items():
         (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
-    command = [sys.executable, "-m", "sacrebleu", "ref", "-i", "a", "b", "-m", "bleu", "chrf"]
-    options = ["--tokenize", "none", "--force", f"--paired-{flag}", "-f", "text"]
+    command = [sys.executable, "-m", "sacrebleu", *(f"ref{n}" for n in range(count))]
+    options = ["-i", "a", "b", "-m", "bleu", "chrf"]
+    options += ["--tokenize", "none", "--force", f"--paired-{flag}", "-f", "text"]
     options += [f"--paired-{flag}-n", "300"]
     printed = subprocess.run(
         [*command, *options], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -70,7 +76,8 @@ def test_text_has_the_digits_of_sacrebleu(corpus, tmp_path, kind, flag):
     for number, (name, metric) in enumerate(
         {"bleu": BLEU(tokenize="none", force=True), "chrf": CHRF()}.items()
     ):
-        result = paired_text_test(name, metric, *corpus, resamples=300, trials=300)
+        references = list(zip(*streams, strict=True))
+        result = paired_text_test(name, metric, references, *corpus[1:], resamples=300, trials=300)
         assert f"{result.p_values[kind]:.4f}" == f"{expected[number]:.4f}"
         assert f"{result.system:.1f}" in row or f"{result.system:.1f}" in printed
         assert result.low < result.difference < result.high

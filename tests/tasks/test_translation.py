@@ -74,6 +74,26 @@ def test_predictions_come_in_order_and_do_not_depend_on_the_batch(tmp_path):
     )
 
 
+def test_an_evaluation_takes_any_reference_and_keeps_all(tmp_path):
+    pairs = dates(10)
+    metrics = ["exact_match", "word_error_rate", "phone_error_rate"]
+    data = write_pairs(tmp_path, pairs)
+    _, task, model = prepared(data, f"task.metrics=[{','.join(metrics)}]")
+    predictions = [row["prediction"] for row in task.predict(model, [pair[0] for pair in pairs])]
+    records = [
+        {"source": source, "target": target, "references": [target, prediction]}
+        for (source, target), prediction in zip(pairs, predictions, strict=True)
+    ]
+    evaluation = task.evaluate(model, records)
+    assert evaluation.scores == {name: float(name == "exact_match") for name in metrics}
+    assert [row["references"] for row in evaluation.rows] == [r["references"] for r in records]
+    assert [row["reference"] for row in evaluation.rows] == [target for _, target in pairs]
+    assert set(evaluation.statistics[0]) == set(metrics)
+    plain = task.evaluate(model, data.records("test"))
+    assert plain.scores["exact_match"] == 0
+    assert "references" not in plain.rows[0]
+
+
 def test_the_search_is_traced_once(tmp_path):
     pairs = dates(20)
     _, task, model = prepared(write_pairs(tmp_path, pairs))

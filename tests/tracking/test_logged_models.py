@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from seq2seq.tracking import logged_models
 from seq2seq.tracking.logged_models import Registry, models_of
 from seq2seq.tracking.mlflow_tracker import MlflowTracker
+from seq2seq.tracking.served_model import signature_of
 
 ROW = {"source": "<fr> 7/8/51", "prediction": "2051-08-07", "score": -0.1}
 
@@ -55,6 +56,12 @@ def test_a_registered_model_stays_when_its_run_is_resumed(store, log):
     assert client.get_model_version("dates", "1").source == registered.artifact_location
     assert registry.register(run_id, "dates") == 2
     assert client.get_model_version("dates", "2").source == new.artifact_location
+
+
+def test_references_are_no_outputs_of_a_model():
+    row = {"source": "no", "prediction": "N OW1", "score": -0.1, "reference": "N OW1"}
+    signature = signature_of("no", {**row, "references": ["N OW1"]})
+    assert signature.outputs.input_names() == ["prediction", "score"]
 
 
 def test_requirements_name_the_distribution_that_is_installed(monkeypatch):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import rel_entr
 
 from seq2seq.training.losses import (
     ClassCrossEntropy,
@@ -55,6 +56,26 @@ def test_several_classes_a_row():
     np.testing.assert_allclose(focal.objective, expected, rtol=1e-4)
 
 
+def test_doubled_batches_also_weigh_the_divergences():
+    """The divergences of R-Drop, by scipy."""
+    logits = np.concatenate([LOGITS, LOGITS * 0.5 + 0.1])
+    one, other = (np.exp(each) / np.exp(each).sum(1, keepdims=True) for each in np.split(logits, 2))
+    apart = (rel_entr(one, other) + rel_entr(other, one)).sum(axis=1)
+    arguments = np.tile(CLASSES, 2), logits, np.ones(14)
+    plain = ClassCrossEntropy(0.1)(*arguments)
+    doubled = ClassCrossEntropy(0.1, consistency=3.0)(*arguments, doubled=True)
+    added = doubled.objective - plain.objective
+    np.testing.assert_allclose(added, 3 / 4 * np.tile(apart, 2), rtol=1e-4)
+    np.testing.assert_array_equal(doubled.reported, plain.reported)
+
+    one, other = (np.stack([p := 1 / (1 + np.exp(-each)), 1 - p]) for each in np.split(logits, 2))
+    apart = (rel_entr(one, other) + rel_entr(other, one)).sum(axis=0).mean(axis=1)
+    arguments = np.tile(SETS, (2, 1)), logits, np.ones(14)
+    doubled = MultiLabelCrossEntropy(consistency=3.0)(*arguments, doubled=True)
+    added = doubled.objective - MultiLabelCrossEntropy()(*arguments).objective
+    np.testing.assert_allclose(added, 3 / 4 * np.tile(apart, 2), rtol=1e-4)
+
+
 @pytest.mark.parametrize("loss", [ClassCrossEntropy, MultiLabelCrossEntropy])
 def test_gradients_are_finite_where_all_is_certain(loss):
     logits = tf.Variable([[60.0, -60.0]])
@@ -78,7 +99,9 @@ def test_impossible_weights(wanted):
         weights_by_class(wanted, ["a", "b"], [1, 1])
 
 
-@pytest.mark.parametrize("settings", [{"label_smoothing": 1.0}, {"focal_gamma": -1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"label_smoothing": 1.0}, {"focal_gamma": -1.0}, {"consistency": -1.0}]
+)
 def test_impossible_settings(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         ClassCrossEntropy(**settings)

@@ -83,28 +83,61 @@ def test_a_step_learns_from_both_readings_and_evaluation_reads_once():
     assert apart[50.0] < apart[1e-6]
 
 
-def test_an_impossible_weight_is_refused():
-    with pytest.raises(ValueError, match="consistency: must be at least 0, got -1"):
-        TokenCrossEntropy(consistency=-1)
+@pytest.mark.parametrize("name", ["consistency", "unlikelihood"])
+def test_an_impossible_weight_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name}: must be at least 0, got -1"):
+        TokenCrossEntropy(**{name: -1})
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("name", "overrides", "message"),
     [
-        ([], "is no dropout; set model.output_dropout"),
-        (
-            ["model.copy=true", "model/attention=luong", "model.output_dropout=0.1"],
-            "not for model.copy=true",
+        ("consistency", [], "is no dropout; set model.output_dropout"),
+        *(
+            (
+                name,
+                ["model.copy=true", "model/attention=luong", "model.output_dropout=0.1"],
+                f"task.{name}: is not for model.copy=true",
+            )
+            for name in ("consistency", "unlikelihood")
         ),
-        (["model.output_dropout=0.1"], None),
-        (["model.encoder.weight_dropout=0.1"], None),
-        (["model.decoder.dropout=0.1"], None),
-        (["model.word_dropout=0.1"], None),
+        ("unlikelihood", [], None),
+        ("consistency", ["model.output_dropout=0.1"], None),
+        ("consistency", ["model.encoder.weight_dropout=0.1"], None),
+        ("consistency", ["model.decoder.dropout=0.1"], None),
+        ("consistency", ["model.word_dropout=0.1"], None),
     ],
 )
-def test_models_that_it_cannot_be_asked_of_are_refused(overrides, message):
-    config = composed(["task=translation", "task.consistency=5", "tokenizer=word", *overrides])
+def test_models_that_it_cannot_be_asked_of_are_refused(name, overrides, message):
+    config = composed([f"task.{name}=5", "tokenizer=word", *overrides])
     task = build_task(config)
     model = build(config, "model", **task.example_arguments)
     with pytest.raises(UserError, match=message) if message else nullcontext():
         task.check_model(model)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_classification_learns_from_both_readings(several):
+    overrides = ["task=classification", "data=cldr_languages", "tokenizer=text/character",
+                 "model=classifier", "decoding=none", "model.encoder.units=4",
+                 f"task.multi_label={several}", "task.consistency=2"]  # fmt: skip
+    config = composed(overrides)
+    task = build_task(config)
+    with pytest.raises(UserError, match="is no dropout"):
+        task.check_model(build(config, "model", **task.example_arguments))
+    config = composed([*overrides, "model.output_dropout=0.5"])
+    model = build(config, "model", **task.example_arguments)
+    task.check_model(model)
+    weighted = MaskedLossModel(model.loss_model.input, model.loss_model.output, task.loss)
+    weighted.compile("sgd", jit_compile=False)
+    inputs = {"text": np.full((3, 4), 4, np.int32), "text_length": np.full(3, 4, np.int32)}
+    labels = np.array([[1, 0], [0, 1], [1, 1]] if several else [0, 1, 1], np.int32)
+    data = tf.nest.map_structure(tf.constant, (inputs, labels, np.ones(3, np.float32)))
+    sizes = []
+    loss = weighted.element_loss
+    weighted.element_loss = lambda *arguments, **options: (
+        sizes.append((len(arguments[0]), options)) or loss(*arguments, **options)
+    )
+    gradients = weighted._gradients(data, training=True).gradients
+    assert sizes == [(6, {"doubled": True})]
+    assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)

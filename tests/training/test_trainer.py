@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from seq2seq.errors import UserError
 from seq2seq.run_folder import checkpoint_paths
+from seq2seq.training import time_budget
 from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.checkpoints import Progress, checkpoint_content, load_checkpoint
 from seq2seq.training.losses import ElementLoss
@@ -359,6 +360,37 @@ def test_the_time_that_steps_wait_for_data_is_counted(tmp_path):
     assert resumed.waiting_seconds >= progress.waiting_seconds + slept / 2
 
 
+def test_a_budget_of_minutes_ends_a_training_and_its_schedule(tmp_path, monkeypatch):
+    """With a clock on which every step takes six seconds."""
+    seconds = [0.0]
+    monkeypatch.setattr(time_budget.time, "monotonic", lambda: seconds[0])
+
+    class Clock(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            seconds[0] += 6
+
+    rates = []
+    callbacks = {"clock": Clock(), **cosine()}
+
+    def log(values, step):
+        rates.append(values.get("learning_rate"))
+
+    options = dict(epochs=100, minutes=1.0, log_every=1, callbacks=callbacks)
+    progress, model = fit(tmp_path, log=log, **options)
+    assert progress.total_steps == 10  # two epochs of four steps, and two steps of the third
+    assert [epoch["step"] for epoch in progress.history] == [4, 8, 10]
+    assert all("val_loss" in epoch for epoch in progress.history)
+    shares = np.arange(1, 11) / 10
+    falling = (1 + np.cos(np.pi * (shares - 0.25) / 0.75)) / 2
+    expected = 0.02 * np.where(shares < 0.25, shares / 0.25, falling)
+    np.testing.assert_allclose([rate for rate in rates if rate is not None], expected, atol=1e-8)
+    again, same = fit(tmp_path, resume=True, **options)
+    assert again.total_steps == 10
+    assert_same(weights(same), weights(model))
+    longer, _ = fit(tmp_path, resume=True, **{**options, "minutes": 1.5})
+    assert longer.total_steps == 15
+
+
 def test_who_did_nothing_waited_for_nothing():
     assert Progress().waiting_share == 0
 
@@ -371,6 +403,7 @@ def test_who_did_nothing_waited_for_nothing():
         {"keep": 0},
         {"checkpoint_steps": 0.5},
         {"stop_after_minutes": 0},
+        {"minutes": -1},
         {"mode": "best"},
         {"patience": 0},
         {"averaging": 1.0},

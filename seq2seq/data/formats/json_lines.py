@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seq2seq.data.formats.base import FileDataset, FileNames
+from seq2seq.data.formats.base import FileNames
+from seq2seq.data.formats.several_targets import FurtherTargets, SeveralTargets
 from seq2seq.data.formats.text_files import read_lines_with_places
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.records import PlacedRecord
@@ -15,7 +16,7 @@ from seq2seq.errors import UserError
 _LONGEST_REASON = 200
 
 
-class Jsonl(FileDataset):
+class Jsonl(SeveralTargets):
     """Reads files of JSON objects whose values are texts.
 
     Args:
@@ -23,6 +24,9 @@ class Jsonl(FileDataset):
         files: The file, or files, of each split.
         fields: The JSON key of each field; other keys are ignored.
         holdout: Takes further splits out of `train`.
+        further_targets: What further correct targets of a source are for, where the value of the
+            target's key is a list of texts: `evaluate` scores predictions against any of them,
+            `train` also learns from each; `ignore` takes texts alone.
 
     Example:
         >>> dataset = Jsonl("books", {"train": "en-fr.jsonl"}, {"source": "en", "target": "fr"})
@@ -34,9 +38,15 @@ class Jsonl(FileDataset):
         files: FileNames,
         fields: Mapping[str, str],
         holdout: Holdout | None = None,
+        further_targets: FurtherTargets = "ignore",
     ) -> None:
         self._fields = dict(fields)
-        super().__init__(directory, files, holdout)
+        if further_targets != "ignore" and "target" not in fields:
+            raise UserError(
+                f"data.further_targets={further_targets}: data.fields has no target, but "
+                f"{', '.join(fields)}; leave it out."
+            )
+        super().__init__(directory, files, holdout, further_targets)
 
     def read_file(self, path: Path) -> Iterator[PlacedRecord]:
         """Yields the records of a file."""
@@ -45,13 +55,21 @@ class Jsonl(FileDataset):
                 field: self._value(values, key, place, f"data.fields.{field}")
                 for field, key in self._fields.items()
             }
+            if self._further_targets != "ignore":
+                targets = record["target"]
+                targets = [targets] if isinstance(targets, str) else targets
+                record["target"] = targets[0]
+                self._add_references(record, targets)
             yield PlacedRecord(record, place)
 
     def _value(self, values: dict[str, Any], key: str, place: str, required_by: str) -> Any:
+        several = self._further_targets != "ignore" and required_by == "data.fields.target"
+        if several and isinstance(values.get(key), list) and values[key]:
+            return texts_at(values, key, place, required_by)
         return text_at(values, key, place, required_by)
 
     def _settings(self) -> list[str]:
-        return [str(self._fields)]
+        return [str(self._fields), *super()._settings()]
 
 
 class LabelledJsonl(Jsonl):
@@ -62,8 +80,7 @@ class LabelledJsonl(Jsonl):
         if isinstance(value, int | float) or (value is None and key in values):
             return value
         if isinstance(value, list):
-            items = {str(number): item for number, item in enumerate(value)}
-            return [text_at(items, number, f"{place} ({key})", required_by) for number in items]
+            return texts_at(values, key, place, required_by)
         return text_at(values, key, place, required_by)
 
 
@@ -127,6 +144,12 @@ def text_at(values: Mapping[str, Any], key: str, place: str, required_by: str) -
         raise UserError(f"{place}: the value of {key!r} is not a text but {shown}.")
     check_characters(value, f"{place}: the value of {key!r}")
     return value
+
+
+def texts_at(values: Mapping[str, Any], key: str, place: str, required_by: str) -> list[str]:
+    """Returns the list of texts under a key of an object; raises UserError as `text_at`."""
+    items = {str(number): item for number, item in enumerate(values[key])}
+    return [text_at(items, number, f"{place} ({key})", required_by) for number in items]
 
 
 def check_characters(text: str, name: str) -> None:

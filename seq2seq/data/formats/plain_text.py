@@ -25,6 +25,8 @@ class PlainText(FolderDataset):
         head: The shares at the beginning of each file of `train` that belong to other splits, in
             the order of the file.
         tail: The same at the end of each file.
+        same_as: Splits that have the text of another one, such as `{"test": "validation"}` where a
+            published division has no test of its own.
         holdout: Takes documents out of `train` for further splits.
 
     Example:
@@ -43,6 +45,7 @@ class PlainText(FolderDataset):
         head: Mapping[str, float | None] | None = None,
         tail: Mapping[str, float | None] | None = None,
         holdout: Holdout | None = None,
+        same_as: Mapping[str, str | None] | None = None,
     ) -> None:
         self._files = files_by_split(files)
         self._separator = separator
@@ -50,7 +53,14 @@ class PlainText(FolderDataset):
         self._check()
         self._parts = _parts(**self._ends)
         stored_splits = [*self._files, *self._ends["head"], *self._ends["tail"]]
-        super().__init__(directory, stored_splits, holdout)
+        self._same_as = {split: other for split, other in (same_as or {}).items() if other}
+        for split, other in self._same_as.items():
+            if split in stored_splits or other not in stored_splits:
+                raise UserError(
+                    f"data.same_as.{split}={other}: {split} must have no text of its own, and "
+                    f"{other} must have one; there are {', '.join(stored_splits)}."
+                )
+        super().__init__(directory, [*stored_splits, *self._same_as], holdout)
 
     def _check(self) -> None:
         if self._separator == "":
@@ -71,6 +81,7 @@ class PlainText(FolderDataset):
             raise UserError(f"{shares} leave nothing to train on; their sum must be below 1.")
 
     def _read(self, split: str) -> Iterator[Record]:
+        split = self._same_as.get(split, split)
         begin, end = self._part(split)
         for path in self._paths(split):
             text = "".join(f"{line}\n" for line in read_lines(path))
@@ -79,6 +90,7 @@ class PlainText(FolderDataset):
             yield from ({"text": document} for document in documents)
 
     def _content(self, split: str) -> list[str]:
+        split = self._same_as.get(split, split)
         hashes = map(content_hash, self._paths(split))
         return [str(self._separator), str(self._part(split)), *hashes]
 

@@ -1,10 +1,11 @@
 """Reads tables: TSV files without quoting, and CSV files, whose values may be quoted."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from seq2seq.data.formats.base import FileDataset, FileNames
+from seq2seq.data.formats.several_targets import FurtherTargets, SeveralTargets
 from seq2seq.data.formats.text_files import read_lines
 from seq2seq.data.holdout import Holdout
 from seq2seq.data.records import PlacedRecord
@@ -13,7 +14,7 @@ from seq2seq.errors import UserError
 csv.field_size_limit(2**31 - 1)  # instead of the default, 131,072 characters
 
 
-class Tsv(FileDataset):
+class Tsv(SeveralTargets):
     r"""Reads files with one record per line and its fields in columns, such as Tatoeba's `fra.txt`.
 
     Args:
@@ -22,6 +23,9 @@ class Tsv(FileDataset):
         columns: The column of each field, counted from 0; other columns are ignored.
         delimiter: The text between two columns. There is no quoting.
         holdout: Takes further splits out of `train`.
+        further_targets: What further correct targets of a source, in the columns after that of the
+            target, are for: `evaluate` scores predictions against any of them, `train` also learns
+            from each; `ignore` reads no such columns.
 
     Example:
         >>> dataset = Tsv("tatoeba", {"train": "fra.txt"}, {"source": 0, "target": 1})
@@ -34,6 +38,7 @@ class Tsv(FileDataset):
         columns: Mapping[str, int],
         delimiter: str = "\t",
         holdout: Holdout | None = None,
+        further_targets: FurtherTargets = "ignore",
     ) -> None:
         self._columns, self._delimiter = dict(columns), delimiter
         if not delimiter:
@@ -42,18 +47,24 @@ class Tsv(FileDataset):
             raise UserError(
                 f"data.columns={self._columns}: name at least one column; they count from 0."
             )
-        super().__init__(directory, files, holdout)
+        if further_targets != "ignore" and columns.get("target") != max(columns.values()):
+            raise UserError(
+                f"data.further_targets={further_targets}: data.columns needs a target, as the last "
+                f"column of {self._columns}; the columns after it are its further targets."
+            )
+        super().__init__(directory, files, holdout, further_targets)
 
     def read_file(self, path: Path) -> Iterator[PlacedRecord]:
         """Yields the records of a file."""
-        rows = (
-            (f"{path}:{number}", line.split(self._delimiter))
-            for number, line in enumerate(read_lines(path), start=1)
-        )
-        return selected_columns(rows, self._columns, self._delimiter)
+        for number, line in enumerate(read_lines(path), start=1):
+            values = line.split(self._delimiter)
+            record = _record(f"{path}:{number}", values, self._columns, self._delimiter)
+            if self._further_targets != "ignore":
+                self._add_references(record, values[self._columns["target"] :])
+            yield record
 
     def _settings(self) -> list[str]:
-        return [str(self._columns), self._delimiter]
+        return [str(self._columns), self._delimiter, *super()._settings()]
 
 
 class Csv(FileDataset):
@@ -107,7 +118,8 @@ class Csv(FileDataset):
             field: self._column_number(field, column, header, path)
             for field, column in self._columns.items()
         }
-        yield from selected_columns(rows, columns, self._delimiter)
+        for place, values in rows:
+            yield _record(place, values, columns, self._delimiter)
 
     def column_names(self, path: Path) -> list[str]:
         """Returns the names of a file's columns; none if it is empty or has no header."""
@@ -144,15 +156,14 @@ class Csv(FileDataset):
         return header.index(column)
 
 
-def selected_columns(
-    rows: Iterator[tuple[str, list[str]]], columns: Mapping[str, int], delimiter: str
-) -> Iterator[PlacedRecord]:
-    """Yields columns of rows, each with its place; raises UserError if a row has too few."""
+def _record(
+    place: str, values: Sequence[str], columns: Mapping[str, int], delimiter: str
+) -> PlacedRecord:
+    """Returns columns of a row with its place; raises UserError if the row has too few."""
     count = max(columns.values(), default=0) + 1
-    for place, values in rows:
-        if len(values) < count:
-            raise UserError(
-                f"{place}: {len(values)} column(s), but data.columns needs {count} "
-                f"(data.delimiter={delimiter!r})."
-            )
-        yield PlacedRecord({field: values[column] for field, column in columns.items()}, place)
+    if len(values) < count:
+        raise UserError(
+            f"{place}: {len(values)} column(s), but data.columns needs {count} "
+            f"(data.delimiter={delimiter!r})."
+        )
+    return PlacedRecord({field: values[column] for field, column in columns.items()}, place)

@@ -15,6 +15,7 @@ from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.classification.evaluation import ClassificationEvaluation
 from seq2seq.tasks.classification.export import exported_functions
 from seq2seq.tasks.classification.prediction import ClassificationPrediction
+from seq2seq.tasks.consistency import check_drops
 from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.training.losses import ClassCrossEntropy, MultiLabelCrossEntropy
 
@@ -42,6 +43,8 @@ class Classification(ClassificationPrediction, ClassificationEvaluation):
         focal_gamma: How much less well classified examples weigh in training, see
             `ClassCrossEntropy`.
         threshold: The least probability of a predicted label, with `multi_label`.
+        consistency: Weight of the divergence between two passes over each training row, with two
+            dropout masks (R-Drop), see `ClassLoss`; a step takes about twice as long.
 
     Raises:
         UserError: If the batching leaves out long texts, which are cut instead.
@@ -62,6 +65,7 @@ class Classification(ClassificationPrediction, ClassificationEvaluation):
         class_weights: str | Mapping[str, float] | None = None,
         focal_gamma: float = 0.0,
         threshold: float = 0.5,
+        consistency: float = 0.0,
     ) -> None:
         super().__init__(batching)
         if any(limit is not None for limit in batching.maximum_length.values()):
@@ -84,8 +88,14 @@ class Classification(ClassificationPrediction, ClassificationEvaluation):
             MultiLabelCrossEntropy if multi_label else ClassCrossEntropy,
             label_smoothing=label_smoothing,
             focal_gamma=focal_gamma,
+            consistency=consistency,
         )
         self.loss = self.make_loss(class_weights=None)
+        self.consistency = consistency
+
+    def check_model(self, model: Classifier) -> None:
+        """Refuses a consistency loss where there is no dropout."""
+        check_drops(self.consistency, model)
 
     def exported_functions(
         self, model: Classifier, options: PredictionOptions

@@ -33,15 +33,20 @@ class TranslationEvaluation(TranslationData):
         return self.metrics
 
     def evaluate(self, model: Translator, records: Iterable[Record]) -> Evaluation:
-        """Translates the sources of records and scores them against their targets."""
+        """Translates the sources of records and scores them against their targets.
+
+        Records with `references` are scored against any of these.
+        """
         records = list(records)
         rows = self.predict(model, [record["source"] for record in records])
-        references = [record["target"] for record in records]
+        references = [record.get("references", [record["target"]]) for record in records]
         predictions = [row["prediction"] for row in rows]
         scores = score_texts(predictions, references, self.metrics, self.bleu_tokenize)
-        for row, reference in zip(rows, references, strict=True):
-            row["reference"] = reference
-        statistics = item_statistics(rows)
+        for row, record in zip(rows, records, strict=True):
+            row["reference"] = record["target"]
+            if "references" in record:
+                row["references"] = record["references"]
+        statistics = item_statistics(rows, metrics=self.metrics)
         return Evaluation(rows, scores.values, scores.signatures, statistics=statistics)
 
     def figures(self, model: Translator, evaluation: Evaluation) -> "dict[str, Figure]":

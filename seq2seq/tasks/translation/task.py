@@ -12,6 +12,7 @@ from seq2seq.errors import UserError
 from seq2seq.evaluation.text import check_metrics
 from seq2seq.models.translator import Translator
 from seq2seq.tasks.base import PredictionOptions
+from seq2seq.tasks.consistency import check_drops
 from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.translation.data import SIDES
 from seq2seq.tasks.translation.evaluation import TranslationEvaluation
@@ -33,6 +34,8 @@ class Translation(TranslationPrediction, TranslationEvaluation):
         label_smoothing: Share of probability given to the uniform distribution in training.
         consistency: Weight of the divergence between two passes over each training row, with two
             dropout masks, see `TokenCrossEntropy`; a step takes about twice as long.
+        unlikelihood: Weight of the loss for giving probability to tokens of the target that came
+            before, against repetition, see `TokenCrossEntropy`.
         metrics: Names of the scores of predictions.
         bleu_tokenize: sacreBLEU's tokenizer; `none` for text that is tokenised already.
         replace_unknown: Whether an unknown word becomes the source word that it attends to; needs
@@ -40,7 +43,7 @@ class Translation(TranslationPrediction, TranslationEvaluation):
 
     Raises:
         UserError: If a metric or tokenizer is unknown.
-        ValueError: If `label_smoothing` or `consistency` is impossible.
+        ValueError: If `label_smoothing`, `consistency` or `unlikelihood` is impossible.
     """
 
     def __init__(
@@ -53,11 +56,13 @@ class Translation(TranslationPrediction, TranslationEvaluation):
         metrics: Sequence[str] = ("bleu", "chrf", "exact_match"),
         bleu_tokenize: str = "13a",
         replace_unknown: bool = False,
+        unlikelihood: float = 0.0,
     ) -> None:
         check_metrics(metrics, bleu_tokenize)
         super().__init__(batching)
         self.tokenizer, self.decoding = tokenizer, decoding
-        self.loss, self.consistency = TokenCrossEntropy(label_smoothing, consistency), consistency
+        self.loss = TokenCrossEntropy(label_smoothing, consistency, unlikelihood)
+        self.consistency = consistency
         self.metrics, self.bleu_tokenize = list(metrics), bleu_tokenize
         self.replace_unknown = replace_unknown
         self._search = lru_cache(CACHED_GRAPHS)(Search)
@@ -65,13 +70,15 @@ class Translation(TranslationPrediction, TranslationEvaluation):
 
     def check_model(self, model: Translator) -> None:
         """Refuses settings that need an attention or dropout, where there is none."""
-        if self.consistency and not model.drops:
+        check_drops(self.consistency, model)
+        for name in ("consistency", "unlikelihood"):
+            if getattr(self.loss, name) and model.copy_gate is not None:
+                raise UserError(f"task.{name}: is not for model.copy=true; leave one of them out.")
+        if self.consistency and model.scheduled_sampling is not None:
             raise UserError(
-                "task.consistency: compares the model's outputs under two dropout masks, and there "
-                "is no dropout; set model.output_dropout, model.encoder.dropout or another."
+                "task.consistency: compares two readings of the same target, which scheduled "
+                "sampling makes different; set model/scheduled_sampling=none, or leave it out."
             )
-        if self.consistency and model.copy_gate is not None:
-            raise UserError("task.consistency: is not for model.copy=true; leave one of them out.")
         options = PredictionOptions(replace_unknown=self.replace_unknown)
         self.check_attention((model,), options, self.decoding)
 

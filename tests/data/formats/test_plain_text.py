@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from seq2seq.config import build, composed
 from seq2seq.data.formats.plain_text import PlainText
 from seq2seq.data.holdout import Holdout
 from seq2seq.errors import UserError
@@ -49,6 +50,26 @@ def test_the_beginning_of_a_file_makes_splits_too(folder):
     assert data.fingerprint("train") != same.fingerprint("train")
 
 
+def test_a_split_may_be_the_same_as_another(folder):
+    data = PlainText(
+        str(folder), {"train": "a.txt"}, tail={"validation": 0.1}, same_as={"test": "validation"}
+    )
+    assert data.split_names == ("train", "validation", "test")
+    assert texts(data, "test") == texts(data, "validation")
+    assert data.fingerprint("test") == data.fingerprint("validation")
+    assert "".join(texts(data, "train") + texts(data, "test")) == TEXT
+
+
+def test_the_split_of_nanogpt(real_data):
+    """As in data/shakespeare_char/prepare.py of github.com/karpathy/nanoGPT, but for rounding."""
+    text = (real_data / "tiny_shakespeare" / "input.txt").read_text(encoding="utf-8")
+    data = build(composed(["data=tiny_shakespeare_nanogpt", "task=generation"]), "data")
+    splits = {split: texts(data, split)[0] for split in data.split_names}
+    assert splits["train"] + splits["validation"] == text
+    assert abs(len(splits["train"]) - int(len(text) * 0.9)) <= 1
+    assert splits["test"] == splits["validation"]
+
+
 def test_a_separator_stands_between_documents_and_files_are_documents(folder):
     data = PlainText(str(folder), {"train": ["b.txt", "a.txt"]}, separator="***\n")
     assert texts(data, "train") == ["one\n", "two\n", "three\n", TEXT]
@@ -69,6 +90,11 @@ def test_a_separator_stands_between_documents_and_files_are_documents(folder):
         ({"head": {"test": 0.1}, "tail": {"test": 0.1}}, "by data.head and also by data.tail"),
         ({"tail": {"train": 0.5}}, "split train is given by data.files and also"),
         ({"separator": ""}, "data.separator is empty"),
+        ({"same_as": {"test": "validation"}}, "data.same_as.test=validation: .* there are train"),
+        (
+            {"tail": {"test": 0.1}, "same_as": {"test": "train"}},
+            "test must have no text of its own",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(folder, arguments, words):
