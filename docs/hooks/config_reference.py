@@ -16,8 +16,8 @@ from seq2seq.config import folder
 
 GROUPS = (
     "task", "data", "tokenizer", "tokenizer/text", "batching", "model", "model/bridge",
-    "model/attention", "model/character_features", "decoding", "optimizer", "trainer", "tracking",
-    "sweep",
+    "model/attention", "model/character_features", "decoding", "optimizer", "trainer",
+    "distribute", "tracking", "sweep",
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
 

@@ -1,5 +1,6 @@
 """The trainer: epochs, validation, checkpoints, early stopping and resume."""
 
+import functools
 import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +18,18 @@ from seq2seq.errors import UserError
 from seq2seq.progress import step
 from seq2seq.run_folder import checkpoint_path
 from seq2seq.training.averaging import WeightAverage
-from seq2seq.training.batch_order import BatchOrder
-from seq2seq.training.checkpoint_callback import CheckpointCallback, LogMetrics, ValidationScores
+from seq2seq.training.batch_order import BatchOrder, Division
+from seq2seq.training.callback_list import MultiFitCallbackList, validate_epoch
+from seq2seq.training.checkpoint_callback import (
+    CheckpointCallback,
+    ChiefMetrics,
+    LogMetrics,
+    ValidationScores,
+)
 from seq2seq.training.checkpoint_writer import CheckpointWriter
 from seq2seq.training.checkpoints import Progress, load_best
 from seq2seq.training.divergence import POLICIES, DivergedError, DivergenceCheck, Policy
+from seq2seq.training.divided_step import DividedStep
 from seq2seq.training.masked_loss_model import (
     Batch,
     Loss,
@@ -29,12 +37,14 @@ from seq2seq.training.masked_loss_model import (
     TrainedModel,
     compile_model,
     has_perplexity,
+    one_batch_a_step,
 )
 from seq2seq.training.memory import check_memory
 from seq2seq.training.profiling import StepProfile
 from seq2seq.training.progress_bar import ProgressBar
 from seq2seq.training.resume import GoBack, initial_progress
 from seq2seq.training.stop_on_signal import StopOnSignal, TrainingInterrupted
+from seq2seq.training.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +86,8 @@ class Trainer:
 
     Args:
         epochs: Passes over the training data.
+        accumulate: Batches of a step: their gradients are summed, and divided by the number of all
+            their real elements. The last step of an epoch may have fewer.
         monitor: The metric that decides which epoch is best, such as `val_loss` or, with
             `validation_scores`, `val_bleu`.
         mode: Whether less (`min`) or more (`max`) of it is better.
@@ -106,6 +118,7 @@ class Trainer:
     """
 
     epochs: int = 10
+    accumulate: int = 1
     monitor: str = "val_loss"
     mode: Literal["min", "max"] = "min"
     patience: int | None = None
@@ -124,7 +137,7 @@ class Trainer:
     callbacks: Mapping[str, keras.callbacks.Callback] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "log_every", "checkpoint_steps", "keep"):
+        for name in ("epochs", "accumulate", "log_every", "checkpoint_steps", "keep"):
             value = getattr(self, name)
             if value is None and name == "checkpoint_steps":
                 continue
@@ -164,8 +177,11 @@ class Trainer:
         run_folder: Path,
         score_validation: Callable[[], dict[str, float]],
         log_metrics: LogMetrics,
+        workers: Workers | None = None,
     ) -> Progress:
         """Trains, and loads the best epoch's weights into `training_model`.
+
+        Of several workers, only the chief reads and writes the run folder, and loads the best.
 
         Args:
             training_model: A functional model; its layers are trained.
@@ -174,31 +190,37 @@ class Trainer:
             run_folder: Folder of `checkpoints/` (`last` and `best`) and `profile/`.
             score_validation: Predicts and scores the validation split.
             log_metrics: Logs metrics during training.
+            workers: The processes that train together; None for this one alone.
 
         Raises:
             TrainingInterrupted: After Ctrl-C; the last checkpoint was then saved.
             UserError: If the training diverges, or a checkpoint cannot be read or written.
         """
-        model = self._compiled(training_model, source, optimizer)
+        workers = workers or Workers()
+        model = self._compiled(training_model, source, optimizer, workers)
         folder = run_folder / "checkpoints"
         average = WeightAverage(model.trainable_variables, self.averaging)
-        progress = initial_progress(folder, model, average.averages, source.identity, self.resume)
+        identity = source.identity + (f" {self.accumulate}" if self.accumulate > 1 else "")
+        progress = initial_progress(folder, model, average.averages, identity, self.resume, workers)
         others = self._other_callbacks()
-        writer = CheckpointWriter(folder, self.keep)
+        writer = CheckpointWriter(folder, self.keep, is_on=workers.is_chief)
         go_back = GoBack(folder, model, average, progress, writer)
-        check = DivergenceCheck(self.on_divergence, progress, run_folder, source.describe_batch)
+        check = DivergenceCheck(
+            self.on_divergence, progress, run_folder, source.describe_batch, workers.count > 1
+        )
         checkpoint = CheckpointCallback(
             progress, source.batch_order, writer, average, others, check, log_metrics,
             self.monitor, self.mode, self.log_every, 60 * self.checkpoint_minutes,
             self.checkpoint_steps,
         )  # fmt: skip
-        stop = StopOnSignal(self.stop_after_minutes)
+        stop = StopOnSignal(self.stop_after_minutes, workers)
         bar = ProgressBar(source.batch_order, self.epochs)
         scoring = (
             [ValidationScores(score_validation, average, stop)] if self.validation_scores else []
         )
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
-        first = [check, average, *profile, *scoring]
+        metrics = [ChiefMetrics(workers)] if workers.count > 1 else []
+        first = [check, average, *profile, *metrics, *scoring]
         callbacks = [*first, *others.values(), bar, checkpoint, stop]
         with stop, existing_objects_frozen(), closing(writer):
             try:
@@ -214,7 +236,8 @@ class Trainer:
                 for callback in profile:
                     callback.close()
             writer.finish()
-        self._load_best(folder, model, progress)
+        if workers.is_chief:
+            self._load_best(folder, model, progress)
         return progress
 
     def _compiled(
@@ -222,10 +245,19 @@ class Trainer:
         training_model: keras.Model,
         source: TrainingSource,
         optimizer: keras.optimizers.Optimizer,
+        workers: Workers,
     ) -> TrainedModel:
         """Returns the model to train, after the checks that need no step."""
         self._check_monitors(source.score_names)
-        model = compile_model(training_model, source.loss, optimizer)
+        if workers.count > 1 and self.on_divergence == "go_back":
+            raise UserError(
+                "trainer.on_divergence=go_back: has one process; with several, use stop or skip"
+            )
+        division = Division(self.accumulate, workers.shards, workers.own_shards)
+        source.batch_order.division = division
+        divided = functools.partial(DividedStep, workers, self.accumulate)
+        make_step = one_batch_a_step if division == Division() else divided
+        model = compile_model(training_model, source.loss, optimizer, make_step)
         model.loss_limit = self.loss_limit or default_loss_limit(source.loss)
         check_memory(model, source.largest_batch(), self.memory_limit)
         return model
@@ -340,20 +372,6 @@ class Trainer:
         return {name: float(value) for name, value in metrics.items()}
 
 
-def validate_epoch(
-    model: TrainedModel,
-    validation: tf.data.Dataset,
-    epoch: int,
-    callbacks: "MultiFitCallbackList",
-) -> None:
-    """Ends an epoch whose steps were done before the training was interrupted, as `fit` does."""
-    model.stop_training = False
-    callbacks.on_epoch_begin(epoch)
-    logs = {name: float(value) for name, value in model.get_metrics_result().items()}
-    scores = model.evaluate(validation, callbacks=callbacks, return_dict=True, verbose=0)
-    callbacks.on_epoch_end(epoch, logs | {f"val_{name}": each for name, each in scores.items()})
-
-
 def default_loss_limit(loss: Loss) -> float:
     """Returns a loss that only a diverged training has: uniform guesses are about 10 nats."""
     return 1e3 if has_perplexity(loss) else 1e6
@@ -370,21 +388,3 @@ def existing_objects_frozen() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-class MultiFitCallbackList(keras.callbacks.CallbackList):
-    """A callback list for which several calls of `fit` are one training."""
-
-    def begin(self) -> None:
-        """Begins the training of all callbacks."""
-        super().on_train_begin()
-
-    def end(self) -> None:
-        """Ends the training of all callbacks."""
-        super().on_train_end()
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Ignores the beginning of one `fit`."""
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Ignores the end of one `fit`."""
