@@ -125,13 +125,17 @@ def _use_utf8() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that reports errors in the same form as `main`."""
+    """An argument parser that reports errors in the same form as `main`.
 
-    intermixing = False
+    Attributes:
+        plain: Whether all that follows the first positional argument belongs to it.
+    """
+
+    plain = intermixing = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses options before, between and after positional arguments."""
-        if self.intermixing or self._subparsers is not None:
+        if self.plain or self.intermixing or self._subparsers is not None:
             return super().parse_known_args(args, namespace)
         self.intermixing = True
         try:

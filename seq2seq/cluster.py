@@ -2,14 +2,16 @@
 
 import json
 import os
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 from seq2seq.errors import UserError
 
 TF_CONFIG = "TF_CONFIG"
 
 
-class Cluster(NamedTuple):
+@dataclass(frozen=True)
+class Cluster:
     """The processes (workers) of one training, as one of them sees it."""
 
     workers: int = 1

@@ -53,14 +53,15 @@ class WorkerProcesses:
         with ExitStack() as stack, self._signals_passed_on():
             for environment in environments:
                 output = stack.enter_context(tempfile.TemporaryFile())
-                shown = {} if not self.processes else {"stdout": output, "stderr": output}
+                written = output if self.processes else None  # the chief's is shown
                 self.outputs.append(output)
                 self.processes.append(
                     subprocess.Popen(
                         [sys.executable, "-m", "seq2seq", *self.arguments],
                         env={**os.environ, **environment},
                         start_new_session=True,  # or they would get Ctrl-C twice
-                        **shown,
+                        stdout=written,
+                        stderr=written,
                     )
                 )
             try:

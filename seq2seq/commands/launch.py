@@ -16,11 +16,12 @@ Each worker is a process with its share of the processors, or a GPU of its own. 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
+    parser.plain = True  # type: ignore[attr-defined]  # what follows `--` is not for this parser
     parser.usage = "seq2seq launch --workers N -- train ..."
     parser.add_argument("--workers", metavar="N", type=int, required=True, help="how many to start")
     parser.add_argument(
         "arguments",
-        nargs="*",
+        nargs=argparse.REMAINDER,
         metavar="-- train ...",
         help="the command, with its arguments; distribute=multi_worker is added",
     )
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the workers."""
     from seq2seq.worker_processes import WorkerProcesses
 
-    arguments: list[str] = options.arguments
+    arguments: list[str] = options.arguments[options.arguments[:1] == ["--"] :]
     if options.workers < 1:
         raise UserError(f"--workers {options.workers}: must be at least 1")
     if arguments[:1] != ["train"]:

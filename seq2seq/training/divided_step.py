@@ -123,18 +123,17 @@ class DividedStep:
         computed = self.model.gradients(batch)
         for _, state in self.random:
             state.assign_sub(shift)
+        gradients = computed.gradients
         self.are_slices = [
-            None if gradient is None else isinstance(gradient, tf.IndexedSlices)
-            for gradient in computed.gradients
+            None if g is None else isinstance(g, tf.IndexedSlices) for g in gradients
         ]
         elements = tf.reduce_sum(computed.weights)
         reported = tf.reduce_sum(computed.losses * computed.weights)
-        parts = zip(computed.gradients, self.are_slices, strict=True)
-        slices = [gradient for gradient, is_slices in parts if is_slices]
+        slices = [g for g in gradients if isinstance(g, tf.IndexedSlices)]
         flat = [
             tf.reshape(tf.cast(gradient, tf.float32), [-1])
-            for gradient, is_slices in zip(computed.gradients, self.are_slices, strict=True)
-            if is_slices is False
+            for gradient, are_slices in zip(gradients, self.are_slices, strict=True)
+            if are_slices is False
         ]
         dense = tf.concat([*flat, [computed.objective]], axis=0) * elements
         sums = Sums(

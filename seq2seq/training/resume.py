@@ -94,8 +94,8 @@ def _check_identity(expected: str, identity: str, place: str) -> None:
     """Raises a `UserError` if the order of the batches is not that of a checkpoint or worker."""
     if identity != expected:
         raise UserError(
-            f"{place}: the training data, tokenizer, batching, trainer.accumulate or seed are not "
-            "the same here; a run can be trained on with the same ones only"
+            f"{place}: its training data, tokenizer, batching or seed, or trainer.accumulate, are "
+            "others; a run can be resumed with the same ones only"
         )
 
 

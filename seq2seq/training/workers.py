@@ -94,7 +94,8 @@ class MultiWorker(Workers):
     def __init__(self, shards: int | None = None, port: int = 8888) -> None:
         if shards is not None and shards < 1:
             raise ValueError(f"shards: must be at least 1 or null, got {shards!r}")
-        self.count, self.index, self.source = cluster()
+        place = cluster()
+        self.count, self.index, self.source = place.workers, place.index, place.source
         self.shards = shards or self.count
         self.port = port
         self._strategy: tf.distribute.Strategy | None = None  # has started the collective runtime
