@@ -170,7 +170,7 @@ class DividedStep:
         for (_, state), value in zip(self.carried, carried, strict=True):
             state.assign(value)
         elements = sums.dense[-1]
-        objective, reported = tf.unstack(sums.dense[-3:-1] / elements)
+        objective, reported = sums.dense[-3] / elements, sums.dense[-2] / elements
         gradients = self._gradients(sums, elements)
         computed = LossGradients(objective, gradients, reported[tf.newaxis], elements[tf.newaxis])
         return self.model.apply_checked(computed, before, lambda: tf.zeros([0]))
