@@ -49,7 +49,7 @@ def trained(tmp_path_factory):
     (folder / "text.txt").write_text("".join(lines), encoding="utf-8")
     return {
         1: train(folder, 1, TASKS),
-        2: train(folder, 2, TASKS),
+        2: train(folder, 2, TASKS[1:]),
         4: train(folder, 4, TASKS[:1]),
     }
 
@@ -57,10 +57,11 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize("task", TASKS)
 def test_any_number_of_workers_trains_the_same_weights(trained, task):
     [alone] = trained[1][task]
-    changed = [name for name in alone.files if "seed_generator" in name or "momentum" in name]
-    assert all(alone[name].any() for name in changed)
-    for workers in trained:
-        for variables in trained[workers].get(task, ()):
-            assert variables.files == alone.files
-            for name in alone.files:
-                np.testing.assert_array_equal(variables[name], alone[name], err_msg=name)
+    states = [name for name in alone.files if "momentum" in name or "carried" in name]
+    assert states
+    assert all(alone[name].any() for name in states)
+    [others] = [trained[workers][task] for workers in (2, 4) if task in trained[workers]]
+    for variables in others:
+        assert variables.files == alone.files
+        for name in alone.files:
+            np.testing.assert_array_equal(variables[name], alone[name], err_msg=name)
