@@ -27,7 +27,7 @@ SECONDS = 240
 SETTINGS = (
     "data=tsv", "data.directory=.", "data.files.train=dates.tsv", "model/attention=luong",
     "model.encoder.units=8", "model.decoder.units=16", "model.embedding_dim=8",
-    "model.encoder.dropout=0.2", "batching.batch_size=32", "trainer.epochs=3",
+    "model.encoder.dropout=0.2", "batching.batch_size=32", "trainer.epochs=2",
     "trainer.checkpoint_steps=3", "trainer.keep=9", "tracking=none",
 )  # fmt: skip
 
