@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+from seq2seq.cli import main
 from seq2seq.cluster import Cluster, cluster, tf_config
+from seq2seq.config import composed
 from seq2seq.errors import UserError
+from seq2seq.follower import with_shards
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +57,30 @@ def test_mistakes_get_a_message(text, message, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UserError, match=message):
         cluster()
+
+
+def test_several_processes_that_each_train_alone_are_refused(monkeypatch, capsys):
+    from seq2seq.experiment import connected_workers
+
+    monkeypatch.setenv("TF_CONFIG", tf_config(["a:1", "b:2"], 1))
+    with pytest.raises(UserError, match="Add distribute=multi_worker"):
+        connected_workers(composed(["distribute=none"]))
+    with pytest.raises(SystemExit):
+        main(["train", "-m", "translation/cldr_dates", "seed=1,2"])
+    assert "unset TF_CONFIG" in capsys.readouterr().err
+
+
+def test_the_shards_of_a_run_are_saved_with_it(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", tf_config(["a:1", "b:2"], 0))
+    config, resumed = (composed(["distribute=multi_worker"]) for _ in range(2))
+    with_shards(config)
+    assert config.distribute.shards == 2
+    monkeypatch.delenv("TF_CONFIG")
+    with_shards(resumed, config)
+    assert resumed.distribute.shards == 2
+    alone = composed(["distribute=none"])
+    with_shards(alone)
+    assert "shards" not in alone.distribute
 
 
 def test_tensorflow_resolves_a_slurm_step_without_gpus(monkeypatch):
