@@ -33,7 +33,7 @@ SETTINGS = (
 
 
 def start(folder, *arguments):
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "TMPDIR": str(folder)}
     return subprocess.Popen(
         [sys.executable, "-m", "seq2seq", *arguments],
         cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
