@@ -49,7 +49,7 @@ from seq2seq.training.checkpoints import Progress
 from seq2seq.training.optimizers import build_optimizer
 from seq2seq.training.stop_on_signal import TrainingInterrupted
 from seq2seq.training.trainer import Trainer
-from seq2seq.training.workers import Workers
+from seq2seq.training.workers import ALONE, Workers
 from seq2seq.trust import Trust
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,6 @@ def run(
         UserError: If the config, the data or the machine cannot be used.
         TrainingInterrupted: After Ctrl-C; the last checkpoint and the model are saved.
     """
-    disable_inter_op_parallelism()
     workers = connected_workers(config)
     seed_everything(config.seed)
     keras.utils.clear_session()  # a sweep has many runs in one process
@@ -129,15 +128,15 @@ def run(
                 tracker.log_card(card)
                 example = task.served_example(experiment.data, evaluations["test"].rows)
                 log_results(tracker, evaluations, metrics, progress, run_folder / "model", example)
-    rows = evaluations["test"].rows
-    print_report(PlainConsole(), metrics, rows, run_folder, tracker.pages())
+    print_report(PlainConsole(), metrics, evaluations["test"].rows, run_folder, tracker.pages())
     return metrics
 
 
 def connected_workers(config: DictConfig) -> Workers:
     """Returns the processes that train together, connected before TensorFlow runs an operation."""
+    disable_inter_op_parallelism()
     # Runs of older versions have no such group.
-    workers = build_as(config, "distribute", Workers) if "distribute" in config else Workers()
+    workers = build_as(config, "distribute", Workers) if "distribute" in config else ALONE
     if workers.count == 1 and cluster().source == "TF_CONFIG":
         raise UserError(
             "distribute=none: TF_CONFIG names several workers, and each would train a run of its "
@@ -148,7 +147,7 @@ def connected_workers(config: DictConfig) -> Workers:
 
 
 def build_experiment(
-    config: DictConfig, run_folder: Path, trust: Trust = (), workers: Workers | None = None
+    config: DictConfig, run_folder: Path, trust: Trust = (), workers: Workers = ALONE
 ) -> Experiment:
     """Builds the parts of a run, prepares the data, and initialises the model."""
     tracker = build_as(config, "tracking", Tracker)
@@ -175,7 +174,6 @@ def build_experiment(
     for callback in callbacks.values():
         if isinstance(callback, RunCallback):
             callback.watch(task, model, data, run_folder, tracker.log_folder)
-    workers = workers or Workers()
     return Experiment(tracker, data, task, model, trainer, optimizer, workers)
 
 

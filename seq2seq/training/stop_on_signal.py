@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from seq2seq.errors import INTERRUPTED, OUT_OF_TIME, Stopped
-from seq2seq.training.workers import Workers
+from seq2seq.training.workers import ALONE, Workers
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,9 @@ class StopOnSignal(keras.callbacks.Callback):
         workers: The processes that stop together, after the same step.
     """
 
-    def __init__(self, minutes: float | None = None, workers: Workers | None = None) -> None:
+    def __init__(self, minutes: float | None = None, workers: Workers = ALONE) -> None:
         super().__init__()
-        self.workers = workers or Workers()
+        self.workers = workers
         self.exit_code: int | None = None  # of the exception to raise; None if no stop is requested
         self.previous_handlers: dict[int, Any] = {}
         self.end = None if minutes is None else time.monotonic() + 60 * minutes

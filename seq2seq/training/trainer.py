@@ -44,7 +44,7 @@ from seq2seq.training.profiling import StepProfile
 from seq2seq.training.progress_bar import ProgressBar
 from seq2seq.training.resume import GoBack, initial_progress
 from seq2seq.training.stop_on_signal import StopOnSignal, TrainingInterrupted
-from seq2seq.training.workers import Workers
+from seq2seq.training.workers import ALONE, Workers
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class Trainer:
         run_folder: Path,
         score_validation: Callable[[], dict[str, float]],
         log_metrics: LogMetrics,
-        workers: Workers | None = None,
+        workers: Workers = ALONE,
     ) -> Progress:
         """Trains, and loads the best epoch's weights into `training_model`.
 
@@ -190,13 +190,12 @@ class Trainer:
             run_folder: Folder of `checkpoints/` (`last` and `best`) and `profile/`.
             score_validation: Predicts and scores the validation split.
             log_metrics: Logs metrics during training.
-            workers: The processes that train together; None for this one alone.
+            workers: The processes that train together.
 
         Raises:
             TrainingInterrupted: After Ctrl-C; the last checkpoint was then saved.
             UserError: If the training diverges, or a checkpoint cannot be read or written.
         """
-        workers = workers or Workers()
         model = self._compiled(training_model, source, optimizer, workers)
         folder = run_folder / "checkpoints"
         average = WeightAverage(model.trainable_variables, self.averaging)
@@ -215,21 +214,14 @@ class Trainer:
         )  # fmt: skip
         stop = StopOnSignal(self.stop_after_minutes, workers)
         bar = ProgressBar(source.batch_order, self.epochs)
-        scoring = (
-            [ValidationScores(score_validation, average, stop)] if self.validation_scores else []
-        )
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
-        metrics = [ChiefMetrics(workers)] if workers.count > 1 else []
-        first = [check, average, *profile, *metrics, *scoring]
-        callbacks = [*first, *others.values(), bar, checkpoint, stop]
+        scores = self._validation_callbacks(score_validation, average, stop)
+        callbacks = [check, average, *profile, *scores, *others.values(), bar, checkpoint, stop]
         with stop, existing_objects_frozen(), closing(writer):
             try:
                 self._fit(model, source, progress, callbacks, go_back)
             except TrainingInterrupted:
-                average.restore()
                 self._save_interrupted(checkpoint)
-                writer.finish()
-                average.assign_to_weights()
                 raise
             finally:
                 bar.close()
@@ -271,6 +263,14 @@ class Trainer:
             )
         return callbacks
 
+    def _validation_callbacks(
+        self, score: Callable[[], dict[str, float]], average: WeightAverage, stop: StopOnSignal
+    ) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks that complete the metrics of a validation, for all workers."""
+        metrics = [ChiefMetrics(stop.workers)] if stop.workers.count > 1 else []
+        scores = [ValidationScores(score, average, stop)] if self.validation_scores else []
+        return [*metrics, *scores]
+
     def _check_monitors(self, score_names: Sequence[str]) -> None:
         """Raises a `UserError` for an unknown metric, before the first step."""
         scores = score_names if self.validation_scores else ()
@@ -297,12 +297,15 @@ class Trainer:
             log.warning("no epoch had a valid %s: the last weights are kept", self.monitor)
 
     def _save_interrupted(self, checkpoint: CheckpointCallback) -> None:
+        checkpoint.average.restore()
         try:
             checkpoint.save("last")
         except DivergedError:
             if self.on_divergence != "go_back":
                 raise
             # No checkpoint: when resumed, the training comes to this step again, and goes back.
+        checkpoint.writer.finish()
+        checkpoint.average.assign_to_weights()
 
     def _fit(
         self,

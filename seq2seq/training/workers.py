@@ -74,6 +74,9 @@ class Workers:
         """Assigns the chief's values to the variables of the other workers."""
 
 
+ALONE = Workers()
+
+
 class MultiWorker(Workers):
     """Several processes, on one machine or on many, found by `TF_CONFIG` or Slurm.
 
