@@ -181,8 +181,6 @@ class Trainer:
     ) -> Progress:
         """Trains, and loads the best epoch's weights into `training_model`.
 
-        Of several workers, only the chief reads and writes the run folder, and loads the best.
-
         Args:
             training_model: A functional model; its layers are trained.
             source: The loss and the batches.
@@ -190,7 +188,7 @@ class Trainer:
             run_folder: Folder of `checkpoints/` (`last` and `best`) and `profile/`.
             score_validation: Predicts and scores the validation split.
             log_metrics: Logs metrics during training.
-            workers: The processes that train together.
+            workers: The processes that train together; the chief has the files and the best.
 
         Raises:
             TrainingInterrupted: After Ctrl-C; the last checkpoint was then saved.
