@@ -12,7 +12,7 @@ from seq2seq.training.batch_order import BatchOrder, Division
 from seq2seq.training.divided_step import summed_in_pairs
 from seq2seq.training.losses import ElementLoss
 from seq2seq.training.trainer import Trainer
-from seq2seq.training.workers import MultiWorker, Workers
+from seq2seq.training.workers import ALONE, MultiWorker, Workers
 
 ROWS, STEPS, TOKENS = 20, 5, 9
 GENERATOR = np.random.default_rng(0)
@@ -71,7 +71,7 @@ def linear_model(*layers):
     return keras.Model(inputs, keras.layers.Dense(1)(outputs))
 
 
-def fit(folder, model, optimizer, task=None, workers=None, **options):
+def fit(folder, model, optimizer, task=None, workers=ALONE, **options):
     trainer = Trainer(epochs=1, **options)
     return trainer.fit(model, task or Rows(), optimizer, folder, dict, lambda *_: None, workers)
 
