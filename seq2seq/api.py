@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seq2seq.cluster import cluster
 from seq2seq.commands._run_argument import local_run
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.errors import UserError
@@ -112,6 +113,8 @@ def train(recipe: str | None = None, overrides: Overrides = (), *, trust: Trust 
         items += list(overrides)
     if flags := [item for item in items if item.startswith("-")]:
         raise UserError(f"{flags[0]}: train takes overrides key=value; sweeps are for the terminal")
+    if cluster().index:
+        raise UserError("train: the run is the chief's; start the other workers in the terminal")
     folder = train_run(items, trust=trust)
     assert folder is not None
     return Run(folder)

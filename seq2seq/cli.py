@@ -26,7 +26,7 @@ exit codes:
   0    done
   1    the score of `evaluate --gate` was not met, or an unexpected error
   2    an error that the user can correct; the message says how
-  75   a training has reached trainer.stop_after_minutes; start it again
+  75   a training has reached trainer.stop_after_minutes, or lost a worker; start it again
   130  stopped by Ctrl-C; 129 and 143 by SIGHUP and SIGTERM
 """
 
@@ -35,6 +35,7 @@ COMMANDS = {
     "download": "download the data of a recipe",
     "check": "report on the data of a recipe before training",
     "train": "train, evaluate and track a run, or a sweep of runs",
+    "launch": "train with several processes of this machine",
     "evaluate": "score a run on its test split or on files",
     "predict": "predict with a run for each input of a file or of stdin",
     "inspect": "write states and gates of a run at each step as arrays and figures",
@@ -124,13 +125,17 @@ def _use_utf8() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that reports errors in the same form as `main`."""
+    """An argument parser that reports errors in the same form as `main`.
 
-    intermixing = False
+    Attributes:
+        plain: Whether all that follows the first positional argument belongs to it.
+    """
+
+    plain = intermixing = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses options before, between and after positional arguments."""
-        if self.intermixing or self._subparsers is not None:
+        if self.plain or self.intermixing or self._subparsers is not None:
             return super().parse_known_args(args, namespace)
         self.intermixing = True
         try:

@@ -3,7 +3,8 @@
 USER_ERROR, INTERRUPTED, OUT_OF_TIME = 2, 130, 75
 """Exit codes; a signal ends with 128 and its number, so 130 is that of Ctrl-C.
 
-75 is `EX_TEMPFAIL` of sysexits.h: the same command, started again, goes on.
+75 is `EX_TEMPFAIL` of sysexits.h: the same command, started again, goes on; also where another
+worker of a distributed training has ended.
 """
 
 STOPPED = (OUT_OF_TIME, 129, INTERRUPTED, 143)
@@ -14,8 +15,10 @@ class UserError(Exception):
     """An error that the user can correct.
 
     The message says what is wrong, where (file and line, or config key), and what to do. The
-    command line prints it without a stack trace and exits with code 2.
+    command line prints it without a stack trace and exits with `exit_code`.
     """
+
+    exit_code = USER_ERROR
 
 
 class Stopped(KeyboardInterrupt):

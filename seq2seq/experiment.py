@@ -4,7 +4,7 @@ import json
 import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +14,13 @@ import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from seq2seq.cluster import cluster
 from seq2seq.config import build_as
 from seq2seq.data.dataset import Dataset
 from seq2seq.errors import UserError
 from seq2seq.evaluation.intervals import Interval, score_intervals, text_intervals
 from seq2seq.files import write_text
+from seq2seq.log_file import log_to
 from seq2seq.models.base import SequenceModel
 from seq2seq.naming import run_name
 from seq2seq.ops.compile import compiled_in_background
@@ -40,13 +42,14 @@ from seq2seq.tasks.model_folder import (
     save_model_folder,
 )
 from seq2seq.tasks.run_callback import RunCallback
-from seq2seq.terminal import PlainConsole, PlainFormatter
+from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import NOT_UPLOADED, RunStatus, Tracker, final_scores
 from seq2seq.tracking.model_card import MODEL_CARD, ModelCard, SplitSummary
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.optimizers import build_optimizer
 from seq2seq.training.stop_on_signal import TrainingInterrupted
 from seq2seq.training.trainer import Trainer
+from seq2seq.training.workers import ALONE, Workers
 from seq2seq.trust import Trust
 
 log = logging.getLogger(__name__)
@@ -64,6 +67,7 @@ class Experiment:
     model: SequenceModel
     trainer: Trainer
     optimizer: keras.optimizers.Optimizer
+    workers: Workers
 
 
 def run(
@@ -73,7 +77,7 @@ def run(
     console: Console,
     trust: Trust = (),
 ) -> dict[str, Any]:
-    """Trains, evaluates and tracks one run.
+    """Trains, evaluates and tracks one run; a worker that is not the chief only trains.
 
     Args:
         config: The composed config.
@@ -83,13 +87,13 @@ def run(
         trust: Further modules and classes that a run may name whose weights initialise the model.
 
     Returns:
-        The content of `metrics.json`.
+        The content of `metrics.json`; nothing, if the chief has it.
 
     Raises:
         UserError: If the config, the data or the machine cannot be used.
         TrainingInterrupted: After Ctrl-C; the last checkpoint and the model are saved.
     """
-    disable_inter_op_parallelism()
+    workers = connected_workers(config)
     seed_everything(config.seed)
     keras.utils.clear_session()  # a sweep has many runs in one process
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
@@ -99,7 +103,10 @@ def run(
         shown_on(console),
         log_to(run_folder),
     ):
-        experiment = build_experiment(config, run_folder, trust)
+        experiment = build_experiment(config, run_folder, trust, workers)
+        if not workers.is_chief:
+            fit(experiment, run_folder)
+            return {}
         tracker, task = experiment.tracker, experiment.task
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):
             with step("logging the data"):
@@ -121,12 +128,27 @@ def run(
                 tracker.log_card(card)
                 example = task.served_example(experiment.data, evaluations["test"].rows)
                 log_results(tracker, evaluations, metrics, progress, run_folder / "model", example)
-    rows = evaluations["test"].rows
-    print_report(PlainConsole(), metrics, rows, run_folder, tracker.pages())
+    print_report(PlainConsole(), metrics, evaluations["test"].rows, run_folder, tracker.pages())
     return metrics
 
 
-def build_experiment(config: DictConfig, run_folder: Path, trust: Trust = ()) -> Experiment:
+def connected_workers(config: DictConfig) -> Workers:
+    """Returns the processes that train together, connected before TensorFlow runs an operation."""
+    disable_inter_op_parallelism()
+    # Runs of older versions have no such group.
+    workers = build_as(config, "distribute", Workers) if "distribute" in config else ALONE
+    if workers.count == 1 and cluster().source == "TF_CONFIG":
+        raise UserError(
+            "distribute=none: TF_CONFIG names several workers, and each would train a run of its "
+            "own. Add distribute=multi_worker, or unset TF_CONFIG"
+        )
+    workers.connect()
+    return workers
+
+
+def build_experiment(
+    config: DictConfig, run_folder: Path, trust: Trust = (), workers: Workers = ALONE
+) -> Experiment:
     """Builds the parts of a run, prepares the data, and initialises the model."""
     tracker = build_as(config, "tracking", Tracker)
     data = build_as(config, "data", Dataset)  # type: ignore[type-abstract]
@@ -152,26 +174,14 @@ def build_experiment(config: DictConfig, run_folder: Path, trust: Trust = ()) ->
     for callback in callbacks.values():
         if isinstance(callback, RunCallback):
             callback.watch(task, model, data, run_folder, tracker.log_folder)
-    return Experiment(tracker, data, task, model, trainer, optimizer)
+    return Experiment(tracker, data, task, model, trainer, optimizer, workers)
 
 
 def train(experiment: Experiment, run_folder: Path, config: dict[str, Any]) -> Progress:
     """Trains the model, calibrates the task, and saves both in the model folder."""
     task, model = experiment.task, experiment.model
-
-    def score_validation() -> dict[str, float]:
-        with step("scoring validation"):
-            return task.validation_scores(model, experiment.data.records("validation"))
-
     try:
-        progress = experiment.trainer.fit(
-            model.loss_model,
-            task,
-            experiment.optimizer,
-            run_folder,
-            score_validation,
-            experiment.tracker.log_metrics,
-        )
+        progress = fit(experiment, run_folder)
     except TrainingInterrupted:  # the model can predict nevertheless
         save_model_folder(run_folder / "model", task, model, config)
         raise
@@ -179,6 +189,25 @@ def train(experiment: Experiment, run_folder: Path, config: dict[str, Any]) -> P
         task.calibrate(model)
         save_model_folder(run_folder / "model", task, model, config)
     return progress
+
+
+def fit(experiment: Experiment, run_folder: Path) -> Progress:
+    """Trains the model."""
+    task, model = experiment.task, experiment.model
+
+    def score_validation() -> dict[str, float]:
+        with step("scoring validation"):
+            return task.validation_scores(model, experiment.data.records("validation"))
+
+    return experiment.trainer.fit(
+        model.loss_model,
+        task,
+        experiment.optimizer,
+        run_folder,
+        score_validation,
+        experiment.tracker.log_metrics,
+        experiment.workers,
+    )
 
 
 def evaluate(experiment: Experiment) -> dict[str, Evaluation]:
@@ -207,29 +236,6 @@ def seed_everything(seed: Any) -> None:
         raise UserError(f"seed: must be a whole number from 0 to {2**32 - 1}, got {seed!r}")
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-
-
-class LogFile(logging.FileHandler):
-    """A log file that a full disk may cut: the training goes on, and the terminal has the log."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - of logging
-        """Ignores an error of writing."""
-
-
-@contextmanager
-def log_to(run_folder: Path) -> Iterator[None]:
-    """Writes the package's log, with times, to `train.log`."""
-    run_folder.mkdir(parents=True, exist_ok=True)
-    to_file = LogFile(run_folder / "train.log", encoding="utf-8")
-    to_file.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("seq2seq")
-    logger.addHandler(to_file)
-    try:
-        yield
-    finally:
-        logger.removeHandler(to_file)
-        with suppress(OSError):
-            to_file.close()
 
 
 @contextmanager

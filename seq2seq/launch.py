@@ -18,15 +18,10 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
-from seq2seq.config import (
-    check_keys,
-    check_top_level,
-    composed,
-    folder,
-    own_recipe,
-)
-from seq2seq.errors import USER_ERROR, Stopped, UserError, exit_code_of
+from seq2seq.config import check_keys, check_top_level, composed, folder, own_recipe
+from seq2seq.errors import Stopped, UserError, exit_code_of
 from seq2seq.files import write_text
+from seq2seq.follower import follow, with_shards
 from seq2seq.naming import advice, tags_of
 from seq2seq.overrides import (
     Check,
@@ -85,8 +80,7 @@ def launch(
         debug: Whether errors show their stack trace.
 
     Returns:
-        The exit code: 0, 2 if a run failed with a `UserError`, 128 and the number of the signal
-        that stopped it, such as 130 after Ctrl-C, 75 if its time was over.
+        The exit code, see `seq2seq.errors`.
 
     Raises:
         UserError: If the arguments are invalid.
@@ -131,7 +125,7 @@ def train_run(
             weights are copied from, may name.
 
     Returns:
-        The run folder; None if a flag prevented a run.
+        The run folder; None if a flag prevented a run, or another worker has it.
 
     Raises:
         UserError: If an override, the data or the machine cannot be used.
@@ -141,6 +135,8 @@ def train_run(
 
     resume, overrides = split_resume(overrides)
     refuse_empty_values(overrides)
+    if not flags and follow(resume, overrides, trust):
+        return None
     if resume.folder is not None:
         _resume_run(resume.folder, overrides, trust)
         return resume.folder
@@ -207,6 +203,7 @@ def _start_run(config: DictConfig, is_named: bool, resume: Resume, trust: Trust)
     with claimed_new(wanted, is_named) as run_folder:
         with open_dict(settings), flag_override(settings, "readonly", False):
             settings.runtime.output_dir = str(run_folder)
+        with_shards(config)
         write_config(run_folder, config, settings, own_recipe(settings.runtime.choices.recipe))
         if hint := advice(settings.runtime.choices):
             print(f"seq2seq: {hint}", file=sys.stderr)
@@ -331,6 +328,7 @@ def _resume_same(
     with claimed(run_folder):
         earlier = load_saved(saved, trust, resolve=False)
         check_top_level(earlier)
+        with_shards(config, earlier)
         refuse_changes(run_folder, with_new_keys(earlier), config, changes)
         with open_dict(config):
             config.trainer.resume = True
@@ -361,7 +359,9 @@ def _run(
         check_keys(config)
         run(config, run_folder, tags, PlainConsole(stderr=True), trust)
     except UserError as error:
-        raise UserError(f"{error}{_how_to_resume(run_folder, sweep, resumed)}") from error
+        failure = UserError(f"{error}{_how_to_resume(run_folder, sweep, resumed)}")
+        failure.exit_code = error.exit_code
+        raise failure from error
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
@@ -389,7 +389,7 @@ def _print_error(error: UserError, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     _print(f"seq2seq: error: {error}")
-    return USER_ERROR
+    return error.exit_code
 
 
 def _print_stop(stop: BaseException) -> int:

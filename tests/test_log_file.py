@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.experiment import log_to
+from seq2seq.log_file import log_to
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

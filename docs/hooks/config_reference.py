@@ -17,7 +17,7 @@ from seq2seq.config import folder
 GROUPS = (
     "task", "data", "tokenizer", "tokenizer/text", "batching", "model", "model/bridge",
     "model/attention", "model/scheduled_sampling", "model/character_features", "decoding",
-    "optimizer", "trainer", "tracking", "sweep",
+    "optimizer", "trainer", "distribute", "tracking", "sweep",
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
 

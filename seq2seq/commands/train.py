@@ -2,6 +2,7 @@
 
 import argparse
 
+from seq2seq.cluster import cluster
 from seq2seq.commands._overrides import overrides_argument, with_recipe
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.errors import UserError
@@ -74,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.resolve and not options.cfg:
         raise UserError("--resolve: changes what --cfg prints; add --cfg job")
+    if options.multirun and cluster().source == "TF_CONFIG":
+        raise UserError("-m: the trials of a sweep have one process each; unset TF_CONFIG")
     start_tensorflow()
     from seq2seq.launch import launch
 

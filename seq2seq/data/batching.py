@@ -6,11 +6,13 @@ come from text files or from a shuffled TFDS folder.
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from seq2seq.errors import UserError
+
+RowsT = TypeVar("RowsT")
 
 _UNITS = ("sentences", "tokens")
 _PREFETCHED_BATCHES = 8
@@ -143,8 +145,8 @@ def padding_share(lengths: np.ndarray, batches: Iterable[np.ndarray]) -> float:
 
 
 def batch_dataset(
-    make_batch: Callable[[np.ndarray], Any],
-    batches: Sequence[np.ndarray],
+    make_batch: Callable[[RowsT], Any],
+    batches: Sequence[RowsT],
     output_signature: Any,
 ) -> Any:
     """Returns a `tf.data.Dataset` that makes its batches in the background, in order.
@@ -152,7 +154,7 @@ def batch_dataset(
     Args:
         make_batch: A pure function from row indices, `(rows in the batch,)`, to a structure of
             arrays.
-        batches: Arrays of row indices.
+        batches: Arrays of row indices, or whatever else it takes.
         output_signature: The same structure of `tf.TensorSpec`.
     """
     import tensorflow as tf

@@ -29,7 +29,7 @@ from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.observation import InputVocabulary, Observation
 from seq2seq.tasks.padding import Batches
 from seq2seq.tasks.prediction_graphs import collected_features
-from seq2seq.training.batch_order import BatchOrder
+from seq2seq.training.batch_order import BatchOrder, Part
 from seq2seq.training.masked_loss_model import Loss
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 
+PartT = TypeVar("PartT")
 RowT = TypeVar("RowT", bound=Row | ForecastRow)
 """The type of the task's predictions."""
 
@@ -267,7 +268,12 @@ class Task(ABC, Generic[ModelT, RowT]):
     def training_data(self) -> tf.data.Dataset:
         """Returns the remaining batches of the epoch, `(inputs, labels, weights)`."""
         train = self.stores["train"]
-        return self.dataset(lambda rows: self.make_batch(train, rows), list(self.batch_order))
+
+        def make_part(part: Part) -> Batch:
+            inputs, labels, weights = self.make_batch(train, part.rows)
+            return inputs, labels, weights if part.is_real else np.zeros_like(weights)
+
+        return self.dataset(make_part, self.batch_order.parts())
 
     def largest_batch(self) -> Batch:
         """Returns the training batch of the epoch with the most elements, padding included."""
@@ -275,7 +281,7 @@ class Task(ABC, Generic[ModelT, RowT]):
         largest = 0  # windows are all of the same size
         if isinstance(self.batching, Batching):
             largest = largest_of(self.lengths(train), batches)
-        return self.make_batch(train, batches[largest])
+        return self.make_batch(train, batches[largest][:: self.batch_order.division.shards])
 
     def batches(self, split: str) -> tf.data.Dataset:
         """Returns each record of a split once, as `(inputs, labels, weights)`."""
@@ -284,10 +290,10 @@ class Task(ABC, Generic[ModelT, RowT]):
         return self.dataset(lambda rows: self.make_batch(store, rows), rows)
 
     def dataset(
-        self, make_batch: Callable[[np.ndarray], Batch], batches: Sequence[np.ndarray]
+        self, make_batch: Callable[[PartT], Batch], batches: Sequence[PartT]
     ) -> tf.data.Dataset:
         """Returns batches made from their rows; each axis of an array may vary in size."""
-        example = make_batch((batches or self.batch_order.batches)[0])
+        example = make_batch(batches[0])
         signature = tf.nest.map_structure(
             lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), example
         )

@@ -15,6 +15,8 @@ CUT_MARK = "... (cut)"
 WITHOUT_EFFECT = (
     "tracking.",
     "sweep.",
+    "distribute._target_.",
+    "distribute.port.",
     *(
         f"trainer.{key}."
         for key in (
@@ -24,6 +26,9 @@ WITHOUT_EFFECT = (
     ),
 )  # fmt: skip
 """Prefixes of the config keys that do not change results."""
+
+NEW_DEFAULTS = {"trainer.accumulate": "1"}
+"""Keys that older runs lack, with the value that changes nothing."""
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, str]:
@@ -47,7 +52,7 @@ def meaningful(config: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: value
         for name, value in flatten(config).items()
-        if not f"{name}.".startswith(WITHOUT_EFFECT)
+        if not f"{name}.".startswith(WITHOUT_EFFECT) and NEW_DEFAULTS.get(name) != value
     }
 
 

@@ -15,6 +15,7 @@ from seq2seq.training.checkpoint_writer import CheckpointWriter
 from seq2seq.training.checkpoints import Progress, checkpoint_content
 from seq2seq.training.divergence import DivergenceCheck
 from seq2seq.training.stop_on_signal import StopOnSignal
+from seq2seq.training.workers import Workers
 
 COUNTERS = ("wait", "best", "stopped_epoch", "cooldown_counter")
 """The state of Keras' callbacks; their other attributes are settings, which a user may change."""
@@ -43,9 +44,29 @@ class ValidationScores(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Predicts and scores."""
         if logs is not None:
-            with self.average.applied(), self.stop.at_once():
-                scores = self.score()
+            scores = self.stop.workers.from_chief(self._scores)
             logs.update({f"val_{name}": value for name, value in scores.items()})
+
+    def _scores(self) -> dict[str, float]:
+        with self.average.applied(), self.stop.at_once():
+            return {name: float(value) for name, value in self.score().items()}
+
+
+class ChiefMetrics(keras.callbacks.Callback):
+    """Gives all workers the epoch's metrics of the chief, so that they decide the same.
+
+    They differ, in their last digits, between kinds of machines.
+    """
+
+    def __init__(self, workers: Workers) -> None:
+        super().__init__()
+        self.workers = workers
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Replaces the metrics."""
+        if logs is not None:
+            own = {name: float(value) for name, value in logs.items()}
+            logs.update(self.workers.from_chief(lambda: own))
 
 
 @dataclass(eq=False)
@@ -168,6 +189,8 @@ class CheckpointCallback(keras.callbacks.Callback):
     def save(self, name: Literal["best", "last"]) -> None:
         """Saves a complete checkpoint; raises `DivergedError` instead if the last step did."""
         self.divergence.check()
+        if not self.writer.is_on:
+            return
         self.last_saved = time.monotonic()
         progress = self.progress
         progress.seconds = self.earlier_seconds + self.last_saved - self.start

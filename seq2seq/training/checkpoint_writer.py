@@ -21,10 +21,11 @@ class CheckpointWriter:
     Args:
         folder: The folder of the checkpoints.
         keep: How many of the last checkpoints stay.
+        is_on: Whether this process writes; False if another one does.
     """
 
-    def __init__(self, folder: Path, keep: int) -> None:
-        self.folder, self.keep = folder, keep
+    def __init__(self, folder: Path, keep: int, is_on: bool = True) -> None:
+        self.folder, self.keep, self.is_on = folder, keep, is_on
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._pending: Future[None] | None = None
         self._unwritten: dict[CheckpointKind, tuple[Path, WeightsBuffer]] = {}

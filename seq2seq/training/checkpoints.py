@@ -75,7 +75,12 @@ class Progress:
 
 def random_states(model: keras.Model) -> list[keras.Variable]:
     """Returns the random states of dropout layers, which Keras does not save."""
-    return [v for v in model.variables if v.path.endswith("seed_generator_state")]
+    return [variable for variable in model.variables if is_random_state(variable)]
+
+
+def is_random_state(variable: keras.Variable) -> bool:
+    """Returns whether a variable is the state of random numbers of a layer."""
+    return bool(variable.path.endswith("seed_generator_state"))
 
 
 def checkpoint_content(
@@ -119,7 +124,7 @@ def load_checkpoint(path: Path, model: keras.Model, averages: Sequence[tf.Variab
                 name: [file[f"{name}/{number}"][()] for number in range(len(file[name]))]
                 for name in _extra_variables(model, averages)
             }
-        progress = _progress(state)
+        progress = progress_of(state)
         model.load_weights(memory)
         for name, variables in _extra_variables(model, averages).items():
             for variable, value in zip(variables, saved[name], strict=True):
@@ -139,9 +144,9 @@ def check_checkpoint(path: Path, model: keras.Model) -> None:
         _read(path, model)
 
 
-def _progress(state: dict[str, Any]) -> Progress:
-    """Returns the progress that a file holds; files before format 4 have one best checkpoint."""
-    if state.pop("format") < 4:
+def progress_of(state: dict[str, Any]) -> Progress:
+    """Returns the progress that JSON holds; files before format 4 have one best checkpoint."""
+    if state.pop("format", FORMAT) < 4:
         best, epoch = state.pop("best"), state.pop("best_epoch")
         state["ranking"] = [(best, epoch, state["history"][epoch - 1]["step"])] if epoch else []
     state["ranking"] = [(best, epoch, step) for best, epoch, step in state["ranking"]]

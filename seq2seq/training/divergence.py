@@ -47,6 +47,8 @@ class DivergenceCheck(keras.callbacks.Callback):
         progress: The progress of the training.
         run_folder: The run folder, for `diverged/`.
         describe: Returns what is in each row of a batch, from inputs and labels, for people.
+        at_once: Whether a step is checked before the next one: several workers then stop after the
+            same one.
     """
 
     model: TrainedModel
@@ -57,10 +59,11 @@ class DivergenceCheck(keras.callbacks.Callback):
         progress: Progress,
         run_folder: Path,
         describe: Callable[[Any, np.ndarray], list[str]],
+        at_once: bool = False,
     ) -> None:
         super().__init__()
         self.policy, self.progress = policy, progress
-        self.run_folder, self.describe = run_folder, describe
+        self.run_folder, self.describe, self.at_once = run_folder, describe, at_once
         self._unchecked: _Step | None = None
         self._saved = 0
 
@@ -70,10 +73,13 @@ class DivergenceCheck(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Checks the step before."""
-        self.check()
+        if not self.at_once:
+            self.check()
         number = self.progress.total_steps + 1
         self._unchecked = _Step(number, self.progress.epoch + 1, self.model.batch,
                                 self.model.checked)  # fmt: skip
+        if self.at_once:
+            self.check()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks the last step of an epoch."""

@@ -27,7 +27,7 @@ class DynamicModel(MaskedLossModel):
 
     def test_step(self, data: tuple[Any, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Evaluates one batch, and updates the weights with it."""
-        return self._update_weights(self._gradients(data, training=False))
+        return self._update_weights(self.gradients(data, training=False))
 
 
 def dynamic_loss(model: keras.Model, loss: Loss, rate: float, data: tf.data.Dataset) -> float:

@@ -53,9 +53,10 @@ class MaskedLossModel(keras.Model):
 
     def train_step(self, data: Batch) -> dict[str, tf.Tensor]:
         """Updates the weights from one batch."""
-        return self._update_weights(self._gradients(data, training=True))
+        return self._update_weights(self.gradients(data))
 
-    def _gradients(self, data: Batch, training: bool) -> "LossGradients":
+    def gradients(self, data: Batch, training: bool = True) -> "LossGradients":
+        """Returns the mean loss of a batch, with dropout if for `training`, and its gradients."""
         options = {}
         if training and self.doubles_batches:  # (batch, ...) -> (2 * batch, ...)
             data = tf.nest.map_structure(lambda tensor: tf.concat([tensor, tensor], axis=0), data)
@@ -64,7 +65,8 @@ class MaskedLossModel(keras.Model):
         with tf.GradientTape() as tape:
             outputs = self(inputs, training=training)
             losses = self.element_loss(labels, outputs, weights, **options)
-            objective = tf.reduce_sum(losses.objective * weights) / tf.reduce_sum(weights)
+            total = tf.reduce_sum(losses.objective * weights)
+            objective = tf.math.divide_no_nan(total, tf.reduce_sum(weights))
             if self.losses:
                 objective += tf.add_n(self.losses)
             scaled = self.optimizer.scale_loss(objective)
@@ -120,6 +122,15 @@ class CheckedStep(NamedTuple):
     """The norm of the gradient of each trainable variable, `(variables,)`."""
 
 
+StepResult = tuple[dict[str, tf.Tensor], CheckedStep, Batch]
+"""The logs of a step, what it has computed, and its batch."""
+
+Step = Callable[[Callable[[], Batch]], StepResult]
+"""A training step, which is given a function that returns the next batch."""
+
+MakeStep = Callable[["TrainedModel", Any], Step]
+
+
 class TrainedModel(MaskedLossModel):
     """The model of a training: its steps are timed, and applied only where they are finite.
 
@@ -129,12 +140,14 @@ class TrainedModel(MaskedLossModel):
             It then leaves weights, optimizer, metrics, random and recurrent states as they were.
         batch: The batch of the last training step.
         checked: What the last training step has computed.
+        make_step: Makes the function of a step from the model and the signature of its batches.
     """
 
     waiting_seconds = 0.0
     loss_limit = float("inf")
     batch: Batch
     checked: CheckedStep
+    make_step: MakeStep
     train_function: Any  # set by Keras, which does not declare it
 
     def train_step(self, data: Batch) -> dict[str, tf.Tensor]:
@@ -143,9 +156,27 @@ class TrainedModel(MaskedLossModel):
 
     def checked_step(self, data: Batch) -> tuple[dict[str, tf.Tensor], CheckedStep]:
         """Updates the weights from one batch, if its loss and gradients are finite."""
-        states = [v.value for v in self.non_trainable_variables]
-        before = [tf.identity(state) for state in states]
-        computed = self._gradients(data, training=True)
+        before = self.states()
+        computed = self.gradients(data)
+        return self.apply_checked(computed, before, lambda: self.row_losses(computed))
+
+    def states(self) -> list[tf.Tensor]:
+        """Returns a copy of the random and recurrent states."""
+        return [tf.identity(variable.value) for variable in self.non_trainable_variables]
+
+    def apply_checked(
+        self,
+        computed: "LossGradients",
+        before: list[tf.Tensor],
+        row_losses: Callable[[], tf.Tensor],
+    ) -> tuple[dict[str, tf.Tensor], CheckedStep]:
+        """Updates the weights from gradients, if they and the loss are finite.
+
+        Args:
+            computed: The loss and the gradients.
+            before: The `states` before the step, which are restored if it is not applied.
+            row_losses: Returns what `CheckedStep` holds of it.
+        """
         norms = tf.stack([_norm(gradient) for gradient in computed.gradients])
         is_applied = tf.abs(computed.objective) < self.loss_limit  # false for NaN
         # With a loss scale, the optimizer itself leaves out gradients that overflow.
@@ -157,16 +188,17 @@ class TrainedModel(MaskedLossModel):
             return tf.zeros([0])
 
         def restore() -> tf.Tensor:
-            for state, value in zip(states, before, strict=True):
-                state.assign(value)
-            return self._row_losses(computed.losses, computed.weights)
+            for variable, value in zip(self.non_trainable_variables, before, strict=True):
+                variable.value.assign(value)
+            return row_losses()
 
-        row_losses = tf.cond(is_applied, apply, restore)
-        checked = CheckedStep(is_applied, computed.objective, row_losses, norms)
+        losses = tf.cond(is_applied, apply, restore)
+        checked = CheckedStep(is_applied, computed.objective, losses, norms)
         return self.get_metrics_result(), checked
 
-    def _row_losses(self, losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    def row_losses(self, computed: "LossGradients") -> tf.Tensor:
         """Returns the mean loss of each row, `(batch,)`."""
+        losses, weights = computed.losses, computed.weights
         elements = tf.reshape(losses * weights, [tf.shape(losses)[0], -1])
         counts = tf.reduce_sum(tf.reshape(weights, tf.shape(elements)), axis=1)
         row_losses = tf.math.divide_no_nan(tf.reduce_sum(elements, axis=1), counts)
@@ -186,23 +218,41 @@ class TrainedModel(MaskedLossModel):
 
         def next_step(batches: tf.data.Iterator) -> dict[str, tf.Tensor]:
             nonlocal step
-            if step is None:  # one graph for all lengths
-                signature = [batches.element_spec]
-                step = tf.function(self.checked_step, signature, autograph=False)
-            start = time.perf_counter()
-            with tf.profiler.experimental.Trace(WAITING):
-                self.batch = next(batches)
-            self.waiting_seconds += time.perf_counter() - start
-            logs, self.checked = step(self.batch)
+            if step is None:
+                step = self.make_step(self, batches.element_spec)
+            logs, self.checked, self.batch = step(lambda: self._next(batches))
             return logs
 
         self.train_function = next_step
         return next_step
 
+    def _next(self, batches: tf.data.Iterator) -> Batch:
+        start = time.perf_counter()
+        with tf.profiler.experimental.Trace(WAITING):
+            batch = next(batches)
+        self.waiting_seconds += time.perf_counter() - start
+        return batch
+
+
+def one_batch_a_step(model: TrainedModel, signature: Any) -> Step:
+    """Returns a step of one batch, in one graph for all lengths."""
+    graph = tf.function(model.checked_step, [signature], autograph=False)
+
+    def step(next_batch: Callable[[], Batch]) -> StepResult:
+        batch = next_batch()
+        return *graph(batch), batch
+
+    return step
+
 
 def has_perplexity(loss: Loss) -> bool:
     """Returns whether a loss is that of tokens or classes; a likelihood of numbers has none."""
     return bool(getattr(loss, "has_perplexity", True))
+
+
+def default_loss_limit(loss: Loss) -> float:
+    """Returns a loss that only a diverged training has: uniform guesses are about 10 nats."""
+    return 1e3 if has_perplexity(loss) else 1e6
 
 
 def _norm(gradient: tf.Tensor | tf.IndexedSlices | None) -> tf.Tensor:
@@ -213,10 +263,14 @@ def _norm(gradient: tf.Tensor | tf.IndexedSlices | None) -> tf.Tensor:
 
 
 def compile_model(
-    training_model: keras.Model, loss: Loss, optimizer: keras.optimizers.Optimizer
+    training_model: keras.Model,
+    loss: Loss,
+    optimizer: keras.optimizers.Optimizer,
+    make_step: MakeStep = one_batch_a_step,
 ) -> TrainedModel:
     """Wraps a functional model for `fit`; layers, and so weights, are shared with it."""
     model = TrainedModel(training_model.input, training_model.output, loss)
     model.compile(optimizer=optimizer, jit_compile=False)
+    model.make_step = make_step
     optimizer.build(model.trainable_variables)
     return model

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,15 @@ from seq2seq.errors import UserError
 from seq2seq.run_folder import checkpoint_path, checkpoint_paths
 from seq2seq.training.averaging import WeightAverage
 from seq2seq.training.checkpoint_writer import CheckpointWriter
-from seq2seq.training.checkpoints import Progress, check_checkpoint, load_checkpoint, rename_older
+from seq2seq.training.checkpoints import (
+    Progress,
+    check_checkpoint,
+    load_checkpoint,
+    progress_of,
+    rename_older,
+)
 from seq2seq.training.masked_loss_model import TrainedModel
+from seq2seq.training.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +39,11 @@ def initial_progress(
     averages: Sequence[tf.Variable],
     identity: str,
     resume: bool,
+    workers: Workers,
 ) -> Progress:
     """Loads the last checkpoint, if there is one; a changed learning rate overrides its own.
+
+    Of several workers, the chief does, and all others get its state.
 
     Args:
         checkpoints: The folder of the checkpoints.
@@ -41,10 +51,28 @@ def initial_progress(
         averages: The moving averages of its weights, if any.
         identity: Identifies the order of the batches.
         resume: Whether to load a checkpoint at all.
+        workers: The processes that train together.
 
     Raises:
         UserError: If the newest checkpoints are damaged, or of another order of batches.
     """
+    if workers.is_chief:
+        progress = _loaded_progress(checkpoints, model, averages, identity, resume)
+    if workers.count > 1:
+        state = workers.from_chief(lambda: asdict(progress))
+        progress = progress if workers.is_chief else progress_of(state)
+        _check_identity(progress.identity, identity, "distribute=multi_worker: the chief")
+        workers.copy_from_chief([*model.variables, *model.optimizer.variables, *averages])
+    return progress
+
+
+def _loaded_progress(
+    checkpoints: Path,
+    model: keras.Model,
+    averages: Sequence[tf.Variable],
+    identity: str,
+    resume: bool,
+) -> Progress:
     rate = configured_rate(model.optimizer)
     if resume:
         rename_older(checkpoints)
@@ -53,17 +81,22 @@ def initial_progress(
         return Progress(learning_rate=rate, identity=identity)
     path = newest_usable(paths, model)
     progress = load_checkpoint(path, model, averages)
-    if progress.identity != identity:
-        raise UserError(
-            f"{path}: the training data, tokenizer, batching or seed are not those of this "
-            "checkpoint; a run can be resumed with the same ones only"
-        )
+    _check_identity(progress.identity, identity, str(path))
     if rate not in (None, progress.learning_rate):
         model.optimizer.learning_rate = progress.learning_rate = rate
         progress.rate_factor = 1.0
     log.info("resuming after epoch %d, step %d", progress.epoch, progress.step)
     forget_missing_best(checkpoints, model, progress)
     return progress
+
+
+def _check_identity(expected: str, identity: str, place: str) -> None:
+    """Raises a `UserError` if the order of the batches is not that of a checkpoint or worker."""
+    if identity != expected:
+        raise UserError(
+            f"{place}: its training data, tokenizer, batching or seed, or trainer.accumulate, are "
+            "others; a run can be resumed with the same ones only"
+        )
 
 
 @dataclass(eq=False)

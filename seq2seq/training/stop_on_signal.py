@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from seq2seq.errors import INTERRUPTED, OUT_OF_TIME, Stopped
+from seq2seq.training.workers import ALONE, Workers
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,12 @@ class StopOnSignal(keras.callbacks.Callback):
 
     Args:
         minutes: The time after which the training stops in the same way; None for no limit.
+        workers: The processes that stop together, after the same step.
     """
 
-    def __init__(self, minutes: float | None = None) -> None:
+    def __init__(self, minutes: float | None = None, workers: Workers = ALONE) -> None:
         super().__init__()
+        self.workers = workers
         self.exit_code: int | None = None  # of the exception to raise; None if no stop is requested
         self.previous_handlers: dict[int, Any] = {}
         self.end = None if minutes is None else time.monotonic() + 60 * minutes
@@ -89,12 +92,18 @@ class StopOnSignal(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises if a stop was requested; after an epoch's last step, the validation does."""
         if self.params["first_step"] + batch + 1 < self.params["steps"]:
-            self._raise_if_requested()
+            self._raise_together()
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises if a stop was requested."""
-        self._raise_if_requested()
+        self._raise_together()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises if a stop was requested."""
-        self._raise_if_requested()
+        self._raise_together()
+
+    def _raise_together(self) -> None:
+        """Raises if a stop was requested of any worker."""
+        code = self.workers.highest(self.exit_code or 0 if self.is_requested else 0)
+        if code:
+            raise TrainingInterrupted("", code)

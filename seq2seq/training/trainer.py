@@ -1,5 +1,6 @@
 """The trainer: epochs, validation, checkpoints, early stopping and resume."""
 
+import functools
 import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,18 +18,26 @@ from seq2seq.errors import UserError
 from seq2seq.progress import step
 from seq2seq.run_folder import checkpoint_path
 from seq2seq.training.averaging import WeightAverage
-from seq2seq.training.batch_order import BatchOrder
-from seq2seq.training.checkpoint_callback import CheckpointCallback, LogMetrics, ValidationScores
+from seq2seq.training.batch_order import BatchOrder, Division
+from seq2seq.training.callback_list import MultiFitCallbackList, validate_epoch
+from seq2seq.training.checkpoint_callback import (
+    CheckpointCallback,
+    ChiefMetrics,
+    LogMetrics,
+    ValidationScores,
+)
 from seq2seq.training.checkpoint_writer import CheckpointWriter
 from seq2seq.training.checkpoints import Progress, load_best
 from seq2seq.training.divergence import POLICIES, DivergedError, DivergenceCheck, Policy
+from seq2seq.training.divided_step import DividedStep
 from seq2seq.training.masked_loss_model import (
     Batch,
     Loss,
     MaskedLossModel,
     TrainedModel,
     compile_model,
-    has_perplexity,
+    default_loss_limit,
+    one_batch_a_step,
 )
 from seq2seq.training.memory import check_memory
 from seq2seq.training.profiling import StepProfile
@@ -36,6 +45,7 @@ from seq2seq.training.progress_bar import ProgressBar
 from seq2seq.training.resume import GoBack, initial_progress
 from seq2seq.training.stop_on_signal import StopOnSignal, TrainingInterrupted
 from seq2seq.training.time_budget import TimeBudget
+from seq2seq.training.workers import ALONE, Workers
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +90,8 @@ class Trainer:
         minutes: The time after which the training ends, validated and scored, if `epochs` have not
             ended it; `CosineDecay` reaches its end by then. null for no limit. Two such trainings
             differ in their steps.
+        accumulate: Batches of a step: their gradients are summed, and divided by the number of all
+            their real elements. The last step of an epoch may have fewer.
         monitor: The metric that decides which epoch is best, such as `val_loss` or, with
             `validation_scores`, `val_bleu`.
         mode: Whether less (`min`) or more (`max`) of it is better.
@@ -111,6 +123,7 @@ class Trainer:
 
     epochs: int = 10
     minutes: float | None = None
+    accumulate: int = 1
     monitor: str = "val_loss"
     mode: Literal["min", "max"] = "min"
     patience: int | None = None
@@ -129,7 +142,7 @@ class Trainer:
     callbacks: Mapping[str, keras.callbacks.Callback] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "log_every", "checkpoint_steps", "keep"):
+        for name in ("epochs", "accumulate", "log_every", "checkpoint_steps", "keep"):
             value = getattr(self, name)
             if value is None and name == "checkpoint_steps":
                 continue
@@ -169,6 +182,7 @@ class Trainer:
         run_folder: Path,
         score_validation: Callable[[], dict[str, float]],
         log_metrics: LogMetrics,
+        workers: Workers = ALONE,
     ) -> Progress:
         """Trains, and loads the best epoch's weights into `training_model`.
 
@@ -179,48 +193,48 @@ class Trainer:
             run_folder: Folder of `checkpoints/` (`last` and `best`) and `profile/`.
             score_validation: Predicts and scores the validation split.
             log_metrics: Logs metrics during training.
+            workers: The processes that train together; the chief has the files and the best.
 
         Raises:
             TrainingInterrupted: After Ctrl-C; the last checkpoint was then saved.
             UserError: If the training diverges, or a checkpoint cannot be read or written.
         """
-        model = self._compiled(training_model, source, optimizer)
+        model = self._compiled(training_model, source, optimizer, workers)
         folder = run_folder / "checkpoints"
         average = WeightAverage(model.trainable_variables, self.averaging)
-        progress = initial_progress(folder, model, average.averages, source.identity, self.resume)
+        identity = source.identity + (f" {self.accumulate}" if self.accumulate > 1 else "")
+        progress = initial_progress(folder, model, average.averages, identity, self.resume, workers)
         others = self._other_callbacks()
-        writer = CheckpointWriter(folder, self.keep)
+        writer = CheckpointWriter(folder, self.keep, is_on=workers.is_chief)
         go_back = GoBack(folder, model, average, progress, writer)
-        check = DivergenceCheck(self.on_divergence, progress, run_folder, source.describe_batch)
+        check = DivergenceCheck(
+            self.on_divergence, progress, run_folder, source.describe_batch, workers.count > 1
+        )
         checkpoint = CheckpointCallback(
             progress, source.batch_order, writer, average, others, check, log_metrics,
             self.monitor, self.mode, self.log_every, 60 * self.checkpoint_minutes,
             self.checkpoint_steps,
         )  # fmt: skip
-        stop = StopOnSignal(self.stop_after_minutes)
+        stop = StopOnSignal(self.stop_after_minutes, workers)
         bar = ProgressBar(source.batch_order, self.epochs)
-        scoring = (
-            [ValidationScores(score_validation, average, stop)] if self.validation_scores else []
-        )
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
         budget = TimeBudget(self.minutes, progress)
-        first = [check, average, budget, *profile, *scoring]
+        scores = self._validation_callbacks(score_validation, average, stop)
+        first = [check, average, budget, *profile, *scores]
         callbacks = [*first, *others.values(), bar, checkpoint, stop]
         with stop, existing_objects_frozen(), closing(writer):
             try:
                 self._fit(model, source, progress, callbacks, go_back, budget)
             except TrainingInterrupted:
-                average.restore()
                 self._save_interrupted(checkpoint)
-                writer.finish()
-                average.assign_to_weights()
                 raise
             finally:
                 bar.close()
                 for callback in profile:
                     callback.close()
             writer.finish()
-        self._load_best(folder, model, progress)
+        if workers.is_chief:
+            self._load_best(folder, model, progress)
         return progress
 
     def _compiled(
@@ -228,10 +242,23 @@ class Trainer:
         training_model: keras.Model,
         source: TrainingSource,
         optimizer: keras.optimizers.Optimizer,
+        workers: Workers,
     ) -> TrainedModel:
         """Returns the model to train, after the checks that need no step."""
         self._check_monitors(source.score_names)
-        model = compile_model(training_model, source.loss, optimizer)
+        if workers.count > 1 and self.on_divergence == "go_back":
+            raise UserError(
+                "trainer.on_divergence=go_back: has one process; with several, use stop or skip"
+            )
+        if workers.count > 1 and self.minutes is not None:
+            raise UserError(
+                "trainer.minutes: has one process, as the clocks of several differ; use epochs"
+            )
+        division = Division(self.accumulate, workers.shards, workers.own_shards)
+        source.batch_order.division = division
+        divided = functools.partial(DividedStep, workers, self.accumulate)
+        make_step = one_batch_a_step if division == Division() else divided
+        model = compile_model(training_model, source.loss, optimizer, make_step)
         model.loss_limit = self.loss_limit or default_loss_limit(source.loss)
         check_memory(model, source.largest_batch(), self.memory_limit)
         return model
@@ -244,6 +271,14 @@ class Trainer:
                 monitor=self.monitor, mode=self.mode, patience=self.patience
             )
         return callbacks
+
+    def _validation_callbacks(
+        self, score: Callable[[], dict[str, float]], average: WeightAverage, stop: StopOnSignal
+    ) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks that complete the metrics of a validation, for all workers."""
+        metrics = [ChiefMetrics(stop.workers)] if stop.workers.count > 1 else []
+        scores = [ValidationScores(score, average, stop)] if self.validation_scores else []
+        return [*metrics, *scores]
 
     def _check_monitors(self, score_names: Sequence[str]) -> None:
         """Raises a `UserError` for an unknown metric, before the first step."""
@@ -271,12 +306,15 @@ class Trainer:
             log.warning("no epoch had a valid %s: the last weights are kept", self.monitor)
 
     def _save_interrupted(self, checkpoint: CheckpointCallback) -> None:
+        checkpoint.average.restore()
         try:
             checkpoint.save("last")
         except DivergedError:
             if self.on_divergence != "go_back":
                 raise
             # No checkpoint: when resumed, the training comes to this step again, and goes back.
+        checkpoint.writer.finish()
+        checkpoint.average.assign_to_weights()
 
     def _fit(
         self,
@@ -349,25 +387,6 @@ class Trainer:
         return {name: float(value) for name, value in metrics.items()}
 
 
-def validate_epoch(
-    model: TrainedModel,
-    validation: tf.data.Dataset,
-    epoch: int,
-    callbacks: "MultiFitCallbackList",
-) -> None:
-    """Ends an epoch whose steps were done before the training was interrupted, as `fit` does."""
-    model.stop_training = False
-    callbacks.on_epoch_begin(epoch)
-    logs = {name: float(value) for name, value in model.get_metrics_result().items()}
-    scores = model.evaluate(validation, callbacks=callbacks, return_dict=True, verbose=0)
-    callbacks.on_epoch_end(epoch, logs | {f"val_{name}": each for name, each in scores.items()})
-
-
-def default_loss_limit(loss: Loss) -> float:
-    """Returns a loss that only a diverged training has: uniform guesses are about 10 nats."""
-    return 1e3 if has_perplexity(loss) else 1e6
-
-
 @contextmanager
 def existing_objects_frozen() -> Iterator[None]:
     """Limits garbage collection to objects that are created inside the block.
@@ -379,21 +398,3 @@ def existing_objects_frozen() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-class MultiFitCallbackList(keras.callbacks.CallbackList):
-    """A callback list for which several calls of `fit` are one training."""
-
-    def begin(self) -> None:
-        """Begins the training of all callbacks."""
-        super().on_train_begin()
-
-    def end(self) -> None:
-        """Ends the training of all callbacks."""
-        super().on_train_end()
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Ignores the beginning of one `fit`."""
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Ignores the end of one `fit`."""

@@ -1,0 +1,175 @@
+"""Steps of several batches, and of shards of batches, against numpy and Keras."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq2seq.errors import UserError
+from seq2seq.training.batch_order import BatchOrder, Division
+from seq2seq.training.divided_step import summed_in_pairs
+from seq2seq.training.losses import ElementLoss
+from seq2seq.training.trainer import Trainer
+from seq2seq.training.workers import ALONE, MultiWorker, Workers
+
+ROWS, STEPS, TOKENS = 20, 5, 9
+GENERATOR = np.random.default_rng(0)
+IDS = GENERATOR.integers(0, TOKENS, size=(ROWS, 3)).astype(np.int32)
+LABELS = GENERATOR.normal(size=(ROWS, 3, 1)).astype(np.float32)
+WEIGHTS = (GENERATOR.random((ROWS, 3)) < 0.6).astype(np.float32)  # padding, and rows of only that
+
+
+def squared(labels, predictions, weights):
+    errors = tf.reduce_sum(tf.square(labels - predictions), axis=-1)
+    return ElementLoss(errors, errors)
+
+
+@dataclass
+class Rows:
+    """What a task gives to the trainer: a linear model of embeddings."""
+
+    batch_size: int = 4
+    loss = staticmethod(squared)
+    identity = "rows"
+    score_names = ()
+
+    def __post_init__(self):
+        rows = np.arange(ROWS)
+        splits = range(self.batch_size, ROWS, self.batch_size)
+        self.batch_order = BatchOrder(lambda epoch: np.split(rows, splits), tokens=len)
+
+    def training_data(self):
+        def generate():
+            for part in self.batch_order.parts():
+                yield IDS[part.rows], LABELS[part.rows], WEIGHTS[part.rows] * part.is_real
+
+        spec = (
+            tf.TensorSpec((None, 3), tf.int32),
+            tf.TensorSpec((None, 3, 1)),
+            tf.TensorSpec((None, 3)),
+        )
+        return tf.data.Dataset.from_generator(generate, output_signature=spec)
+
+    def largest_batch(self):
+        return IDS, LABELS, WEIGHTS
+
+    def describe_batch(self, inputs, labels):
+        return [str(row) for row in inputs]
+
+    def batches(self, split):
+        return tf.data.Dataset.from_tensors((IDS, LABELS, WEIGHTS))
+
+
+def linear_model(*layers):
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((3,), dtype="int32")
+    outputs = keras.layers.Embedding(TOKENS, 4)(inputs)
+    for layer in layers:
+        outputs = layer(outputs)
+    return keras.Model(inputs, keras.layers.Dense(1)(outputs))
+
+
+def fit(folder, model, optimizer, task=None, workers=ALONE, **options):
+    trainer = Trainer(epochs=1, **options)
+    return trainer.fit(model, task or Rows(), optimizer, folder, dict, lambda *_: None, workers)
+
+
+def test_the_gradient_is_the_mean_over_all_real_elements(tmp_path):
+    model = linear_model()
+    table, kernel, bias = (weight.numpy().astype(np.float64) for weight in model.weights)
+    fit(tmp_path, model, keras.optimizers.SGD(0.5), workers=MultiWorker(shards=3), accumulate=2)
+    for first in range(0, ROWS, 8):  # two batches of 4; the last step has one
+        rows = slice(first, first + 8)
+        ids, weights = IDS[rows], WEIGHTS[rows][..., None]
+        vectors = table[ids]
+        errors = 2 * (vectors @ kernel + bias - LABELS[rows]) * weights / weights.sum()
+        d_table = np.zeros_like(table)
+        np.add.at(d_table, ids, errors @ kernel.T)
+        kernel -= 0.5 * np.einsum("rti,rto->io", vectors, errors)
+        bias -= 0.5 * errors.sum(axis=(0, 1))
+        table -= 0.5 * d_table
+    for weight, expected in zip(model.weights, (table, kernel, bias), strict=True):
+        np.testing.assert_allclose(weight.numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_two_batches_a_step_are_one_of_twice_the_size_for_keras(tmp_path):
+    """The weights are all 1 here: Keras takes the mean over rows."""
+    model, expected = linear_model(), linear_model()
+    task = Rows()
+    task.training_data = lambda: tf.data.Dataset.from_generator(
+        lambda: ((IDS[p.rows], LABELS[p.rows], np.float32(p.is_real) * np.ones((len(p.rows), 3)))
+                 for p in task.batch_order.parts()),
+        output_signature=(tf.TensorSpec((None, 3), tf.int32), tf.TensorSpec((None, 3, 1)),
+                          tf.TensorSpec((None, 3))),
+    )  # fmt: skip
+    progress = fit(tmp_path, model, keras.optimizers.Adam(0.1), task, accumulate=2)
+    assert progress.total_steps == 3
+    expected.compile(keras.optimizers.Adam(0.1), "mse")
+    expected.fit(IDS, LABELS, batch_size=8, shuffle=False, verbose=0)
+    for weight, other in zip(model.weights, expected.weights, strict=True):
+        np.testing.assert_allclose(weight.numpy(), other.numpy(), rtol=0, atol=1e-5)
+
+
+def test_a_step_of_another_number_of_batches_is_not_resumed(tmp_path):
+    fit(tmp_path, linear_model(), keras.optimizers.SGD(), accumulate=2)
+    with pytest.raises(UserError, match=r"trainer\.accumulate"):
+        fit(tmp_path, linear_model(), keras.optimizers.SGD(), resume=True)
+
+
+def test_states_of_the_whole_batch_are_refused(tmp_path):
+    model = linear_model(keras.layers.BatchNormalization())
+    with pytest.raises(UserError, match="moving_mean is a state"):
+        fit(tmp_path, model, keras.optimizers.SGD(), workers=MultiWorker(shards=2))
+
+
+def test_each_row_is_in_one_part_and_missing_parts_are_filled():
+    order = BatchOrder(lambda epoch: [np.arange(5), np.arange(5, 7), np.arange(7, 8)], len)
+    parts = []
+    for worker in range(2):
+        order.division = Division(batches=2, shards=4, own=range(2 * worker, 2 * worker + 2))
+        order.begin(0, 0)
+        assert len(order) == 2
+        assert (order.step_tokens(0), order.step_tokens(1)) == (7, 1)
+        parts += order.parts()
+    assert len(parts) == 2 * 2 * 4  # steps, batches, shards
+    assert sorted(row for part in parts if part.is_real for row in part.rows) == list(range(8))
+    assert parts[0].rows.tolist() == [0, 4]
+    assert all(len(part.rows) == 1 for part in parts if not part.is_real)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4, 8, 16])
+def test_sums_in_pairs_do_not_depend_on_the_workers(shards):
+    values = list((GENERATOR.normal(size=shards) * 10.0 ** np.arange(shards)).astype(np.float32))
+    expected = summed_in_pairs(values, np.add)
+    for workers in (1, 2, 4):
+        own = np.array_split(np.array(values), min(workers, shards))
+        sums = [summed_in_pairs(list(part), np.add) for part in own]
+        assert summed_in_pairs(sums, np.add) == expected
+
+
+@pytest.mark.parametrize(("workers", "shards"), [(2, 3), (4, 2), (2, 6), (3, 4)])
+def test_shards_that_do_not_fit_are_refused(workers, shards, monkeypatch):
+    addresses = ", ".join(f'"host:{number}"' for number in range(workers))
+    monkeypatch.setenv("TF_CONFIG", f'{{"cluster": {{"worker": [{addresses}]}}}}')
+    with pytest.raises(UserError, match=f"distribute.shards={shards}: {workers} workers"):
+        MultiWorker(shards)
+
+
+def test_one_worker_gives_back_what_it_has():
+    for workers in (Workers(), MultiWorker(4)):
+        workers.connect()
+        assert workers.from_chief(lambda: {"a": 1.5}) == {"a": 1.5}
+        assert workers.highest(7) == 7
+        [tensor] = workers.gather([tf.constant([1, 2])])
+        assert tensor.numpy().tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("settings", [{"on_divergence": "go_back"}, {"minutes": 1.0}])
+def test_what_several_workers_cannot_do_is_refused(tmp_path, settings):
+    workers = Workers()
+    workers.count = 2
+    arguments = (regression_model(), Regression(), keras.optimizers.Adam(), tmp_path)
+    with pytest.raises(UserError, match=f"trainer.{next(iter(settings))}"):
+        Trainer(**settings).fit(*arguments, lambda: {}, lambda *_: None, workers)
