@@ -158,9 +158,7 @@ def test_gradients_are_those_of_the_tokens_that_were_read():
     read = layer(inputs["target"], encoded["states"], encoded["memory"], training=True)
     layer.seed_generator.state.assign(state)
     labels, weights = inputs["target"], tf.ones((6, 7))
-    step = tf.function(
-        lambda training, data: weighted._gradients(data, training=training).gradients
-    )
+    step = tf.function(lambda training, data: weighted.gradients(data, training=training).gradients)
     sampled = step(True, (inputs, labels, weights))
     plain = step(False, ({**inputs, "target": read}, labels, weights))
     for one, other in zip(sampled, plain, strict=True):

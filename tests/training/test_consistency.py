@@ -138,6 +138,6 @@ def test_classification_learns_from_both_readings(several):
     weighted.element_loss = lambda *arguments, **options: (
         sizes.append((len(arguments[0]), options)) or loss(*arguments, **options)
     )
-    gradients = weighted._gradients(data, training=True).gradients
+    gradients = weighted.gradients(data, training=True).gradients
     assert sizes == [(6, {"doubled": True})]
     assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)

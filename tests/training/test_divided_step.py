@@ -13,6 +13,7 @@ from seq2seq.training.divided_step import summed_in_pairs
 from seq2seq.training.losses import ElementLoss
 from seq2seq.training.trainer import Trainer
 from seq2seq.training.workers import ALONE, MultiWorker, Workers
+from tests.training.test_trainer import Regression, regression_model
 
 ROWS, STEPS, TOKENS = 20, 5, 9
 GENERATOR = np.random.default_rng(0)
