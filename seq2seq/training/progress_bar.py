@@ -10,6 +10,7 @@ import keras
 from seq2seq.progress import clock, step
 from seq2seq.scores import number
 from seq2seq.training.batch_order import BatchOrder
+from seq2seq.training.time_budget import TimeBudget
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +23,12 @@ class ProgressBar(keras.callbacks.Callback):
     Args:
         batch_order: The order of the batches.
         epochs: Total number of epochs.
+        budget: The time after which the training ends.
     """
 
-    def __init__(self, batch_order: BatchOrder, epochs: int) -> None:
+    def __init__(self, batch_order: BatchOrder, epochs: int, budget: TimeBudget) -> None:
         super().__init__()
-        self.batch_order, self.epochs = batch_order, epochs
+        self.batch_order, self.epochs, self.budget = batch_order, epochs, budget
         self.is_traced = False
         self._epoch, self._part = ExitStack(), ExitStack()
 
@@ -65,7 +67,8 @@ class ProgressBar(keras.callbacks.Callback):
             return
         self.last_shown = now
         remaining = self.total - done + (self.epochs - self.epoch - 1) * self.total
-        remaining_seconds = remaining * seconds / (batch - self.first)
+        seconds_of_epochs = remaining * seconds / (batch - self.first)
+        remaining_seconds = min(seconds_of_epochs, self.budget.remaining_seconds())
         loss = float((logs or {})["loss"])
         text = f"loss {loss:.3f}, {self.rate:,.0f} tokens/s, {clock(remaining_seconds)} left"
         self.shown.report(done, self.total, text)

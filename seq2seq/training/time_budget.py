@@ -27,6 +27,10 @@ class TimeBudget(keras.callbacks.Callback):
         """Returns the share of the budget that is used, at most 1; 0 without one."""
         return min((time.monotonic() - self.start) / self.seconds, 1.0) if self.seconds else 0.0
 
+    def remaining_seconds(self) -> float:
+        """Returns the seconds that are left; infinity without a budget."""
+        return float("inf") if self.seconds is None else self.seconds * (1 - self.share())
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock."""
         self.start = time.monotonic() - self.progress.seconds

@@ -216,9 +216,9 @@ class Trainer:
             self.checkpoint_steps,
         )  # fmt: skip
         stop = StopOnSignal(self.stop_after_minutes, workers)
-        bar = ProgressBar(source.batch_order, self.epochs)
-        profile = [StepProfile(run_folder / "profile")] if self.profile else []
         budget = TimeBudget(self.minutes, progress)
+        bar = ProgressBar(source.batch_order, self.epochs, budget)
+        profile = [StepProfile(run_folder / "profile")] if self.profile else []
         scores = self._validation_callbacks(score_validation, average, stop)
         first = [check, average, budget, *profile, *scores]
         callbacks = [*first, *others.values(), bar, checkpoint, stop]

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import keras
@@ -12,8 +13,9 @@ import pytest
 import tensorflow as tf
 
 from seq2seq.errors import UserError
+from seq2seq.progress import clock
 from seq2seq.run_folder import checkpoint_paths
-from seq2seq.training import time_budget
+from seq2seq.training import progress_bar, time_budget
 from seq2seq.training.batch_order import BatchOrder
 from seq2seq.training.checkpoints import Progress, checkpoint_content, load_checkpoint
 from seq2seq.training.losses import ElementLoss
@@ -369,7 +371,12 @@ def test_a_budget_of_minutes_ends_a_training_and_its_schedule(tmp_path, monkeypa
         def on_train_batch_begin(self, batch, logs=None):
             seconds[0] += 6
 
-    rates = []
+    class Shown:
+        def report(self, done, total, text=""):
+            texts.append(text)
+
+    rates, texts = [], []
+    monkeypatch.setattr(progress_bar, "step", lambda _: nullcontext(Shown()))
     callbacks = {"clock": Clock(), **cosine()}
 
     def log(values, step):
@@ -380,6 +387,8 @@ def test_a_budget_of_minutes_ends_a_training_and_its_schedule(tmp_path, monkeypa
     assert progress.total_steps == 10  # two epochs of four steps, and two steps of the third
     assert [epoch["step"] for epoch in progress.history] == [4, 8, 10]
     assert all("val_loss" in epoch for epoch in progress.history)
+    left = [text.rpartition(", ")[2] for text in texts if text]  # not after an epoch's first step
+    assert left == [f"{clock(60 - 6 * step)} left" for step in (2, 3, 4, 6, 7, 8, 10)]
     shares = np.arange(1, 11) / 10
     falling = (1 + np.cos(np.pi * (shares - 0.25) / 0.75)) / 2
     expected = 0.02 * np.where(shares < 0.25, shares / 0.25, falling)
