@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 
 def distributed(arguments: list[str]) -> list[str]:
     """Adds `distribute=multi_worker`, unless the arguments or a saved config say it."""
-    said = any(
+    is_named = any(
         each.startswith("distribute=")
         or (
             each.startswith("resume=")
@@ -55,4 +55,4 @@ def distributed(arguments: list[str]) -> list[str]:
         )
         for each in arguments
     )
-    return arguments if said else [*arguments, "distribute=multi_worker"]
+    return arguments if is_named else [*arguments, "distribute=multi_worker"]

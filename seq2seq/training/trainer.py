@@ -204,24 +204,32 @@ class Trainer:
         average = WeightAverage(model.trainable_variables, self.averaging)
         identity = source.identity + (f" {self.accumulate}" if self.accumulate > 1 else "")
         progress = initial_progress(folder, model, average.averages, identity, self.resume, workers)
-        others = self._other_callbacks()
+        own = self._own_callbacks()
         writer = CheckpointWriter(folder, self.keep, is_on=workers.is_chief)
         go_back = GoBack(folder, model, average, progress, writer)
         check = DivergenceCheck(
             self.on_divergence, progress, run_folder, source.describe_batch, workers.count > 1
         )
         checkpoint = CheckpointCallback(
-            progress, source.batch_order, writer, average, others, check, log_metrics,
-            self.monitor, self.mode, self.log_every, 60 * self.checkpoint_minutes,
-            self.checkpoint_steps,
+            progress, source.batch_order, writer, average, own, check, log_metrics, self.monitor,
+            self.mode, self.log_every, 60 * self.checkpoint_minutes, self.checkpoint_steps,
         )  # fmt: skip
         stop = StopOnSignal(self.stop_after_minutes, workers)
         budget = TimeBudget(self.minutes, progress)
         bar = ProgressBar(source.batch_order, self.epochs, budget)
         profile = [StepProfile(run_folder / "profile")] if self.profile else []
         scores = self._validation_callbacks(score_validation, average, stop)
-        first = [check, average, budget, *profile, *scores]
-        callbacks = [*first, *others.values(), bar, checkpoint, stop]
+        callbacks = [
+            check,
+            average,
+            budget,
+            *profile,
+            *scores,
+            *own.values(),
+            bar,
+            checkpoint,
+            stop,
+        ]
         with stop, existing_objects_frozen(), closing(writer):
             try:
                 self._fit(model, source, progress, callbacks, go_back, budget)
@@ -263,7 +271,7 @@ class Trainer:
         check_memory(model, source.largest_batch(), self.memory_limit)
         return model
 
-    def _other_callbacks(self) -> dict[str, keras.callbacks.Callback]:
+    def _own_callbacks(self) -> dict[str, keras.callbacks.Callback]:
         """Returns the configured callbacks and early stopping, whose counters are saved."""
         callbacks = dict(self.callbacks or {})
         if self.patience is not None:
