@@ -217,19 +217,9 @@ class Trainer:
         stop = StopOnSignal(self.stop_after_minutes, workers)
         budget = TimeBudget(self.minutes, progress)
         bar = ProgressBar(source.batch_order, self.epochs, budget)
-        profile = [StepProfile(run_folder / "profile")] if self.profile else []
+        traces = [StepProfile(run_folder / "profile")] if self.profile else []
         scores = self._validation_callbacks(score_validation, average, stop)
-        callbacks = [
-            check,
-            average,
-            budget,
-            *profile,
-            *scores,
-            *own.values(),
-            bar,
-            checkpoint,
-            stop,
-        ]
+        callbacks = [check, average, budget, *traces, *scores, *own.values(), bar, checkpoint, stop]
         with stop, existing_objects_frozen(), closing(writer):
             try:
                 self._fit(model, source, progress, callbacks, go_back, budget)
@@ -238,7 +228,7 @@ class Trainer:
                 raise
             finally:
                 bar.close()
-                for callback in profile:
+                for callback in traces:
                     callback.close()
             writer.finish()
         if workers.is_chief:
