@@ -123,11 +123,15 @@ def test_all_end_when_one_has(text, code, message, tmp_path, monkeypatch, capsys
 
 
 def test_signals_are_passed_on(tmp_path, monkeypatch, quick):
-    text = "trap 'exit 130' INT; while true; do sleep 0.1; done"
+    text = "trap 'exit 130' INT; for _ in $(seq 300); do sleep 0.1; done; exit 1"
     monkeypatch.setattr(sys, "executable", program(tmp_path, text))
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    assert WorkerProcesses(["train"], 3).run() == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
+    try:
+        timer.start()
+        assert WorkerProcesses(["train"], 3).run() == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
