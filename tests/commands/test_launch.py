@@ -48,11 +48,11 @@ def ended(process, code=0):
 
 def arrays(path):
     """Returns all arrays of a checkpoint by name."""
-    found = {}
+    values = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]})
+        file.visititems(lambda name, item: values.update({name: item[()]})
                         if isinstance(item, h5py.Dataset) else None)  # fmt: skip
-    return found
+    return values
 
 
 def test_a_killed_worker_ends_all_and_one_process_goes_on_bit_identically(tmp_path):
