@@ -137,7 +137,7 @@ class ScheduledSampling(keras.layers.Layer):
             return target
         probability = self.schedule(tf.cast(self.steps.value, tf.float32))
         self.steps.assign_add(1)
-        kept, noise = tf.unstack(
+        uniform, noise = tf.unstack(
             keras.random.uniform(tf.concat([[2], tf.shape(target)], 0), seed=self.seed_generator)
         )
 
@@ -152,7 +152,7 @@ class ScheduledSampling(keras.layers.Layer):
         first = tf.range(tf.shape(target)[1]) == 0
         sequences = {
             "target": target,
-            "is_replaced": tf.logical_and(kept >= probability, tf.logical_not(first)),
+            "is_replaced": tf.logical_and(uniform >= probability, tf.logical_not(first)),
             "noise": noise,
         }
         with stop_recording(), inference_kernels():
