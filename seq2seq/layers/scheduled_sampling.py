@@ -29,7 +29,19 @@ class Schedule(ABC):
 
 
 @dataclass(frozen=True)
-class LinearSchedule(Schedule):
+class _SteppedSchedule(Schedule):
+    """The arguments of schedules that fall within a number of steps, and their checks."""
+
+    steps: int
+    minimum: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive("steps", self.steps)
+        fraction("minimum", self.minimum)
+
+
+@dataclass(frozen=True)
+class LinearSchedule(_SteppedSchedule):
     """Falls by as much in each step.
 
     Args:
@@ -39,13 +51,6 @@ class LinearSchedule(Schedule):
     Raises:
         ValueError: If an argument has an impossible value.
     """
-
-    steps: int
-    minimum: float = 0.0
-
-    def __post_init__(self) -> None:
-        positive("steps", self.steps)
-        fraction("minimum", self.minimum)
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """Returns `max(minimum, 1 - (1 - minimum) step / steps)`."""
@@ -78,7 +83,7 @@ class ExponentialSchedule(Schedule):
 
 
 @dataclass(frozen=True)
-class InverseSigmoidSchedule(Schedule):
+class InverseSigmoidSchedule(_SteppedSchedule):
     """Falls slowly, then fast, then slowly.
 
     Args:
@@ -89,13 +94,6 @@ class InverseSigmoidSchedule(Schedule):
     Raises:
         ValueError: If an argument has an impossible value.
     """
-
-    steps: int
-    minimum: float = 0.0
-
-    def __post_init__(self) -> None:
-        positive("steps", self.steps)
-        fraction("minimum", self.minimum)
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """Returns `max(minimum, k / (k + exp(step / k)))`."""
