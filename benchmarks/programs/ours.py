@@ -14,6 +14,7 @@ import tensorflow as tf
 from benchmarks.batches import PAD, Batch
 from benchmarks.programs.tensorflow_fit import begin, train
 from benchmarks.works import Work
+from seq2seq.garbage_collection import existing_objects_frozen
 from seq2seq.layers.attention import LuongAttention
 from seq2seq.layers.bridge import ConcatenateBridge, StateSpec
 from seq2seq.layers.dense import Dense, LogitFactors
@@ -27,7 +28,6 @@ from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.training.losses import TokenCrossEntropy
 from seq2seq.training.masked_loss_model import compile_model
 from seq2seq.training.optimizers import Adam
-from seq2seq.training.trainer import existing_objects_frozen
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from seq2seq.ops.recurrent_loop import (
     time_first,
 )
 from seq2seq.ops.recurrent_node import recurrent_node
-from seq2seq.private_api import stored_value
+from seq2seq.private_api import asks_for_shapes, stored_value
 
 Cell = Literal["lstm", "gru", "gru_reset_before"]
 """`lstm` has gates i, f, g, o; `gru` resets after the product, as cuDNN does, `gru_reset_before`
@@ -72,6 +72,8 @@ def recurrent(
         `h` after every step in the order in which they were made, `(batch, time, units)`, or `None`
         if not wanted; and the last states.
     """
+    if asks_for_shapes():
+        return _results_of_right_shape(sequences, weights, states, return_sequences)
     options: Any = {"return_sequences": return_sequences, "go_backwards": go_backwards}
     has_kernel, one_step = cell != "gru_reset_before", sequences.shape[1] == 1 and mask is None
     if has_kernel and one_step and steps_usable(sequences.dtype):
@@ -90,6 +92,17 @@ def recurrent(
         return recurrent_node(cell, sequences, operands, states, mask, **options)
     loop_weights = _loop_weights(cell, operands)
     return layer_loop(loop_weights, sequences, states, mask, training=training, **options)
+
+
+def _results_of_right_shape(
+    sequences: tf.Tensor, weights: Weights, states: Tensors, return_sequences: bool
+) -> tuple[tf.Tensor | None, Tensors]:
+    """Returns tensors with the shapes and dtypes of the results of `recurrent`, without values."""
+    batch, time, _ = sequences.shape
+    units, placeholder = weights.recurrent_kernel.shape[0], tf.compat.v1.placeholder
+    hidden = placeholder(sequences.dtype, (batch, time, units)) if return_sequences else None
+    dtype = state_dtype(sequences.dtype)
+    return hidden, tuple(placeholder(dtype, (batch, units)) for _ in states)
 
 
 def recurrent_states(

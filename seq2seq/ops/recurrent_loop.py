@@ -20,8 +20,7 @@ import tensorflow as tf
 from seq2seq.ops.differentiable import Gradient, Tensors, differentiable
 from seq2seq.ops.dispatch import gradients_recorded
 from seq2seq.ops.recurrent_cells import Results, Step
-from seq2seq.ops.scan import Arrays, array_of, empty_array, repeat_steps
-from seq2seq.private_api import asks_for_shapes
+from seq2seq.ops.scan import Arrays, array_of, empty_array
 
 
 class LoopWeights(NamedTuple):
@@ -55,14 +54,10 @@ def layer_loop(
     projected = project(weights, time_first(sequences, go_backwards))
     states = tuple(for_each_row(state, sequences, recurrent[0].shape[0]) for state in states)
     mask = None if mask is None else time_first(mask, go_backwards)
-    one_step = projected.shape[0] == 1
-    if one_step or asks_for_shapes():  # without a loop
+    if projected.shape[0] == 1:  # without a loop
         step_mask = None if mask is None else mask[0]
         states, _ = _masked_forward(step, projected[0], states, recurrent, step_mask)
-        hidden = None
-        if return_sequences:
-            h = states[0]
-            hidden = h[tf.newaxis] if one_step else repeat_steps(h, tf.shape(projected)[0])
+        hidden = states[0][tf.newaxis] if return_sequences else None
     else:
         if training and gradients_recorded():
             run = _differentiable_loop(step, mask, len(states), return_sequences)

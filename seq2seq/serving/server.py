@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 
 from seq2seq.errors import Stopped, UserError
+from seq2seq.garbage_collection import existing_objects_frozen
 from seq2seq.progress import step
 from seq2seq.serving.app import create_app
 from seq2seq.serving.limits import Limits
@@ -61,7 +62,8 @@ def serve(
     address, port = listener.getsockname()[:2]
     place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     log.info("serving %s at http://%s", ", ".join(runs), place)
-    uvicorn.Server(config).run(sockets=[listener])
+    with existing_objects_frozen():  # no request waits for a look through all of TensorFlow
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _bound_socket(host: str, port: int) -> socket.socket:

@@ -1,10 +1,9 @@
 """The trainer: epochs, validation, checkpoints, early stopping and resume."""
 
 import functools
-import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 from seq2seq.config import nearest
 from seq2seq.errors import UserError
+from seq2seq.garbage_collection import existing_objects_frozen
 from seq2seq.progress import step
 from seq2seq.run_folder import checkpoint_path
 from seq2seq.training.averaging import WeightAverage
@@ -383,16 +383,3 @@ class Trainer:
         model.compile(jit_compile=False)
         metrics = model.evaluate(data, return_dict=True, verbose=0)
         return {name: float(value) for name, value in metrics.items()}
-
-
-@contextmanager
-def existing_objects_frozen() -> Iterator[None]:
-    """Limits garbage collection to objects that are created inside the block.
-
-    TensorFlow and Keras are a million objects, which the collector would traverse repeatedly.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -402,6 +402,26 @@ def test_bidirectional(way, cell, return_sequences):
 
 
 @cells
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize("return_sequences", [True, False])
+def test_shapes_and_dtypes_that_are_known_beforehand(cell, policy, return_sequences):
+    """Keras asks for them; the loop is left out."""
+    layer, _ = pair(cell, return_sequences=return_sequences, return_state=True, dtype=policy)
+    sequences, mask = random_sequences(3, 5), tf.ones((3, 5), "bool")
+    for batch, time in ((None, None), (3, 5)):
+        known = keras.Operation.compute_output_spec(
+            layer,
+            keras.KerasTensor((batch, time, FEATURES), sequences.dtype.name),
+            mask=keras.KerasTensor((batch, time), "bool"),
+        )
+        for spec, output in zip(known, layer(sequences, mask=mask), strict=True):
+            assert spec.dtype == output.dtype.name
+            assert len(spec.shape) == output.shape.rank
+            assert output.shape.is_compatible_with(spec.shape)
+        assert known[-1].shape == (batch, UNITS)
+
+
+@cells
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_keeps_state_better_than_keras(way, cell, policy):
     ours, theirs = pair(cell, return_sequences=True, return_state=True, dtype=policy)
