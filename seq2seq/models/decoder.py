@@ -32,11 +32,12 @@ class Decoder(ConfiguredLayer):
     """Runs recurrent layers from given states over a whole target, or over one token.
 
     Args:
-        cell: `lstm` or `gru`.
+        cell: `lstm`, `gru` or `layer_norm_lstm`, see `LayerNormLSTM`.
         units: Units of each layer; a list for a width of each layer.
         layers: Number of stacked layers; None for the length of that list, or 1.
         dropout: Share of inputs dropped before each layer.
         weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
+        zoneout: Probability with which a unit's state stays at a step, see `LSTM`.
         attention: The attention, or a function that makes it from the units of its queries.
         attention_layer: The layer whose outputs are the queries. With `top`, the decoder's outputs
             are Luong's attentional states, `tanh(W [context; output])`
@@ -57,6 +58,7 @@ class Decoder(ConfiguredLayer):
         layers: int | None = None,
         dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        zoneout: float | Sequence[float] = 0.0,
         attention: Attention | Callable[[int], Attention] | None = None,
         attention_layer: Literal["top", "first"] = "top",
         input_feeding: bool = False,
@@ -69,12 +71,12 @@ class Decoder(ConfiguredLayer):
         if weight_dropout and input_feeding:
             raise ValueError("weight_dropout: is for a whole target at once: no input_feeding")
         self._check_attention(attention is not None, attention_layer, input_feeding, layers)
-        self.drops = dropout + weight_dropout > 0
+        options = {"weight_dropout": weight_dropout, "zoneout": zoneout}
         self.query_layers = 1 if attention_layer == "first" else layers  # below the attention
         with default_policy(self.dtype_policy):
             self.dropout = Dropout(dropout)
             self.stack = [
-                recurrent_layer(cell, width, weight_dropout=weight_dropout, name=f"layer_{layer}")
+                recurrent_layer(cell, width, name=f"layer_{layer}", **options)
                 for layer, width in enumerate(widths)
             ]
             self.attention: Attention | None = (
@@ -87,6 +89,7 @@ class Decoder(ConfiguredLayer):
                 if attention is not None and attention_layer == "top"
                 else None
             )
+        self.drops = dropout + weight_dropout > 0 or any(self.stack[0].zoneout)
         self.spec = StateSpec(layers, STATE_FIELDS[cell], widths)
         self.input_feeding = input_feeding
 

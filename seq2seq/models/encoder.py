@@ -32,13 +32,14 @@ class Encoder(ConfiguredLayer):
     """Encodes a whole sequence; returns its outputs and the final states of every layer.
 
     Args:
-        cell: `lstm` or `gru`.
+        cell: `lstm`, `gru` or `layer_norm_lstm`, see `LayerNormLSTM`.
         units: Units of each layer and direction; a list for a width of each layer.
         layers: Number of stacked layers; None for the length of that list, or 1.
         bidirectional: Whether each layer also reads from right to left; the outputs of both
             directions are concatenated.
         dropout: Share of inputs dropped before each layer.
         weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
+        zoneout: Probability with which a unit's state stays at a step, see `LSTM`.
 
     Attributes:
         forward_spec: The layout of the states of the forward direction.
@@ -55,26 +56,26 @@ class Encoder(ConfiguredLayer):
         bidirectional: bool = True,
         dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        zoneout: float | Sequence[float] = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         widths = layer_widths(units, layers)
         fraction("dropout", dropout)
-        self.drops = dropout + weight_dropout > 0
         self.dropout = Dropout(dropout, dtype=self.dtype_policy)
 
         def stack(go_backwards: bool) -> list[keras.layers.Layer]:
-            options = {"weight_dropout": weight_dropout, "dtype": self.dtype_policy}
+            drops = {"weight_dropout": weight_dropout, "zoneout": zoneout}
+            options = {**drops, "go_backwards": go_backwards, "dtype": self.dtype_policy}
             return [
-                recurrent_layer(
-                    cell, width, go_backwards=go_backwards, name=f"layer_{number}", **options
-                )
+                recurrent_layer(cell, width, name=f"layer_{number}", **options)
                 for number, width in enumerate(widths)
             ]
 
         # Keras saves the layers of flat lists only, so one list a direction.
         self.forward_stack = stack(go_backwards=False)
         self.backward_stack = stack(go_backwards=True) if bidirectional else []
+        self.drops = dropout + weight_dropout > 0 or any(self.forward_stack[0].zoneout)
         self.forward_spec = StateSpec(len(widths), STATE_FIELDS[cell], widths)
 
     def call(

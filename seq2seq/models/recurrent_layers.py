@@ -9,11 +9,20 @@ import tensorflow as tf
 
 from seq2seq.layers.bridge import StateSpec
 from seq2seq.layers.checks import positive
+from seq2seq.layers.layer_norm_lstm import LayerNormLSTM
 from seq2seq.layers.recurrent import GRU, LSTM
 
-CELLS: dict[str, type[keras.layers.Layer]] = {"lstm": LSTM, "gru": GRU}
+CELLS: dict[str, type[keras.layers.Layer]] = {
+    "lstm": LSTM,
+    "gru": GRU,
+    "layer_norm_lstm": LayerNormLSTM,
+}
 
-STATE_FIELDS: dict[str, tuple[str, ...]] = {"lstm": ("h", "c"), "gru": ("h",)}
+STATE_FIELDS: dict[str, tuple[str, ...]] = {
+    "lstm": ("h", "c"),
+    "gru": ("h",),
+    "layer_norm_lstm": ("h", "c"),
+}
 """Names of a cell's states, in Keras' order."""
 
 

@@ -20,11 +20,12 @@ class RecurrentStack(ConfiguredLayer):
     """Stacks recurrent layers; states are values that go in and out.
 
     Args:
-        cell: `lstm` or `gru`.
+        cell: `lstm`, `gru` or `layer_norm_lstm`, see `LayerNormLSTM`.
         units: Units of each layer; a list for a width of each layer.
         layers: Number of stacked layers; None for the length of that list, or 1.
         dropout: Share of inputs dropped before each layer.
         weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
+        zoneout: Probability with which a unit's state stays at a step, see `LSTM`.
         residual: Whether layers have residual connections (He et al., 2016,
             https://arxiv.org/abs/1512.03385), with a layer norm before each layer (Xiong et al.,
             2020, https://arxiv.org/abs/2002.04745) and dropout after it. Inputs are first mapped
@@ -52,6 +53,7 @@ class RecurrentStack(ConfiguredLayer):
         layers: int | None = None,
         dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        zoneout: float | Sequence[float] = 0.0,
         residual: bool = False,
         feed_forward: int = 0,
         **kwargs: Any,
@@ -69,11 +71,11 @@ class RecurrentStack(ConfiguredLayer):
                 f"units: {list(widths)} are different widths, which cannot be added; "
                 "residual=true needs equal ones"
             )
-        self.drops = dropout + weight_dropout > 0
+        options = {"weight_dropout": weight_dropout, "zoneout": zoneout}
         with default_policy(self.dtype_policy):
             self.dropout = Dropout(dropout)
             self.stack = [
-                recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")
+                recurrent_layer(cell, units, name=f"layer_{layer}", **options)
                 for layer, units in enumerate(widths)
             ]
             self.entrance = Dense(width, name="entrance") if residual else None
@@ -86,6 +88,7 @@ class RecurrentStack(ConfiguredLayer):
                 )
                 for layer in range(layers if feed_forward else 0)
             ]
+        self.drops = dropout + weight_dropout > 0 or any(self.stack[0].zoneout)
         self.spec = StateSpec(layers, STATE_FIELDS[cell], widths)
 
     def call(
