@@ -24,10 +24,10 @@ from seq2seq.models.encoder import Encoder
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.models.stack import RecurrentStack
 from seq2seq.ops.dispatch import disable_inter_op_parallelism
+from seq2seq.training.garbage_collection import existing_objects_frozen
 from seq2seq.training.losses import TokenCrossEntropy
 from seq2seq.training.masked_loss_model import compile_model
 from seq2seq.training.optimizers import Adam
-from seq2seq.training.trainer import existing_objects_frozen
 
 
 def main() -> None:

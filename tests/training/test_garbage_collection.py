@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from seq2seq.training.trainer import existing_objects_frozen
+from seq2seq.training.garbage_collection import existing_objects_frozen
 
 
 def test_old_objects_are_passed_over_until_the_end():
