@@ -216,7 +216,7 @@ class Trainer:
             TrainingInterrupted: After Ctrl-C; the last checkpoint was then saved.
             UserError: If the training diverges, or a checkpoint cannot be read or written.
         """
-        model = self._compiled(training_model, source, optimizer, workers)
+        model = self.compiled(training_model, source, optimizer, workers)
         folder = run_folder / "checkpoints"
         average = self._average(model)
         identity = source.identity + (f" {self.accumulate}" if self.accumulate > 1 else "")
@@ -253,7 +253,7 @@ class Trainer:
             load_final_weights(folder, model, progress, self.final_weights, self.keep)
         return progress
 
-    def _compiled(
+    def compiled(
         self,
         training_model: keras.Model,
         source: TrainingSource,
