@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from seq2seq.layers.attention import BahdanauAttention, LocationAwareAttention, LuongAttention
     from seq2seq.layers.bridge import ConcatenateBridge, CopyBridge, DenseBridge, ZeroBridge
     from seq2seq.layers.crf import CRF
+    from seq2seq.layers.layer_norm_lstm import LayerNormLSTM
     from seq2seq.layers.multi_head_attention import MultiHeadAttention
     from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
     from seq2seq.layers.recurrent import GRU, LSTM
@@ -42,6 +43,7 @@ _NAMES = {
     "errors": ("UserError",),
     "inference.predictor": ("Predictor",),
     "layers.recurrent": ("GRU", "LSTM"),
+    "layers.layer_norm_lstm": ("LayerNormLSTM",),
     "layers.attention": ("BahdanauAttention", "LocationAwareAttention", "LuongAttention"),
     "layers.multi_head_attention": ("MultiHeadAttention",),
     "layers.bridge": ("ConcatenateBridge", "CopyBridge", "DenseBridge", "ZeroBridge"),
@@ -78,6 +80,7 @@ __all__ = [
     "Greedy",
     "LanguageModel",
     "LastPooling",
+    "LayerNormLSTM",
     "LocationAwareAttention",
     "LuongAttention",
     "MaxPooling",

@@ -34,6 +34,7 @@ COMMANDS = {
     "recipes": "list the recipes",
     "download": "download the data of a recipe",
     "check": "report on the data of a recipe before training",
+    "rate": "find a learning rate for a recipe by one short training",
     "train": "train, evaluate and track a run, or a sweep of runs",
     "launch": "train with several processes of this machine",
     "evaluate": "score a run on its test split or on files",

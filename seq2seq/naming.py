@@ -89,8 +89,10 @@ def run_name(tags: Mapping[str, str], config: Mapping[str, Any]) -> str:
     model = config.get("model") or {}
     for _, part in sorted(model.items(), key=lambda item: item[0] != "encoder"):
         if isinstance(part, Mapping) and {"cell", "units"} <= part.keys():
-            layers = part.get("layers", 1)
-            parts.append(f"{part['cell']}-{f'{layers}x' if layers > 1 else ''}{part['units']}")
+            units, layers = part["units"], part.get("layers") or 1
+            several = isinstance(units, list)
+            size = "-".join(map(str, units)) if several else f"{layers}x{units}".removeprefix("1x")
+            parts.append(f"{part['cell']}-{size}")
             break
     if "trial" in tags:
         parts.append(f"trial {tags['trial']}")

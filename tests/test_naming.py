@@ -101,6 +101,7 @@ def test_recipes_for_own_data_are_neutral(task):
         ({}, {"decoder": {"cell": "gru", "units": 8}}, "dates gru-8"),
         ({}, {"decoder": {"cell": "lstm", "units": 512},
               "encoder": {"cell": "lstm", "units": 256, "layers": 2}}, "dates lstm-2x256"),
+        ({}, {"encoder": {"cell": "gru", "units": [64, 50], "layers": None}}, "dates gru-64-50"),
         ({}, {"embedding_dim": 8}, "dates"),
         ({"trial": "3"}, {"stack": {"cell": "gru", "units": 64}}, "dates gru-64 trial 3"),
         ({"sweep": "true"}, None, "dates sweep"),

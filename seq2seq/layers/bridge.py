@@ -1,6 +1,6 @@
 """Bridges: how the encoder's final states become the decoder's initial states."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,33 +25,47 @@ class StateSpec:
     Attributes:
         layers: Number of recurrent layers.
         fields: Names of one layer's states: `("h", "c")` for LSTM, `("h",)` for GRU.
-        units: Width of each state.
+        units: Width of each state, or a tuple of those of each layer.
     """
 
     layers: int
     fields: tuple[str, ...]
-    units: int
+    units: int | tuple[int, ...]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the attributes."""
-        return {"layers": self.layers, "fields": list(self.fields), "units": self.units}
+        units = list(self.units) if isinstance(self.units, tuple) else self.units
+        return {"layers": self.layers, "fields": list(self.fields), "units": units}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "StateSpec":
         """Makes it from its configuration."""
-        return cls(**{**config, "fields": tuple(config["fields"])})
+        units = config["units"] if isinstance(config["units"], int) else tuple(config["units"])
+        return cls(config["layers"], tuple(config["fields"]), units)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The width of each layer's states."""
+        return self.units if isinstance(self.units, tuple) else (self.units,) * self.layers
 
     def check(self, states: DecoderStates) -> None:
         """Raises a ValueError if states differ in layers, fields or units."""
-        widths = [
-            {name: state.shape[-1] or self.units for name, state in layer.items()}  # or unknown
-            for layer in states
+        expected = [dict.fromkeys(self.fields, width) for width in self.widths]
+        got = [
+            {name: state.shape[-1] or width for name, state in layer.items()}  # or unknown
+            for layer, width in zip(states, self.widths, strict=False)
         ]
-        if widths[: self.layers] != [dict.fromkeys(self.fields, self.units)] * self.layers:
-            raise ValueError(f"states: must be of {self}, a list of dicts by field; got {widths}")
+        if got != expected:
+            raise ValueError(f"states: must be of {self}, a list of dicts by field; got {got}")
 
     def __str__(self) -> str:
-        return f"{self.layers} layer(s), states {'/'.join(self.fields)} of {self.units} units"
+        return _description(self.layers, "", self.fields, self.widths)
+
+
+def _description(layers: int, directions: str, fields: Iterable[str], units: Sequence[int]) -> str:
+    """Describes states, whose units are those of each layer."""
+    widths = ", ".join(map(str, units if len(set(units)) > 1 else units[:1]))
+    return f"{layers} layer(s), {directions}states {'/'.join(fields)} of {widths} units"
 
 
 EncoderShapes = Sequence[dict[str, dict[str, tuple[int | None, int]]]]
@@ -60,11 +74,10 @@ EncoderShapes = Sequence[dict[str, dict[str, tuple[int | None, int]]]]
 
 def describe_states(shapes: EncoderShapes) -> str:
     """Describes an encoder's final states, for error messages."""
-    first = shapes[0]
-    fields = next(iter(first.values()))
-    units = next(iter(fields.values()))[-1]
-    directions = " and ".join(first)
-    return f"{len(shapes)} layer(s), {directions}, states {'/'.join(fields)} of {units} units"
+    directions = " and ".join(shapes[0])
+    of_layers = [next(iter(layer.values())) for layer in shapes]  # those of the first direction
+    units = [next(iter(fields.values()))[-1] for fields in of_layers]
+    return _description(len(shapes), f"{directions}, ", of_layers[0], units)
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")
@@ -86,8 +99,8 @@ class Bridge(ConfiguredLayer):
             need = f"{number} and equal numbers of layers"
         elif any(
             {field: directions * shape[-1] for field, shape in layer["forward"].items()}
-            != dict.fromkeys(spec.fields, spec.units)
-            for layer in shapes
+            != dict.fromkeys(spec.fields, width)
+            for layer, width in zip(shapes, spec.widths, strict=True)
         ):
             need = sizes
         if need:
@@ -147,17 +160,17 @@ class DenseBridge(Bridge):
         # Keras saves the layers of flat lists only: layer by layer, field by field.
         self.projections = [
             Dense(
-                spec.units,
+                width,
                 activation=activation,
                 dtype=self.dtype_policy,
                 name=f"layer_{layer}_{field}",
             )
-            for layer in range(spec.layers)
+            for layer, width in enumerate(spec.widths)
             for field in spec.fields
         ]
 
     def call(self, states: EncoderStates) -> DecoderStates:
-        """Maps all states, concatenated to `(batch, width)`, to `(batch, spec.units)` each."""
+        """Maps all states, concatenated to `(batch, width)`, to `(batch, units)` each."""
         together = ops.concatenate(
             [tensor for layer in states for fields in layer.values() for tensor in fields.values()],
             axis=-1,
@@ -173,7 +186,9 @@ class ZeroBridge(Bridge):
     """Starts the decoder from zeros: it knows the source by attention alone."""
 
     def call(self, states: EncoderStates) -> DecoderStates:
-        """Maps any states to zeros of shape `(batch, spec.units)`."""
-        like = next(iter(states[0]["forward"].values()))
-        zeros = ops.zeros((ops.shape(like)[0], self.spec.units), dtype=self.compute_dtype)
-        return [dict.fromkeys(self.spec.fields, zeros) for _ in range(self.spec.layers)]
+        """Maps any states to zeros of shape `(batch, units)`."""
+        rows = ops.shape(next(iter(states[0]["forward"].values())))[0]
+        return [
+            dict.fromkeys(self.spec.fields, ops.zeros((rows, width), dtype=self.compute_dtype))
+            for width in self.spec.widths
+        ]

@@ -1,7 +1,8 @@
 """LSTM and GRU: Keras' own layers, faster; and both directions at once.
 
 Arguments, weights, configuration, states (`[h, c]`, `[h]`), masks and results are Keras'. Weights
-files can be exchanged in both directions. There is one additional argument: `weight_dropout`.
+files can be exchanged in both directions. There are two additional arguments, `weight_dropout` and
+`zoneout`.
 """
 
 from collections.abc import Sequence
@@ -11,33 +12,57 @@ import keras
 import tensorflow as tf
 
 from seq2seq.layers.call_recorder import Call, record, recording
-from seq2seq.layers.checks import fraction
+from seq2seq.layers.checks import fraction, zoneout_rates
 from seq2seq.layers.dropout import Dropout
 from seq2seq.ops.bidirectional import both_directions as run_both_directions
-from seq2seq.ops.recurrent import Cell, Weights, recurrent, recurrent_states
+from seq2seq.ops.dispatch import state_dtype
+from seq2seq.ops.plain_recurrence import PlainLayer, plain_recurrence
+from seq2seq.ops.recurrent import Cell, Weights, plain_layer, recurrent, recurrent_states
+from seq2seq.ops.recurrent_loop import for_each_row
 from seq2seq.private_api import stored_value
 
 
 class _Recurrent(keras.layers.Layer):
     """A Keras recurrent layer whose loop over time is `ops.recurrent` where it can be."""
 
-    def __init__(self, *args: Any, weight_dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        weight_dropout: float = 0.0,
+        zoneout: float | Sequence[float] = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         fraction("weight_dropout", weight_dropout)
-        keras_only = not self._is_standard or self.unroll or self.cell.recurrent_dropout > 0
-        if weight_dropout and (keras_only or self.use_cudnn is True):
-            raise ValueError(
-                "weight_dropout: needs the activations tanh and sigmoid, and neither unroll, "
-                "recurrent_dropout nor use_cudnn=True"
-            )
+        self.zoneout = zoneout_rates(zoneout, len(self.state_size))
+        used = {"weight_dropout": weight_dropout > 0, "zoneout": any(self.zoneout)}
+        used["layer normalisation"] = self.is_plain
+        if True in used.values():
+            self._refuse_keras_loop(next(name for name, is_used in used.items() if is_used))
         self.weight_dropout = (
             Dropout(weight_dropout, dtype=self.variable_dtype) if weight_dropout else None
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Returns Keras' configuration, and `weight_dropout` where it is used."""
+        """Returns Keras' configuration, and `weight_dropout` and `zoneout` where they are used."""
         extra = {} if self.weight_dropout is None else {"weight_dropout": self.weight_dropout.rate}
-        return {**super().get_config(), **extra}
+        zoneout = {"zoneout": list(self.zoneout)} if any(self.zoneout) else {}
+        return {**super().get_config(), **extra, **zoneout}
+
+    def _refuse_keras_loop(self, argument: str) -> None:
+        """Raises a ValueError for settings whose loop is Keras'."""
+        cell = self.cell
+        mask_per_gate = cell.recurrent_dropout > 0 or (cell.dropout and cell.implementation == 1)
+        if not self._is_standard or self.unroll or mask_per_gate or self.use_cudnn is True:
+            raise ValueError(
+                f"{argument}: needs the activations tanh and sigmoid, and neither unroll, "
+                "recurrent_dropout nor use_cudnn=True"
+            )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the loop over time is `ops.plain_recurrence`, always."""
+        return any(self.zoneout)
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         """Makes the weights; an orthogonal matrix is made in float32, as none can in bfloat16."""
@@ -83,13 +108,20 @@ class _Recurrent(keras.layers.Layer):
         """
         single_mask = mask[0] if isinstance(mask, list | tuple) else mask
         record(Call(self, sequences, initial_state, single_mask))
-        own = self.uses_own_loop(bool(training))
-        if not own or not self._fits(sequences, initial_state, single_mask):
+        if self.is_plain:
+            self._check_shapes(sequences, initial_state, single_mask)
+        elif not (
+            self.uses_own_loop(bool(training)) and self._fits(sequences, initial_state, single_mask)
+        ):
             return super().inner_loop(sequences, initial_state, mask, training=training)
         sequences = tf.cast(sequences, self.compute_dtype)  # Keras casts no integers
         states, mask = tuple(initial_state[: len(self.state_size)]), _two_axes(single_mask)
         if training and 0 < self.cell.dropout < 1:
             sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, tf.newaxis]
+        if self.is_plain:
+            outputs, states = self._plain(sequences, states, mask, bool(training))
+            hidden = outputs["hidden"] if self.return_sequences else None
+            return self._outputs(hidden, states, mask)
         hidden, states = recurrent(
             self.equations,
             sequences,
@@ -132,13 +164,11 @@ class _Recurrent(keras.layers.Layer):
         if initial_state is None:
             initial_state = self.get_initial_state(tf.shape(sequences)[0])
         states = tuple(tf.convert_to_tensor(state) for state in initial_state)
-        if not self._fits(sequences, states, mask):
-            raise ValueError(
-                f"{self.name}: sequences {sequences.shape}, states "
-                f"{[tuple(state.shape) for state in states]} and mask "
-                f"{None if mask is None else mask.shape} do not fit each other or the layer, which "
-                f"takes {self.cell.kernel.shape[0]} features and has {self.units} units"
-            )
+        self._check_shapes(sequences, states, mask)
+        if self.is_plain:
+            outputs, _ = self._plain(sequences, states, _two_axes(mask), all_states=True)
+            backwards = [1] if self.go_backwards else []
+            return {name: tf.reverse(values, backwards) for name, values in outputs.items()}
         return recurrent_states(
             self.equations,
             sequences,
@@ -147,6 +177,40 @@ class _Recurrent(keras.layers.Layer):
             _two_axes(mask),
             self.go_backwards,
         )
+
+    def _plain(
+        self,
+        sequences: tf.Tensor,
+        states: Sequence[tf.Tensor],
+        mask: tf.Tensor | None,
+        training: bool = False,
+        all_states: bool = False,
+    ) -> tuple[dict[str, tf.Tensor], tuple[tf.Tensor, ...]]:
+        """Runs the layer by `plain_recurrence`; states and gates are in the order of the loop."""
+        states = tuple(
+            tf.cast(for_each_row(state, sequences, self.units), state_dtype(sequences.dtype))
+            for state in states
+        )
+        if self.go_backwards:
+            sequences = tf.reverse(sequences, [1])
+            mask = None if mask is None else tf.reverse(mask, [1])
+        stay: list[Any] = list(self.zoneout)
+        if training:
+            batch, time = keras.ops.shape(sequences)[:2]
+            for number, rate in enumerate(self.zoneout):
+                if rate:
+                    shape, seed = (batch, time, self.units), self.cell.seed_generator
+                    uniform = keras.random.uniform(shape, dtype="float32", seed=seed)
+                    stay[number] = tf.cast(uniform < rate, states[0].dtype)
+        layer = self.plain_layer(sequences, training)
+        outputs, states = plain_recurrence(layer, states, mask, stay, all_states)
+        for values in outputs.values():
+            values.set_shape((None, sequences.shape[1], None))
+        return outputs, states
+
+    def plain_layer(self, sequences: tf.Tensor, training: bool = False) -> PlainLayer:
+        """Returns the equations for an input; in training some recurrent weights are dropped."""
+        return plain_layer(self.equations, sequences, self.op_weights(training))
 
     @property
     def equations(self) -> Cell:
@@ -201,6 +265,18 @@ class _Recurrent(keras.layers.Layer):
             )
         )
 
+    def _check_shapes(
+        self, sequences: tf.Tensor, states: Sequence[tf.Tensor], mask: tf.Tensor | None
+    ) -> None:
+        """Raises a ValueError if shapes are not what `ops.recurrent` takes."""
+        if not self._fits(sequences, states, mask):
+            raise ValueError(
+                f"{self.name}: sequences {sequences.shape}, states "
+                f"{[tuple(state.shape) for state in states]} and mask "
+                f"{None if mask is None else mask.shape} do not fit each other or the layer, which "
+                f"takes {self.cell.kernel.shape[0]} features and has {self.units} units"
+            )
+
     @property
     def _is_standard(self) -> bool:
         """Whether the activations are those of `ops.recurrent`."""
@@ -251,6 +327,11 @@ class LSTM(_Recurrent, keras.layers.LSTM):
             ones at each of its steps (DropConnect; Merity et al., 2017,
             https://arxiv.org/abs/1708.02182). Keras' layer has no such argument; all others are
             its own. Needs activations of tanh and sigmoid, and no recurrent dropout.
+        zoneout: Probability with which a unit's state stays as it was before a step, drawn for each
+            step of a training batch (Krueger et al., 2017, https://arxiv.org/abs/1606.01305); in
+            prediction, that share of the state stays, which is the expectation. One number for all
+            states, or `[h, c]`, such as `[0.05, 0.5]`. The loop over time is then TensorFlow's,
+            which is slower than the compiled kernels. Needs what `weight_dropout` needs.
 
     Example:
         >>> lstm = LSTM(512, return_sequences=True, return_state=True)
@@ -263,7 +344,7 @@ class GRU(_Recurrent, keras.layers.GRU):
     """Gated recurrent unit: `keras.layers.GRU`, faster.
 
     It takes the arguments of `keras.layers.GRU`, has its weights and returns its results, for both
-    values of `reset_after`. See `LSTM` for the loop over time, and for `weight_dropout`.
+    values of `reset_after`. See `LSTM` for the loop over time, `weight_dropout` and `zoneout`.
 
     Example:
         >>> gru = GRU(512, return_sequences=True, return_state=True)
@@ -294,7 +375,7 @@ def both_directions(
     layers = (forward, backward)
     as_one = (
         all(layer.built and layer.uses_own_loop(bool(training)) for layer in layers)
-        and not any(layer.cell.dropout for layer in layers)
+        and not any(layer.cell.dropout or layer.is_plain for layer in layers)
         and forward.equations == backward.equations
         and forward.units == backward.units
         and not recording()

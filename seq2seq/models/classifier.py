@@ -170,13 +170,12 @@ class Classifier(SequenceModel):
         if set(self.training_model.input) != {"text", "text_length"}:
             raise ValueError("it reads more than one text")
         encoder = EncoderSteps(self.encoder)
+        width = self.encoder.forward_spec.widths[-1]
         states = {
-            "layers": state_inputs(*self.encoder.forward_spec, prefix="state_layers"),
+            "layers": state_inputs(self.encoder.forward_spec, prefix="state_layers"),
             "pooled": {
-                name: keras.Input((width,), dtype="float32", name=f"state_pooled_{name}")
-                for name, width in zip(
-                    ("count", "sum", "max"), (1, *[self.encoder.units] * 2), strict=True
-                )
+                name: keras.Input((size,), dtype="float32", name=f"state_pooled_{name}")
+                for name, size in (("count", 1), ("sum", width), ("max", width))
             },
         }
         text = keras.Input((None,), dtype="int32", name="text")

@@ -1,6 +1,6 @@
 """The decoder: a stack of recurrent layers with initial states and, if wanted, an attention."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypedDict
 
 import keras
@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from seq2seq.layers.attention import Attention, Memory
 from seq2seq.layers.bridge import DecoderStates, StateSpec
-from seq2seq.layers.checks import fraction, positive
+from seq2seq.layers.checks import fraction
 from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
-from seq2seq.models.recurrent_layers import STATE_FIELDS, recurrent_layer, run_layer
+from seq2seq.models.recurrent_layers import STATE_FIELDS, layer_widths, recurrent_layer, run_layer
 from seq2seq.ops.scan import scan
 
 
@@ -32,11 +32,12 @@ class Decoder(ConfiguredLayer):
     """Runs recurrent layers from given states over a whole target, or over one token.
 
     Args:
-        cell: `lstm` or `gru`.
-        units: Units of each layer.
-        layers: Number of stacked layers.
+        cell: `lstm`, `gru` or `layer_norm_lstm`, see `LayerNormLSTM`.
+        units: Units of each layer; a list for a width of each layer.
+        layers: Number of stacked layers; None for the length of that list, or 1.
         dropout: Share of inputs dropped before each layer.
         weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
+        zoneout: Probability with which a unit's state stays at a step, see `LSTM`.
         attention: The attention, or a function that makes it from the units of its queries.
         attention_layer: The layer whose outputs are the queries. With `top`, the decoder's outputs
             are Luong's attentional states, `tanh(W [context; output])`
@@ -53,41 +54,44 @@ class Decoder(ConfiguredLayer):
     def __init__(
         self,
         cell: str = "lstm",
-        units: int = 512,
-        layers: int = 1,
+        units: int | Sequence[int] = 512,
+        layers: int | None = None,
         dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        zoneout: float | Sequence[float] = 0.0,
         attention: Attention | Callable[[int], Attention] | None = None,
         attention_layer: Literal["top", "first"] = "top",
         input_feeding: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # the attention's states stay float32
-        positive("layers", layers)
+        widths = layer_widths(units, layers)
+        layers = len(widths)
         fraction("dropout", dropout)
         if weight_dropout and input_feeding:
             raise ValueError("weight_dropout: is for a whole target at once: no input_feeding")
         self._check_attention(attention is not None, attention_layer, input_feeding, layers)
-        self.drops = dropout + weight_dropout > 0
+        options = {"weight_dropout": weight_dropout, "zoneout": zoneout}
+        self.query_layers = 1 if attention_layer == "first" else layers  # below the attention
         with default_policy(self.dtype_policy):
             self.dropout = Dropout(dropout)
             self.stack = [
-                recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")
-                for layer in range(layers)
+                recurrent_layer(cell, width, name=f"layer_{layer}", **options)
+                for layer, width in enumerate(widths)
             ]
             self.attention: Attention | None = (
                 attention
                 if attention is None or isinstance(attention, Attention)
-                else attention(units)
+                else attention(widths[self.query_layers - 1])
             )
             self.attentional = (
-                Dense(units, activation="tanh", use_bias=False, name="attentional")
+                Dense(widths[-1], activation="tanh", use_bias=False, name="attentional")
                 if attention is not None and attention_layer == "top"
                 else None
             )
-        self.spec = StateSpec(layers=layers, fields=STATE_FIELDS[cell], units=units)
+        self.drops = dropout + weight_dropout > 0 or any(self.stack[0].zoneout)
+        self.spec = StateSpec(layers, STATE_FIELDS[cell], widths)
         self.input_feeding = input_feeding
-        self.query_layers = 1 if attention_layer == "first" else layers  # below the attention
 
     def arguments(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, with the attention itself."""

@@ -9,7 +9,7 @@ import tensorflow as tf
 from seq2seq.layers.bridge import DecoderStates
 from seq2seq.layers.configured import ConfiguredLayer
 from seq2seq.models.encoder import Encoder
-from seq2seq.models.recurrent_layers import STATE_FIELDS, run_layer
+from seq2seq.models.recurrent_layers import run_layer
 from seq2seq.ops.scan import scan
 
 RUNNING_POOLINGS = ("last", "mean", "max")
@@ -44,7 +44,7 @@ class EncoderSteps(ConfiguredLayer):
             Outputs `(batch, steps, units)`, and the next states.
         """
         mask = tf.sequence_mask(lengths, tf.shape(inputs)[1])
-        fields = STATE_FIELDS[self.encoder.cell]
+        fields = self.encoder.forward_spec.fields
         outputs, finals = inputs, []
         for layer, state in zip(self.encoder.forward_stack, states, strict=True):
             outputs, final = run_layer(layer, outputs, state, fields, mask=mask)

@@ -78,17 +78,16 @@ class LanguageModel(SequenceModel):
         self.embedding = token_embedding(size, dim, "embedding", deviation, tied)
         self.projection = (
             Dense(dim, use_bias=False, name="projection")
-            if tied and dim != self.stack.spec.units
+            if tied and dim != self.stack.spec.widths[-1]
             else None
         )
         self.output_layer = None if tied else keras.layers.Dense(size, name="logits")
 
     def _connect(self) -> None:
-        spec = self.stack.spec
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         reset = keras.Input((), dtype="bool", name="reset")
         length = keras.Input((), dtype="int32", name="length")
-        states = state_inputs(spec.layers, spec.fields, spec.units)
+        states = state_inputs(self.stack.spec)
         vectors = self._vectors(tokens)
         outputs, _ = self.stack(vectors)
         self.training_model = keras.Model(
@@ -124,10 +123,7 @@ class LanguageModel(SequenceModel):
     def initial_states(self, rows: tf.Tensor | int) -> DecoderStates:
         """Returns the states at the start of a text: zeros, `(rows, units)` each."""
         spec = self.stack.spec
-        return [
-            {field: tf.zeros((rows, spec.units)) for field in spec.fields}
-            for _ in range(spec.layers)
-        ]
+        return [{field: tf.zeros((rows, width)) for field in spec.fields} for width in spec.widths]
 
     def read(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, DecoderStates]:
         """Reads prompts up to their last tokens, which `step` continues from.

@@ -1,6 +1,6 @@
 """Stacks of recurrent layers that read from left to right, from any initial state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +11,7 @@ from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout
-from seq2seq.models.recurrent_layers import STATE_FIELDS, recurrent_layer, run_layer
+from seq2seq.models.recurrent_layers import STATE_FIELDS, layer_widths, recurrent_layer, run_layer
 from seq2seq.private_api import stored_value
 
 
@@ -20,11 +20,12 @@ class RecurrentStack(ConfiguredLayer):
     """Stacks recurrent layers; states are values that go in and out.
 
     Args:
-        cell: `lstm` or `gru`.
-        units: Units of each layer.
-        layers: Number of stacked layers.
+        cell: `lstm`, `gru` or `layer_norm_lstm`, see `LayerNormLSTM`.
+        units: Units of each layer; a list for a width of each layer.
+        layers: Number of stacked layers; None for the length of that list, or 1.
         dropout: Share of inputs dropped before each layer.
         weight_dropout: Share of recurrent weights dropped for a batch, see `LSTM`.
+        zoneout: Probability with which a unit's state stays at a step, see `LSTM`.
         residual: Whether layers have residual connections (He et al., 2016,
             https://arxiv.org/abs/1512.03385), with a layer norm before each layer (Xiong et al.,
             2020, https://arxiv.org/abs/2002.04745) and dropout after it. Inputs are first mapped
@@ -48,39 +49,47 @@ class RecurrentStack(ConfiguredLayer):
     def __init__(
         self,
         cell: str = "lstm",
-        units: int = 512,
-        layers: int = 1,
+        units: int | Sequence[int] = 512,
+        layers: int | None = None,
         dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        zoneout: float | Sequence[float] = 0.0,
         residual: bool = False,
         feed_forward: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # states stay float32
-        positive("layers", layers)
+        widths = layer_widths(units, layers)
+        layers, width = len(widths), widths[-1]
         fraction("dropout", dropout)
         if feed_forward and not residual:
             raise ValueError("feed_forward: needs residual=true")
         if feed_forward < 0:
             raise ValueError(f"feed_forward: must be at least 0, got {feed_forward!r}")
-        self.drops = dropout + weight_dropout > 0
+        if residual and len(set(widths)) > 1:
+            raise ValueError(
+                f"units: {list(widths)} are different widths, which cannot be added; "
+                "residual=true needs equal ones"
+            )
+        options = {"weight_dropout": weight_dropout, "zoneout": zoneout}
         with default_policy(self.dtype_policy):
             self.dropout = Dropout(dropout)
             self.stack = [
-                recurrent_layer(cell, units, weight_dropout=weight_dropout, name=f"layer_{layer}")
-                for layer in range(layers)
+                recurrent_layer(cell, units, name=f"layer_{layer}", **options)
+                for layer, units in enumerate(widths)
             ]
-            self.entrance = Dense(units, name="entrance") if residual else None
+            self.entrance = Dense(width, name="entrance") if residual else None
             norms = (layers * (2 if feed_forward else 1) + 1) if residual else 0
             self.norms = [keras.layers.LayerNormalization(name=f"norm_{n}") for n in range(norms)]
             self.feed_forward = [
                 (
                     Dense(feed_forward, activation="relu", name=f"widen_{layer}"),
-                    Dense(units, name=f"narrow_{layer}"),
+                    Dense(width, name=f"narrow_{layer}"),
                 )
                 for layer in range(layers if feed_forward else 0)
             ]
-        self.spec = StateSpec(layers=layers, fields=STATE_FIELDS[cell], units=units)
+        self.drops = dropout + weight_dropout > 0 or any(self.stack[0].zoneout)
+        self.spec = StateSpec(layers, STATE_FIELDS[cell], widths)
 
     def call(
         self,
@@ -163,12 +172,10 @@ class CarriedStack(ConfiguredLayer):
         super().__init__(autocast=False, **kwargs)
         positive("batch_size", batch_size)
         self.stack = stack
-        shape = (batch_size, stack.spec.units)
+        options = {"dtype": "float32", "trainable": False}
         self.carried = [
-            self.add_weight(
-                shape, "zeros", dtype="float32", trainable=False, name=f"layer_{layer}_{field}"
-            )
-            for layer in range(stack.spec.layers)
+            self.add_weight((batch_size, width), "zeros", name=f"layer_{layer}_{field}", **options)
+            for layer, width in enumerate(stack.spec.widths)
             for field in stack.spec.fields
         ]
 

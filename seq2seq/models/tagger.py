@@ -145,7 +145,7 @@ class Tagger(SequenceModel):
         if set(self.inputs) != {"words", "length"}:
             raise ValueError("it reads more than words (characters, columns or pretrained vectors)")
         encoder = EncoderSteps(self.encoder)
-        states = state_inputs(*self.encoder.forward_spec)
+        states = state_inputs(self.encoder.forward_spec)
         sequence = self.training_model.get_layer("before").output
         outputs, after = encoder(sequence, states, self.inputs["length"])
         return NestedModel(

@@ -195,7 +195,7 @@ class Translator(SequenceModel):
         )
         self.projection = (
             Dense(dim, use_bias=False, name="projection")
-            if tied and dim != self.decoder.spec.units
+            if tied and dim != self.decoder.spec.widths[-1]
             else None
         )
         self.output_layer = None if tied else Dense(target_size, name="logits")

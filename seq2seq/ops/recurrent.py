@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from seq2seq.ops.differentiable import Tensors
 from seq2seq.ops.dispatch import export_runtime, state_dtype, steps_usable, usable
+from seq2seq.ops.plain_recurrence import PlainLayer
 from seq2seq.ops.recurrent_cells import GRUResetBeforeStep, GRUStep, LSTMStep
 from seq2seq.ops.recurrent_kernels import packed_step, whole_layer
 from seq2seq.ops.recurrent_loop import (
@@ -148,6 +149,18 @@ def layer_reference(
     inputs = tf.cast(sequences, tf.float32)
     hidden, states = layer_loop(loop_weights, inputs, states, mask, training=False, **options)
     return states if hidden is None else (tf.cast(hidden, sequences.dtype), *states)
+
+
+def plain_layer(cell: Cell, sequences: tf.Tensor, weights: Weights) -> PlainLayer:
+    """Returns a layer for `plain_recurrence`, from the arguments of `recurrent`."""
+    loop = _loop_weights(cell, _operands(cell, weights, sequences.dtype))
+    projected = tf.tensordot(sequences, loop.kernel, 1)
+
+    def step(projected: tf.Tensor, states: Tensors) -> tuple[Tensors, dict[str, tf.Tensor]]:
+        after, saved = loop.step.forward(projected, states, loop.recurrent)
+        return after, {name: saved[place] for name, place in loop.step.gates.items()}
+
+    return PlainLayer(projected if loop.bias is None else projected + loop.bias, step)
 
 
 def _operands(cell: Cell, weights: Weights, dtype: tf.DType) -> Tensors:

@@ -23,35 +23,34 @@ def scan(
     Returns:
         The outputs of all steps, `(batch, steps, ...)`, and the last state.
     """
-    time_first = tf.nest.map_structure(_swap, sequences)
-    steps = tf.shape(tf.nest.flatten(time_first)[0])[0]
-    # From arrays, as the gradient of a slice is as long as what it is a slice of.
-    inputs = tf.nest.map_structure(array_of, time_first)
+    time_first = [_swap(sequence) for sequence in tf.nest.flatten(sequences)]
+    steps = tf.shape(time_first[0])[0]
+    # From arrays, as the gradient of a slice is as long as what it is a slice of. They are flat
+    # lists, as a dense array is itself a nest.
+    inputs = [array_of(sequence) for sequence in time_first]
 
     def one_step(t: Any, state: Any) -> tuple[Any, Any]:
-        step_inputs = tf.nest.map_structure(lambda array: array.read(t)[:, tf.newaxis], inputs)
-        outputs, state = step(step_inputs, state)
+        step_inputs = [array.read(t)[:, tf.newaxis] for array in inputs]
+        outputs, state = step(tf.nest.pack_sequence_as(sequences, step_inputs), state)
         return tf.nest.map_structure(lambda output: output[:, 0], outputs), state
 
-    def body(t: tf.Tensor, arrays: Any, state: Any) -> tuple[tf.Tensor, Any, Any]:
+    def body(t: tf.Tensor, arrays: Arrays, state: Any) -> tuple[tf.Tensor, Arrays, Any]:
         outputs, state = one_step(t, state)
-        arrays = tf.nest.map_structure(
-            lambda array, output: array.write(t, output), arrays, outputs
-        )
-        return t + 1, arrays, state
+        flat = zip(arrays, tf.nest.flatten(outputs), strict=True)
+        return t + 1, tuple(array.write(t, output) for array, output in flat), state
 
     # The first step, before the loop, gives the shapes of outputs and states.
     outputs, state = one_step(0, state)
+    flat = tf.nest.flatten(outputs)
     if asks_for_shapes():
-        all_steps = [_swap(repeat_steps(output, steps)) for output in tf.nest.flatten(outputs)]
+        all_steps = [_swap(repeat_steps(output, steps)) for output in flat]
         return tf.nest.pack_sequence_as(outputs, all_steps), state
-    arrays = tf.nest.map_structure(
-        lambda output: empty_array(steps, output).write(0, output), outputs
-    )
+    arrays: Arrays = tuple(empty_array(steps, output).write(0, output) for output in flat)
     _, arrays, state = tf.while_loop(
         lambda t, *_: t < steps, body, (1, arrays, state), maximum_iterations=steps - 1
     )
-    return tf.nest.map_structure(lambda array: _swap(array.stack()), arrays), state
+    all_steps = [_swap(array.stack()) for array in arrays]
+    return tf.nest.pack_sequence_as(outputs, all_steps), state
 
 
 class DenseArray(NamedTuple):

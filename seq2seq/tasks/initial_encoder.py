@@ -109,5 +109,4 @@ def copy_embeddings(
 
 
 def _shape(layer: keras.layers.Layer) -> str:
-    kernel = layer.get_weights()[0]
-    return f"{type(layer).__name__}({layer.units}) on {kernel.shape[0]} inputs"
+    return f"{type(layer).__name__}({layer.units}) on {layer.cell.kernel.shape[0]} inputs"

@@ -1,4 +1,4 @@
-"""Moving average of the weights."""
+"""Averages of the weights during a training."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +38,9 @@ class WeightAverage(keras.callbacks.Callback):
             warm_up = total_steps / (total_steps + 10 * steps)
             self._update(tf.constant(min(self.decay**steps, warm_up), tf.float32))
 
+    def after_epoch(self, epoch: int) -> None:
+        """Does nothing; `epoch`, from 0, has done its steps and is not validated yet."""
+
     @tf.function(autograph=False)
     def _update(self, decay: tf.Tensor) -> None:
         for average, variable in zip(self.averages, self.variables, strict=True):
@@ -76,3 +79,27 @@ class WeightAverage(keras.callbacks.Callback):
             weights = tf.identity(variable)
             variable.assign(average)
             average.assign(weights)
+
+
+class EpochAverage(WeightAverage):
+    """Averages the weights at the end of each epoch: stochastic weight averaging (SWA).
+
+    See Izmailov et al., 2018, https://arxiv.org/abs/1803.05407; it wants a rate that stays high, or
+    the cycles of `CosineDecay`. Before the first epoch of the average, it is the weights.
+
+    Args:
+        variables: The weights.
+        first_epoch: The first epoch, from 0, whose weights are averaged.
+    """
+
+    def __init__(self, variables: Sequence[keras.Variable], first_epoch: int) -> None:
+        super().__init__(variables, decay=1.0)
+        self.first_epoch = first_epoch
+
+    def after_step(self, total_steps: int, epoch_steps: int = UPDATE_STEPS) -> None:
+        """Does nothing: the average changes at the end of epochs."""
+
+    def after_epoch(self, epoch: int) -> None:
+        """Adds the weights to the average."""
+        count = max(1, epoch - self.first_epoch + 1)
+        self._update(tf.constant(1 - 1 / count, tf.float32))

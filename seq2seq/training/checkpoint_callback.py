@@ -85,6 +85,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     log_every: int  # steps between two logged training losses
     checkpoint_seconds: float  # between two checkpoints within an epoch
     checkpoint_steps: int | None  # the same in steps
+    keeps_epochs: bool = False  # whether the last checkpoints at the end of an epoch stay
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -129,6 +130,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         progress.step += 1
         progress.total_steps += 1
         self.average.after_step(progress.total_steps, len(self.batch_order))
+        if progress.step == len(self.batch_order):
+            self.average.after_epoch(progress.epoch)
         if progress.total_steps % self.log_every == 0:
             self._log_loss()
         # After an epoch's last step, the checkpoint is saved after validation.
@@ -205,4 +208,6 @@ class CheckpointCallback(keras.callbacks.Callback):
             content = checkpoint_content(self.model, self.average.averages, progress)
             best = [at_step for _, _, at_step in progress.ranking]
             last = [progress.epoch_start] if self.divergence.policy == "go_back" else []
+            if self.keeps_epochs:
+                last += [int(epoch["step"]) for epoch in progress.history[-self.writer.keep :]]
             self.writer.write(name, progress.total_steps, content, best, last)

@@ -15,9 +15,7 @@ import tensorflow as tf
 from seq2seq.config import nearest
 from seq2seq.errors import UserError
 from seq2seq.garbage_collection import existing_objects_frozen
-from seq2seq.progress import step
-from seq2seq.run_folder import checkpoint_path
-from seq2seq.training.averaging import WeightAverage
+from seq2seq.training.averaging import EpochAverage, WeightAverage
 from seq2seq.training.batch_order import BatchOrder, Division
 from seq2seq.training.callback_list import MultiFitCallbackList, validate_epoch
 from seq2seq.training.checkpoint_callback import (
@@ -27,9 +25,14 @@ from seq2seq.training.checkpoint_callback import (
     ValidationScores,
 )
 from seq2seq.training.checkpoint_writer import CheckpointWriter
-from seq2seq.training.checkpoints import Progress, load_best
+from seq2seq.training.checkpoints import Progress
 from seq2seq.training.divergence import POLICIES, DivergedError, DivergenceCheck, Policy
 from seq2seq.training.divided_step import DividedStep
+from seq2seq.training.final_weights import (
+    FinalWeights,
+    check_final_weights,
+    load_final_weights,
+)
 from seq2seq.training.masked_loss_model import (
     Batch,
     Loss,
@@ -99,6 +102,10 @@ class Trainer:
         validation_scores: Whether to predict the validation split after each epoch and score it.
         averaging: Decay of the moving average of the weights that is validated and saved, see
             `WeightAverage`; 0 for no averaging.
+        swa_start: Share of `epochs` after which the weights of each epoch are averaged, validated
+            and saved, see `EpochAverage`; null for no such average.
+        final_weights: Those that the training ends with: of the `best` checkpoint, or the average
+            of the `keep` best (`average_of_best`) or of the last `keep` epochs (`average_of_last`).
         log_every: Steps between two logged training losses.
         checkpoint_minutes: Minutes between two checkpoints within an epoch.
         checkpoint_steps: Steps between two checkpoints within an epoch; null for time alone.
@@ -129,6 +136,8 @@ class Trainer:
     patience: int | None = None
     validation_scores: bool = False
     averaging: float = 0.0
+    swa_start: float | None = None
+    final_weights: FinalWeights = "best"
     log_every: int = 20
     checkpoint_minutes: float = 10.0
     checkpoint_steps: int | None = None
@@ -171,8 +180,16 @@ class Trainer:
             if not isinstance(callback, keras.callbacks.Callback):
                 kind = type(callback).__name__
                 raise ValueError(f"callbacks.{name}: must be a Keras callback, got {kind}")
+        self._check_averages()
+
+    def _check_averages(self) -> None:
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging: must be at least 0 and below 1, got {self.averaging!r}")
+        if not 0 <= (self.swa_start or 0) < 1:
+            raise ValueError(f"swa_start: must be at least 0 and below 1, got {self.swa_start!r}")
+        if self.swa_start is not None and (self.averaging or self.minutes is not None):
+            raise ValueError("swa_start: averages epochs; it needs averaging=0 and minutes=null")
+        check_final_weights(self.final_weights, self.keep, self.averaging, self.swa_start)
 
     def fit(
         self,
@@ -199,9 +216,9 @@ class Trainer:
             TrainingInterrupted: After Ctrl-C; the last checkpoint was then saved.
             UserError: If the training diverges, or a checkpoint cannot be read or written.
         """
-        model = self._compiled(training_model, source, optimizer, workers)
+        model = self.compiled(training_model, source, optimizer, workers)
         folder = run_folder / "checkpoints"
-        average = WeightAverage(model.trainable_variables, self.averaging)
+        average = self._average(model)
         identity = source.identity + (f" {self.accumulate}" if self.accumulate > 1 else "")
         progress = initial_progress(folder, model, average.averages, identity, self.resume, workers)
         own = self._own_callbacks()
@@ -213,6 +230,7 @@ class Trainer:
         checkpoint = CheckpointCallback(
             progress, source.batch_order, writer, average, own, check, log_metrics, self.monitor,
             self.mode, self.log_every, 60 * self.checkpoint_minutes, self.checkpoint_steps,
+            self.final_weights == "average_of_last",
         )  # fmt: skip
         stop = StopOnSignal(self.stop_after_minutes, workers)
         budget = TimeBudget(self.minutes, progress)
@@ -232,10 +250,10 @@ class Trainer:
                     callback.close()
             writer.finish()
         if workers.is_chief:
-            self._load_best(folder, model, progress)
+            load_final_weights(folder, model, progress, self.final_weights, self.keep)
         return progress
 
-    def _compiled(
+    def compiled(
         self,
         training_model: keras.Model,
         source: TrainingSource,
@@ -260,6 +278,11 @@ class Trainer:
         model.loss_limit = self.loss_limit or default_loss_limit(source.loss)
         check_memory(model, source.largest_batch(), self.memory_limit)
         return model
+
+    def _average(self, model: TrainedModel) -> WeightAverage:
+        if self.swa_start is None:
+            return WeightAverage(model.trainable_variables, self.averaging)
+        return EpochAverage(model.trainable_variables, int(self.swa_start * self.epochs))
 
     def _own_callbacks(self) -> dict[str, keras.callbacks.Callback]:
         """Returns the configured callbacks and early stopping, whose counters are saved."""
@@ -294,14 +317,6 @@ class Trainer:
                     f"{key}: there is no metric '{monitor}'{nearest(monitor, list(known))} "
                     f"(known: {', '.join(known)})"
                 )
-
-    def _load_best(self, checkpoints: Path, model: keras.Model, progress: Progress) -> None:
-        if progress.ranking:
-            _, _, best_step = progress.ranking[0]
-            with step("loading the best checkpoint"):
-                load_best(checkpoint_path(checkpoints, "best", best_step), model)
-        else:
-            log.warning("no epoch had a valid %s: the last weights are kept", self.monitor)
 
     def _save_interrupted(self, checkpoint: CheckpointCallback) -> None:
         checkpoint.average.restore()

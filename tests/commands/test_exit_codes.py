@@ -15,6 +15,7 @@ MISTAKES = {
     "recipes": ["more"],
     "download": ["nowhere"],
     "check": ["nowhere"],
+    "rate": ["nowhere"],
     "train": ["nowhere"],
     "launch": ["--workers", "0", "--", "train", "nowhere"],
     "evaluate": ["nowhere"],

@@ -4,6 +4,7 @@ import json
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 
 import seq2seq.models.tagger  # noqa: F401  (registers the layers of `.keras` files)
@@ -12,8 +13,11 @@ from seq2seq.cli import main
 from seq2seq.commands.export import FORMATS
 from seq2seq.errors import UserError
 from seq2seq.export import export as module
+from seq2seq.export import onnx_files
 from seq2seq.export.export import PRECISIONS, export_run
+from seq2seq.models.encoder import Encoder
 from seq2seq.request import PredictionRequest
+from seq2seq.tasks.exported import ExportedFunction, TensorInfo, lengths_info
 from tests.export.conftest import run_of
 
 END = 3
@@ -170,3 +174,23 @@ def test_the_command_says_what_it_wrote(runs, tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'out'}: predict")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
     assert (manifest["format"], manifest["precision"]) == ("litert", "float32")
+
+
+def test_layer_normalisation_and_zoneout_leave_as_loops(tmp_path):
+    encoder = Encoder("layer_norm_lstm", 4, bidirectional=False, zoneout=[0.1, 0.4])
+
+    def run(inputs):
+        outputs, states = encoder(inputs["x"], inputs["length"])
+        return {"outputs": outputs, "c": states[0]["forward"]["c"]}
+
+    rows, cell = ("batch", "time", 4), ("batch", 4)
+    infos = {"x": TensorInfo("float32", ("batch", "time", 3), ""), "length": lengths_info("steps")}
+    results = {"outputs": TensorInfo("float32", rows, ""), "c": TensorInfo("float32", cell, "")}
+    function = ExportedFunction("predict", "", run, infos, results)
+    x = np.random.default_rng(0).normal(size=(2, 6, 3)).astype("float32")
+    inputs = {"x": x, "length": np.array([6, 4], np.int32)}
+    expected = run(inputs)
+    onnx_files.write([function], None, tmp_path, "float32")
+    exported = onnxruntime.InferenceSession(tmp_path / "predict.onnx").run(list(expected), inputs)
+    for found, value in zip(exported, expected.values(), strict=True):
+        np.testing.assert_allclose(found, value, atol=1e-5)
