@@ -47,21 +47,13 @@ class Workers:
         shards: Into how many parts the rows of each batch are divided.
         gradients: The type of gradients that are sent: `float32`, or `bfloat16`, to which those of
             each shard are rounded, and the sum of each pair.
-
-    Raises:
-        ValueError: If shards or gradients have an impossible value.
     """
 
     are_one_process = True
     count = 1
     index = 0
-
-    def __init__(self, shards: int | None = 1, gradients: GradientType = "float32") -> None:
-        if shards is not None and shards < 1:
-            raise ValueError(f"shards: must be at least 1 or null, got {shards!r}")
-        if gradients not in GRADIENT_TYPES:
-            raise ValueError(f"gradients: must be float32 or bfloat16, got {gradients!r}")
-        self.shards, self.gradients = shards or 1, gradients
+    shards = 1
+    gradients: GradientType = "float32"
 
     @property
     def is_chief(self) -> bool:
@@ -114,6 +106,14 @@ class Workers:
 ALONE = Workers()
 
 
+def _check_arguments(shards: int | None, gradients: str) -> None:
+    """Raises a `ValueError` for an impossible value."""
+    if shards is not None and shards < 1:
+        raise ValueError(f"shards: must be at least 1 or null, got {shards!r}")
+    if gradients not in GRADIENT_TYPES:
+        raise ValueError(f"gradients: must be float32 or bfloat16, got {gradients!r}")
+
+
 class Mirrored(Workers):
     """One process with several devices, such as the GPUs of a machine.
 
@@ -138,7 +138,8 @@ class Mirrored(Workers):
         shards: int | None = None,
         gradients: GradientType = "float32",
     ) -> None:
-        super().__init__(shards, gradients)
+        _check_arguments(shards, gradients)
+        self.gradients = gradients
         gpus = [f"GPU:{n}" for n in range(len(tf.config.list_physical_devices("GPU")))]
         self.devices = gpus if devices is None else [str(each) for each in devices]
         if len(set(self.devices)) < max(2, len(self.devices)):
@@ -199,7 +200,8 @@ class MultiWorker(Workers):
         gradients: GradientType = "float32",
         port: int = 8888,
     ) -> None:
-        super().__init__(shards, gradients)
+        _check_arguments(shards, gradients)
+        self.gradients = gradients
         place = cluster()
         self.count, self.index, self.source = place.workers, place.index, place.source
         self.shards = shards or self.count

@@ -1,5 +1,6 @@
 """Steps of several batches, and of shards of batches, against numpy and Keras."""
 
+import functools
 from dataclasses import dataclass
 
 import keras
@@ -221,6 +222,13 @@ def test_devices_that_do_not_fit_are_refused(devices, shards, message):
         pytest.skip("there are GPUs")
     with pytest.raises(UserError, match=message):
         Mirrored(devices, shards).connect()
+
+
+@pytest.mark.parametrize("workers", [MultiWorker, functools.partial(Mirrored, ["a", "b"])])
+@pytest.mark.parametrize("arguments", [{"shards": 0}, {"gradients": "float16"}])
+def test_impossible_values_are_refused(workers, arguments):
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))}: must be"):
+        workers(**arguments)
 
 
 def test_devices_have_as_many_shards_side_by_side():
