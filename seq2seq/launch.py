@@ -192,10 +192,10 @@ def _start_run(config: DictConfig, is_named: bool, resume: Resume, trust: Trust)
             if is_named
             else "resume=must: name the folder of the run by hydra.run.dir=RUN"
         )
+    with_shards(config)
     with claimed_new(wanted, is_named) as run_folder:
         with open_dict(settings), flag_override(settings, "readonly", False):
             settings.runtime.output_dir = str(run_folder)
-        with_shards(config)
         write_config(run_folder, config, settings, own_recipe(settings.runtime.choices.recipe))
         if hint := advice(settings.runtime.choices):
             print(f"seq2seq: {hint}", file=sys.stderr)
