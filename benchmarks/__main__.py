@@ -18,6 +18,7 @@ from benchmarks import (
     tagging,
     training,
     translating,
+    workers,
 )
 from benchmarks.harness import PROGRAMS, default_programs
 from benchmarks.works import WORKS
@@ -81,11 +82,20 @@ def main() -> None:
     part.add_argument("--groups", type=_names(m3.GROUPS), default=list(m3.GROUPS))
     part.add_argument("--methods", type=_names(m3.METHODS), default=list(m3.METHODS))
     part.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON")
+    _add_workers(parts)
     arguments = parser.parse_args()
     try:
         arguments.main(arguments)
     except RuntimeError as error:
         sys.exit(f"error: {error}")
+
+
+def _add_workers(parts: Any) -> None:
+    part = _part(parts, "workers", workers.main, rounds=1, steps=10)
+    part.add_argument("--works", type=_names(WORKS), default=["A", "C"], metavar="A,B,...")
+    part.add_argument("--check", type=_numbers, default=[], metavar="MBIT,...", help="as root")
+    part.add_argument("--rows", type=int, help="of a batch, default: those of the work")
+    part.add_argument("--figures", type=workers.figures, metavar="SERIAL,ROWS,DENSE,SPARSE")
 
 
 def _part(

@@ -139,8 +139,8 @@ def connected_workers(config: DictConfig) -> Workers:
     workers = build_as(config, "distribute", Workers) if "distribute" in config else ALONE
     if workers.count == 1 and cluster().source == "TF_CONFIG":
         raise UserError(
-            "distribute=none: TF_CONFIG names several workers, and each would train a run of its "
-            "own. Add distribute=multi_worker, or unset TF_CONFIG"
+            "distribute: TF_CONFIG names several workers, and each would train a run of its own. "
+            "Add distribute=multi_worker, or unset TF_CONFIG"
         )
     workers.connect()
     return workers

@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, open_dict
 
 from seq2seq.cluster import cluster
-from seq2seq.config import composed
+from seq2seq.config import build_as, composed
 from seq2seq.overrides import Resume, with_initial_run, with_registered_recipes
 from seq2seq.progress import step
 from seq2seq.run_folder import SAVED
 from seq2seq.saved_config import saved_config
 from seq2seq.terminal import PlainConsole
 from seq2seq.trust import Trust
+
+if TYPE_CHECKING:
+    from seq2seq.training.workers import Workers
 
 
 def follow(resume: Resume, overrides: Sequence[str], trust: Trust) -> bool:
@@ -53,7 +57,7 @@ def follow(resume: Resume, overrides: Sequence[str], trust: Trust) -> bool:
 
 def is_distributed(config: DictConfig) -> bool:
     """Returns whether several processes may train a run together."""
-    return "shards" in (config.get("distribute") or {})
+    return "distribute" in config and not _workers(config).are_one_process
 
 
 def with_shards(config: DictConfig, earlier: DictConfig | None = None) -> None:
@@ -61,7 +65,14 @@ def with_shards(config: DictConfig, earlier: DictConfig | None = None) -> None:
 
     It is saved with the run, and so the same for any number of workers that resume it.
     """
-    if is_distributed(config) and config.distribute.shards is None:
+    distribute = config.get("distribute") or {}
+    if distribute.get("shards", 1) is None:
         saved = None if earlier is None else (earlier.get("distribute") or {}).get("shards")
         with open_dict(config):
-            config.distribute.shards = saved or cluster().workers
+            config.distribute.shards = saved or _workers(config).shards
+
+
+def _workers(config: DictConfig) -> "Workers":
+    with step("loading the libraries"):
+        from seq2seq.training.workers import Workers
+    return build_as(config, "distribute", Workers)

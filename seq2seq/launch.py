@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -85,8 +85,6 @@ def launch(
     Raises:
         UserError: If the arguments are invalid.
     """
-    from seq2seq.training.stop_on_signal import TrainingInterrupted
-
     check_trust(trust)
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is after nohup
@@ -104,13 +102,7 @@ def launch(
         return _print_trials(with_initial_run(remaining, trust), flags)
     if multirun:
         return _sweep(with_initial_run(remaining, trust), debug, trust)
-    try:
-        train_run(overrides, flags, trust)
-    except UserError as error:
-        return _print_error(error, debug)
-    except (TrainingInterrupted, KeyboardInterrupt) as stop:
-        return _print_stop(stop)
-    return 0
+    return _exit_code(lambda: train_run(overrides, flags, trust), debug)
 
 
 def train_run(
@@ -200,10 +192,10 @@ def _start_run(config: DictConfig, is_named: bool, resume: Resume, trust: Trust)
             if is_named
             else "resume=must: name the folder of the run by hydra.run.dir=RUN"
         )
+    with_shards(config)
     with claimed_new(wanted, is_named) as run_folder:
         with open_dict(settings), flag_override(settings, "readonly", False):
             settings.runtime.output_dir = str(run_folder)
-        with_shards(config)
         write_config(run_folder, config, settings, own_recipe(settings.runtime.choices.recipe))
         if hint := advice(settings.runtime.choices):
             print(f"seq2seq: {hint}", file=sys.stderr)
@@ -272,8 +264,6 @@ def _refuse_commands(arguments: list[str], sweep_folder: Path, trust: Trust) -> 
 
 def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None, level: int) -> int:
     """Runs or resumes one trial of a sweep, in this or another process."""
-    from seq2seq.training.stop_on_signal import TrainingInterrupted
-
     set_verbosity(level)
     if check is not None:
         check(config)
@@ -295,17 +285,13 @@ def _trial(config: DictConfig, debug: bool, trust: Trust, check: Check | None, l
                 "monitor": config.trainer.monitor,
                 "pruner": config.sweep.pruner,
             }
+    trial = functools.partial(_run, config, run_folder, tags, True, sweep_folder, trust)
     try:
-        _run(config, run_folder, tags, resumed=True, sweep=sweep_folder, trust=trust)
-    except UserError as error:
-        return _print_error(error, debug)
-    except (TrainingInterrupted, KeyboardInterrupt) as stop:
-        return _print_stop(stop)
+        return _exit_code(trial, debug)
     except Exception as error:  # the sweep continues after a failed trial
         write_text(run_folder / "error.txt", traceback.format_exc())
         _print(f"seq2seq: error: {type(error).__name__}: {error} (see {run_folder}/error.txt)")
         return CRASHED
-    return 0
 
 
 def _resume_run(run_folder: Path, overrides: list[str], trust: Trust) -> None:
@@ -315,6 +301,7 @@ def _resume_run(run_folder: Path, overrides: list[str], trust: Trust) -> None:
         raise UserError(f"resume={run_folder}: not a run folder, it has no .hydra/config.yaml")
     with claimed(run_folder):
         config = saved_config(saved, overrides, trust)
+        with_shards(config, load_saved(saved, trust, resolve=False))
         tags = saved_tags(saved, config)
         write_text(saved, checked_yaml(config))
         _run(config, run_folder, tags, resumed=True, trust=trust)
@@ -370,7 +357,7 @@ def _run(
             f"{path}: cannot be written or read ({error.strerror}). Make room, or give access"
             f"{_how_to_resume(run_folder, sweep, resumed)}"
         ) from error
-    except (TrainingInterrupted, KeyboardInterrupt) as stop:
+    except KeyboardInterrupt as stop:
         text = f"Stopped.{_how_to_resume(run_folder, sweep, resumed)}"
         raise TrainingInterrupted(text, exit_code_of(stop)) from stop
 
@@ -385,16 +372,19 @@ def _how_to_resume(run_folder: Path, sweep: Path | None, resumed: bool) -> str:
     return ""
 
 
-def _print_error(error: UserError, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    _print(f"seq2seq: error: {error}")
-    return error.exit_code
-
-
-def _print_stop(stop: BaseException) -> int:
-    _print(str(stop) or "Stopped.")
-    return exit_code_of(stop)
+def _exit_code(train: Callable[[], object], debug: bool) -> int:
+    """Trains, and returns the exit code; prints why the training has ended early."""
+    try:
+        train()
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        _print(f"seq2seq: error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt as stop:
+        _print(str(stop) or "Stopped.")
+        return exit_code_of(stop)
+    return 0
 
 
 def _print(text: str) -> None:

@@ -91,7 +91,7 @@ _CLASSES = {
     "training.optimizers": ("Adam", "AdamW"),
     "training.schedules": ("CosineDecay",),
     "training.trainer": ("Trainer",),
-    "training.workers": ("MultiWorker", "Workers"),
+    "training.workers": ("Mirrored", "MultiWorker", "Workers"),
 }
 CLASSES = frozenset(
     f"seq2seq.{module}.{name}" for module, names in _CLASSES.items() for name in names

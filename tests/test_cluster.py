@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from omegaconf import OmegaConf
 
 from seq2seq.cli import main
 from seq2seq.cluster import Cluster, cluster, tf_config
 from seq2seq.config import composed
 from seq2seq.errors import UserError
-from seq2seq.follower import with_shards
+from seq2seq.follower import is_distributed, with_shards
+from seq2seq.tracking.parameters import meaningful
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +83,25 @@ def test_the_shards_of_a_run_are_saved_with_it(monkeypatch):
     alone = composed(["distribute=none"])
     with_shards(alone)
     assert "shards" not in alone.distribute
+
+
+def test_the_shards_of_devices_are_saved_and_another_way_to_divide_has_them():
+    devices = composed(["distribute=mirrored", "distribute.devices=[GPU:0,GPU:1]"])
+    with_shards(devices)
+    assert devices.distribute.shards == 2
+    processes = composed(["distribute=multi_worker"])
+    with_shards(processes, devices)
+    assert processes.distribute.shards == 2
+    for earlier in (devices, processes):
+        assert meaningful(OmegaConf.to_container(earlier)) == meaningful(
+            OmegaConf.to_container(processes)
+        )
+
+
+def test_the_object_says_whether_there_can_be_several_processes():
+    assert is_distributed(composed(["distribute=multi_worker"]))
+    assert not is_distributed(composed(["distribute=none"]))
+    assert not is_distributed(composed(["distribute=mirrored", "distribute.devices=[a,b]"]))
 
 
 def test_tensorflow_resolves_a_slurm_step_without_gpus(monkeypatch):

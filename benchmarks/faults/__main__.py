@@ -4,7 +4,7 @@ import argparse
 import sys
 from importlib import import_module
 
-from benchmarks.faults import random_kills, system_calls
+from benchmarks.faults import random_kills, system_calls, worker_kills
 
 INPUTS = ("operations", "readers")
 """The kinds, each a module, that try a number of inputs under a seed: `run(inputs, seed)` returns
@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     kind = kinds.add_parser("random_kills", help="kills commands at random times")
     random_kills.configure(kind)
     kind.set_defaults(run=random_kills.run)
+    kind = kinds.add_parser("worker_kills", help="kills workers of distributed trainings")
+    worker_kills.configure(kind)
+    kind.set_defaults(run=worker_kills.run)
     return top
 
 

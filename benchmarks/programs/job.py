@@ -30,6 +30,7 @@ class Job:
         seconds: For so long at least a search goes through all batches again and again.
         sentences: For `many_sentences`, how many are generated.
         steps: For `many_sentences`, how many steps are made.
+        parts: For `worker`, into how many parts the rows of each batch are divided.
     """
 
     work: Work
@@ -43,6 +44,7 @@ class Job:
     seconds: float = 4.0
     sentences: int = 0
     steps: int = 0
+    parts: int = 1
 
     def to_json(self) -> str:
         """Returns the job as a program's argument."""

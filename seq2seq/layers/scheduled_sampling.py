@@ -115,7 +115,10 @@ class ScheduledSampling(keras.layers.Layer):
 
     Attributes:
         steps: How many training batches there have been, int64 `()`; saved in checkpoints.
+        undivided_key: The config key of this layer, which counts batches that are not divided.
     """
+
+    undivided_key = "model.scheduled_sampling"
 
     def __init__(
         self, schedule: Schedule, decode: Callable[[Any], Mapping[str, Any]], **kwargs: Any

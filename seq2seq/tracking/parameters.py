@@ -16,6 +16,7 @@ WITHOUT_EFFECT = (
     "tracking.",
     "sweep.",
     "distribute._target_.",
+    "distribute.devices.",
     "distribute.port.",
     *(
         f"trainer.{key}."
@@ -27,7 +28,7 @@ WITHOUT_EFFECT = (
 )  # fmt: skip
 """Prefixes of the config keys that do not change results."""
 
-NEW_DEFAULTS = {"trainer.accumulate": "1"}
+NEW_DEFAULTS = {"trainer.accumulate": "1", "distribute.gradients": "float32"}
 """Keys that older runs lack, with the value that changes nothing."""
 
 

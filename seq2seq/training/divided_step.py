@@ -2,11 +2,12 @@
 
 The sum of the gradients is made in an order that depends on the parts alone: the batches of a shard
 one after the other, then the shards in pairs. Each worker has a contiguous part of the shards, so
-that the first rounds of pairs are its own, and it sends one sum.
+that the first rounds of pairs are its own, and it sends one sum. Where gradients are sent as
+bfloat16, those of each shard are rounded to it, and each sum of a pair.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,9 +15,7 @@ import tensorflow as tf
 from seq2seq.errors import UserError
 from seq2seq.training.checkpoints import is_random_state
 from seq2seq.training.masked_loss_model import Batch, LossGradients, StepResult, TrainedModel
-from seq2seq.training.workers import Workers
-
-T = TypeVar("T")
+from seq2seq.training.workers import Workers, summed_in_pairs
 
 SEED_DISTANCE = 1_000_000_007
 """The distance between the seeds of two parts; the seeds that Keras draws are below it."""
@@ -26,8 +25,9 @@ class Sums(NamedTuple):
     """The losses and gradients of parts, summed over their real elements."""
 
     dense: tf.Tensor
-    """The gradients that are no slices, one after the other; then the objective, the reported loss
-    and the number of real elements. Float32."""
+    """The gradients that are no slices, one after the other."""
+    totals: tf.Tensor
+    """The objective, the reported loss, and the number of real elements. Float32 `(3,)`."""
     values: list[tf.Tensor]
     """The slices of the gradients of embedding tables, `(tokens, width)` each."""
     rows: list[tf.Tensor]
@@ -38,15 +38,7 @@ def add(one: Sums, other: Sums) -> Sums:
     """Adds sums; slices are concatenated."""
     values = [tf.concat(pair, axis=0) for pair in zip(one.values, other.values, strict=True)]
     rows = [tf.concat(pair, axis=0) for pair in zip(one.rows, other.rows, strict=True)]
-    return Sums(one.dense + other.dense, values, rows)
-
-
-def summed_in_pairs(items: Sequence[T], add: Callable[[T, T], T]) -> T:
-    """Adds neighbours, then the neighbours of the results, until one is left."""
-    while len(items) > 1:
-        pairs = [items[first : first + 2] for first in range(0, len(items), 2)]
-        items = [add(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
-    return items[0]
+    return Sums(one.dense + other.dense, one.totals + other.totals, values, rows)
 
 
 class DividedStep:
@@ -60,10 +52,14 @@ class DividedStep:
         batches: How many batches a step has.
         model: The model.
         signature: That of its batches.
+
+    Raises:
+        UserError: If a layer needs batches that are not divided.
     """
 
     def __init__(self, workers: Workers, batches: int, model: TrainedModel, signature: Any) -> None:
         self.workers, self.batches, self.model = workers, batches, model
+        self._check_layers()
         states = list(enumerate(model.non_trainable_variables))
         self.random = [(n, state.value) for n, state in states if is_random_state(state)]
         carried = {id(v) for layer in model.layers for v in getattr(layer, "carried", ())}
@@ -73,7 +69,9 @@ class DividedStep:
         number = tf.TensorSpec([], tf.int64)
         self._computed = tf.function(self._compute, [signature, specs, number], autograph=False)
         outputs, _ = self._computed.get_concrete_function().structured_outputs
+        sent = [tf.TensorSpec(each.shape, workers.gradients) for each in outputs.values]
         sums = tf.nest.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), outputs)
+        sums = sums._replace(dense=tf.TensorSpec(sums.dense.shape, workers.gradients), values=sent)
         carried_specs = [tf.TensorSpec(value.shape, value.dtype) for _, value in self.carried]
         self._applied = tf.function(self._apply, [sums, specs, carried_specs], autograph=False)
         self.is_checked = workers.shards == 1
@@ -89,11 +87,12 @@ class DividedStep:
             sums: Sums | None = None
             for number in range(self.batches):
                 batch, stream = next_batch(), number * self.workers.shards + shard
-                part, row_losses = self._computed(batch, before, tf.constant(stream, tf.int64))
-                sums = part if sums is None else add(sums, part)
+                with tf.device(self.workers.device(shard)):
+                    part, row_losses = self._computed(batch, before, tf.constant(stream, tf.int64))
+                    sums = part if sums is None else add(sums, part)
                 parts.append((batch, row_losses))
             assert sums is not None
-            shards.append(sums)
+            shards.append(self._rounded(sums))
             carried.append([state[: self._rows(state, shard)] for _, state in self.carried])
         self._check_states(before)
         total, after = self._summed(shards, carried)
@@ -102,6 +101,12 @@ class DividedStep:
         if not bool(checked.is_applied):
             batch, row_losses = max(parts, key=lambda part: _highest(part[1]))
         return logs, checked._replace(row_losses=row_losses), batch
+
+    def _rounded(self, sums: Sums) -> Sums:
+        """Returns a shard's sums, with gradients of the type that is sent."""
+        dtype = self.workers.gradients
+        values = [tf.cast(each, dtype) for each in sums.values]
+        return sums._replace(dense=tf.cast(sums.dense, dtype), values=values)
 
     def _rows(self, state: tf.Variable, shard: int) -> int:
         """Returns how many rows of a recurrent state belong to a shard."""
@@ -135,9 +140,9 @@ class DividedStep:
             for gradient, are_slices in zip(gradients, self.are_slices, strict=True)
             if are_slices is False
         ]
-        dense = tf.concat([*flat, [computed.objective]], axis=0) * elements
         sums = Sums(
-            tf.concat([dense, [reported, elements]], axis=0),
+            tf.concat(flat, axis=0) * elements,
+            tf.stack([computed.objective * elements, reported, elements]),
             [tf.cast(each.values, tf.float32) * elements for each in slices],
             [each.indices for each in slices],
         )
@@ -150,12 +155,13 @@ class DividedStep:
         own = summed_in_pairs(shards, add)
         states = [tf.concat(each, axis=0) for each in zip(*carried, strict=True)]
         tables = len(own.values)
-        dense, *others = self.workers.gather(
-            [own.dense[tf.newaxis], *own.values, *own.rows, *states]
+        dense = self.workers.summed(own.dense)
+        totals, *others = self.workers.gather(
+            [own.totals[tf.newaxis], *own.values, *own.rows, *states]
         )
-        total = summed_in_pairs(tf.unstack(dense), tf.add)
+        total = summed_in_pairs(tf.unstack(totals), tf.add)
         after = [self._interleaved(states) for states in others[2 * tables :]]
-        return Sums(total, others[:tables], others[tables : 2 * tables]), after
+        return Sums(dense, total, others[:tables], others[tables : 2 * tables]), after
 
     def _interleaved(self, states: tf.Tensor) -> tf.Tensor:
         """Puts rows that lie shard by shard in the order of the batch."""
@@ -169,8 +175,8 @@ class DividedStep:
         """Updates the weights from the mean over all real elements; see `apply_checked`."""
         for (_, state), value in zip(self.carried, carried, strict=True):
             state.assign(value)
-        elements = sums.dense[-1]
-        objective, reported = sums.dense[-3] / elements, sums.dense[-2] / elements
+        elements = sums.totals[2]
+        objective, reported = sums.totals[0] / elements, sums.totals[1] / elements
         gradients = self._gradients(sums, elements)
         computed = LossGradients(objective, gradients, reported[tf.newaxis], elements[tf.newaxis])
         return self.model.apply_checked(computed, before, lambda: tf.zeros([0]))
@@ -179,6 +185,7 @@ class DividedStep:
         self, sums: Sums, elements: tf.Tensor
     ) -> list[tf.Tensor | tf.IndexedSlices | None]:
         slices = iter(zip(sums.values, sums.rows, strict=True))
+        dense = tf.cast(sums.dense, tf.float32)
         gradients: list[tf.Tensor | tf.IndexedSlices | None] = []
         start = 0
         for weight, are_slices in zip(self.model.trainable_variables, self.are_slices, strict=True):
@@ -187,13 +194,25 @@ class DividedStep:
             elif are_slices:
                 values, rows = next(slices)
                 shape = tf.constant(tuple(weight.shape), rows.dtype)
-                gradients.append(tf.IndexedSlices(values / elements, rows, shape))
+                values = tf.cast(values, tf.float32) / elements
+                gradients.append(tf.IndexedSlices(values, rows, shape))
             else:
                 size = int(np.prod(weight.shape))
-                flat = sums.dense[start : start + size] / elements
+                flat = dense[start : start + size] / elements
                 gradients.append(tf.cast(tf.reshape(flat, weight.shape), weight.dtype))
                 start += size
         return gradients
+
+    def _check_layers(self) -> None:
+        """Refuses layers that need whole batches, and say so."""
+        for layer in self.model.layers:
+            key = getattr(layer, "undivided_key", None)
+            if key is not None and self.workers.shards > 1:
+                raise UserError(
+                    f"{key}: needs batches that are not divided, and distribute.shards is "
+                    f"{self.workers.shards}. Set {key.replace('.', '/')}=none; or distribute=none, "
+                    "and train with one process"
+                )
 
     def _check_states(self, before: list[tf.Tensor]) -> None:
         """Refuses states that no worker has of all rows, at the first step.

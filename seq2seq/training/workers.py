@@ -1,8 +1,8 @@
-"""The processes that train one run together, and how they exchange tensors."""
+"""The processes or devices that train one run together, and how they exchange tensors."""
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import keras
 import numpy as np
@@ -15,6 +15,10 @@ from seq2seq.progress import step
 T = TypeVar("T")
 
 
+GradientType = Literal["float32", "bfloat16"]
+
+GRADIENT_TYPES: tuple[GradientType, ...] = ("float32", "bfloat16")
+
 GROUP = 20_585
 """The key of the group of all workers; those of `tf.distribute` are small numbers."""
 
@@ -25,18 +29,31 @@ class WorkerLostError(UserError):
     exit_code = OUT_OF_TIME
 
 
+def summed_in_pairs(items: Sequence[T], add: Callable[[T, T], T]) -> T:
+    """Adds neighbours, then the neighbours of the results, until one is left."""
+    while len(items) > 1:
+        pairs = [items[first : first + 2] for first in range(0, len(items), 2)]
+        items = [add(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return items[0]
+
+
 class Workers:
     """One process, which trains alone; the base class of several.
 
     Attributes:
+        are_one_process: Whether there can be no other process.
         count: How many workers there are.
         index: The number of this one; worker 0 is the chief.
         shards: Into how many parts the rows of each batch are divided.
+        gradients: The type of gradients that are sent: `float32`, or `bfloat16`, to which those of
+            each shard are rounded, and the sum of each pair.
     """
 
+    are_one_process = True
     count = 1
     index = 0
     shards = 1
+    gradients: GradientType = "float32"
 
     @property
     def is_chief(self) -> bool:
@@ -48,6 +65,10 @@ class Workers:
         """The shards that this worker computes: a contiguous part, in the order of the workers."""
         each = self.shards // self.count
         return range(self.index * each, (self.index + 1) * each)
+
+    def device(self, shard: int) -> str | None:
+        """Returns the device that computes a shard; None for that of TensorFlow's choice."""
+        return None
 
     def connect(self) -> None:
         """Connects to the other workers; before TensorFlow runs its first operation."""
@@ -61,6 +82,14 @@ class Workers:
             WorkerLostError: If another worker has ended.
         """
         return list(tensors)
+
+    def summed(self, tensor: tf.Tensor) -> tf.Tensor:
+        """Adds a vector of all workers, in pairs, in the order of workers.
+
+        Raises:
+            WorkerLostError: If another worker has ended.
+        """
+        return tensor
 
     def highest(self, number: int) -> int:
         """Returns the highest of the numbers of all workers."""
@@ -77,6 +106,73 @@ class Workers:
 ALONE = Workers()
 
 
+def _check_arguments(shards: int | None, gradients: str) -> None:
+    """Raises a `ValueError` for an impossible value."""
+    if shards is not None and shards < 1:
+        raise ValueError(f"shards: must be at least 1 or null, got {shards!r}")
+    if gradients not in GRADIENT_TYPES:
+        raise ValueError(f"gradients: must be float32 or bfloat16, got {gradients!r}")
+
+
+class Mirrored(Workers):
+    """One process with several devices, such as the GPUs of a machine.
+
+    Each device computes the gradients of its shards of every batch. TensorFlow's first device has
+    the weights, makes the sum in the order of the shards, as several processes do, and updates.
+
+    Args:
+        devices: The devices, such as `[GPU:0, GPU:1]`; with null all GPUs.
+        shards: Into how many parts the rows of each batch are divided, a multiple of the devices;
+            with null as many as there are devices when the run is started. Dropout masks and
+            rounding depend on it.
+        gradients: `float32`, or `bfloat16` for half of the traffic: gradients of each shard are
+            rounded to it, and the sum of each pair.
+
+    Raises:
+        UserError: If there are fewer than two devices, or the shards are no multiple of them.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[str] | None = None,
+        shards: int | None = None,
+        gradients: GradientType = "float32",
+    ) -> None:
+        _check_arguments(shards, gradients)
+        self.gradients = gradients
+        gpus = [f"GPU:{n}" for n in range(len(tf.config.list_physical_devices("GPU")))]
+        self.devices = gpus if devices is None else [str(each) for each in devices]
+        if len(set(self.devices)) < max(2, len(self.devices)):
+            named = ", ".join(self.devices) or "no GPU"
+            raise UserError(
+                f"distribute.devices: needs two or more different devices, and there is {named}. "
+                "Use distribute=none for one device; a run of several goes on with one by "
+                "distribute=multi_worker, bit-identically"
+            )
+        self.shards = shards or len(self.devices)
+        if self.shards % len(self.devices):
+            raise UserError(
+                f"distribute.shards={self.shards}: is no multiple of the {len(self.devices)} "
+                "devices, and some would wait for others. Name fewer in distribute.devices"
+            )
+
+    def connect(self) -> None:
+        """Checks that the devices exist.
+
+        Raises:
+            UserError: If one does not.
+        """
+        known = [each.name.removeprefix("/device:") for each in tf.config.list_logical_devices()]
+        if unknown := [each for each in self.devices if each not in known]:
+            raise UserError(
+                f"distribute.devices: there is no {unknown[0]} (there are {', '.join(known)})"
+            )
+
+    def device(self, shard: int) -> str | None:
+        """Returns the device that computes a shard; each has as many shards, side by side."""
+        return self.devices[shard * len(self.devices) // self.shards]
+
+
 class MultiWorker(Workers):
     """Several processes, on one machine or on many, found by `TF_CONFIG` or Slurm.
 
@@ -88,15 +184,24 @@ class MultiWorker(Workers):
         shards: Into how many parts the rows of each batch are divided: the workers times a power of
             two. With null as many as there are workers when the run is started. Dropout masks and
             rounding depend on it.
+        gradients: `float32`, or `bfloat16` for half of the traffic: gradients of each shard are
+            rounded to it, and the sum of each pair.
         port: With Slurm, the port of the first worker of each host; the next ones follow.
 
     Raises:
         UserError: If the cluster and the shards do not fit.
     """
 
-    def __init__(self, shards: int | None = None, port: int = 8888) -> None:
-        if shards is not None and shards < 1:
-            raise ValueError(f"shards: must be at least 1 or null, got {shards!r}")
+    are_one_process = False
+
+    def __init__(
+        self,
+        shards: int | None = None,
+        gradients: GradientType = "float32",
+        port: int = 8888,
+    ) -> None:
+        _check_arguments(shards, gradients)
+        self.gradients = gradients
         place = cluster()
         self.count, self.index, self.source = place.workers, place.index, place.source
         self.shards = shards or self.count
@@ -127,7 +232,7 @@ class MultiWorker(Workers):
             raise UserError(
                 "distribute=multi_worker: each worker needs one GPU, and this one has several: "
                 "start one worker for each, with another CUDA_VISIBLE_DEVICES; `seq2seq launch` "
-                "and Slurm's --gpus-per-task=1 do so"
+                "and Slurm's --gpus-per-task=1 do so. distribute=mirrored is for one process"
             )
         try:
             with step(f"waiting for {self.count} workers"):
@@ -171,12 +276,30 @@ class MultiWorker(Workers):
         parts = tf.split(joined, self.count)
         return tf.concat([part[:size] for part, size in zip(parts, sizes, strict=True)], axis=0)
 
+    def summed(self, tensor: tf.Tensor) -> tf.Tensor:
+        """Adds a vector of all workers, see `Workers.summed`.
+
+        Each worker gets a part of the vectors of all, and sends its sum to all: together about
+        twice the vector, for any number of workers.
+        """
+        if self.count == 1:
+            return tensor
+        size = tensor.shape[0]
+        parts = tf.reshape(tf.pad(tensor, [[0, -size % self.count]]), [self.count, -1])
+        total = summed_in_pairs(tf.unstack(self._exchanged(parts)), tf.add)
+        return self._collected(total)[:size]
+
     def _collected(self, tensor: tf.Tensor) -> tf.Tensor:
         """Concatenates tensors of one shape of all workers, in the order of workers."""
+        received = self._exchanged(tf.stack([tensor] * self.count))
+        return tf.reshape(received, [-1, *tensor.shape[1:]])
+
+    def _exchanged(self, tensors: tf.Tensor) -> tf.Tensor:
+        """Sends tensor i of `(workers, ...)` to worker i; tensor i of the result is from it."""
         self._calls += 1
         try:
-            return tf.raw_ops.CollectiveGatherV2(
-                input=tensor,
+            return tf.raw_ops.CollectiveAllToAllV2(
+                input=tensors,
                 group_size=self.count,
                 group_key=GROUP,
                 instance_key=self._calls,
@@ -184,7 +307,7 @@ class MultiWorker(Workers):
                 communication_hint="nccl" if tf.config.list_logical_devices("GPU") else "auto",
             )
         except tf.errors.OpError as error:
-            reason = str(error.message).partition("\n")[0].rpartition("}} ")[2]
+            reason = " ".join(str(error.message).split()).rpartition("}} ")[2]
             raise WorkerLostError(
                 "distribute=multi_worker: another worker has ended, or cannot be reached "
                 f"({reason[:200]}). See its output, and start all workers again: the training goes "

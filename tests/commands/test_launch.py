@@ -17,7 +17,7 @@ from seq2seq import worker_processes
 from seq2seq.cli import main
 from seq2seq.commands.launch import distributed
 from seq2seq.data.embedded.cldr_dates import date_examples
-from seq2seq.errors import UserError
+from seq2seq.errors import OUT_OF_TIME, UserError
 from seq2seq.run_folder import checkpoint_paths
 from seq2seq.worker_processes import WorkerProcesses, visible_gpus
 
@@ -55,30 +55,46 @@ def arrays(path):
     return values
 
 
-def test_a_killed_worker_ends_all_and_one_process_goes_on_bit_identically(tmp_path):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A folder with data, and a training that was not disturbed."""
+    folder = tmp_path_factory.mktemp("launch")
     examples = [e for e, _ in zip(date_examples("train"), range(400), strict=False)]
     text = "".join(f"{example.source}\t{example.target}\n" for example in examples)
-    (tmp_path / "dates.tsv").write_text(text, encoding="utf-8")
-    alone = ("distribute=multi_worker", "distribute.shards=2", "hydra.run.dir=alone")
-    ended(start(tmp_path, "train", *SETTINGS, *alone))
-    command = ("launch", "--workers", "2", "--", "train", *SETTINGS, "hydra.run.dir=run")
-    process, end = start(tmp_path, *command), time.monotonic() + SECONDS
-    checkpoints = tmp_path / "run" / "checkpoints"
+    (folder / "dates.tsv").write_text(text, encoding="utf-8")
+    distribute = ("distribute=multi_worker", "distribute.shards=2", "hydra.run.dir=alone")
+    ended(start(folder, "train", *SETTINGS, *distribute))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [
+        (signal.SIGKILL, 128 + signal.SIGKILL, "worker 1 of 2 has ended (SIGKILL)"),
+        (signal.SIGSTOP, OUT_OF_TIME, "another worker has ended, or cannot be reached"),
+    ],
+)
+def test_a_lost_worker_ends_all_and_one_process_goes_on_bit_identically(
+    number, code, message, alone
+):
+    run = f"hydra.run.dir={number.name}"
+    process = start(alone, "launch", "--workers", "2", "--", "train", *SETTINGS, run)
+    checkpoints, end = alone / number.name / "checkpoints", time.monotonic() + SECONDS
     while not checkpoint_paths(checkpoints, "last") and time.monotonic() < end:
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.05)
     workers = psutil.Process(process.pid).children()
     [follower] = [each for each in workers if '"index": 1' in each.environ()["TF_CONFIG"]]
-    follower.send_signal(signal.SIGKILL)
-    killed = time.monotonic()
-    stderr = ended(process, 128 + signal.SIGKILL)
-    assert time.monotonic() - killed < 30
-    assert "worker 1 of 2 has ended (SIGKILL)" in stderr
+    follower.send_signal(number)
+    lost = time.monotonic()
+    stderr = ended(process, code)
+    assert time.monotonic() - lost < 60  # a deadline: about 10 s, and 28 s after SIGSTOP
+    assert message in stderr
     assert not any(each.is_running() for each in workers)
     done = len(checkpoint_paths(checkpoints, "last"))
-    ended(start(tmp_path, "train", "resume=run"))
+    ended(start(alone, "train", f"resume={number.name}"))
     [last, *_], [expected, *_] = (
-        checkpoint_paths(folder, "last") for folder in (checkpoints, tmp_path / "alone/checkpoints")
+        checkpoint_paths(folder, "last") for folder in (checkpoints, alone / "alone/checkpoints")
     )
     assert last.name == expected.name
     assert len(checkpoint_paths(checkpoints, "last")) > done

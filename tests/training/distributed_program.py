@@ -1,6 +1,8 @@
 """Trains a few steps of each task with the workers of `TF_CONFIG`, and saves all variables.
 
 Usage: python distributed_program.py FOLDER SHARDS TASK ...
+
+One worker trains them again, with the shards divided among two logical processors.
 """
 
 import sys
@@ -9,13 +11,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.config import composed
 from seq2seq.experiment import build_experiment, fit, seed_everything
 from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.overrides import with_registered_recipes
-from seq2seq.training.workers import MultiWorker
+from seq2seq.training.workers import Mirrored, MultiWorker
 
 STEPS = 4
 
@@ -38,6 +41,9 @@ TASKS = {
     "forecasting": ("recipe=forecasting/co2", "batching.batch_size=5", "model.encoder.units=8"),
 }  # fmt: skip
 """The overrides of each task."""
+
+ROUNDED = ("tagging", "forecasting")
+"""The tasks whose gradients are sent as bfloat16."""
 
 
 class Snapshot(keras.callbacks.Callback):
@@ -72,10 +78,23 @@ def main():
     start_tensorflow()
     disable_inter_op_parallelism()
     workers = MultiWorker(int(shards))
-    workers.connect()
-    for name in names:
-        arrays = train(name, Path(folder), workers)
-        np.savez(Path(folder) / f"{name}_{workers.count}_{workers.index}.npz", **arrays)
+    kinds = {str(workers.count): workers}
+    if workers.count == 1:
+        kinds["devices"] = mirrored(int(shards))
+    for kind, each in kinds.items():
+        each.connect()
+        for name in names:
+            each.gradients = "bfloat16" if name in ROUNDED else "float32"
+            arrays = train(name, Path(folder) / kind, each)
+            np.savez(Path(folder) / f"{name}_{kind}_{each.index}.npz", **arrays)
+
+
+def mirrored(shards):
+    """Divides the processor into two devices, and returns the workers that use them."""
+    logical = [tf.config.LogicalDeviceConfiguration()] * 2
+    [processor] = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(processor, logical)
+    return Mirrored(["CPU:0", "CPU:1"], shards)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Steps of several batches, and of shards of batches, against numpy and Keras."""
 
+import functools
 from dataclasses import dataclass
 
 import keras
@@ -7,12 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seq2seq.config import composed
 from seq2seq.errors import UserError
+from seq2seq.experiment import build_experiment, connected_workers
+from seq2seq.experiment import fit as train
 from seq2seq.training.batch_order import BatchOrder, Division
-from seq2seq.training.divided_step import summed_in_pairs
 from seq2seq.training.losses import ElementLoss
 from seq2seq.training.trainer import Trainer
-from seq2seq.training.workers import ALONE, MultiWorker, Workers
+from seq2seq.training.workers import ALONE, Mirrored, MultiWorker, Workers, summed_in_pairs
 from tests.training.test_trainer import Regression, regression_model
 
 ROWS, STEPS, TOKENS = 20, 5, 9
@@ -95,6 +98,36 @@ def test_the_gradient_is_the_mean_over_all_real_elements(tmp_path):
         np.testing.assert_allclose(weight.numpy(), expected, rtol=0, atol=1e-6)
 
 
+class Recording(MultiWorker):
+    """One worker, which records what several would send."""
+
+    def gather(self, tensors):
+        self.gathered = tensors
+        return super().gather(tensors)
+
+    def summed(self, tensor):
+        self.added = tensor
+        return super().summed(tensor)
+
+
+def test_gradients_travel_in_the_configured_type_and_those_of_tables_as_rows(tmp_path):
+    weights, tokens = {}, 2 * 3  # of a batch of 4 rows, 2 shards have each 2 rows of 3
+    for dtype in ("float32", "bfloat16"):
+        model, workers = linear_model(), Recording(shards=2, gradients=dtype)
+        fit(tmp_path / dtype, model, keras.optimizers.SGD(0.5), workers=workers)
+        weights[dtype] = np.concatenate([weight.numpy().ravel() for weight in model.weights])
+        totals, values, rows = workers.gathered
+        assert workers.added.shape == (4 + 1,)  # the kernel and the bias, without the table
+        assert (values.shape, rows.shape, totals.shape) == ((2 * tokens, 4), (2 * tokens,), (1, 3))
+        assert (workers.added.dtype, values.dtype, totals.dtype) == (dtype, dtype, "float32")
+    difference = np.abs(weights["bfloat16"] - weights["float32"]).max()
+    assert 0 < difference < 0.05 * np.abs(weights["float32"] - initial_weights()).max()
+
+
+def initial_weights():
+    return np.concatenate([weight.numpy().ravel() for weight in linear_model().weights])
+
+
 def test_two_batches_a_step_are_one_of_twice_the_size_for_keras(tmp_path):
     """The weights are all 1 here: Keras takes the mean over rows."""
     model, expected = linear_model(), linear_model()
@@ -125,6 +158,18 @@ def test_states_of_the_whole_batch_are_refused(tmp_path):
         fit(tmp_path, model, keras.optimizers.SGD(), workers=MultiWorker(shards=2))
 
 
+def test_a_layer_that_needs_whole_batches_is_refused_by_its_key(tmp_path):
+    config = composed(
+        ["model/scheduled_sampling=linear", "model.encoder.units=4", "model.decoder.units=4",
+         "model.embedding_dim=4", "tracking=none", "distribute=multi_worker",
+         "distribute.shards=2"]
+    )  # fmt: skip
+    experiment = build_experiment(config, tmp_path, workers=connected_workers(config))
+    message = r"model\.scheduled_sampling: .*shards is 2\. Set model/scheduled_sampling=none; or"
+    with pytest.raises(UserError, match=message):
+        train(experiment, tmp_path)
+
+
 def test_each_row_is_in_one_part_and_missing_parts_are_filled():
     order = BatchOrder(lambda epoch: [np.arange(5), np.arange(5, 7), np.arange(7, 8)], len)
     parts = []
@@ -140,14 +185,18 @@ def test_each_row_is_in_one_part_and_missing_parts_are_filled():
     assert all(len(part.rows) == 1 for part in parts if not part.is_real)
 
 
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
 @pytest.mark.parametrize("shards", [1, 2, 4, 8, 16])
-def test_sums_in_pairs_do_not_depend_on_the_workers(shards):
-    values = list((GENERATOR.normal(size=shards) * 10.0 ** np.arange(shards)).astype(np.float32))
-    expected = summed_in_pairs(values, np.add)
+def test_sums_in_pairs_do_not_depend_on_the_workers(shards, dtype):
+    numbers = GENERATOR.normal(size=shards) * 10.0 ** (np.arange(shards) / 4)
+    values = tf.unstack(tf.cast(numbers, dtype))
+    expected = summed_in_pairs(values, tf.add)
+    assert expected.dtype == dtype
     for workers in (1, 2, 4):
-        own = np.array_split(np.array(values), min(workers, shards))
-        sums = [summed_in_pairs(list(part), np.add) for part in own]
-        assert summed_in_pairs(sums, np.add) == expected
+        each = max(1, shards // workers)
+        own = [values[first : first + each] for first in range(0, shards, each)]
+        sums = [summed_in_pairs(part, tf.add) for part in own]
+        assert summed_in_pairs(sums, tf.add) == expected
 
 
 @pytest.mark.parametrize(("workers", "shards"), [(2, 3), (4, 2), (2, 6), (3, 4)])
@@ -158,13 +207,43 @@ def test_shards_that_do_not_fit_are_refused(workers, shards, monkeypatch):
         MultiWorker(shards)
 
 
+@pytest.mark.parametrize(
+    ("devices", "shards", "message"),
+    [
+        (None, None, "distribute.devices: needs two or more .* there is no GPU"),
+        (["CPU:0"], 4, "there is CPU:0. .* by distribute=multi_worker"),
+        (["CPU:0", "CPU:0"], None, "needs two or more different devices"),
+        (["CPU:0", "CPU:7"], None, r"there is no CPU:7 \(there are CPU:0"),
+        (["CPU:0", "CPU:1"], 3, "distribute.shards=3: is no multiple of the 2 devices"),
+    ],
+)
+def test_devices_that_do_not_fit_are_refused(devices, shards, message):
+    if devices is None and tf.config.list_physical_devices("GPU"):
+        pytest.skip("there are GPUs")
+    with pytest.raises(UserError, match=message):
+        Mirrored(devices, shards).connect()
+
+
+@pytest.mark.parametrize("workers", [MultiWorker, functools.partial(Mirrored, ["a", "b"])])
+@pytest.mark.parametrize("arguments", [{"shards": 0}, {"gradients": "float16"}])
+def test_impossible_values_are_refused(workers, arguments):
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))}: must be"):
+        workers(**arguments)
+
+
+def test_devices_have_as_many_shards_side_by_side():
+    workers = Mirrored(["GPU:0", "GPU:1"], 4)
+    assert [workers.device(n) for n in workers.own_shards] == 2 * ["GPU:0"] + 2 * ["GPU:1"]
+    assert Mirrored(["GPU:0", "GPU:1", "GPU:2"]).shards == 3
+
+
 def test_one_worker_gives_back_what_it_has():
     for workers in (Workers(), MultiWorker(4)):
         workers.connect()
         assert workers.from_chief(lambda: {"a": 1.5}) == {"a": 1.5}
         assert workers.highest(7) == 7
         [tensor] = workers.gather([tf.constant([1, 2])])
-        assert tensor.numpy().tolist() == [1, 2]
+        assert tensor.numpy().tolist() == workers.summed(tensor).numpy().tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("settings", [{"on_divergence": "go_back"}, {"minutes": 1.0}])
