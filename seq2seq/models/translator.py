@@ -128,6 +128,11 @@ class Translator(SequenceModel):
         self.encoder = encoder
         self.decoder = decoder
         self.bridge = bridge(decoder.spec)
+        if int8_search and any(layer.is_plain for layer in decoder.stack):
+            raise ValueError(
+                "int8_search: the decoder's recurrent layers are computed in 8 bits only with "
+                "cell=lstm or gru, and without zoneout"
+            )
         self.int8_search = int8_search
         self.reverse_source = ReverseSource(name="reverse_source") if reverse_source else None
         self.drops = output_dropout + word_dropout > 0 or encoder.drops or decoder.drops

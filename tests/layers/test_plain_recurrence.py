@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seq2seq.layers.bridge import ZeroBridge
 from seq2seq.layers.layer_norm_lstm import LayerNormLSTM
 from seq2seq.layers.recurrent import GRU, LSTM, both_directions
+from seq2seq.models.decoder import Decoder
 from seq2seq.models.encoder import Encoder
+from seq2seq.models.translator import Translator
 
 FEATURES, UNITS, ROWS, TIME = 3, 4, 2, 5
 CELLS = {
@@ -182,3 +185,11 @@ def test_shapes_that_do_not_fit_are_refused():
     layer = randomized(LSTM(UNITS, zoneout=0.2))
     with pytest.raises(ValueError, match="do not fit"):
         layer(INPUTS, initial_state=[np.zeros((ROWS, 3))] * 2)
+
+
+@pytest.mark.parametrize("decoder", [{"zoneout": 0.1}, {"cell": "layer_norm_lstm"}])
+def test_searches_in_8_bits_need_other_layers(decoder):
+    with pytest.raises(ValueError, match=r"int8_search: .* only with cell=lstm or gru"):
+        Translator(
+            9, 9, Encoder(units=4), Decoder(units=4, **decoder), ZeroBridge, int8_search=True
+        )
