@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import keras
 from omegaconf import DictConfig
@@ -13,7 +12,9 @@ from seq2seq.errors import UserError
 from seq2seq.experiment import Experiment, build_experiment, seed_everything
 from seq2seq.ops.compile import compiled_in_background
 from seq2seq.progress import step
+from seq2seq.tasks.base import Task
 from seq2seq.tasks.model_folder import precision
+from seq2seq.training.masked_loss_model import Batch
 from seq2seq.training.range_test import RangeTest, range_test
 from seq2seq.training.workers import ALONE
 
@@ -51,7 +52,7 @@ def _tested(experiment: Experiment, steps: int, lowest: float, highest: float) -
     return range_test(one_step, steps, lowest, highest)
 
 
-def _endless(task: Any) -> Iterator[Any]:
+def _endless(task: Task) -> Iterator[Iterator[Batch]]:
     """Yields, for each step, the iterator over the batches of its epoch."""
     epoch = 0
     while True:
