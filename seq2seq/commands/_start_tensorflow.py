@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from seq2seq.blocked_imports import imports_blocked
 from seq2seq.errors import UserError
 from seq2seq.progress import step, writing_to
 
@@ -32,7 +33,7 @@ def start_tensorflow() -> None:
         step("starting TensorFlow"),
         _stderr_discarded() as stderr,
         writing_to(stderr),
-        _imports_blocked(_NOT_NEEDED),
+        imports_blocked(*_NOT_NEEDED),
         _garbage_collection_paused(),
     ):
         import keras  # noqa: F401
@@ -70,15 +71,3 @@ def _stderr_discarded() -> Iterator[TextIO]:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(devnull)
-
-
-@contextmanager
-def _imports_blocked(names: tuple[str, ...]) -> Iterator[None]:
-    """Makes imports of libraries fail, as if they were not installed, unless already imported."""
-    blocked = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in blocked:
-            del sys.modules[name]

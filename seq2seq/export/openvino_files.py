@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import openvino
-
+from seq2seq.blocked_imports import imports_blocked
 from seq2seq.export.saved_model import write_saved_model
 from seq2seq.models.base import SequenceModel
 from seq2seq.progress import step
 from seq2seq.tasks.exported import ExportedFunction
+
+with imports_blocked("openvino_telemetry"):  # it reports each operation to its makers, unasked
+    import openvino
 
 
 def write(

@@ -84,14 +84,14 @@ def test_a_web_page_translates(dates, tmp_path):
 
 
 def test_cpp_forecasts_with_openvino(tmp_path):
-    import openvino
-
     if shutil.which("g++") is None:
         pytest.skip("there is no g++ here")
     run, data = run_of(tmp_path, "forecasting", ["task.calendar=[]"])
     [series] = data.records("test")
     values = series["y"][:100]
     export_run(run, tmp_path / "exported", "openvino")
+    import openvino
+
     package = Path(openvino.__path__[0])
     [library] = package.glob("libs/libopenvino.so.*")
     subprocess.run(

@@ -1,6 +1,7 @@
 """What leaves beside `predict`, smaller weights, and runs that a format cannot hold."""
 
 import json
+import subprocess
 
 import keras
 import numpy as np
@@ -19,6 +20,7 @@ from seq2seq.models.encoder import Encoder
 from seq2seq.request import PredictionRequest
 from seq2seq.tasks.exported import ExportedFunction, TensorInfo, lengths_info
 from tests.export.conftest import run_of
+from tests.forked_commands import forked_python
 
 END = 3
 
@@ -194,3 +196,9 @@ def test_layer_normalisation_and_zoneout_leave_as_loops(tmp_path):
     exported = onnxruntime.InferenceSession(tmp_path / "predict.onnx").run(list(expected), inputs)
     for found, value in zip(exported, expected.values(), strict=True):
         np.testing.assert_allclose(found, value, atol=1e-5)
+
+
+def test_openvino_does_not_report_what_is_exported():
+    code = "import seq2seq.export.openvino_files, sys; print('openvino_telemetry' in sys.modules)"
+    printed = subprocess.check_output([forked_python(), "-c", code], text=True)
+    assert printed == "False\n"
