@@ -31,7 +31,7 @@ from pathlib import Path
 STREAMS = (0, 1, 2)
 POLL = 0.01
 """The seconds between two looks at a command."""
-START = 120
+START = 300
 """The seconds that the server may take to start."""
 LIBRARIES = (
     "matplotlib.pyplot",
