@@ -16,10 +16,3 @@ def existing_objects_frozen() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def collect_frozen() -> None:
-    """Frees garbage among frozen objects, too; those that are in use are frozen again."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()

@@ -1,6 +1,7 @@
 """A model that a server offers under a name, whose run can be replaced while it is served."""
 
 import asyncio
+import gc
 import json
 import logging
 import time
@@ -8,7 +9,6 @@ import traceback
 from collections import deque
 
 from seq2seq.errors import UserError
-from seq2seq.garbage_collection import collect_frozen
 from seq2seq.serving.limits import Limits
 from seq2seq.serving.models.batcher import QueueFullError
 from seq2seq.serving.models.model_info import model_info
@@ -140,7 +140,8 @@ async def _release(run: ServedRun, drain: float) -> None:
     await run.retire(drain)
     del run
     await asyncio.sleep(0)
-    collect_frozen()  # models and their graphs are in reference cycles
+    gc.unfreeze()  # what was loaded at the start is frozen, see `serve`
+    gc.collect()  # models and their graphs are in reference cycles
 
 
 def _frames(error: Exception) -> list[str]:
