@@ -201,7 +201,7 @@ class Trainer:
         log_metrics: LogMetrics,
         workers: Workers = ALONE,
     ) -> Progress:
-        """Trains, and loads the best epoch's weights into `training_model`.
+        """Trains, and loads the weights that `final_weights` names into `training_model`.
 
         Args:
             training_model: A functional model; its layers are trained.

@@ -36,8 +36,8 @@ def mean(epochs):
     return [np.mean(values, axis=0) for values in zip(*epochs, strict=True)]
 
 
-def assert_mean(found, epochs):
-    for one, other in zip(found, mean(epochs), strict=True):
+def assert_mean(result, epochs):
+    for one, other in zip(result, mean(epochs), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
@@ -49,18 +49,18 @@ def interrupted_and_resumed(folder, step, **options):
 
 def test_the_last_epochs_are_averaged_although_there_are_later_checkpoints(tmp_path):
     options = {"final_weights": "average_of_last", "keep": 3, "checkpoint_steps": 1}
-    _, found, ends = trained(tmp_path / "whole", **options)
-    assert_mean(found, ends[-3:])
+    _, result, ends = trained(tmp_path / "whole", **options)
+    assert_mean(result, ends[-3:])
     resumed = interrupted_and_resumed(tmp_path / "parts", 4 * STEPS + 2, **options)
-    assert_same(resumed[:4], found)
+    assert_same(resumed[:4], result)
     again = fit(tmp_path / "whole", epochs=EPOCHS, resume=True, **options)[1]
-    assert_same(weights(again)[:4], found)  # it had ended already
+    assert_same(weights(again)[:4], result)  # it had ended already
 
 
 def test_the_best_epochs_are_averaged(tmp_path):
-    progress, found, ends = trained(tmp_path, final_weights="average_of_best", keep=2)
+    progress, result, ends = trained(tmp_path, final_weights="average_of_best", keep=2)
     losses = [epoch["val_loss"] for epoch in progress.history]
-    assert_mean(found, [ends[epoch] for epoch in np.argsort(losses)[:2]])
+    assert_mean(result, [ends[epoch] for epoch in np.argsort(losses)[:2]])
 
 
 def test_swa_is_the_mean_of_the_weights_at_the_end_of_epochs(tmp_path):
@@ -106,8 +106,8 @@ def test_warm_restarts_are_those_of_keras(growth, decay, cycles):
     ours.set_params({"learning_rate": 0.3})
     # Not at a restart itself, where rounding decides on which side of it a share is.
     places = list(np.arange(0.5, steps))
-    found = [ours.rate(step / steps) for step in places]
-    np.testing.assert_allclose(found, [schedule(step) for step in places], rtol=1e-3, atol=1e-5)
+    rates = [ours.rate(step / steps) for step in places]
+    np.testing.assert_allclose(rates, [schedule(step) for step in places], rtol=1e-3, atol=1e-5)
     assert ours.rate(1.0) == pytest.approx(0, abs=1e-9)
 
 
