@@ -1,14 +1,15 @@
 """How much faster a distributed training would be, by a model of its steps.
 
     python -m benchmarks workers                            # measures, and prints tables
-    python -m benchmarks workers --figures 10,48,29,2.2     # a table of ms and MB, see `Cost`
+    python -m benchmarks workers --figures 10,48,29,0.81,0.68  # of ms and MB, see `Cost`
     python -m benchmarks workers --check 100,1000           # as root: 2 processes, Mbit/s of a link
 
 A step of n workers takes what its update, its Python and its launches take on each (`serial`), a
 share of what the rows of a batch take on one (`rows`), and the communication: each worker sends
 every other one a part of its dense gradients, then its sum of a part, together `2 (n - 1) / n` of
-them; and the rows of tables that its rows of the batch have, to all others. Nothing overlaps. Not
-in the model: stragglers, and links that workers share.
+them; and the rows of tables that its tokens have, each once, to all others. Their number grows as a
+power of the tokens (Heaps' law). Nothing overlaps. Not in the model: stragglers, and links that
+workers share.
 """
 
 import argparse
@@ -41,6 +42,8 @@ MESSAGES = 6
 """Exchanges of a step, one after the other; plus two for each embedding table."""
 TABLES = 2
 """The embedding tables of a translator."""
+GROUPED = 8
+"""The batches that distinct tokens are counted in, besides one batch."""
 PORT = 8888
 
 
@@ -52,7 +55,8 @@ class Cost:
         serial: Seconds that do not depend on the rows of a batch.
         rows: Seconds for the rows of a whole batch, on one worker.
         dense: Bytes of the gradients that are no rows of tables.
-        sparse: Bytes of the rows of tables of a whole batch.
+        sparse: Bytes of the rows of tables of a whole batch, each row once.
+        growth: The power of the tokens that the number of such rows grows with, 0 to 1.
         tables: The number of embedding tables.
     """
 
@@ -60,13 +64,20 @@ class Cost:
     rows: float
     dense: float
     sparse: float
+    growth: float
     tables: int
 
 
-def sent_bytes(cost: Cost, workers: int) -> float:
-    """Returns the bytes that each worker sends in a step."""
-    others = (workers - 1) / workers
-    return others * (2 * cost.dense + cost.sparse)
+def sent_bytes(cost: Cost, workers: int, batches: float = 1) -> float:
+    """Returns the bytes that each worker sends in a step.
+
+    Args:
+        cost: What a step of one batch needs.
+        workers: How many divide the rows.
+        batches: The batches of a step of all workers.
+    """
+    own_rows = cost.sparse * (batches / workers) ** cost.growth
+    return (workers - 1) * (2 * cost.dense / workers + own_rows)
 
 
 def step_seconds(
@@ -85,7 +96,7 @@ def step_seconds(
     if workers == 1:
         return computed
     messages = MESSAGES + 2 * cost.tables
-    sent = sent_bytes(replace(cost, sparse=accumulate * batches * cost.sparse), workers)
+    sent = sent_bytes(cost, workers, accumulate * batches)
     return computed + messages * LATENCY + (8 / bits_per_second + HANDLING) * sent
 
 
@@ -100,16 +111,17 @@ def speed_up(
 def figures(text: str) -> list[float]:
     """Reads the milliseconds and megabytes of a `Cost`."""
     numbers = [float(number) for number in text.split(",")]
-    if len(numbers) != 4:
-        raise argparse.ArgumentTypeError("four numbers: ms of serial and rows, MB dense and sparse")
+    if len(numbers) != 5:
+        text = "five numbers: ms of serial and rows, MB dense and sparse, and growth"
+        raise argparse.ArgumentTypeError(text)
     return numbers
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Measures the steps of each work, and models them for up to 256 workers."""
     if arguments.figures:
-        serial, rows, dense, sparse = arguments.figures
-        print(table(Cost(serial / 1e3, rows / 1e3, 1e6 * dense, 1e6 * sparse, TABLES)))
+        serial, rows, dense, sparse, growth = arguments.figures
+        print(table(Cost(serial / 1e3, rows / 1e3, 1e6 * dense, 1e6 * sparse, growth, TABLES)))
         return
     load = load_before()
     works: dict[str, Any] = {}
@@ -144,16 +156,30 @@ def run_worker(
                        parts=halves)  # fmt: skip
 
 
-def gradient_bytes(work: Work, batches: list[Batch]) -> tuple[int, int, int]:
-    """Returns the bytes of dense gradients, of rows of tables of a batch, and the tables."""
+def gradient_bytes(work: Work, batches: list[Batch]) -> tuple[int, float, float, int]:
+    """Returns `dense`, `sparse`, `growth` and `tables` of a `Cost`."""
     from benchmarks.programs.ours import trained_model
 
     weights = trained_model(work).trainable_variables
     tables = sum(weight.path.endswith("embeddings") for weight in weights)
     dense = sum(int(np.prod(w.shape)) for w in weights if not w.path.endswith("embeddings"))
-    tokens = np.mean([sum(batch[name].size for name in ("source", "target") if name in batch)
-                      for batch in batches])  # fmt: skip
-    return 4 * dense, int(tokens * 4 * (work.embedding + 1)), tables
+    rows, growth = distinct_tokens(batches)
+    return 4 * dense, rows * 4 * (work.embedding + 1), growth, tables
+
+
+def distinct_tokens(batches: list[Batch]) -> tuple[float, float]:
+    """Returns the distinct tokens of a batch, and the power of the tokens that they grow with."""
+    names = [name for name in ("source", "target") if name in batches[0]]
+
+    def count(group: list[Batch]) -> int:
+        return sum(
+            len(np.unique(np.concatenate([b[name].ravel() for b in group]))) for name in names
+        )
+
+    groups = [batches[first : first + GROUPED] for first in range(0, len(batches), GROUPED)]
+    of_one = float(np.mean([count([batch]) for batch in batches]))
+    of_several = float(np.mean([count(group) for group in groups if len(group) == GROUPED]))
+    return of_one, float(np.log(of_several / of_one) / np.log(GROUPED))
 
 
 def table(cost: Cost) -> str:

@@ -16,7 +16,7 @@ from benchmarks.workers import (
     step_seconds,
 )
 
-COST = Cost(serial=0.01, rows=0.08, dense=800, sparse=400, tables=1)
+COST = Cost(serial=0.01, rows=0.08, dense=800, sparse=400, growth=1, tables=1)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4, 8])
@@ -38,7 +38,7 @@ def test_a_step_has_its_share_of_the_rows_and_the_messages():
 
 
 def test_without_anything_else_speed_grows_with_the_workers():
-    alone = Cost(serial=0.0, rows=1e9, dense=0, sparse=0, tables=0)
+    alone = Cost(serial=0.0, rows=1e9, dense=0, sparse=0, growth=1, tables=0)
     for workers in (1, 2, 256):
         for batches in (1, workers):
             expected = pytest.approx(workers, rel=1e-3)
@@ -60,7 +60,7 @@ def test_larger_steps_divide_what_is_sent_of_dense_gradients():
 
 
 def test_the_table_has_each_link_with_each_setting(capsys, monkeypatch):
-    command = ["benchmarks", "workers", "--figures", "10,48,29,2.2"]
+    command = ["benchmarks", "workers", "--figures", "10,48,29,2.2,1"]
     monkeypatch.setattr(sys, "argv", command)
     __main__.main()
     lines = capsys.readouterr().out.strip().splitlines()

@@ -45,6 +45,20 @@ def embedding_lookup(
     return gather(table, ids, dtype, training)
 
 
+def distinct_rows(slices: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Adds up the slices of each row of a table, in their order.
+
+    Args:
+        slices: The gradient by lookup, `(lookups, ...)`.
+        rows: The rows that were looked up, `(lookups,)`.
+
+    Returns:
+        Slices, and their rows, each of which occurs once.
+    """
+    distinct, segments = tf.unique(rows)
+    return tf.math.unsorted_segment_sum(slices, segments, tf.size(distinct)), distinct
+
+
 def gather_columns(matrix: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
     """Returns `tf.gather(matrix, indices, axis=1)`, `(rows, columns)`, faster on CPU; no gradient.
 

@@ -13,8 +13,15 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.errors import UserError
+from seq2seq.ops.gather import distinct_rows
 from seq2seq.training.checkpoints import is_random_state
-from seq2seq.training.masked_loss_model import Batch, LossGradients, StepResult, TrainedModel
+from seq2seq.training.masked_loss_model import (
+    Batch,
+    Gradient,
+    LossGradients,
+    StepResult,
+    TrainedModel,
+)
 from seq2seq.training.workers import Workers, summed_in_pairs
 
 SEED_DISTANCE = 1_000_000_007
@@ -29,9 +36,9 @@ class Sums(NamedTuple):
     totals: tf.Tensor
     """The objective, the reported loss, and the number of real elements. Float32 `(3,)`."""
     values: list[tf.Tensor]
-    """The slices of the gradients of embedding tables, `(tokens, width)` each."""
+    """The slices of the gradients of embedding tables, `(slices, width)` each."""
     rows: list[tf.Tensor]
-    """Their rows in the tables, `(tokens,)` each."""
+    """Their rows in the tables, `(slices,)` each."""
 
 
 def add(one: Sums, other: Sums) -> Sums:
@@ -39,6 +46,12 @@ def add(one: Sums, other: Sums) -> Sums:
     values = [tf.concat(pair, axis=0) for pair in zip(one.values, other.values, strict=True)]
     rows = [tf.concat(pair, axis=0) for pair in zip(one.rows, other.rows, strict=True)]
     return Sums(one.dense + other.dense, one.totals + other.totals, values, rows)
+
+
+def with_distinct_rows(sums: Sums) -> Sums:
+    """Adds up the slices of each row of a table, so that it is sent once."""
+    tables = [distinct_rows(*table) for table in zip(sums.values, sums.rows, strict=True)]
+    return sums._replace(values=[t[0] for t in tables], rows=[t[1] for t in tables])
 
 
 class DividedStep:
@@ -92,7 +105,7 @@ class DividedStep:
                     sums = part if sums is None else add(sums, part)
                 parts.append((batch, row_losses))
             assert sums is not None
-            shards.append(self._rounded(sums))
+            shards.append(self._rounded(with_distinct_rows(sums)))
             carried.append([state[: self._rows(state, shard)] for _, state in self.carried])
         self._check_states(before)
         total, after = self._summed(shards, carried)
@@ -181,12 +194,10 @@ class DividedStep:
         computed = LossGradients(objective, gradients, reported[tf.newaxis], elements[tf.newaxis])
         return self.model.apply_checked(computed, before, lambda: tf.zeros([0]))
 
-    def _gradients(
-        self, sums: Sums, elements: tf.Tensor
-    ) -> list[tf.Tensor | tf.IndexedSlices | None]:
+    def _gradients(self, sums: Sums, elements: tf.Tensor) -> list[Gradient]:
         slices = iter(zip(sums.values, sums.rows, strict=True))
         dense = tf.cast(sums.dense, tf.float32)
-        gradients: list[tf.Tensor | tf.IndexedSlices | None] = []
+        gradients: list[Gradient] = []
         start = 0
         for weight, are_slices in zip(self.model.trainable_variables, self.are_slices, strict=True):
             if are_slices is None:

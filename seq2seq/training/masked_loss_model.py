@@ -2,19 +2,24 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from seq2seq.ops.dispatch import inference_kernels
+from seq2seq.ops.gather import distinct_rows
 from seq2seq.training.losses import ElementLoss
+from seq2seq.training.optimizers import Adam
 from seq2seq.training.profiler_trace import WAITING
 
 Loss = Callable[..., ElementLoss]
 
 Batch = tuple[Any, tf.Tensor, tf.Tensor]
 """`(inputs, labels, weights)`."""
+
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices | None
+"""That of a weight; None if it has none."""
 
 
 class Perplexity(keras.metrics.Mean):
@@ -76,7 +81,10 @@ class MaskedLossModel(keras.Model):
         return LossGradients(objective, gradients, losses.reported, weights)
 
     def _update_weights(self, computed: "LossGradients") -> dict[str, tf.Tensor]:
-        self.optimizer.apply(computed.gradients, self.trainable_variables)
+        gradients = computed.gradients
+        if not isinstance(self.optimizer, Adam):  # Keras' own square and clip each slice of a row
+            gradients = list(map(_with_distinct_rows, gradients))
+        self.optimizer.apply(gradients, self.trainable_variables)
         return self._update_metrics(computed.losses, computed.weights)
 
     def test_step(self, data: Batch) -> dict[str, tf.Tensor]:
@@ -101,7 +109,7 @@ class LossGradients(NamedTuple):
 
     objective: tf.Tensor
     """Scalar: what training minimises."""
-    gradients: list[tf.Tensor | tf.IndexedSlices | None]
+    gradients: list[Gradient]
     """One for each trainable variable."""
     losses: tf.Tensor
     """The reported loss of each element."""
@@ -255,7 +263,14 @@ def default_loss_limit(loss: Loss) -> float:
     return 1e3 if has_perplexity(loss) else 1e6
 
 
-def _norm(gradient: tf.Tensor | tf.IndexedSlices | None) -> tf.Tensor:
+def _with_distinct_rows(gradient: Gradient) -> Gradient:
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    values, rows = distinct_rows(gradient.values, gradient.indices)
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)
+
+
+def _norm(gradient: Gradient) -> tf.Tensor:
     if gradient is None:
         return tf.zeros([])
     values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient

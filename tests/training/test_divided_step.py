@@ -13,6 +13,7 @@ from seq2seq.errors import UserError
 from seq2seq.experiment import build_experiment, connected_workers
 from seq2seq.experiment import fit as train
 from seq2seq.training.batch_order import BatchOrder, Division
+from seq2seq.training.divided_step import Sums, with_distinct_rows
 from seq2seq.training.losses import ElementLoss
 from seq2seq.training.trainer import Trainer
 from seq2seq.training.workers import ALONE, Mirrored, MultiWorker, Workers, summed_in_pairs
@@ -111,37 +112,64 @@ class Recording(MultiWorker):
 
 
 def test_gradients_travel_in_the_configured_type_and_those_of_tables_as_rows(tmp_path):
-    weights, tokens = {}, 2 * 3  # of a batch of 4 rows, 2 shards have each 2 rows of 3
+    weights = {}
+    last = [IDS[16::2], IDS[17::2]]  # the shards of the last batch, each of 2 rows of 3 tokens
+    sent = sum(len(np.unique(ids)) for ids in last)
     for dtype in ("float32", "bfloat16"):
         model, workers = linear_model(), Recording(shards=2, gradients=dtype)
         fit(tmp_path / dtype, model, keras.optimizers.SGD(0.5), workers=workers)
         weights[dtype] = np.concatenate([weight.numpy().ravel() for weight in model.weights])
         totals, values, rows = workers.gathered
         assert workers.added.shape == (4 + 1,)  # the kernel and the bias, without the table
-        assert (values.shape, rows.shape, totals.shape) == ((2 * tokens, 4), (2 * tokens,), (1, 3))
+        assert (values.shape, rows.shape, totals.shape) == ((sent, 4), (sent,), (1, 3))
+        assert set(rows.numpy()) == {*np.unique(last)}
         assert (workers.added.dtype, values.dtype, totals.dtype) == (dtype, dtype, "float32")
     difference = np.abs(weights["bfloat16"] - weights["float32"]).max()
     assert 0 < difference < 0.05 * np.abs(weights["float32"] - initial_weights()).max()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_token_of_several_batches_is_sent_once(dtype):
+    rows = GENERATOR.integers(0, 50, size=4000).astype(np.int32)
+    values = GENERATOR.normal(size=(4000, 33)).astype(dtype)
+    expected = np.zeros((50, 33), dtype)
+    np.add.at(expected, rows, values)  # one after the other, in their order
+    sums = Sums(tf.zeros(0), tf.zeros(3), [tf.constant(values)], [tf.constant(rows)])
+    for _ in range(5):
+        [sent], [numbers] = with_distinct_rows(sums)[2:]
+        assert sorted(numbers.numpy()) == list(range(50))
+        assert (sent.numpy() == expected[numbers.numpy()]).all()
 
 
 def initial_weights():
     return np.concatenate([weight.numpy().ravel() for weight in linear_model().weights])
 
 
-def test_two_batches_a_step_are_one_of_twice_the_size_for_keras(tmp_path):
-    """The weights are all 1 here: Keras takes the mean over rows."""
+def train_with_dense_gradients(model, optimizer, batch_size):
+    """Keras' optimizers square and clip the slices of a row each by itself."""
+    for first in range(0, ROWS, batch_size):
+        rows = slice(first, first + batch_size)
+        with tf.GradientTape() as tape:
+            errors = tf.reduce_sum(tf.square(LABELS[rows] - model(IDS[rows])), axis=-1)
+            loss = tf.reduce_sum(errors * WEIGHTS[rows]) / WEIGHTS[rows].sum()
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(list(map(tf.convert_to_tensor, gradients)), model.trainable_variables)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        functools.partial(keras.optimizers.Adam, 0.1),
+        functools.partial(keras.optimizers.Adagrad, 0.1, clipnorm=0.5),
+        functools.partial(keras.optimizers.SGD, 0.5, momentum=0.9, global_clipnorm=0.5),
+    ],
+)
+def test_optimizers_of_keras_make_the_steps_of_dense_gradients(tmp_path, optimizer, accumulate):
     model, expected = linear_model(), linear_model()
-    task = Rows()
-    task.training_data = lambda: tf.data.Dataset.from_generator(
-        lambda: ((IDS[p.rows], LABELS[p.rows], np.float32(p.is_real) * np.ones((len(p.rows), 3)))
-                 for p in task.batch_order.parts()),
-        output_signature=(tf.TensorSpec((None, 3), tf.int32), tf.TensorSpec((None, 3, 1)),
-                          tf.TensorSpec((None, 3))),
-    )  # fmt: skip
-    progress = fit(tmp_path, model, keras.optimizers.Adam(0.1), task, accumulate=2)
-    assert progress.total_steps == 3
-    expected.compile(keras.optimizers.Adam(0.1), "mse")
-    expected.fit(IDS, LABELS, batch_size=8, shuffle=False, verbose=0)
+    progress = fit(tmp_path, model, optimizer(), accumulate=accumulate)
+    assert progress.total_steps == (5, 3)[accumulate - 1]
+    train_with_dense_gradients(expected, optimizer(), 4 * accumulate)
     for weight, other in zip(model.weights, expected.weights, strict=True):
         np.testing.assert_allclose(weight.numpy(), other.numpy(), rtol=0, atol=1e-5)
 
