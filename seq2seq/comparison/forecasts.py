@@ -34,8 +34,7 @@ def diebold_mariano_p_value(
     """
     if metric not in POWERS:
         return None
-    scaled = metric in ("mase", "rmsse", "smape")
-    losses = [item_errors(run, POWERS[metric], scaled) for run in (baseline, system)]
+    losses = [item_losses(run, metric) for run in (baseline, system)]
     series = [row["unique_id"] for row in baseline.rows]
     names = list(dict.fromkeys(series))
     overlap = 1
@@ -52,14 +51,17 @@ def diebold_mariano_p_value(
         return None
 
 
-def item_errors(run: FinishedRun, power: float, scaled: bool) -> np.ndarray:
-    """Returns the mean loss of each row, `(rows,)`, by its scale if the score is without unit."""
+def item_losses(run: FinishedRun, metric: str) -> np.ndarray:
+    """Returns the mean loss of each row, `(rows,)`, that a score of `POWERS` averages."""
     forecasts = forecasts_of(run.rows)
-    errors = np.abs(forecasts.references - forecasts.predictions)
-    if scaled:
-        scales = np.where(forecasts.scales > 0, forecasts.scales, np.nan)
-        errors = errors / scales[:, np.newaxis]
-    return np.nan_to_num(np.nanmean(errors**power, axis=1))
+    losses = np.abs(forecasts.references - forecasts.predictions) ** POWERS[metric]
+    if metric == "smape":
+        sizes = np.abs(forecasts.references) + np.abs(forecasts.predictions)
+        losses = losses / np.where(sizes == 0, 1, sizes)
+    elif metric in ("mase", "rmsse"):
+        scales = forecasts.scales if metric == "mase" else forecasts.squared_scales
+        losses = losses / np.where(scales > 0, scales, np.nan)[:, np.newaxis]
+    return np.nan_to_num(np.nanmean(losses, axis=1))
 
 
 def steps_between_independent(rows: Sequence[Row]) -> int:

@@ -18,6 +18,9 @@ from seq2seq.prediction_rows import references_of
 
 TOLERANCE = 1e-6
 
+SCALED = ("mase", "rmsse")
+"""Scores whose unit is the error of the seasonal naive forecast of the history."""
+
 
 def paired_result(
     metric: str, baseline: FinishedRun, system: FinishedRun
@@ -34,6 +37,9 @@ def paired_result(
     """
     if metric in ("loss", "perplexity"):
         return None, "is not a score of predictions"
+    seasons = [{row.get("season_length") for row in run.rows} for run in (baseline, system)]
+    if metric in SCALED and seasons[0] != seasons[1]:
+        return None, "was scaled by seasons of other lengths (task.season_length)"
     if metric in SACREBLEU_METRICS:
         return _test_text(metric, baseline, system)
     try:

@@ -3,11 +3,14 @@
 import math
 
 from seq2seq.comparison.compare import Comparison, PairedComparison
+from seq2seq.comparison.forecasts import DIEBOLD_MARIANO
 from seq2seq.evaluation.significance import RESAMPLES, TRIALS
 from seq2seq.plots.curves import TITLES
 from seq2seq.scores import LOWER_IS_BETTER, main_score, number
 
 SIGNIFICANT = 0.05
+FEW = 30
+"""Below this number of items the bootstrap finds too many differences."""
 TESTS = {
     "bootstrap": f"paired bootstrap, {RESAMPLES:,} resamples",
     "randomisation": f"approximate randomisation, {TRIALS:,} trials",
@@ -71,8 +74,13 @@ def verdict(comparison: Comparison) -> str:
 
 
 def _p_value(test: PairedComparison) -> tuple[float, str]:
-    """Returns the corrected p-value of a test, and the test's name."""
-    kind = next(kind for kind in (*TESTS, *test.corrected) if kind in test.corrected)
+    """Returns the corrected p-value of a test, and the test's name.
+
+    Of forecasts, it is that of Diebold and Mariano, since forecasts of a series are not
+    independent; of few items, that of the randomisation, which is exact.
+    """
+    first = (DIEBOLD_MARIANO, *(reversed(TESTS) if test.result.items < FEW else TESTS))
+    kind = next(kind for kind in (*first, *test.corrected) if kind in test.corrected)
     return test.corrected[kind], TESTS.get(kind, kind)
 
 

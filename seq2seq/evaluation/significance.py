@@ -34,6 +34,7 @@ class PairedResult:
             paired bootstrap (Efron, 1979; Koehn, 2004).
         high: Its upper bound.
         p_values: Name of the test to p-value.
+        items: The number of sentences.
     """
 
     metric: str
@@ -42,6 +43,7 @@ class PairedResult:
     low: float
     high: float
     p_values: dict[str, float]
+    items: int
 
     @property
     def difference(self) -> float:
@@ -79,7 +81,7 @@ def paired_text_test(
     )
     differences = _bootstrap(baseline_statistics, system_statistics, from_sums, resamples)
     low, high = _confidence_interval(differences)
-    return PairedResult(metric_name, scores[0], scores[1], low, high, p_values)
+    return PairedResult(metric_name, scores[0], scores[1], low, high, p_values, len(baseline))
 
 
 def paired_test(
@@ -113,7 +115,7 @@ def paired_test(
         "randomisation": _tail(np.abs(shuffled), observed),
     }
     low, high = _confidence_interval(differences)
-    return PairedResult(metric, baseline_score, system_score, low, high, p_values)
+    return PairedResult(metric, baseline_score, system_score, low, high, p_values, len(baseline))
 
 
 def mcnemar(baseline: np.ndarray, system: np.ndarray) -> float:

@@ -290,15 +290,21 @@ class Quantiles(Distribution):
         """Returns the middle quantile."""
         return tf.cast(outputs[..., self.middle], tf.float32)
 
+    def check_levels(self, levels: Sequence[float]) -> None:
+        """Raises a `UserError` for quantiles outside of those that are learnt."""
+        if outside := [x for x in levels if not self.levels[0] <= x <= self.levels[-1]]:
+            lowest, highest = self.levels[0], self.levels[-1]
+            widest = 100 * min(1 - 2 * lowest, 2 * highest - 1)
+            raise UserError(
+                f"levels: the quantile {outside[0]:g} is outside of those that the model learns, "
+                f"{lowest:g} to {highest:g}; intervals can have up to {widest:g} %. For wider "
+                "ones, train with wider task.distribution.levels."
+            )
+
     def quantiles(self, outputs: np.ndarray, levels: Sequence[float]) -> np.ndarray:
         """Returns the quantiles; between two levels they are interpolated."""
+        self.check_levels(levels)
         own = self._monotone(outputs).numpy()
-        if outside := [x for x in levels if not self.levels[0] <= x <= self.levels[-1]]:
-            raise UserError(
-                f"levels: the quantile {outside[0]:g} is outside of those that the model has "
-                f"learnt, {self.levels[0]:g} to {self.levels[-1]:g}; train with wider "
-                "task.distribution.levels."
-            )
         return np.stack([_interpolated(own, self.levels, level) for level in levels])
 
     def sample(self, outputs: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:

@@ -4,8 +4,11 @@ import json
 import random
 from itertools import zip_longest
 
+import numpy as np
 import yaml
 from sacrebleu.metrics import BLEU, CHRF
+
+from seq2seq.evaluation.forecasting import forecast_scores, series_statistics
 
 WORDS = [
     "ein",
@@ -90,6 +93,27 @@ def label_run(folder, kind="a", seed=1, noise=0.3, size=80):
     }
     config = {"seed": seed, "model": {"kind": kind}, **COMMON}
     return write(folder, config, test, {}, rows, history=True)
+
+
+def forecast_run(folder, noise=1.0, series=5, cutoffs=4, horizon=3, season_length=1):
+    """A forecasting run whose forecasts are the truth and noise."""
+    truth, draw = np.random.default_rng(0), np.random.default_rng(int(100 * noise))
+    rows = []
+    for place in range(series * cutoffs):
+        reference = 20 + 5 * truth.normal(size=horizon)
+        cutoff = 10 + horizon * (place % cutoffs)
+        scale = 1.0 + place // cutoffs + season_length / 10
+        rows.append({
+            "unique_id": f"s{place // cutoffs}", "cutoff": cutoff, "target": "y", "quantiles": {},
+            "ds": list(range(cutoff + 1, cutoff + 1 + horizon)), "reference": reference.tolist(),
+            "prediction": (reference + noise * draw.normal(size=horizon)).tolist(),
+            "season_length": season_length, "scale": scale, "squared_scale": 2 * scale,
+        })  # fmt: skip
+    config = {"seed": 1, "model": {"noise": noise}, "task": {"season": season_length}, **COMMON}
+    write(folder, config, forecast_scores(rows), {}, rows, history=False)
+    lines = [json.dumps(statistics) + "\n" for statistics in series_statistics(rows)]
+    (folder / "predictions" / "test.statistics.jsonl").write_text("".join(lines))
+    return folder
 
 
 def write(folder, config, test, signatures, rows, history):

@@ -14,6 +14,11 @@ MISSING = ("refuse", "zero", "forward", "linear", "mask")
 
 _COLUMNS = {"unique_id": "unique_id", "ds": "ds"}
 _FIELDS = ("unique_id", "ds", "frequency", "start", "horizon_rows")
+
+_QUARTERS = dict.fromkeys(("QE", "QS", "BQE", "BQS"), 4)
+_MONTHS = dict.fromkeys(("ME", "MS", "BME", "BMS", "CBME", "CBMS"), 12)
+_SEASONS = {**_QUARTERS, **_MONTHS, "W": 52, "D": 7, "B": 5, "h": 24, "min": 1440, "s": 3600}
+"""The steps of the usual season, by what pandas calls the step."""
 """The fields of a record that are not columns of values."""
 
 
@@ -119,6 +124,22 @@ class SeriesFormat:
                 "data.layout=wide has one target and no covariates, since each column is a "
                 f"series of its own; remove {', '.join(names[1:])}, or use data.layout=long."
             )
+
+
+def season_length_of(frequency: str | None) -> int:
+    """Returns the steps of the usual season: years of quarters, months and weeks, weeks of days.
+
+    Of hours and minutes it is a day, of seconds an hour; 1 where there is none.
+
+    Args:
+        frequency: A pandas alias; None for steps without dates.
+    """
+    if frequency is None:
+        return 1
+    step = checked_offset(frequency)
+    name = step.base.freqstr.split("-")[0]  # W of 2W-SUN
+    length, rest = divmod(_SEASONS.get(name, 1), step.n)
+    return 1 if rest else length
 
 
 def checked_offset(frequency: str) -> pd.offsets.BaseOffset:

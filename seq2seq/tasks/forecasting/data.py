@@ -12,7 +12,7 @@ import numpy as np
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.formats.json_lines import open_model_file
 from seq2seq.data.formats.series import Series
-from seq2seq.data.formats.series_format import SeriesFormat
+from seq2seq.data.formats.series_format import SeriesFormat, season_length_of
 from seq2seq.data.records import SHOWN_PLACES, field_value, place_of
 from seq2seq.data.series_columns import (
     CalendarFeature,
@@ -36,6 +36,7 @@ class ForecastingData(ForecastingWindows):
     encoders: dict[str, NumberSequence | Categories]
     series_ids: list[str]
     frequency: str | None
+    has_usual_season: bool
     conformal_offsets: dict[str, list[list[float]]]
     calibration_residuals: list[list[list[float]]]
     format: SeriesFormat
@@ -55,6 +56,10 @@ class ForecastingData(ForecastingWindows):
             self.encoders[field] = kind(field).fit(records)
         self.series_ids = [record["unique_id"] for record in records]
         self.frequency = first.get("frequency")
+        if self.has_usual_season:
+            self.season_length = season_length_of(self.frequency)
+            by = f"by the frequency {self.frequency}" if self.frequency else "without dates"
+            log.info("a season has %d steps, %s (task.season_length)", self.season_length, by)
         values = [np.asarray(record[field]) for record in records for field in self.targets]
         self.has_missing = any(bool(np.isnan(array).any()) for array in values)
         for number, record in enumerate(records, start=1):
@@ -97,6 +102,27 @@ class ForecastingData(ForecastingWindows):
         super().prepare(data, seed, saved)
         settings = [self.horizon, self.context_length, self.minimum_context, self.season_length]
         self.identity = json.dumps([self.identity, *settings, repr(self.scaling)])
+        self._warn_of_untrained_series()
+
+    def _warn_of_untrained_series(self) -> None:
+        """Warns of series whose embedding no window trains."""
+        without = np.flatnonzero(self.lengths(self.stores["train"]) == 0)
+        if self.series_embedding and len(without):
+            log.warning(
+                "task.series_embedding: %d series have no window in train, so that their "
+                "embeddings are never trained and their forecasts are poor: %s",
+                len(without),
+                self._series_names(without, self.stores["train"]),
+            )
+
+    def _series_names(self, numbers: np.ndarray, store: TokenStore) -> str:
+        """Names the first ones of some series of a split, which may lack series of train."""
+        has_all = len(self.series_ids) == len(store.lengths)
+        names = [
+            self.series_ids[number] if has_all else f"series {number + 1}"
+            for number in numbers[:SHOWN_PLACES]
+        ]
+        return ", ".join(names) + ", ..." * (len(numbers) > SHOWN_PLACES)
 
     def describe_store(self, store: TokenStore) -> str:
         """Returns the number of steps and of windows."""
@@ -118,9 +144,9 @@ class ForecastingData(ForecastingWindows):
         short = np.flatnonzero(counts == 0)
         left_out = ""
         if len(short):
-            names = ", ".join(f"series {number + 1}" for number in short[:SHOWN_PLACES])
-            more = ", ..." if len(short) > SHOWN_PLACES else ""
-            left_out = f"; {len(short):,} too short for a window ({names}{more})"
+            left_out = (
+                f"; {len(short):,} too short for a window ({self._series_names(short, store)})"
+            )
         steps = len(store.columns[f"target.{self.targets[0]}"].tokens)
         return f"; {steps:,} steps, {counts.sum():,} windows{left_out}"
 
@@ -180,6 +206,7 @@ class ForecastingData(ForecastingWindows):
             "encoders": encoders,
             "series_ids": self.series_ids if self.series_embedding else [],
             "frequency": self.frequency,
+            "season_length": self.season_length,
             "has_missing": self.has_missing,
             "conformal": self.conformal_offsets,
             "residuals": self.calibration_residuals,
@@ -196,6 +223,7 @@ class ForecastingData(ForecastingWindows):
             }
             self.series_ids = [str(name) for name in content["series_ids"]]
             self.frequency, self.has_missing = content["frequency"], bool(content["has_missing"])
+            self.season_length = content.get("season_length", self.season_length)
             self.conformal_offsets = content["conformal"]
             self.calibration_residuals = content["residuals"]
             self.format = SeriesFormat(**content["format"])

@@ -92,7 +92,7 @@ class ForecastingPrediction(ForecastingData):
         rows: list[ForecastRow] = []
         for place, record in enumerate(records):
             history = record["ds"][: origins[place]]
-            steps = future_dates(history, record.get("frequency") or self.frequency, horizon)
+            steps = future_dates(history, self._frequency(record), horizon)
             rows += self.forecast_rows(record, steps, origins[place], forecasts, place, levels)
         return rows
 
@@ -143,12 +143,24 @@ class ForecastingPrediction(ForecastingData):
                     f"{len(record[field]) - length} steps after the history, and {horizon} are to "
                     "be forecast; add rows with it and an empty target."
                 )
-        steps = list(record.get("ds") or range(1, length + 1))[:length]
-        if self.calendar:
-            frequency = record.get("frequency") or self.frequency
-            steps = [*steps, *future_dates(steps, frequency, max(horizon, self.horizon))]
+        has_ds = bool(record.get("ds"))
+        steps = list(record["ds"] if has_ds else range(1, length + 1))[:length]
+        if self.frequency and isinstance(steps[0], int) and (has_ds or self.calendar):
+            raise UserError(
+                f"{place}: the model was trained on dates (frequency {self.frequency}), and ds is "
+                f"{'a number' if has_ds else 'missing'}; give the dates."
+            )
         name = str(record.get("unique_id", f"series {number + 1}"))
-        return {**record, "unique_id": name, "ds": steps, "start": length}
+        checked = {**record, "unique_id": name, "ds": steps, "start": length}
+        if self.calendar:
+            future = future_dates(steps, self._frequency(checked), max(horizon, self.horizon))
+            checked["ds"] = [*steps, *future]
+        return checked
+
+    def _frequency(self, record: Record) -> str | None:
+        """Returns the frequency of the dates of a checked record; None for steps."""
+        has_steps = isinstance(record["ds"][0], int)
+        return None if has_steps else record.get("frequency") or self.frequency
 
     def quantile_levels(self, percents: Sequence[float]) -> list[float]:
         """Returns the levels of the ends of intervals, and of the median, in order.
@@ -160,6 +172,11 @@ class ForecastingPrediction(ForecastingData):
         for percent in percents:
             if not 0 < percent < 100:
                 raise UserError(f"levels: must be between 0 and 100 percent, got {percent:g}.")
+            if percent < 1:
+                raise UserError(
+                    f"levels: are in percent, and {percent:g} is below 1: give "
+                    f"{100 * percent:g} for an interval of {100 * percent:g} %."
+                )
             levels |= {round(0.5 - percent / 200, 6), round(0.5 + percent / 200, 6)}
         return sorted(levels)
 

@@ -17,7 +17,7 @@ from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.forecasting.evaluation import BASELINES, ForecastingEvaluation
 from seq2seq.tasks.forecasting.export import ExportedForecast, calendar_names
-from seq2seq.training.distributions import Distribution, NegativeBinomial
+from seq2seq.training.distributions import Distribution, NegativeBinomial, Quantiles
 
 CONFORMAL = ("none", "split", "adaptive")
 
@@ -32,7 +32,8 @@ class Forecasting(ForecastingEvaluation):
         horizon: The forecast steps.
         context_length: The most steps of history that a window has.
         minimum_context: The least steps of history that a window needs.
-        season_length: The steps of a season: of seasonal scaling, baselines and MASE.
+        season_length: The steps of a season: of seasonal scaling, baselines and MASE; None for the
+            usual one of the frequency of the data, see `season_length_of`.
         targets: The fields that are forecast.
         known: Covariates that are known in advance, such as holidays.
         past: Covariates of the history alone.
@@ -62,7 +63,7 @@ class Forecasting(ForecastingEvaluation):
         horizon: int,
         context_length: int,
         minimum_context: int = 1,
-        season_length: int = 1,
+        season_length: int | None = None,
         targets: Sequence[str] = ("y",),
         known: Sequence[str] = (),
         past: Sequence[str] = (),
@@ -82,7 +83,7 @@ class Forecasting(ForecastingEvaluation):
             horizon=horizon,
             context_length=context_length,
             minimum_context=minimum_context,
-            season_length=season_length,
+            season_length=1 if season_length is None else season_length,
             samples=samples,
             stride=stride,
         )
@@ -111,7 +112,9 @@ class Forecasting(ForecastingEvaluation):
         for part in calendar:
             CalendarFeature(part, "sin")
         self.horizon, self.context_length = horizon, context_length
-        self.minimum_context, self.season_length = minimum_context, season_length
+        self.minimum_context = minimum_context
+        self.season_length = 1 if season_length is None else season_length
+        self.has_usual_season = season_length is None
         self.stride = stride
         self.targets, self.known, self.past = tuple(targets), tuple(known), tuple(past)
         self.static, self.calendar = tuple(static), tuple(calendar)
@@ -129,7 +132,9 @@ class Forecasting(ForecastingEvaluation):
         )
         self._origins, self._scales = WeakKeyDictionary(), WeakKeyDictionary()
         self._graphs = {}
-        self.quantile_levels(self.levels)
+        quantiles = self.quantile_levels(self.levels)
+        if isinstance(distribution, Quantiles) and conformal != "adaptive":
+            distribution.check_levels(quantiles)
 
     def exported_functions(
         self, model: Forecaster, options: PredictionOptions
