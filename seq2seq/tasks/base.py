@@ -84,6 +84,7 @@ class PredictionOptions:
         attention: Whether rows have the weights of attention pooling.
         horizon: How many steps are forecast; None for as many as in training.
         levels: The intervals of a forecast, in percent.
+        first_number: The number of the first input, which samples of translations depend on.
     """
 
     batch_size: int = 64
@@ -95,6 +96,7 @@ class PredictionOptions:
     attention: bool = False
     horizon: int | None = None
     levels: tuple[float, ...] = ()
+    first_number: int = 0
 
 
 DEFAULTS = PredictionOptions()
@@ -358,7 +360,7 @@ class Task(ABC, Generic[ModelT, RowT]):
         """Raises a `UserError` if an option is set that does not apply."""
         for option in fields(options):
             is_set = getattr(options, option.name) != option.default
-            if is_set and option.name not in (*applicable, "batch_size"):
+            if is_set and option.name not in (*applicable, "batch_size", "first_number"):
                 raise UserError(f"{option.name}: has no meaning for {type(self).__name__} runs.")
 
     def score(
