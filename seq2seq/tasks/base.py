@@ -29,6 +29,7 @@ from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.observation import InputVocabulary, Observation
 from seq2seq.tasks.padding import Batches
 from seq2seq.tasks.prediction_graphs import collected_features
+from seq2seq.tasks.vocabularies import Vocabulary
 from seq2seq.training.batch_order import BatchOrder, Part
 from seq2seq.training.masked_loss_model import Loss
 
@@ -321,6 +322,13 @@ class Task(ABC, Generic[ModelT, RowT]):
 
     def input_vocabulary(self) -> InputVocabulary | None:
         """Returns the tokens of the model's input embedding; None if it has no one vocabulary."""
+        return None
+
+    def vocabularies(self) -> Mapping[str, Vocabulary] | None:
+        """Returns the fitted vocabularies by the names of `SequenceModel.vocabulary_weights`.
+
+        None if a run of the task cannot start from one with others.
+        """
         return None
 
     def served_example(
