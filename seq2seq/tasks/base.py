@@ -243,9 +243,10 @@ class Task(ABC, Generic[ModelT, RowT]):
         fitted = self.label_names()
         self.load(saved)
         if unknown := sorted(set(fitted) - set(self.label_names())):
+            advice = "" if self.vocabularies() is None else "; init_tokenizers=data adds them"
             raise UserError(
                 f"init_from: the training data have labels that the run has not learned: "
-                f"{', '.join(unknown[:5])}. It knows {', '.join(self.label_names()[:20])}"
+                f"{', '.join(unknown[:5])}. It knows {', '.join(self.label_names()[:20])}{advice}"
             )
 
     def _stored(self, data: Dataset, split: str) -> TokenStore:
