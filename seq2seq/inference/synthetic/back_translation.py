@@ -110,11 +110,7 @@ def back_translate(
         }
     data = SyntheticData(
         plan=plan,
-        origin={
-            "runs": [str(run.absolute()) for run in runs],
-            "texts": [str(path.absolute()) for path in texts],
-            "real": real.data.describe()["source"],
-        },
+        origin=real.origin(runs, texts),
         texts=lambda: spread(_lines(texts), available, count),
         count=count,
         pair=_pair_maker(mixture.tag),

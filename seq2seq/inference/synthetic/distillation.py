@@ -48,10 +48,7 @@ def distill(
         }
     data = SyntheticData(
         plan=plan,
-        origin={
-            "runs": [str(run.absolute()) for run in runs],
-            "real": real.data.describe()["source"],
-        },
+        origin=real.origin(runs),
         texts=real.sources,
         count=count,
         pair=_pair,

@@ -1,6 +1,6 @@
 """The real pairs beside synthetic ones."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from seq2seq.data.dataset import SPLITS, Dataset
@@ -55,6 +55,14 @@ class RealPairs:
     def sources(self) -> Iterator[str]:
         """Yields the sources of training that have a visible character."""
         return visible(pair["source"] for pair in self.pairs("train"))
+
+    def origin(self, runs: Sequence[Path], texts: Sequence[Path] = ()) -> dict[str, object]:
+        """Returns where runs, monolingual texts and these pairs are, for a manifest."""
+        return {
+            "runs": [str(run.absolute()) for run in runs],
+            **({"texts": [str(path.absolute()) for path in texts]} if texts else {}),
+            "real": self.data.describe()["source"],
+        }
 
     def fingerprints(self) -> dict[str, str]:
         """Returns a hash of each split."""
