@@ -39,6 +39,8 @@ COMMANDS = {
     "launch": "train with several processes of this machine",
     "evaluate": "score a run on its test split or on files",
     "predict": "predict with a run for each input of a file or of stdin",
+    "distill": "write a translation run's own translations of its training data, to train on",
+    "augment": "add back-translated texts to the training data of a translation run",
     "inspect": "write states and gates of a run at each step as arrays and figures",
     "score": "compute log-probabilities of given targets",
     "runs": "list runs with their scores, newest first",

@@ -13,10 +13,12 @@ from omegaconf import DictConfig
 from seq2seq.config import build_as
 from seq2seq.data.batching import Batching, padding_share
 from seq2seq.data.dataset import SPLITS, Dataset
+from seq2seq.data.near_duplicates import InputHashes
 from seq2seq.data.token_store import ColumnSpec, TokenStore, Truncated
 from seq2seq.data.tokenizers.tokenizer import UNKNOWN
 from seq2seq.tasks.base import Task
-from seq2seq.tasks.model_folder import build_task, model_folder
+from seq2seq.tasks.initial_weights import saved_tokenizers
+from seq2seq.tasks.model_folder import build_task
 
 PERCENTILES = (0, 50, 90, 99, 100)
 
@@ -39,6 +41,10 @@ class SplitMeasures:
         other_targets: How many used records repeat an input with another target.
         shared_inputs: How many used records have an input that an earlier split has.
         shared_records: How many used records an earlier split has.
+        near_duplicates: How many different inputs of texts are like another one but for case,
+            punctuation and white space.
+        near_shared: How many inputs of texts are like one of an earlier split in this way only.
+        length_counts: How many rows of each column have the length 0, 1, ...
         lengths: The percentiles `PERCENTILES` of the lengths of each column, in tokens; of series
             in steps and in windows.
         cut: How many rows of each column are longer than the limit; in the split `train`, they are
@@ -54,6 +60,9 @@ class SplitMeasures:
     other_targets: int
     shared_inputs: int
     shared_records: int
+    near_duplicates: int
+    near_shared: int
+    length_counts: dict[str, np.ndarray]
     lengths: dict[str, list[int]]
     cut: dict[str, int]
     unknown: dict[str, float]
@@ -89,6 +98,11 @@ class DataMeasures:
                     f"{split}: {measures.shared_inputs:,} of {measures.used:,} inputs are also in "
                     f"an earlier split, {measures.shared_records:,} with the same target"
                 )
+            if measures.near_shared:
+                problems.append(
+                    f"{split}: {measures.near_shared:,} of {measures.records:,} inputs are "
+                    "near-duplicates of those of an earlier split"
+                )
         problems += self.warnings
         for split, measures in self.splits.items():
             if measures.left_out:
@@ -123,11 +137,12 @@ def check_data(config: DictConfig) -> DataMeasures:
     task = build_task(config)
     initial = None if config.init_from is None else Path(config.init_from).expanduser()
     with _collected_warnings() as warnings:
-        task.prepare(data, config.seed, None if initial is None else model_folder(initial))
-    measures, earlier = dict[str, SplitMeasures](), list[TokenStore]()
+        task.prepare(data, config.seed, saved_tokenizers(initial, config.init_tokenizers))
+    measures, earlier = dict[str, SplitMeasures](), list[tuple[TokenStore, InputHashes]]()
     for split in SPLITS:
-        measures[split] = _measured(data, task, split, earlier)
-        earlier.append(task.stores[split])
+        hashes = _input_hashes(data, task, split)
+        measures[split] = _measured(data, task, split, hashes, earlier)
+        earlier.append((task.stores[split], hashes))
     padding = None
     if isinstance(task.batching, Batching):
         padding = padding_share(task.lengths(task.stores["train"]), task.batch_order)
@@ -137,8 +152,18 @@ def check_data(config: DictConfig) -> DataMeasures:
                         padding=padding, warnings=others)  # fmt: skip
 
 
+def _input_hashes(data: Dataset, task: Task[Any, Any], split: str) -> InputHashes:
+    """Returns hashes of the texts that the model reads."""
+    fields = {spec.field for spec in task.columns(split).values() if not spec.is_target}
+    return InputHashes.of(data.records(split), sorted(fields))
+
+
 def _measured(
-    data: Dataset, task: Task[Any, Any], split: str, earlier: list[TokenStore]
+    data: Dataset,
+    task: Task[Any, Any],
+    split: str,
+    hashes: InputHashes,
+    earlier: list[tuple[TokenStore, InputHashes]],
 ) -> SplitMeasures:
     store, columns = task.stores[split], task.columns(split)
     whole = TokenStore.cached(
@@ -153,8 +178,11 @@ def _measured(
         left_out=str(report).partition("; ")[2],
         duplicates=len(store) - len(distinct),
         other_targets=len(distinct) - len(inputs),
-        shared_inputs=_shared(store.input_hashes, [other.input_hashes for other in earlier]),
-        shared_records=_shared(store.hashes, [other.hashes for other in earlier]),
+        shared_inputs=_shared(store.input_hashes, [other.input_hashes for other, _ in earlier]),
+        shared_records=_shared(store.hashes, [other.hashes for other, _ in earlier]),
+        near_duplicates=hashes.near_duplicates,
+        near_shared=hashes.near_shared([other for _, other in earlier]),
+        length_counts={name: np.bincount(values) for name, values in lengths.items()},
         lengths={
             name: np.percentile(values, PERCENTILES, method="nearest").astype(int).tolist()
             for name, values in lengths.items()

@@ -33,11 +33,10 @@ from seq2seq.report import print_report
 from seq2seq.run_folder import saved_overrides
 from seq2seq.tasks.base import Evaluation, Task
 from seq2seq.tasks.initial_encoder import InitialEncoder
-from seq2seq.tasks.initial_weights import copy_weights
+from seq2seq.tasks.initial_weights import copy_weights, saved_tokenizers
 from seq2seq.tasks.model_folder import (
     build_model,
     build_task,
-    model_folder,
     precision,
     save_model_folder,
 )
@@ -156,18 +155,20 @@ def build_experiment(
     trainer = build_as(config, "trainer", Trainer)
     optimizer = build_optimizer(config)
     initial = None if config.init_from is None else Path(config.init_from).expanduser()
+    saved = saved_tokenizers(initial, config.init_tokenizers)
     # An invalid model fails here, before the data are read.
     with step("checking the model"):
         task.check_model(build_model(config, task.example_arguments))
-    task.prepare(data, config.seed, None if initial is None else model_folder(initial))
+    task.prepare(data, config.seed, saved)
     seed_everything(config.seed)  # again, since building and preparing draw random numbers
     with step("building the model"):
         model = build_model(config, task.model_arguments())
         log.info("model: %s parameters", f"{model.training_model.count_params():,}")
-        if initial is None:
+        is_fitted = config.init_tokenizers == "data"
+        if initial is None or is_fitted:
             task.initialize(model)
-        else:
-            copy_weights(initial, model, trust)
+        if initial is not None:
+            copy_weights(initial, model, task if is_fitted else None, trust)
     initial_encoder = build_as(config, "initial_encoder", InitialEncoder)
     callbacks = {**(trainer.callbacks or {}), **initial_encoder.give(task, model, trust)}
     trainer.callbacks = callbacks

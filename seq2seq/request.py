@@ -26,6 +26,8 @@ class PredictionRequest:
         attention: For classifications: whether to return the weights of attention pooling.
         horizon: For forecasts: the number of steps; None for as many as in training.
         levels: For forecasts: intervals to return, in percent.
+        first_number: The number of the first input among all that are predicted in pieces: samples
+            of translations depend on their seed and the number of their input.
 
     Raises:
         UserError: If `batch_size` is below 1.
@@ -41,6 +43,7 @@ class PredictionRequest:
     attention: bool = False
     horizon: int | None = None
     levels: Sequence[float] = ()
+    first_number: int = 0
 
     def __post_init__(self) -> None:
         check_batch_size(self.batch_size)

@@ -49,14 +49,18 @@ class OccupiedError(UserError):
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Locks a run folder until the block ends or the process dies, and removes unfinished files.
+def claimed(folder: Path, option: str = "hydra.run.dir") -> Iterator[None]:
+    """Locks a folder until the block ends or the process dies, and removes unfinished files.
+
+    Args:
+        folder: The folder of a run, or of other files that one command writes.
+        option: What names the folder, for messages.
 
     Raises:
         OccupiedError: If another process has locked it.
         UserError: If it cannot be written.
     """
-    with _locked(folder):
+    with _locked(folder, option):
         for path in (folder, *(child for child in folder.iterdir() if child.is_dir())):
             remove_unfinished(path)
         yield
@@ -138,29 +142,29 @@ def remove_if_empty(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, option: str) -> Iterator[None]:
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / LOCK).open("a+", encoding="utf-8", errors="replace")
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise _unwritable(folder, error, option) from error
         with lock:
-            _lock(lock, folder)
+            _lock(lock, folder, option)
             if _is_at(lock, folder / LOCK):  # otherwise, the folder was removed meanwhile
                 yield
                 return
 
 
-def _lock(file: TextIO, folder: Path) -> None:
+def _lock(file: TextIO, folder: Path, option: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         holder = file.read(200).strip()
         raise OccupiedError(
-            f"{folder}: another process is at work on this run{holder and f' ({holder})'}. Wait "
-            "until it ends, or choose another hydra.run.dir"
+            f"{folder}: another process is at work on this folder{holder and f' ({holder})'}. Wait "
+            f"until it ends, or choose another {option}"
         ) from None
     except OSError:
         return  # a file system without locks
@@ -178,9 +182,9 @@ def _is_at(file: TextIO, path: Path) -> bool:
         return False
 
 
-def _unwritable(folder: Path, error: OSError) -> UserError:
+def _unwritable(folder: Path, error: OSError, option: str = "hydra.run.dir") -> UserError:
     reason = error.strerror or str(error)
     return UserError(
         f"{folder}: cannot be written ({reason}). Make room or give access, or choose another "
-        "hydra.run.dir"
+        f"{option}"
     )

@@ -76,6 +76,24 @@ def test_generation_has_no_padding(tmp_path):
     assert measures.splits["train"].lengths["text"][0] > 500
 
 
+def test_near_duplicates_are_counted_and_drawn(tmp_path, capsys):
+    train = "text,label\nGood film!,x\ngood  film,x\nbad,y\nbad,y\n"
+    names = files(tmp_path, (train, "text,label\nBAD,y\nbad,y\n", "text,label\nnew,x\n"), "csv")
+    options = ["tokenizer=text/word", "data.directory=."]
+    measures = measured("classification/own_data", *options, *names)
+    assert [split.near_duplicates for split in measures.splits.values()] == [1, 1, 0]
+    assert [split.near_shared for split in measures.splits.values()] == [0, 1, 0]
+    assert any("validation: 1 of 2 inputs are near-dupl" in text for text in measures.problems())
+    assert measures.splits["train"].length_counts["text"].tolist() == [0, 2, 2]
+    command = ["check", "classification/own_data", *options, *names, "--figure"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "data.png"])
+    assert (tmp_path / "data.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "nowhere/data.png"])
+    assert "--figure nowhere/data.png: there is no such folder" in capsys.readouterr().err
+
+
 def test_the_report_fits_80_columns_and_the_exit_code_is_0(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     labels = [f"label{number % 12}" for number in range(60)]

@@ -48,7 +48,9 @@ def claim(folder):
 
 
 def test_another_process_is_refused_until_the_first_one_dies(holder, tmp_path):
-    words = rf"another process is at work on this run \(process {holder.pid} on .+, since 2\d+-.+\)"
+    words = (
+        rf"another process is at work on this folder \(process {holder.pid} on .+, since 2\d+-.+\)"
+    )
     with pytest.raises(OccupiedError, match=words):
         claim(tmp_path / "run")
     with pytest.raises(OccupiedError), claimed_new(tmp_path / "run", is_named=True):

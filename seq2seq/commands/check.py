@@ -1,6 +1,7 @@
 """`seq2seq check`: reports on the data of a recipe before training."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.commands._overrides import overrides_argument, with_recipe
@@ -10,12 +11,13 @@ from seq2seq.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from seq2seq.data_check import DataMeasures
+    from seq2seq.data_check import DataMeasures, SplitMeasures
 
 EXAMPLES = """\
   seq2seq check translation/multi30k_en_de
   seq2seq check tagging/own_data data.directory=/my/data data.files.train=train.conll
   seq2seq check classification/imdb task.maximum_length=200
+  seq2seq check classification/trec --figure data.png
 """
 
 SHOWN_LABELS, SHOWN_PROBLEMS = 5, 8
@@ -24,6 +26,12 @@ SHOWN_LABELS, SHOWN_PROBLEMS = 5, 8
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     overrides_argument(parser, "check")
+    parser.add_argument(
+        "--figure",
+        type=Path,
+        metavar="FILE",
+        help="a picture to write: lengths, labels, unknown tokens, duplicates (default: none)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -32,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(
             "check: names no recipe; for example `seq2seq check translation/cldr_dates`"
         )
+    if options.figure is not None and not options.figure.absolute().parent.is_dir():
+        raise UserError(f"--figure {options.figure}: there is no such folder")
     start_tensorflow()
     from seq2seq.config import composed
     from seq2seq.data_check import check_data
@@ -40,8 +50,43 @@ def run(options: argparse.Namespace) -> int:
 
     overrides = with_initial_run(with_recipe(options.overrides), ())
     config = composed(list(map(with_registered_recipes, overrides)))
-    print_measures(check_data(config), PlainConsole())
+    measures = check_data(config)
+    print_measures(measures, PlainConsole())
+    if options.figure is not None:
+        draw_measures(measures, options.figure)
     return 0
+
+
+def draw_measures(measures: "DataMeasures", path: Path) -> None:
+    """Draws the measures of all splits as a PNG."""
+    from seq2seq.plots.data_check import data_figure
+    from seq2seq.plots.figure import save_figure
+
+    splits = measures.splits
+    figure = data_figure(
+        lengths={
+            column: {name: split.length_counts[column] for name, split in splits.items()}
+            for column in splits["train"].length_counts
+        },
+        labels={name: split.labels for name, split in splits.items()},
+        unknown={name: split.unknown for name, split in splits.items()},
+        duplicates={name: _duplicate_shares(split) for name, split in splits.items()},
+    )
+    try:
+        save_figure(figure, path, heading=measures.name)
+    except OSError as error:
+        raise UserError(f"--figure {path}: cannot be written ({error})") from error
+
+
+def _duplicate_shares(split: "SplitMeasures") -> dict[str, float]:
+    """Returns the share of the records of each kind of duplicate."""
+    counts = {
+        "duplicates": split.duplicates,
+        "near-duplicates": split.near_duplicates,
+        "in an earlier split": split.shared_inputs,
+        "nearly so": split.near_shared,
+    }
+    return {name: count / max(split.records, 1) for name, count in counts.items()}
 
 
 def print_measures(measures: "DataMeasures", console: "Console") -> None:
@@ -77,6 +122,8 @@ def _print_counts(measures: "DataMeasures", console: "Console") -> None:
         "same input, other target": [f"{split.other_targets:,}" for split in splits],
         "input in an earlier split": [f"{split.shared_inputs:,}" for split in splits],
         "record in an earlier split": [f"{split.shared_records:,}" for split in splits],
+        "near-duplicates": [f"{split.near_duplicates:,}" for split in splits],
+        "near one of an earlier split": [f"{split.near_shared:,}" for split in splits],
     }
     for column in next(iter(splits)).unknown:
         name = f"unknown tokens, {column}"

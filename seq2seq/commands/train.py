@@ -28,7 +28,8 @@ common overrides (--cfg job prints all keys with their values):
   precision=mixed_bfloat16     multiply in bfloat16
   tracking=none                without MLflow
   hydra.run.dir=FOLDER         the run folder (default outputs/RECIPE/TIME)
-  init_from=RUN                start with the weights of a run
+  init_from=RUN                start with the weights of a run; its tokenizers are kept, or fitted
+                               on the data by init_tokenizers=data
   resume=RUN                   continue an interrupted run or sweep
   resume=never                 refuse a hydra.run.dir that holds a run, instead of continuing it;
                                resume=must refuses one that does not

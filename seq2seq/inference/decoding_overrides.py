@@ -21,7 +21,20 @@ def changed_search(
     n_best: int | None,
     trust: Trust = (),
 ) -> Strategy:
-    """Builds a search from the config of a run's search and changes to it.
+    """Builds the search of `search_config`, with its arguments and errors."""
+    node = search_config(run_search, name, settings, n_best, trust)
+    search: Strategy = build(OmegaConf.create({"decoding": node}), "decoding")
+    return search
+
+
+def search_config(
+    run_search: DictConfig,
+    name: str | None,
+    settings: Mapping[str, Any],
+    n_best: int | None = None,
+    trust: Trust = (),
+) -> DictConfig:
+    """Returns the config of a search, made from that of a run and changes to it.
 
     Args:
         run_search: The run's `decoding` config.
@@ -54,8 +67,7 @@ def changed_search(
     config = OmegaConf.create({"decoding": node})
     check_trusted(plain_values(config), "decoding", trust)
     check_nodes(config)
-    search: Strategy = build(config, "decoding")
-    return search
+    return node
 
 
 def _named(name: str) -> DictConfig:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,7 +86,8 @@ def predict_file(
         number = 0
         for chunk in chunks(inputs, 1 if is_typed else CHUNK * request.batch_size):
             with step(f"predicting, {number:,} done" if number else "predicting"):
-                rows = predictor.predict([item.value for item in chunk], request)
+                piece = replace(request, first_number=number)
+                rows = predictor.predict([item.value for item in chunk], piece)
             for item, row in zip(chunk, rows, strict=True):
                 number += 1
                 if pictures is not None and row["prediction"]:

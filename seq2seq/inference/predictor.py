@@ -206,6 +206,7 @@ class Predictor:
             attention=request.attention,
             horizon=request.horizon,
             levels=tuple(request.levels),
+            first_number=request.first_number,
         )
 
     def score(

@@ -3,11 +3,21 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import keras
 
 from seq2seq.models.embeddings import InputEmbedding
+
+
+class VocabularyWeight(NamedTuple):
+    """A weight that has a row for each token of a vocabulary."""
+
+    vocabulary: str
+    """The name of the vocabulary, as in `Task.vocabularies`."""
+    variable: keras.Variable
+    axis: int = 0
+    """The axis of the rows."""
 
 
 class SequenceModel(ABC):
@@ -51,6 +61,10 @@ class SequenceModel(ABC):
         """Returns the embedding of the input tokens; None if the model has none."""
         return None
 
+    def vocabulary_weights(self) -> list[VocabularyWeight]:
+        """Returns the weights whose shapes depend on vocabularies; none by default."""
+        return []
+
     @cached_property
     def step_model(self) -> keras.Model:
         """The model as one that continues from given states, for input that arrives in pieces.
@@ -66,6 +80,16 @@ class SequenceModel(ABC):
 
 
 ModelT = TypeVar("ModelT", bound=SequenceModel)
+
+
+def output_weights(vocabulary: str, layer: keras.layers.Layer | None) -> list[VocabularyWeight]:
+    """Returns the weights of a dense output layer, if there is one: a column for each token."""
+    if layer is None:
+        return []
+    return [
+        VocabularyWeight(vocabulary, layer.kernel, axis=1),
+        VocabularyWeight(vocabulary, layer.bias),
+    ]
 
 
 def named_layers(

@@ -12,7 +12,12 @@ from seq2seq.layers.configured import ConfiguredLayer, default_policy
 from seq2seq.layers.dense import Dense
 from seq2seq.layers.dropout import Dropout, WordDropout
 from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
-from seq2seq.models.base import SequenceModel, named_layers
+from seq2seq.models.base import (
+    SequenceModel,
+    VocabularyWeight,
+    named_layers,
+    output_weights,
+)
 from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import Encoder, named_states
 from seq2seq.models.exportable_model import NestedModel
@@ -157,6 +162,11 @@ class Classifier(SequenceModel):
     def input_embedding(self) -> InputEmbedding:
         """Returns the embedding of all texts."""
         return InputEmbedding(self.embedding)
+
+    def vocabulary_weights(self) -> list[VocabularyWeight]:
+        """Returns the embedding of all texts, and the output layer of the labels."""
+        embedding = VocabularyWeight("text", self.embedding.embeddings)
+        return [embedding, *output_weights("labels", self.output_layer)]
 
     @cached_property
     def step_model(self) -> keras.Model:

@@ -11,7 +11,12 @@ from seq2seq.layers.bridge import DecoderStates
 from seq2seq.layers.checks import fraction, positive
 from seq2seq.layers.dense import Dense, LogitFactors
 from seq2seq.layers.dropout import Dropout
-from seq2seq.models.base import SequenceModel, named_layers
+from seq2seq.models.base import (
+    SequenceModel,
+    VocabularyWeight,
+    named_layers,
+    output_weights,
+)
 from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import named_states
 from seq2seq.models.exportable_model import NestedModel
@@ -119,6 +124,11 @@ class LanguageModel(SequenceModel):
         """Returns the embedding."""
         scale = 1.0 if self.scale is None else math.sqrt(self.embedding.output_dim)
         return InputEmbedding(self.embedding, scale)
+
+    def vocabulary_weights(self) -> list[VocabularyWeight]:
+        """Returns the embedding and the output layer."""
+        embedding = VocabularyWeight("text", self.embedding.embeddings)
+        return [embedding, *output_weights("text", self.output_layer)]
 
     def initial_states(self, rows: tf.Tensor | int) -> DecoderStates:
         """Returns the states at the start of a text: zeros, `(rows, units)` each."""

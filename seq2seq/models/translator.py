@@ -15,7 +15,12 @@ from seq2seq.layers.copying import CopyGate, CopyMixture
 from seq2seq.layers.dense import Dense, LogitFactors
 from seq2seq.layers.dropout import Dropout, WordDropout
 from seq2seq.layers.scheduled_sampling import Schedule, ScheduledSampling
-from seq2seq.models.base import SequenceModel, named_layers
+from seq2seq.models.base import (
+    SequenceModel,
+    VocabularyWeight,
+    named_layers,
+    output_weights,
+)
 from seq2seq.models.decoder import Decoder
 from seq2seq.models.embeddings import InputEmbedding, token_embedding
 from seq2seq.models.encoder import Encoder, named_states
@@ -164,6 +169,17 @@ class Translator(SequenceModel):
         shared = self.source_embedding is self.target_embedding
         scale = math.sqrt(self.source_embedding.output_dim) if shared else 1.0
         return InputEmbedding(self.source_embedding, scale)
+
+    def vocabulary_weights(self) -> list[VocabularyWeight]:
+        """Returns the embeddings of both sides and the output layer."""
+        embeddings = {
+            id(layer): VocabularyWeight(side, layer.embeddings)
+            for side, layer in (
+                ("source", self.source_embedding),
+                ("target", self.target_embedding),
+            )
+        }
+        return [*embeddings.values(), *output_weights("target", self.output_layer)]
 
     def select_outputs(self, weights: PackedWeights, tokens: tf.Tensor) -> None:
         """Makes steps with these packed weights return logits of some target tokens alone.

@@ -29,6 +29,7 @@ from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.observation import InputVocabulary, Observation
 from seq2seq.tasks.padding import Batches
 from seq2seq.tasks.prediction_graphs import collected_features
+from seq2seq.tasks.vocabularies import Vocabulary
 from seq2seq.training.batch_order import BatchOrder, Part
 from seq2seq.training.masked_loss_model import Loss
 
@@ -84,6 +85,7 @@ class PredictionOptions:
         attention: Whether rows have the weights of attention pooling.
         horizon: How many steps are forecast; None for as many as in training.
         levels: The intervals of a forecast, in percent.
+        first_number: The number of the first input, which samples of translations depend on.
     """
 
     batch_size: int = 64
@@ -95,6 +97,7 @@ class PredictionOptions:
     attention: bool = False
     horizon: int | None = None
     levels: tuple[float, ...] = ()
+    first_number: int = 0
 
 
 DEFAULTS = PredictionOptions()
@@ -240,9 +243,10 @@ class Task(ABC, Generic[ModelT, RowT]):
         fitted = self.label_names()
         self.load(saved)
         if unknown := sorted(set(fitted) - set(self.label_names())):
+            advice = "" if self.vocabularies() is None else "; init_tokenizers=data adds them"
             raise UserError(
                 f"init_from: the training data have labels that the run has not learned: "
-                f"{', '.join(unknown[:5])}. It knows {', '.join(self.label_names()[:20])}"
+                f"{', '.join(unknown[:5])}. It knows {', '.join(self.label_names()[:20])}{advice}"
             )
 
     def _stored(self, data: Dataset, split: str) -> TokenStore:
@@ -321,6 +325,13 @@ class Task(ABC, Generic[ModelT, RowT]):
         """Returns the tokens of the model's input embedding; None if it has no one vocabulary."""
         return None
 
+    def vocabularies(self) -> Mapping[str, Vocabulary] | None:
+        """Returns the fitted vocabularies by the names of `SequenceModel.vocabulary_weights`.
+
+        None if a run of the task cannot start from one with others.
+        """
+        return None
+
     def served_example(
         self, data: Dataset, rows: Sequence[Mapping[str, Any]]
     ) -> tuple[Any, Mapping[str, Any]] | None:
@@ -358,7 +369,7 @@ class Task(ABC, Generic[ModelT, RowT]):
         """Raises a `UserError` if an option is set that does not apply."""
         for option in fields(options):
             is_set = getattr(options, option.name) != option.default
-            if is_set and option.name not in (*applicable, "batch_size"):
+            if is_set and option.name not in (*applicable, "batch_size", "first_number"):
                 raise UserError(f"{option.name}: has no meaning for {type(self).__name__} runs.")
 
     def score(

@@ -28,7 +28,11 @@ WITHOUT_EFFECT = (
 )  # fmt: skip
 """Prefixes of the config keys that do not change results."""
 
-NEW_DEFAULTS = {"trainer.accumulate": "1", "distribute.gradients": "float32"}
+NEW_DEFAULTS = {
+    "trainer.accumulate": "1",
+    "distribute.gradients": "float32",
+    "init_tokenizers": "run",
+}
 """Keys that older runs lack, with the value that changes nothing."""
 
 

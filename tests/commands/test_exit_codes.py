@@ -20,6 +20,8 @@ MISTAKES = {
     "launch": ["--workers", "0", "--", "train", "nowhere"],
     "evaluate": ["nowhere"],
     "predict": ["nowhere"],
+    "distill": ["nowhere", "-o", "data"],
+    "augment": ["nowhere", "texts.txt", "-o", "data"],
     "inspect": ["nowhere", "text"],
     "score": ["nowhere", "pairs.tsv"],
     "runs": ["--limit", "0"],

@@ -200,3 +200,15 @@ class TestMistakes:
         with pytest.raises(UserError, match=message):
             predict()
         assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_samples_of_a_file_are_those_of_all_its_lines_at_once(run_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("seq2seq.inference.predict.CHUNK", 1)
+    texts = ["7 May 2031"] * 5
+    (tmp_path / "in").write_text(lines(texts))
+    request = PredictionRequest(2, decoding="sampling", settings={"seed": 3})
+    predict_file([run_folder], str(tmp_path / "in"), str(tmp_path / "out"), request, "jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "out").read_text("utf-8").splitlines()]
+    at_once = Predictor.load(run_folder).predict(texts, request)
+    assert texts_of(rows, "prediction") == texts_of(at_once, "prediction")
+    assert len(set(texts_of(rows, "prediction"))) > 2

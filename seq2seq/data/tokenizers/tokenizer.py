@@ -113,6 +113,11 @@ class Tokenizer:
         return len(self._pieces)
 
     @property
+    def reserved_ids(self) -> int:
+        """The number of ids of special pieces and single bytes, which all such tokenizers have."""
+        return _reserved_ids(self.settings["kind"])
+
+    @property
     def fingerprint(self) -> str:
         """A hash of the settings and the vocabulary, in hexadecimal."""
         return hashlib.sha256(self._to_json().encode()).hexdigest()
@@ -129,6 +134,22 @@ class Tokenizer:
         else:
             encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
+
+    def encode_piece(self, piece: bytes) -> list[int]:
+        """Returns the ids of a part of a text, given as UTF-8, which need not begin a word.
+
+        Other than `encode`, it puts no space before the part, and takes incomplete characters.
+        """
+        try:
+            text = self.normalize(piece.decode())
+        except UnicodeDecodeError:  # a part of a character
+            if self.settings["kind"] == "word":
+                return [UNKNOWN]
+            return [self._piece_bytes.index(bytes([byte]), len(_SPECIAL_TEXTS)) for byte in piece]
+        if self.settings["kind"] not in ("bpe", "unigram"):
+            return [int(number) for number in self.encode([text])[0]]
+        name = "".join(_CHARACTER_OF_BYTE[byte] for byte in text.encode())
+        return [token.id for token in self._backend.model.tokenize(name)]
 
     def for_training(self, seed: int, epoch: int) -> "Tokenizer | DropoutEncoder":
         """Returns the encoder of the training texts of an epoch: itself if there is no dropout."""
@@ -339,6 +360,7 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _BYTE_OF_CHARACTER = _byte_alphabet()
+_CHARACTER_OF_BYTE = {byte: character for character, byte in _BYTE_OF_CHARACTER.items()}
 _BYTE_OF_FALLBACK = {piece: bytes([byte]) for byte, piece in enumerate(fitting.BYTE_PIECES)}
 
 

@@ -22,6 +22,7 @@ from seq2seq.prediction_rows import ClassRow
 from seq2seq.tasks.base import Batch, Task
 from seq2seq.tasks.inputs import checked_text
 from seq2seq.tasks.observation import InputVocabulary
+from seq2seq.tasks.vocabularies import NamedVocabulary, TokenizerVocabulary, Vocabulary
 from seq2seq.training.losses import weights_by_class
 from seq2seq.training.masked_loss_model import Loss
 
@@ -147,6 +148,13 @@ class ClassificationData(Task[Classifier, ClassRow]):
     def label_names(self) -> list[str]:
         """Returns the labels of the training data."""
         return list(self.labels.names)
+
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """Returns the vocabularies of texts and labels."""
+        return {
+            "text": TokenizerVocabulary(self.tokenizer),
+            "labels": NamedVocabulary(self.labels.names),
+        }
 
     def input_vocabulary(self) -> InputVocabulary:
         """Returns the vocabulary of all texts."""

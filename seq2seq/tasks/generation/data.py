@@ -15,6 +15,7 @@ from seq2seq.models.language_model import LanguageModel
 from seq2seq.prediction_rows import TextRow
 from seq2seq.tasks.base import Batch, Task
 from seq2seq.tasks.observation import InputVocabulary
+from seq2seq.tasks.vocabularies import TokenizerVocabulary, Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,10 @@ class GenerationData(Task[LanguageModel, TextRow]):
     def input_vocabulary(self) -> InputVocabulary:
         """Returns the vocabulary."""
         return InputVocabulary.of(self.tokenizer)
+
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """Returns the vocabulary."""
+        return {"text": TokenizerVocabulary(self.tokenizer)}
 
     def save(self, folder: Path) -> None:
         """Writes the tokenizer."""

@@ -19,6 +19,7 @@ from seq2seq.tasks.base import Batch, Task
 from seq2seq.tasks.observation import InputVocabulary
 from seq2seq.tasks.padding import teacher_forced
 from seq2seq.tasks.translation.lexical_table import LexicalTable
+from seq2seq.tasks.vocabularies import TokenizerVocabulary, Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,10 @@ class TranslationData(Task[Translator, TextRow]):
     def input_vocabulary(self) -> InputVocabulary:
         """Returns the source vocabulary."""
         return InputVocabulary.of(self.tokenizer.source)
+
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """Returns the vocabularies of both sides."""
+        return {side: TokenizerVocabulary(getattr(self.tokenizer, side)) for side in SIDES}
 
     def save(self, folder: Path) -> None:
         """Writes the tokenizers and the lexical table, which searches with a shortlist need."""

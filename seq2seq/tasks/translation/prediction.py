@@ -80,7 +80,7 @@ class TranslationPrediction(TranslationData):
                 sources = [ids[i] for i in batch]
                 shortlist = self._shortlist(models, decoding, sources, bound, constraints)
                 source, lengths = padded(sources)
-                keys = np.array(batch, np.int32)
+                keys = np.array(batch, np.int32) + np.int32(options.first_number)
                 result = search(source, lengths, keys, constraints, shortlist)
                 pieces = [
                     source_tokens(records[i]["source"], ids[i], self.tokenizer.source)

@@ -1,0 +1,1 @@
+"""Training data whose one side is made by models: distillation and back-translation."""
