@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from seq2seq.layers.bridge import ConcatenateBridge, CopyBridge, DenseBridge, ZeroBridge
     from seq2seq.layers.crf import CRF
     from seq2seq.layers.layer_norm_lstm import LayerNormLSTM
+    from seq2seq.layers.minimal import MinGRU, MinLSTM
     from seq2seq.layers.multi_head_attention import MultiHeadAttention
     from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
     from seq2seq.layers.recurrent import GRU, LSTM
@@ -44,6 +45,7 @@ _NAMES = {
     "inference.predictor": ("Predictor",),
     "layers.recurrent": ("GRU", "LSTM"),
     "layers.layer_norm_lstm": ("LayerNormLSTM",),
+    "layers.minimal": ("MinGRU", "MinLSTM"),
     "layers.attention": ("BahdanauAttention", "LocationAwareAttention", "LuongAttention"),
     "layers.multi_head_attention": ("MultiHeadAttention",),
     "layers.bridge": ("ConcatenateBridge", "CopyBridge", "DenseBridge", "ZeroBridge"),
@@ -85,6 +87,8 @@ __all__ = [
     "LuongAttention",
     "MaxPooling",
     "MeanPooling",
+    "MinGRU",
+    "MinLSTM",
     "MultiHeadAttention",
     "Predictor",
     "RecurrentStack",
