@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from seq2seq.layers.crf import CRF
     from seq2seq.layers.layer_norm_lstm import LayerNormLSTM
     from seq2seq.layers.minimal import MinGRU, MinLSTM
+    from seq2seq.layers.mogrifier_lstm import MogrifierLSTM
     from seq2seq.layers.multi_head_attention import MultiHeadAttention
     from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
     from seq2seq.layers.recurrent import GRU, LSTM
@@ -46,6 +47,7 @@ _NAMES = {
     "layers.recurrent": ("GRU", "LSTM"),
     "layers.layer_norm_lstm": ("LayerNormLSTM",),
     "layers.minimal": ("MinGRU", "MinLSTM"),
+    "layers.mogrifier_lstm": ("MogrifierLSTM",),
     "layers.attention": ("BahdanauAttention", "LocationAwareAttention", "LuongAttention"),
     "layers.multi_head_attention": ("MultiHeadAttention",),
     "layers.bridge": ("ConcatenateBridge", "CopyBridge", "DenseBridge", "ZeroBridge"),
@@ -89,6 +91,7 @@ __all__ = [
     "MeanPooling",
     "MinGRU",
     "MinLSTM",
+    "MogrifierLSTM",
     "MultiHeadAttention",
     "Predictor",
     "RecurrentStack",

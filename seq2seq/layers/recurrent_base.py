@@ -17,7 +17,13 @@ from seq2seq.private_api import stored_value
 
 
 class Recurrent(keras.layers.Layer):
-    """A Keras recurrent layer whose loop over time is `ops.recurrent` where it can be."""
+    """A Keras recurrent layer whose loop over time is `ops.recurrent` where it can be.
+
+    Attributes:
+        plain_name: What the messages call equations that the compiled kernels do not know.
+    """
+
+    plain_name = "zoneout"
 
     def __init__(
         self,
@@ -30,7 +36,7 @@ class Recurrent(keras.layers.Layer):
         fraction("weight_dropout", weight_dropout)
         self.zoneout = zoneout_rates(zoneout, len(self.state_size))
         used = {"weight_dropout": weight_dropout > 0, "zoneout": any(self.zoneout)}
-        used["layer normalisation"] = self.is_plain
+        used[self.plain_name] = self.is_plain
         if True in used.values():
             self._refuse_keras_loop(next(name for name, is_used in used.items() if is_used))
         self.weight_dropout = (

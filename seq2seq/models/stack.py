@@ -20,8 +20,8 @@ class RecurrentStack(ConfiguredLayer):
     """Stacks recurrent layers; states are values that go in and out.
 
     Args:
-        cell: `lstm`, `gru`, `layer_norm_lstm` (see `LayerNormLSTM`), `min_gru` or `min_lstm` (see
-            `MinGRU`).
+        cell: `lstm`, `gru`, `layer_norm_lstm` (see `LayerNormLSTM`), `min_gru`, `min_lstm` (see
+            `MinGRU`) or `mogrifier_lstm` (see `MogrifierLSTM`).
         units: Units of each layer; a list for a width of each layer.
         layers: Number of stacked layers; None for the length of that list, or 1.
         dropout: Share of inputs dropped before each layer.

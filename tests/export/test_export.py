@@ -179,8 +179,9 @@ def test_the_command_says_what_it_wrote(runs, tmp_path, capsys):
     assert (manifest["format"], manifest["precision"]) == ("litert", "float32")
 
 
-def test_layer_normalisation_and_zoneout_leave_as_loops(tmp_path):
-    encoder = Encoder("layer_norm_lstm", 4, bidirectional=False, zoneout=[0.1, 0.4])
+@pytest.mark.parametrize("cell", ["layer_norm_lstm", "mogrifier_lstm"])
+def test_plain_layers_and_zoneout_leave_as_loops(cell, tmp_path):
+    encoder = Encoder(cell, 4, bidirectional=False, zoneout=[0.1, 0.4])
 
     def run(inputs):
         outputs, states = encoder(inputs["x"], inputs["length"])
