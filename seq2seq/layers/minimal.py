@@ -20,15 +20,6 @@ from seq2seq.ops.minimal_recurrence import (
 from seq2seq.ops.plain_recurrence import PlainLayer, plain_recurrence
 from seq2seq.private_api import stored_value
 
-LARGE_STEP = 2048
-"""The numbers in the states of a batch from which on steps one by one are faster on a CPU.
-
-The scan reads each number several times in float64, and a step of a loop costs as much as some
-thousand of them. Measured on a 2-core machine beside other work, forward and back, scan and loop:
-15 and 379 ms for 1 row of 1,000 steps and 64 units, 99 and 43 ms for 32 rows of 100 steps and 128
-units, 923 and 389 ms for 64 rows of 128 steps and 256 units.
-"""
-
 
 class _MinimalCell(keras.layers.Layer):
     """The weights of a minimal layer, and one step of it."""
@@ -188,25 +179,13 @@ class _Minimal(Recurrent, keras.layers.RNN):
         stay: Sequence[tf.Tensor | float],
         all_states: bool,
     ) -> tuple[dict[str, tf.Tensor], tuple[tf.Tensor, ...]]:
-        """Computes all steps at once, or one by one where that is faster.
-
-        Zoneout, and runtimes without the scan, need a loop. On a CPU, see `LARGE_STEP`.
-        """
-
-        def one_by_one() -> Any:
-            return plain_recurrence(layer, states, mask, stay, all_states)
-
-        def at_once() -> Any:
-            coefficients = self.coefficients(layer.projected)
-            hidden = parallel_recurrence(coefficients, states[0], mask)
-            outputs = {"hidden": hidden} | (coefficients.gates if all_states else {})
-            return outputs, (hidden[:, -1],)
-
+        """Computes all steps at once; in a loop with zoneout, and for runtimes without the scan."""
         if any(self.zoneout) or export_runtime() not in (None, "tensorflow"):
-            return one_by_one()
-        if tf.config.list_logical_devices("GPU"):
-            return at_once()
-        return tf.cond(tf.size(states[0]) < LARGE_STEP, at_once, one_by_one)
+            return plain_recurrence(layer, states, mask, stay, all_states)
+        coefficients = self.coefficients(layer.projected)
+        hidden = parallel_recurrence(coefficients, states[0], mask)
+        outputs = {"hidden": hidden} | (coefficients.gates if all_states else {})
+        return outputs, (hidden[:, -1],)
 
 
 @keras.saving.register_keras_serializable(package="seq2seq")

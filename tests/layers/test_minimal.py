@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq2seq.layers import minimal
 from seq2seq.layers.bridge import ZeroBridge
 from seq2seq.layers.minimal import MinGRU, MinLSTM
 from seq2seq.layers.recurrent import both_directions
@@ -133,26 +132,6 @@ def test_gradients_are_those_of_the_steps(layer_class):
         loss = tf.reduce_sum(tf.stack(states, 1) * weights * begun)
     for ours, theirs in zip(gradients, tape.gradient(loss, variables), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
-
-
-@pytest.mark.parametrize("layer_class", LAYERS)
-def test_large_batches_go_step_by_step_with_the_same_results(layer_class, monkeypatch):
-    layer = randomized(layer_class(UNITS, return_sequences=True, return_state=True))
-    h = GENERATOR.normal(size=(ROWS, UNITS)).astype("float32")
-    results = []
-    for large in (ROWS * UNITS + 1, ROWS * UNITS):
-        monkeypatch.setattr(minimal, "LARGE_STEP", large)
-
-        @tf.function
-        def run(inputs, h):
-            with tf.GradientTape() as tape:
-                outputs, state = layer(inputs, initial_state=[h], mask=LEFT_AND_RIGHT)
-                loss = tf.reduce_sum(outputs**2) + tf.reduce_sum(state)
-            return outputs, tape.gradient(loss, layer.trainable_variables[0].value)
-
-        results.append(run(tf.constant(INPUTS), tf.constant(h)))
-    for at_once, one_by_one in zip(*results, strict=True):
-        np.testing.assert_allclose(at_once, one_by_one, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
