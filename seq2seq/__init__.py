@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from seq2seq.layers.bridge import ConcatenateBridge, CopyBridge, DenseBridge, ZeroBridge
     from seq2seq.layers.crf import CRF
     from seq2seq.layers.layer_norm_lstm import LayerNormLSTM
+    from seq2seq.layers.minimal import MinGRU, MinLSTM
+    from seq2seq.layers.mogrifier_lstm import MogrifierLSTM
     from seq2seq.layers.multi_head_attention import MultiHeadAttention
     from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
     from seq2seq.layers.recurrent import GRU, LSTM
@@ -44,6 +46,8 @@ _NAMES = {
     "inference.predictor": ("Predictor",),
     "layers.recurrent": ("GRU", "LSTM"),
     "layers.layer_norm_lstm": ("LayerNormLSTM",),
+    "layers.minimal": ("MinGRU", "MinLSTM"),
+    "layers.mogrifier_lstm": ("MogrifierLSTM",),
     "layers.attention": ("BahdanauAttention", "LocationAwareAttention", "LuongAttention"),
     "layers.multi_head_attention": ("MultiHeadAttention",),
     "layers.bridge": ("ConcatenateBridge", "CopyBridge", "DenseBridge", "ZeroBridge"),
@@ -85,6 +89,9 @@ __all__ = [
     "LuongAttention",
     "MaxPooling",
     "MeanPooling",
+    "MinGRU",
+    "MinLSTM",
+    "MogrifierLSTM",
     "MultiHeadAttention",
     "Predictor",
     "RecurrentStack",

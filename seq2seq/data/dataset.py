@@ -29,6 +29,8 @@ class Dataset(ABC):
 
     split_keys: ClassVar[tuple[str, ...]] = ()
     """The config keys, below `data`, that name the files or parts of each split."""
+    has_alignments: bool = False
+    """Whether the training records have the field `alignment`, see `word_alignments`."""
 
     def __init__(self, stored_splits: Iterable[str], holdout: Holdout | None = None) -> None:
         self._stored_splits = tuple(stored_splits)

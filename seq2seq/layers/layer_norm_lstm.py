@@ -25,6 +25,8 @@ class LayerNormLSTM(LSTM):
         >>> outputs, state_h, state_c = lstm(np.zeros((64, 20, 256)))
     """
 
+    plain_name = "layer normalisation"
+
     @property
     def is_plain(self) -> bool:
         """Whether the loop over time is `ops.plain_recurrence`, always."""

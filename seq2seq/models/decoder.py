@@ -32,7 +32,8 @@ class Decoder(ConfiguredLayer):
     """Runs recurrent layers from given states over a whole target, or over one token.
 
     Args:
-        cell: `lstm`, `gru` or `layer_norm_lstm`, see `LayerNormLSTM`.
+        cell: `lstm`, `gru`, `layer_norm_lstm` (see `LayerNormLSTM`), `min_gru`, `min_lstm` (see
+            `MinGRU`) or `mogrifier_lstm` (see `MogrifierLSTM`).
         units: Units of each layer; a list for a width of each layer.
         layers: Number of stacked layers; None for the length of that list, or 1.
         dropout: Share of inputs dropped before each layer.

@@ -32,7 +32,8 @@ class Encoder(ConfiguredLayer):
     """Encodes a whole sequence; returns its outputs and the final states of every layer.
 
     Args:
-        cell: `lstm`, `gru` or `layer_norm_lstm`, see `LayerNormLSTM`.
+        cell: `lstm`, `gru`, `layer_norm_lstm` (see `LayerNormLSTM`), `min_gru`, `min_lstm` (see
+            `MinGRU`) or `mogrifier_lstm` (see `MogrifierLSTM`).
         units: Units of each layer and direction; a list for a width of each layer.
         layers: Number of stacked layers; None for the length of that list, or 1.
         bidirectional: Whether each layer also reads from right to left; the outputs of both

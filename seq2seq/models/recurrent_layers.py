@@ -10,18 +10,26 @@ import tensorflow as tf
 from seq2seq.layers.bridge import StateSpec
 from seq2seq.layers.checks import positive
 from seq2seq.layers.layer_norm_lstm import LayerNormLSTM
+from seq2seq.layers.minimal import MinGRU, MinLSTM
+from seq2seq.layers.mogrifier_lstm import MogrifierLSTM
 from seq2seq.layers.recurrent import GRU, LSTM
 
 CELLS: dict[str, type[keras.layers.Layer]] = {
     "lstm": LSTM,
     "gru": GRU,
     "layer_norm_lstm": LayerNormLSTM,
+    "min_gru": MinGRU,
+    "min_lstm": MinLSTM,
+    "mogrifier_lstm": MogrifierLSTM,
 }
 
 STATE_FIELDS: dict[str, tuple[str, ...]] = {
     "lstm": ("h", "c"),
     "gru": ("h",),
     "layer_norm_lstm": ("h", "c"),
+    "min_gru": ("h",),
+    "min_lstm": ("h",),
+    "mogrifier_lstm": ("h", "c"),
 }
 """Names of a cell's states, in Keras' order."""
 

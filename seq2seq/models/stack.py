@@ -20,7 +20,8 @@ class RecurrentStack(ConfiguredLayer):
     """Stacks recurrent layers; states are values that go in and out.
 
     Args:
-        cell: `lstm`, `gru` or `layer_norm_lstm`, see `LayerNormLSTM`.
+        cell: `lstm`, `gru`, `layer_norm_lstm` (see `LayerNormLSTM`), `min_gru`, `min_lstm` (see
+            `MinGRU`) or `mogrifier_lstm` (see `MogrifierLSTM`).
         units: Units of each layer; a list for a width of each layer.
         layers: Number of stacked layers; None for the length of that list, or 1.
         dropout: Share of inputs dropped before each layer.
@@ -163,10 +164,18 @@ class CarriedStack(ConfiguredLayer):
     checkpoints hold them; their gradient ends where the batch begins (truncated backpropagation
     through time).
 
+    Several readings of a batch, one after the other on the axis of rows, all start from the states
+    that are carried; those of the first reading are carried on.
+
     Args:
         stack: The layers, which others may share.
         batch_size: The most rows of a batch.
+
+    Attributes:
+        undoubled: The inputs that two readings of a batch share.
     """
+
+    undoubled = ("reset",)
 
     def __init__(self, stack: RecurrentStack, batch_size: int, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
@@ -182,14 +191,17 @@ class CarriedStack(ConfiguredLayer):
     def call(self, inputs: tf.Tensor, reset: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Maps `(batch, steps, features)` to `(batch, steps, units)`, from the carried states.
 
-        Rows where `reset`, booleans `(batch,)`, is true start from zeros.
+        Rows where `reset`, booleans `(batch,)`, is true start from zeros. Of several readings, the
+        inputs are `(readings * batch, steps, features)`.
         """
-        batch = tf.shape(inputs)[0]
+        batch = tf.shape(reset)[0]
+        readings = tf.shape(inputs)[0] // batch
         fields = self.stack.spec.fields
         values = [
             tf.where(reset[:, tf.newaxis], 0.0, stored_value(variable)[:batch])
             for variable in self.carried
         ]
+        values = [tf.tile(value, [readings, 1]) for value in values]
         states = [
             dict(zip(fields, values[first : first + len(fields)], strict=True))
             for first in range(0, len(values), len(fields))
@@ -198,5 +210,6 @@ class CarriedStack(ConfiguredLayer):
         after = [final[field] for final in finals for field in fields]
         for variable, value in zip(self.carried, after, strict=True):
             others = stored_value(variable)[batch:]
-            variable.assign(tf.concat([tf.cast(value, tf.float32), others], axis=0))
+            first = tf.cast(value[:batch], tf.float32)
+            variable.assign(tf.concat([first, others], axis=0))
         return outputs

@@ -26,7 +26,13 @@ Output = Literal["softmax", "constrained_softmax", "crf"]
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class Respelled(ConfiguredLayer):
-    """Looks up the spelling vector of each token."""
+    """Looks up the spelling vector of each token.
+
+    Attributes:
+        undoubled: The inputs that two readings of a batch share, as they have no axis of rows.
+    """
+
+    undoubled = ("characters", "character_length")
 
     def call(self, vectors: tf.Tensor, spelling: tf.Tensor) -> tf.Tensor:
         """Maps `(spellings, features)` and `(batch, steps)` to `(batch, steps, features)`."""

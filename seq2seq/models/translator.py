@@ -75,7 +75,7 @@ class Translator(SequenceModel):
         training_model: `{source, source_length, target}` -> logits
             `(batch, target_length, target_vocabulary_size)`.
         loss_model: The same inputs -> the factors of the logits, see `LogitFactors`; of the tokens
-            that scheduled sampling gives in training.
+            that scheduled sampling gives in training. With attention also `alignments`.
         encoder_model: `{source, source_length}` -> `{outputs, states}`, where `outputs` is
             `(batch, source_length, units)` and `states` are the decoder's initial states. With
             attention also `memory`, see `seq2seq.layers.attention.Memory`.
@@ -316,14 +316,15 @@ class Translator(SequenceModel):
         if self.projection is not None:
             features = self.projection(features)
         logits, loss = self._logits(features), {"features": features}
+        if memory:
+            loss["alignments"] = decoded["alignments"]
         if self.coverage_loss is not None:
             loss["penalty"] = self.coverage_loss(decoded["alignments"])
         if self.copy_gate is not None:
             alignments = decoded["alignments"]
             generated, copied = self.copy_gate(outputs, vectors, alignments)
             logits = self.copy_mixture(logits, (generated, copied), alignments, memory)
-            loss.update(generated=generated, copied=copied)
-            loss.update(alignments=alignments, tokens=memory["tokens"])
+            loss.update(generated=generated, copied=copied, tokens=memory["tokens"])
         return {"logits": logits, "loss": loss, **decoded}
 
     def _logits(self, features: Any) -> Any:

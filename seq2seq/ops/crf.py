@@ -90,6 +90,23 @@ def marginals(
     return probabilities[:, : tf.shape(logits)[1]], tf.cast(chain.log_normalizer, tf.float32)
 
 
+def divergence(
+    logits: tf.Tensor, others: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor
+) -> tf.Tensor:
+    """Returns KL(p || q) + KL(q || p) of two distributions over label sequences, `(batch,)`.
+
+    p has the logits and q the others, and both the same transitions. So their log-probabilities
+    differ by the logits and a constant, and the divergence of all label sequences is exactly the
+    sum over steps and labels of `(p's marginal - q's marginal) * (logits - others)`. Float32, 0 for
+    a row of length 0; with gradients to logits and transitions.
+    """
+    both = [tf.cast(each, tf.float32) for each in (logits, others)]
+    chains = [_chain(each, tf.cast(transitions, tf.float32), lengths) for each in both]
+    one, other = (tf.cast(_batch_first(chain.marginals), tf.float32) for chain in chains)
+    steps = tf.shape(logits)[1]
+    return tf.reduce_sum((one - other)[:, :steps] * (both[0] - both[1]), axis=[1, 2])
+
+
 def _chain(logits: tf.Tensor, transitions: tf.Tensor, lengths: tf.Tensor) -> _Chain:
     """Runs the forward and the backward recursion at once (Rabiner, 1989).
 

@@ -33,6 +33,9 @@ class Distribution(ABC):
         has_counts: Whether quantiles are whole numbers.
         reads_factor: Whether the last of the raw numbers is the factor of the window's scale.
         has_perplexity: Whether `exp` of the mean loss is reported, too.
+        has_divergence: Whether the divergence of two such distributions has a formula.
+        consistency: Weight of the divergence between the model's distributions under two dropout
+            masks (R-Drop, Liang et al., 2021, https://arxiv.org/abs/2106.14448).
     """
 
     size: int
@@ -40,6 +43,8 @@ class Distribution(ABC):
     has_counts: ClassVar[bool] = False
     reads_factor: bool = False
     has_perplexity: ClassVar[bool] = False
+    has_divergence: ClassVar[bool] = False
+    consistency: float = 0.0
 
     @abstractmethod
     def __call__(self, labels: tf.Tensor, outputs: tf.Tensor, weights: tf.Tensor) -> ElementLoss:
@@ -120,13 +125,23 @@ class Gaussian(Distribution):
     """A normal distribution: its mean and its standard deviation."""
 
     size = 2
+    has_divergence = True
 
-    def __call__(self, labels: tf.Tensor, outputs: tf.Tensor, weights: tf.Tensor) -> ElementLoss:
-        """Computes the negative log-likelihoods."""
+    def __call__(
+        self, labels: tf.Tensor, outputs: tf.Tensor, weights: tf.Tensor, doubled: bool = False
+    ) -> ElementLoss:
+        """Computes the negative log-likelihoods.
+
+        Of a batch that is `doubled`, whose second half repeats the first under another dropout
+        mask, the objective includes the divergence of both.
+        """
         mean, deviation = self._parameters(outputs)
         nll = 0.5 * ((labels - mean) / deviation) ** 2 + tf.math.log(deviation)
         nll += 0.5 * math.log(2 * math.pi)
-        return ElementLoss(nll, nll)
+        if not doubled:
+            return ElementLoss(nll, nll)
+        apart = _gaussian_divergence(*tf.split(mean, 2), *tf.split(deviation, 2))
+        return ElementLoss(nll + self.consistency / 4 * tf.concat([apart, apart], axis=0), nll)
 
     def point(self, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the mean."""
@@ -147,6 +162,14 @@ class Gaussian(Distribution):
     def _parameters(self, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         mean, raw = tf.unstack(tf.cast(outputs, tf.float32), axis=-1)
         return mean, tf.nn.softplus(raw) + MINIMUM_SCALE
+
+
+def _gaussian_divergence(
+    mean: tf.Tensor, other_mean: tf.Tensor, deviation: tf.Tensor, other_deviation: tf.Tensor
+) -> tf.Tensor:
+    """Returns KL(p || q) + KL(q || p) of two normal distributions."""
+    distance, variance, other = (mean - other_mean) ** 2, deviation**2, other_deviation**2
+    return (variance + distance) / (2 * other) + (other + distance) / (2 * variance) - 1
 
 
 class StudentT(Distribution):

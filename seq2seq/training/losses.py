@@ -8,12 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.ops.cross_entropy import LogitStatistics, logit_statistics
+from seq2seq.training.guided_alignment import GuidedAlignment
 
 Logits: TypeAlias = tf.Tensor | Mapping[str, tf.Tensor]
 """Logits, `(..., classes)`; or the factors of their product, as `LogitFactors` returns them.
 
 Optional entries beside the factors: a `penalty` of each element, which is added to the objective;
-and, for copying tokens from the source, the inputs of `_mix_copies`.
+and, for copying tokens from the source, the inputs of `_mix_copies`. Guided alignment needs the
+`alignments` of the attention and the `reference_alignments`.
 """
 
 
@@ -42,6 +44,7 @@ class TokenCrossEntropy:
             masks (R-Drop, Liang et al., 2021, https://arxiv.org/abs/2106.14448).
         unlikelihood: Weight of the unlikelihood of repeating a row's earlier labels (Welleck et
             al., 2020, https://arxiv.org/abs/1908.04319); needs the factors of the logits.
+        guided_alignment: The loss of the attention's weights; None for none.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -50,6 +53,7 @@ class TokenCrossEntropy:
     label_smoothing: float = 0.0
     consistency: float = 0.0
     unlikelihood: float = 0.0
+    guided_alignment: GuidedAlignment | None = None
 
     def __post_init__(self) -> None:
         _check_smoothing(self.label_smoothing)
@@ -58,7 +62,12 @@ class TokenCrossEntropy:
                 raise ValueError(f"{name}: must be at least 0, got {value!r}")
 
     def __call__(
-        self, labels: tf.Tensor, logits: Logits, weights: tf.Tensor, doubled: bool = False
+        self,
+        labels: tf.Tensor,
+        logits: Logits,
+        weights: tf.Tensor,
+        doubled: bool = False,
+        step: tf.Tensor | None = None,
     ) -> ElementLoss:
         """Computes the losses, float32 `(...)`.
 
@@ -68,6 +77,8 @@ class TokenCrossEntropy:
             weights: `(...)`; the loss of elements of weight 0 is undefined.
             doubled: Whether the second half of the batch repeats the first, under another dropout
                 mask; needs the factors.
+            step: The number of training steps before this one, for guided alignment; None where it
+                does not count, as in an evaluation.
         """
         if isinstance(logits, Mapping):
             normalizer, label_logit, mean, divergence = _statistics(
@@ -90,6 +101,9 @@ class TokenCrossEntropy:
         if self.unlikelihood:
             repeated = _unlikelihood(labels, weights, logits, normalizer)
             objective += self.unlikelihood * repeated
+        if self.guided_alignment is not None and step is not None:
+            attention, reference = logits["alignments"], logits["reference_alignments"]
+            objective += self.guided_alignment(attention, reference, step)
         if doubled:  # half of the mean of both divergences, for each of the two
             objective += self.consistency / 4 * tf.concat([divergence, divergence], axis=0)
         return ElementLoss(objective, nll)

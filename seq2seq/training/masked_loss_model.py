@@ -41,12 +41,19 @@ class MaskedLossModel(keras.Model):
         inputs: As `keras.Model`'s.
         outputs: As `keras.Model`'s.
         loss: Computes the loss of each element from labels, outputs and weights. With a consistency
-            loss, each training batch is doubled, so that it gets two dropout masks.
+            loss, each training batch is doubled, so that it gets two dropout masks. With guided
+            alignment, batches have the input `reference_alignments`, `(batch, target_length,
+            source_length)`, which may be empty in evaluations, and the loss the number of steps.
     """
 
     def __init__(self, inputs: Any, outputs: Any, loss: Loss) -> None:
+        is_guided = getattr(loss, "guided_alignment", None) is not None
+        if is_guided:
+            name = "reference_alignments"
+            reference = keras.Input((None, None), dtype="float32", name=name)
+            inputs, outputs = {**inputs, name: reference}, {**outputs, name: reference}
         super().__init__(inputs, outputs)
-        self.element_loss = loss
+        self.element_loss, self.is_guided = loss, is_guided
         self.doubles_batches = getattr(loss, "consistency", 0.0) > 0
         self.mean_loss = keras.metrics.Mean(name="loss")
         self.perplexity = Perplexity(name="perplexity") if has_perplexity(loss) else None
@@ -62,9 +69,9 @@ class MaskedLossModel(keras.Model):
 
     def gradients(self, data: Batch, training: bool = True) -> "LossGradients":
         """Returns the mean loss of a batch, with dropout if for `training`, and its gradients."""
-        options = {}
-        if training and self.doubles_batches:  # (batch, ...) -> (2 * batch, ...)
-            data = tf.nest.map_structure(lambda tensor: tf.concat([tensor, tensor], axis=0), data)
+        options: dict[str, Any] = {"step": self.optimizer.iterations} if self.is_guided else {}
+        if training and self.doubles_batches:
+            data = self._doubled(data)
             options["doubled"] = True
         inputs, labels, weights = data
         with tf.GradientTape() as tape:
@@ -79,6 +86,15 @@ class MaskedLossModel(keras.Model):
         if self.optimizer.loss_scale_factor:  # Keras cannot divide the slices of embeddings
             gradients = [g if g is None else tf.convert_to_tensor(g) for g in gradients]
         return LossGradients(objective, gradients, losses.reported, weights)
+
+    def _doubled(self, data: Batch) -> Batch:
+        """Returns `(2 * batch, ...)` of each array but those that both readings share."""
+        inputs, labels, weights = tf.nest.map_structure(
+            lambda tensor: tf.concat([tensor, tensor], axis=0), data
+        )
+        for name in {name for layer in self.layers for name in getattr(layer, "undoubled", ())}:
+            inputs[name] = data[0][name]
+        return inputs, labels, weights
 
     def _update_weights(self, computed: "LossGradients") -> dict[str, tf.Tensor]:
         gradients = computed.gradients

@@ -17,6 +17,7 @@ from seq2seq.export import export as module
 from seq2seq.export import onnx_files
 from seq2seq.export.export import PRECISIONS, export_run
 from seq2seq.models.encoder import Encoder
+from seq2seq.models.stack import RecurrentStack
 from seq2seq.request import PredictionRequest
 from seq2seq.tasks.exported import ExportedFunction, TensorInfo, lengths_info
 from tests.export.conftest import run_of
@@ -178,8 +179,9 @@ def test_the_command_says_what_it_wrote(runs, tmp_path, capsys):
     assert (manifest["format"], manifest["precision"]) == ("litert", "float32")
 
 
-def test_layer_normalisation_and_zoneout_leave_as_loops(tmp_path):
-    encoder = Encoder("layer_norm_lstm", 4, bidirectional=False, zoneout=[0.1, 0.4])
+@pytest.mark.parametrize("cell", ["layer_norm_lstm", "mogrifier_lstm"])
+def test_plain_layers_and_zoneout_leave_as_loops(cell, tmp_path):
+    encoder = Encoder(cell, 4, bidirectional=False, zoneout=[0.1, 0.4])
 
     def run(inputs):
         outputs, states = encoder(inputs["x"], inputs["length"])
@@ -196,6 +198,32 @@ def test_layer_normalisation_and_zoneout_leave_as_loops(tmp_path):
     exported = onnxruntime.InferenceSession(tmp_path / "predict.onnx").run(list(expected), inputs)
     for found, value in zip(exported, expected.values(), strict=True):
         np.testing.assert_allclose(found, value, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["min_gru", "min_lstm"])
+def test_minimal_layers_leave_as_loops(cell, tmp_path):
+    stack = RecurrentStack(cell, 4)
+
+    def run(inputs):
+        outputs, after = stack(inputs["x"], [{"h": inputs["h"]}], inputs["length"])
+        return {"outputs": outputs, "after": after[0]["h"]}
+
+    state = TensorInfo("float32", ("batch", 4), "")
+    infos = {"x": TensorInfo("float32", ("batch", "time", 3), ""), "h": state}
+    infos["length"] = lengths_info("steps")
+    results = {"outputs": TensorInfo("float32", ("batch", "time", 4), ""), "after": state}
+    function = ExportedFunction("step", "", run, infos, results)
+    generator = np.random.default_rng(0)
+    inputs = {
+        "x": generator.normal(size=(2, 6, 3)).astype("float32"),
+        "h": generator.normal(size=(2, 4)).astype("float32"),
+        "length": np.array([6, 4], np.int32),
+    }
+    expected = run(inputs)
+    onnx_files.write([function], None, tmp_path, "float32")
+    exported = onnxruntime.InferenceSession(tmp_path / "step.onnx").run(list(expected), inputs)
+    for ours, value in zip(exported, expected.values(), strict=True):
+        np.testing.assert_allclose(ours, value, atol=1e-5)
 
 
 def test_openvino_does_not_report_what_is_exported():

@@ -35,6 +35,8 @@ from seq2seq.layers.dense import Dense, LogitFactors
 from seq2seq.layers.dropout import Dropout, EmbeddingDropout, WordDropout
 from seq2seq.layers.embedding import Embedding, ReversibleEmbedding
 from seq2seq.layers.layer_norm_lstm import LayerNormLSTM
+from seq2seq.layers.minimal import MinGRU, MinLSTM
+from seq2seq.layers.mogrifier_lstm import MogrifierLSTM
 from seq2seq.layers.multi_head_attention import MultiHeadAttention
 from seq2seq.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from seq2seq.layers.recurrent import GRU, LSTM
@@ -113,6 +115,18 @@ CASES: dict[str, Case] = {
     ),
     "LayerNormLSTM": Case(
         lambda **o: LayerNormLSTM(UNITS, return_state=True, zoneout=[0.1, 0.5], **o),
+        {"sequences": floats(ROWS, STEPS, WIDTH), "initial_state": [*STATES[0].values()]},
+    ),
+    "MinGRU": Case(
+        lambda **o: MinGRU(UNITS, return_sequences=True, go_backwards=True, **o),
+        {"sequences": floats(ROWS, STEPS, WIDTH)},
+    ),
+    "MinLSTM": Case(
+        lambda **o: MinLSTM(UNITS, return_state=True, zoneout=0.1, use_bias=False, **o),
+        {"sequences": floats(ROWS, STEPS, WIDTH), "initial_state": [STATES[0]["h"]]},
+    ),
+    "MogrifierLSTM": Case(
+        lambda **o: MogrifierLSTM(UNITS, rounds=3, return_state=True, **o),
         {"sequences": floats(ROWS, STEPS, WIDTH), "initial_state": [*STATES[0].values()]},
     ),
     "GRU, reset before": Case(

@@ -113,7 +113,7 @@ def test_dense_layers_need_residual_ones():
         RecurrentStack(units=6, feed_forward=9)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "min_gru", "min_lstm", "mogrifier_lstm"])
 def test_rows_start_anew_one_by_one_and_batches_may_have_fewer_rows(cell):
     model = language_model(cell)
     tokens = draw(ROWS, 12)

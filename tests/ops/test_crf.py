@@ -10,6 +10,7 @@ import tensorflow as tf
 from seq2seq.layers.crf import CRF
 from seq2seq.ops.crf import (
     FORBIDDEN,
+    divergence,
     marginals,
     most_probable,
     n_best,
@@ -90,6 +91,31 @@ def test_loss_and_gradients_are_those_of_the_enumeration(allowed, scale):
         gradient = tf.convert_to_tensor(tape.gradient(objective, values))
         expected = tape.gradient(true_objective, values)
         np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("allowed", [None, IOB2], ids=["free", "constrained"])
+@pytest.mark.parametrize("scale", [1, 10])
+def test_the_divergence_of_two_distributions_and_its_gradients(allowed, scale):
+    """KL(p || q) + KL(q || p), each a sum over all label sequences."""
+    logits, transitions = scores(scale, allowed)
+    others, _ = scores(scale, allowed, seed=4)
+    inputs = [logits, others, transitions]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(inputs)
+        ours = divergence(logits, others, transitions, LENGTHS)
+        expected = []
+        for row, length in enumerate(LENGTHS):
+            log_p, log_q = (
+                tf.nn.log_softmax(sequences(each[row], transitions, length)[1])
+                for each in (logits, others)
+            )
+            expected.append(tf.reduce_sum((tf.exp(log_p) - tf.exp(log_q)) * (log_p - log_q)))
+        truth = tf.stack(expected)
+        totals = tf.reduce_sum(ours), tf.reduce_sum(tf.cast(truth, tf.float32))
+    np.testing.assert_allclose(ours, truth, rtol=1e-4, atol=1e-5)
+    for values in inputs:
+        gradients = [tape.gradient(total, values) for total in totals]
+        np.testing.assert_allclose(*gradients, rtol=1e-3, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize("allowed", [None, IOB2], ids=["free", "constrained"])

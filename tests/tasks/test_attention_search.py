@@ -26,6 +26,8 @@ def data(monkeypatch, tmp_path):
     "overrides",
     [
         ["model/attention=luong"],
+        ["model/attention=luong", "model.encoder.cell=min_lstm", "model.decoder.cell=min_gru"],
+        ["model/attention=luong", "model.decoder.cell=mogrifier_lstm"],
         ["model/attention=multi_head", "model.decoder.input_feeding=true"],
         ["model/attention=bahdanau", "model.decoder.attention.coverage=true", "model.copy=true"],
     ],

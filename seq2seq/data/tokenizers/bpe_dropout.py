@@ -7,11 +7,13 @@ function of seed, epoch and text.
 import json
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from random import Random
 
 import numpy as np
 from tokenizers import Tokenizer as Backend
+
+from seq2seq.data.word_alignments import words_of_characters
 
 _VARIANTS = 32
 _CACHED_VARIANTS = 2_000_000
@@ -71,9 +73,33 @@ class DropoutEncoder:
         """Returns the ids of each text, int32 `(length,)`."""
         return [self._encode(text) for text in texts]
 
-    def _encode(self, text: str) -> np.ndarray:
+    def word_numbers(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Returns the number of the word of each token; see `Tokenizer.word_numbers`."""
+        return [self._word_numbers(text) for text in texts]
+
+    def _word_numbers(self, text: str) -> np.ndarray:
+        _, words = word_spans(self.sampler.fitted, text)
+        return np.repeat(words, [len(ids) for ids in self._segmented(text)])
+
+    def _segmented(self, text: str) -> list[list[int]]:
+        """Returns the ids of each of the words that `SubwordSampler.words` returns."""
         draw = Random(f"{self.sampler.seed} {self.epoch} {text}").random
-        ids: list[int] = []
-        for word in self.sampler.words(text):
-            ids += self.sampler.variant(word, int(draw() * _VARIANTS))
-        return np.array(ids, np.int32)
+        return [
+            self.sampler.variant(word, int(draw() * _VARIANTS)) for word in self.sampler.words(text)
+        ]
+
+    def _encode(self, text: str) -> np.ndarray:
+        return np.array(list(chain.from_iterable(self._segmented(text))), np.int32)
+
+
+def word_spans(fitted: Backend, text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns how a tokenizer of subwords cuts a text: no piece spans two of these spans.
+
+    Returns:
+        The number of pieces of each span, and the number of its word in the text, -1 for white
+        space; int32 `(spans,)`.
+    """
+    encoding = fitted.encode(text, add_special_tokens=False)
+    _, pieces = np.unique(np.array(encoding.word_ids, np.int64), return_counts=True)
+    ends = np.array([end for _, end in encoding.offsets], np.int64)[np.cumsum(pieces) - 1]
+    return pieces.astype(np.int32), words_of_characters(text)[ends - 1]

@@ -14,7 +14,8 @@ from tokenizers import Tokenizer as Backend
 from seq2seq.cache import cache_directory, ensure_directory
 from seq2seq.data.formats.json_lines import open_model_file
 from seq2seq.data.tokenizers import fitting
-from seq2seq.data.tokenizers.bpe_dropout import DropoutEncoder, SubwordSampler
+from seq2seq.data.tokenizers.bpe_dropout import DropoutEncoder, SubwordSampler, word_spans
+from seq2seq.data.word_alignments import words_of_characters
 from seq2seq.errors import UserError
 
 PAD, UNKNOWN, START, END = range(4)
@@ -150,6 +151,21 @@ class Tokenizer:
             return [int(number) for number in self.encode([text])[0]]
         name = "".join(_CHARACTER_OF_BYTE[byte] for byte in text.encode())
         return [token.id for token in self._backend.model.tokenize(name)]
+
+    def word_numbers(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Returns the number of the word of each token, int32 `(length,)`; -1 for white space.
+
+        Words are what white space separates in the text as it is, before it is normalised.
+        """
+        return [self._word_numbers(text) for text in texts]
+
+    def _word_numbers(self, text: str) -> np.ndarray:
+        if self.settings["kind"] in ("bpe", "unigram"):
+            lengths, words = word_spans(self._backend, text)
+            return np.repeat(words, lengths)
+        encoding = self._backend.encode(text, add_special_tokens=False)
+        ends = np.array([end for _, end in encoding.offsets], np.int64)
+        return words_of_characters(text)[ends - 1]
 
     def for_training(self, seed: int, epoch: int) -> "Tokenizer | DropoutEncoder":
         """Returns the encoder of the training texts of an epoch: itself if there is no dropout."""

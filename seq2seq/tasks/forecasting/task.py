@@ -14,6 +14,7 @@ from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.models.forecaster import Forecaster
 from seq2seq.tasks.base import PredictionOptions
+from seq2seq.tasks.consistency import check_drops
 from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.forecasting.evaluation import BASELINES, ForecastingEvaluation
 from seq2seq.tasks.forecasting.export import ExportedForecast, calendar_names
@@ -49,6 +50,8 @@ class Forecasting(ForecastingEvaluation):
         samples: Sample paths from which a model that feeds back takes quantiles.
         baselines: The methods that the test split is forecast with, too.
         seed: Of sample paths.
+        consistency: Weight of the divergence between two passes over each training window, with two
+            dropout masks, see `Distribution`; a step takes about twice as long.
 
     Raises:
         UserError: If an argument is impossible.
@@ -76,6 +79,7 @@ class Forecasting(ForecastingEvaluation):
         samples: int = 100,
         baselines: Sequence[str] = ("naive", "naive2", "seasonal_naive", "drift"),
         seed: int = 0,
+        consistency: float = 0.0,
     ) -> None:
         super().__init__(batching)
         stride = horizon if stride is None else stride
@@ -104,6 +108,7 @@ class Forecasting(ForecastingEvaluation):
                     f"task.baselines: must be some of {', '.join(BASELINES)}, got {name!r}."
                 )
         _check_distribution(distribution, scaling)
+        _check_consistency(consistency, distribution)
         if batching.mirror and not scaling.subtracts:
             raise UserError(
                 "batching.mirror: changes the sign of scaled values, which needs a scaling that "
@@ -120,6 +125,7 @@ class Forecasting(ForecastingEvaluation):
         self.static, self.calendar = tuple(static), tuple(calendar)
         self.input_fields = self.targets
         self.scaling, self.distribution, self.loss = scaling, distribution, distribution
+        distribution.consistency = self.consistency = consistency
         self.series_embedding = series_embedding
         self.levels = tuple(levels)
         self.conformal, self.samples, self.seed = conformal, samples, seed
@@ -135,6 +141,10 @@ class Forecasting(ForecastingEvaluation):
         quantiles = self.quantile_levels(self.levels)
         if isinstance(distribution, Quantiles) and conformal != "adaptive":
             distribution.check_levels(quantiles)
+
+    def check_model(self, model: Forecaster) -> None:
+        """Refuses a consistency loss where there is no dropout."""
+        check_drops(self.consistency, model)
 
     def exported_functions(
         self, model: Forecaster, options: PredictionOptions
@@ -160,6 +170,18 @@ class Forecasting(ForecastingEvaluation):
             "static": {field: vars(encoder) for field, encoder in categories.items()},
             "series": list(self.series_ids) if self.series_embedding else [],
         }
+
+
+def _check_consistency(consistency: float, distribution: Distribution) -> None:
+    """Raises a `UserError` for an impossible weight, or if no divergence is known."""
+    if consistency < 0:
+        raise UserError(f"task.consistency: must be at least 0, got {consistency!r}.")
+    if consistency and not distribution.has_divergence:
+        raise UserError(
+            "task.consistency: is a divergence of two distributions, and that of "
+            f"{type(distribution).__name__} has no formula; choose task/distribution=gaussian, or "
+            "leave it out."
+        )
 
 
 def _check_sizes(**sizes: int) -> None:

@@ -9,6 +9,7 @@ from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.tasks.base import PredictionOptions
+from seq2seq.tasks.consistency import check_drops
 from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.generation.evaluation import GenerationEvaluation, checked_rate
 from seq2seq.tasks.generation.export import exported_functions
@@ -26,9 +27,13 @@ class Generation(GenerationPrediction, GenerationEvaluation):
         samples: How many sample continuations of a split's documents are made.
         prompt_length: The tokens of the document before a sample.
         dynamic_rate: The learning rate of dynamic evaluation, see `DynamicModel`; 0 leaves it out.
+        consistency: Weight of the divergence between two passes over each training window, with two
+            dropout masks and from the same states, see `TokenCrossEntropy`; a step takes about
+            twice as long.
 
     Raises:
         UserError: If an argument is impossible.
+        ValueError: If `consistency` is impossible.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class Generation(GenerationPrediction, GenerationEvaluation):
         samples: int = 8,
         prompt_length: int = 64,
         dynamic_rate: float = 0.0,
+        consistency: float = 0.0,
     ) -> None:
         for name, value in {"samples": samples, "prompt_length": prompt_length}.items():
             if value < 1:
@@ -52,7 +58,12 @@ class Generation(GenerationPrediction, GenerationEvaluation):
         self.tokenizer, self.decoding = tokenizer, decoding
         self.samples, self.prompt_length = samples, prompt_length
         self.dynamic_rate = checked_rate(dynamic_rate, "task.dynamic_rate")
-        self.loss = TokenCrossEntropy()
+        self.consistency = consistency
+        self.loss = TokenCrossEntropy(consistency=consistency)
+
+    def check_model(self, model: LanguageModel) -> None:
+        """Refuses a consistency loss where there is no dropout."""
+        check_drops(self.consistency, model)
 
     def exported_functions(
         self, model: LanguageModel, options: PredictionOptions

@@ -11,7 +11,9 @@ from seq2seq.data.batching import Batching
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.token_store import ColumnSpec, TokenStore
 from seq2seq.data.tokenizers.tokenizer import TokenizerPair
+from seq2seq.data.word_alignments import Links, WordNumbers, token_alignments
 from seq2seq.decoding.strategy import Strategy
+from seq2seq.errors import UserError
 from seq2seq.models.translator import Translator
 from seq2seq.prediction_rows import TextRow
 from seq2seq.progress import step
@@ -34,14 +36,32 @@ class TranslationData(Task[Translator, TextRow]):
     batching: Batching
     decoding: Strategy
     lexical_table: LexicalTable | None = None
+    is_guided: bool = False
     sorted_by = SIDES
 
     def prepare(self, data: Dataset, seed: int, saved: Path | None = None) -> None:
-        """Prepares as `Task.prepare`, and learns the lexical table if evaluations need it."""
+        """Prepares as `Task.prepare`, and learns the lexical table if evaluations need it.
+
+        Raises:
+            UserError: If guided alignment lacks alignments, or alignments lack it.
+        """
+        self._check_alignments(data)
         super().prepare(data, seed, saved)
         self.lexical_table = None  # not that of the run whose tokenizers are used
         if self.decoding.shortlist:
             self._learn_lexical_table()
+
+    def _check_alignments(self, data: Dataset) -> None:
+        if self.is_guided and not data.has_alignments:
+            raise UserError(
+                "task.guided_alignment: learns from word alignments of the training pairs; give "
+                "their file with data=parallel_text, data.alignments=train.align."
+            )
+        if data.has_alignments and not self.is_guided:
+            raise UserError(
+                "data.alignments: are for guided alignment, whose weight is 0; set it, such as "
+                "task.guided_alignment=0.5, or leave the alignments out."
+            )
 
     def _learn_lexical_table(self) -> None:
         sizes = self.tokenizer.source.size, self.tokenizer.target.size
@@ -59,14 +79,23 @@ class TranslationData(Task[Translator, TextRow]):
         log.info("vocabularies: %s source, %s target", *(f"{size:,}" for size in sizes))
 
     def columns(self, split: str) -> dict[str, ColumnSpec]:
-        """Returns the token ids of both sides; training leaves out what is too long."""
+        """Returns the token ids of both sides; training leaves out what is too long.
+
+        With guided alignment, `train` also has the alignments and the word of each token.
+        """
         limits = self.batching.maximum_length if split == "train" else {}
-        return {
-            "source": ColumnSpec("source", self.tokenizer.source, limits.get("source")),
-            "target": ColumnSpec(
-                "target", self.tokenizer.target, limits.get("target"), is_target=True
-            ),
+        source, target = self.tokenizer.source, self.tokenizer.target
+        columns = {
+            "source": ColumnSpec("source", source, limits.get("source")),
+            "target": ColumnSpec("target", target, limits.get("target"), is_target=True),
         }
+        if self.is_guided and split == "train":
+            columns |= {
+                "alignment": ColumnSpec("alignment", Links(), may_be_empty=True, is_target=True),
+                "source_words": ColumnSpec("source", WordNumbers(source)),
+                "target_words": ColumnSpec("target", WordNumbers(target), is_target=True),
+            }
+        return columns
 
     def epoch_columns(self, seed: int, epoch: int) -> dict[str, ColumnSpec] | None:
         """Returns the columns with sampled tokenizations, if a tokenizer samples."""
@@ -75,14 +104,22 @@ class TranslationData(Task[Translator, TextRow]):
             "source": self.tokenizer.source.for_training(seed, epoch),
             "target": self.tokenizer.target.for_training(seed, epoch),
         }
-        sampled = {side: columns[side]._replace(encoder=encoders[side]) for side in SIDES}
-        return None if sampled == columns else sampled
+        if all(encoders[side] is columns[side].encoder for side in SIDES):
+            return None
+        for side, encoder in encoders.items():
+            columns[side] = columns[side]._replace(encoder=encoder)
+            if self.is_guided:
+                words = columns[f"{side}_words"]
+                columns[f"{side}_words"] = words._replace(encoder=WordNumbers(encoder))
+        return columns
 
     def make_batch(self, store: TokenStore, rows: np.ndarray) -> Batch:
         """Returns the target twice: after the start token as an input, and as labels."""
         source, source_length = store.padded("source", rows)
         target, labels, weights = teacher_forced(*store.padded("target", rows))
         inputs = {"source": source, "source_length": source_length, "target": target}
+        if self.is_guided:
+            inputs["reference_alignments"] = _reference_alignments(store, rows)
         return inputs, labels, weights
 
     def describe_batch(self, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> list[str]:
@@ -130,3 +167,15 @@ class TranslationData(Task[Translator, TextRow]):
         if (folder / LEXICAL_TABLE).exists():
             sizes = self.tokenizer.source.size, self.tokenizer.target.size
             self.lexical_table = LexicalTable.load(folder / LEXICAL_TABLE, sizes)
+
+
+def _reference_alignments(store: TokenStore, rows: np.ndarray) -> np.ndarray:
+    """Returns the alignments of a batch, `(batch, target_length + 1, source_length)`.
+
+    The end token is aligned with nothing. A split without alignments has none, `(batch, 0, 0)`.
+    """
+    if "alignment" not in store.columns:
+        return np.zeros((len(rows), 0, 0), np.float32)
+    columns = ("alignment", "source_words", "target_words")
+    aligned = token_alignments(*(store.padded(column, rows) for column in columns))
+    return np.pad(aligned, ((0, 0), (0, 1), (0, 0)))

@@ -19,6 +19,7 @@ from seq2seq.tasks.translation.evaluation import TranslationEvaluation
 from seq2seq.tasks.translation.export import exported_functions
 from seq2seq.tasks.translation.prediction import TranslationPrediction
 from seq2seq.tasks.translation.search import Scorer, Search
+from seq2seq.training.guided_alignment import GuidedAlignment
 from seq2seq.training.losses import TokenCrossEntropy
 
 CACHED_GRAPHS = 8
@@ -36,6 +37,9 @@ class Translation(TranslationPrediction, TranslationEvaluation):
             dropout masks, see `TokenCrossEntropy`; a step takes about twice as long.
         unlikelihood: Weight of the loss for giving probability to tokens of the target that came
             before, against repetition, see `TokenCrossEntropy`.
+        guided_alignment: Weight of the loss of the attention's weights against given word
+            alignments, see `GuidedAlignment`; needs an attention, and `alignments` of the data.
+        guided_alignment_decay: The factor of that weight from each training step to the next.
         metrics: Names of the scores of predictions.
         bleu_tokenize: sacreBLEU's tokenizer; `none` for text that is tokenised already.
         replace_unknown: Whether an unknown word becomes the source word that it attends to; needs
@@ -43,7 +47,7 @@ class Translation(TranslationPrediction, TranslationEvaluation):
 
     Raises:
         UserError: If a metric or tokenizer is unknown.
-        ValueError: If `label_smoothing`, `consistency` or `unlikelihood` is impossible.
+        ValueError: If the weight of a loss is impossible.
     """
 
     def __init__(
@@ -57,11 +61,17 @@ class Translation(TranslationPrediction, TranslationEvaluation):
         bleu_tokenize: str = "13a",
         replace_unknown: bool = False,
         unlikelihood: float = 0.0,
+        guided_alignment: float = 0.0,
+        guided_alignment_decay: float = 1.0,
     ) -> None:
         check_metrics(metrics, bleu_tokenize)
         super().__init__(batching)
         self.tokenizer, self.decoding = tokenizer, decoding
-        self.loss = TokenCrossEntropy(label_smoothing, consistency, unlikelihood)
+        guide = GuidedAlignment(guided_alignment, guided_alignment_decay)
+        self.is_guided = guided_alignment > 0
+        self.loss = TokenCrossEntropy(
+            label_smoothing, consistency, unlikelihood, guide if self.is_guided else None
+        )
         self.consistency = consistency
         self.metrics, self.bleu_tokenize = list(metrics), bleu_tokenize
         self.replace_unknown = replace_unknown
@@ -78,6 +88,11 @@ class Translation(TranslationPrediction, TranslationEvaluation):
             raise UserError(
                 "task.consistency: compares two readings of the same target, which scheduled "
                 "sampling makes different; set model/scheduled_sampling=none, or leave it out."
+            )
+        if self.is_guided and model.decoder.attention is None:
+            raise UserError(
+                "task.guided_alignment: is a loss of the attention's weights, and there is none; "
+                "choose one, such as model/attention=luong."
             )
         options = PredictionOptions(replace_unknown=self.replace_unknown)
         self.check_attention((model,), options, self.decoding)
