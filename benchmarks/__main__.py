@@ -76,12 +76,7 @@ def main() -> None:
     part.add_argument("--steps", type=int, default=50_000, help="default: %(default)s")
     part.add_argument("--predictions", type=int, default=100_000, help="default: %(default)s")
     part.add_argument("--results", type=Path, default=RESULTS, help="folder of JSON and plot")
-    part = parts.add_parser("m3", description=m3.main.__doc__)
-    part.set_defaults(main=m3.main)
-    part.add_argument("--seeds", type=_numbers, default=[1, 2, 3], metavar="1,2,...")
-    part.add_argument("--groups", type=_names(m3.GROUPS), default=list(m3.GROUPS))
-    part.add_argument("--methods", type=_names(m3.METHODS), default=list(m3.METHODS))
-    part.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON")
+    _add_m3(parts)
     _add_workers(parts)
     arguments = parser.parse_args()
     try:
@@ -90,12 +85,21 @@ def main() -> None:
         sys.exit(f"error: {error}")
 
 
+def _add_m3(parts: Any) -> None:
+    part = parts.add_parser("m3", description=m3.main.__doc__)
+    part.set_defaults(main=m3.main)
+    part.add_argument("--seeds", type=_numbers, default=[1, 2, 3], metavar="1,2,...")
+    part.add_argument("--groups", type=_names(m3.GROUPS), default=list(m3.GROUPS))
+    part.add_argument("--methods", type=_names(m3.METHODS), default=list(m3.METHODS))
+    part.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON")
+
+
 def _add_workers(parts: Any) -> None:
     part = _part(parts, "workers", workers.main, rounds=1, steps=10)
     part.add_argument("--works", type=_names(WORKS), default=["A", "C"], metavar="A,B,...")
     part.add_argument("--check", type=_numbers, default=[], metavar="MBIT,...", help="as root")
     part.add_argument("--rows", type=int, help="of a batch, default: those of the work")
-    part.add_argument("--figures", type=workers.figures, metavar="SERIAL,ROWS,DENSE,SPARSE")
+    part.add_argument("--figures", type=workers.figures, metavar="SERIAL,ROWS,DENSE,SPARSE,GROWTH")
 
 
 def _part(

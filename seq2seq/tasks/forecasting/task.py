@@ -82,54 +82,20 @@ class Forecasting(ForecastingEvaluation):
         consistency: float = 0.0,
     ) -> None:
         super().__init__(batching)
-        stride = horizon if stride is None else stride
-        _check_sizes(
-            horizon=horizon,
-            context_length=context_length,
-            minimum_context=minimum_context,
-            season_length=1 if season_length is None else season_length,
-            samples=samples,
-            stride=stride,
-        )
-        if minimum_context > (most := max(context_length, scaling.history_length)):
-            raise UserError(
-                f"task.minimum_context: {minimum_context} steps are needed, and only {most} are "
-                "read (task.context_length)."
-            )
-        if not targets:
-            raise UserError("task.targets: name at least one column.")
-        if conformal not in CONFORMAL:
-            raise UserError(
-                f"task.conformal: must be one of {', '.join(CONFORMAL)}, got {conformal!r}."
-            )
-        for name in baselines:
-            if name not in BASELINES:
-                raise UserError(
-                    f"task.baselines: must be some of {', '.join(BASELINES)}, got {name!r}."
-                )
-        _check_distribution(distribution, scaling)
-        _check_consistency(consistency, distribution)
-        if batching.mirror and not scaling.subtracts:
-            raise UserError(
-                "batching.mirror: changes the sign of scaled values, which needs a scaling that "
-                "subtracts a level; give batching.mirror=0, or another task.scaling."
-            )
-        for part in calendar:
-            CalendarFeature(part, "sin")
         self.horizon, self.context_length = horizon, context_length
-        self.minimum_context = minimum_context
+        self.minimum_context, self.samples, self.seed = minimum_context, samples, seed
         self.season_length = 1 if season_length is None else season_length
         self.has_usual_season = season_length is None
-        self.stride = stride
+        self.stride = horizon if stride is None else stride
         self.targets, self.known, self.past = tuple(targets), tuple(known), tuple(past)
         self.static, self.calendar = tuple(static), tuple(calendar)
         self.input_fields = self.targets
         self.scaling, self.distribution, self.loss = scaling, distribution, distribution
-        distribution.consistency = self.consistency = consistency
-        self.series_embedding = series_embedding
-        self.levels = tuple(levels)
-        self.conformal, self.samples, self.seed = conformal, samples, seed
-        self.baselines = tuple(baselines)
+        self.series_embedding, self.conformal = series_embedding, conformal
+        self.levels, self.baselines = tuple(levels), tuple(baselines)
+        self.consistency = consistency
+        self._check_settings(batching)
+        distribution.consistency = consistency
         self.encoders, self.series_ids = {}, []
         self.frequency, self.has_missing = None, False
         self.conformal_offsets, self.calibration_residuals = {}, []
@@ -138,9 +104,40 @@ class Forecasting(ForecastingEvaluation):
         )
         self._origins, self._scales = WeakKeyDictionary(), WeakKeyDictionary()
         self._graphs = {}
+
+    def _check_settings(self, batching: SeriesWindows) -> None:
+        """Raises a `UserError` for settings that are impossible, each or together."""
+        sizes = ("horizon", "context_length", "minimum_context", "season_length", "samples")
+        _check_sizes(**{name: getattr(self, name) for name in (*sizes, "stride")})
+        longest = max(self.context_length, self.scaling.history_length)
+        if self.minimum_context > longest:
+            raise UserError(
+                f"task.minimum_context: {self.minimum_context} steps are needed, and only "
+                f"{longest} are read (task.context_length)."
+            )
+        if not self.targets:
+            raise UserError("task.targets: name at least one column.")
+        if self.conformal not in CONFORMAL:
+            raise UserError(
+                f"task.conformal: must be one of {', '.join(CONFORMAL)}, got {self.conformal!r}."
+            )
+        for name in self.baselines:
+            if name not in BASELINES:
+                raise UserError(
+                    f"task.baselines: must be some of {', '.join(BASELINES)}, got {name!r}."
+                )
+        _check_distribution(self.distribution, self.scaling)
+        _check_consistency(self.consistency, self.distribution)
+        if batching.mirror and not self.scaling.subtracts:
+            raise UserError(
+                "batching.mirror: changes the sign of scaled values, which needs a scaling that "
+                "subtracts a level; give batching.mirror=0, or another task.scaling."
+            )
+        for part in self.calendar:
+            CalendarFeature(part, "sin")
         quantiles = self.quantile_levels(self.levels)
-        if isinstance(distribution, Quantiles) and conformal != "adaptive":
-            distribution.check_levels(quantiles)
+        if isinstance(self.distribution, Quantiles) and self.conformal != "adaptive":
+            self.distribution.check_levels(quantiles)
 
     def check_model(self, model: Forecaster) -> None:
         """Refuses a consistency loss where there is no dropout."""
