@@ -3,9 +3,6 @@
 import json
 import logging
 import math
-import shlex
-import shutil
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,11 +23,11 @@ from seq2seq.tracking.background import BackgroundSender
 from seq2seq.tracking.base import NOT_UPLOADED, RUN_ID_FILE, RunStatus, Tracker, final_scores
 from seq2seq.tracking.environment import describe_environment, environment_tags
 from seq2seq.tracking.logged_metrics import METRICS_FILE, LoggedMetrics, Point
+from seq2seq.tracking.mlflow_experiment import experiment_id, pages
 from seq2seq.tracking.mlflow_store import (
     open_store,
     reason,
     resolve_uri,
-    sqlite_file,
     store_errors,
     without_password,
 )
@@ -42,27 +39,10 @@ PERMANENT_ERRORS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
 SECONDS_TO_FINISH = 45.0
 SECONDS_TO_STOP_MONITOR = 5.0
 
-LOCAL_SERVER = "http://127.0.0.1:5000"
-"""The default address of `mlflow ui`."""
 NOTE = "mlflow.note.content"
 """The tag that MLflow's page shows as the description."""
 PAUSED = "paused_milliseconds"
 """The tag with the time between the sessions of a run."""
-EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",
-    "mlflow.sharedViewState.scores": json.dumps(
-        {
-            "selectedColumns": [
-                "attributes.`Duration`",
-                "attributes.`Models`",
-                "metrics.`main_score`",
-                "tags.`task`",
-            ]
-        }
-    ),
-}
-"""Make MLflow's page show an experiment as one of model training, and define the view of its list
-of runs that has a column for the main score: `viewStateShareKey=scores`."""
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +115,10 @@ class MlflowTracker(Tracker):
             run = self._run_to_resume(run_folder) if resume else None
             if run is None:
                 name = self._run_name or self._generated_name or run_folder.resolve().name
-                run = self._client.create_run(self._experiment_id(), run_name=name)
+                experiment = experiment_id(
+                    self._client, self._experiment, self._uri, self._artifact_location
+                )
+                run = self._client.create_run(experiment, run_name=name)
                 # At once, so that a process that is killed here leaves a run that can be found.
                 write_text(run_folder / RUN_ID_FILE, f"{run.info.run_id}\n")
             else:
@@ -298,22 +281,7 @@ class MlflowTracker(Tracker):
 
     def pages(self) -> dict[str, str]:
         """Returns the run's and the list's address, after the command that starts the server."""
-        is_server = self._uri.startswith(("http://", "https://"))
-        server = self._uri.rstrip("/") if is_server else LOCAL_SERVER
-        runs = f"{server}/#/experiments/{self._run.info.experiment_id}/runs"
-        # Without the type, MLflow shows its pages for language model applications.
-        training = "workflowType=machine_learning"
-        addresses = {
-            "MLflow run": f"{runs}/{self.run_id}?{training}",
-            "MLflow runs": f"{runs}?viewStateShareKey=scores&{training}",
-        }
-        if is_server:
-            return addresses
-        beside_python = Path(sys.executable).with_name("mlflow")
-        is_on_path = shutil.which("mlflow") == str(beside_python)
-        program = ["mlflow"] if is_on_path else [sys.executable, "-m", "mlflow"]
-        command = shlex.join([*program, "ui", "--backend-store-uri", without_password(self._uri)])
-        return {"MLflow": command, **addresses}
+        return pages(self._uri, self._run.info.experiment_id, self.run_id)
 
     def _run_to_resume(self, run_folder: Path) -> Run | None:
         """Returns the tracked run of the run folder, or None if this store does not have it."""
@@ -331,32 +299,6 @@ class MlflowTracker(Tracker):
             logger.warning("%s has no run %s to resume: a new one is opened.", self._uri, run_id)
             return None
         return run
-
-    def _experiment_id(self) -> str:
-        experiment = self._client.get_experiment_by_name(self._experiment)
-        if experiment is None:
-            location, database = self._artifact_location, sqlite_file(self._uri)
-            if location is None and database is not None:
-                location = str(database.with_name("mlartifacts"))
-            try:
-                return str(
-                    self._client.create_experiment(self._experiment, location, EXPERIMENT_TAGS)
-                )
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-            # Another process has created it in the meantime.
-            experiment = self._client.get_experiment_by_name(self._experiment)
-        if experiment.lifecycle_stage != "active":
-            raise UserError(
-                f"tracking.experiment: the MLflow experiment {self._experiment!r} is deleted. "
-                "Choose another name, or bring it back with: mlflow experiments restore "
-                f"--experiment-id {experiment.experiment_id}"
-            )
-        for key, value in EXPERIMENT_TAGS.items():
-            if key not in experiment.tags:  # it was created by other means
-                self._client.set_experiment_tag(experiment.experiment_id, key, value)
-        return str(experiment.experiment_id)
 
     def _log_config(self, config: Mapping[str, Any], logged: Mapping[str, str]) -> None:
         """Logs the config; changes of a resumed run become tags, because params are immutable."""
