@@ -128,7 +128,9 @@ def run(
                 tracker.log_card(card)
                 example = task.served_example(experiment.data, evaluations["test"].rows)
                 log_results(tracker, evaluations, metrics, progress, run_folder / "model", example)
-    print_report(PlainConsole(), metrics, evaluations["test"].rows, run_folder, tracker.pages())
+    test = evaluations["test"]
+    baselines = test.tables.get("baselines", [])
+    print_report(PlainConsole(), metrics, test.rows, run_folder, tracker.pages(), baselines)
     return metrics
 
 
@@ -347,6 +349,7 @@ def model_card(
         example=evaluations["test"].rows[0],
         intervals=intervals_of(evaluations["test"], config["task"].get("bleu_tokenize")),
         seed=config["seed"],
+        baselines=evaluations["test"].tables.get("baselines", []),
     )
 
 
