@@ -44,6 +44,7 @@ from seq2seq.tasks.model_folder import (
 from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import NOT_UPLOADED, RunStatus, Tracker, final_scores
+from seq2seq.tracking.environment import ENVIRONMENT, describe_environment
 from seq2seq.tracking.model_card import MODEL_CARD, ModelCard, SplitSummary
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.optimizers import build_optimizer
@@ -108,6 +109,7 @@ def run(
             fit(experiment, run_folder)
             return {}
         tracker, task = experiment.tracker, experiment.task
+        write_text(run_folder / ENVIRONMENT, json.dumps(describe_environment(), indent=1))
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):
             with step("logging the data"):
                 splits = summarize_data(experiment.data, task, tags.get("data"))
