@@ -179,7 +179,7 @@ def _used_columns(header: Sequence[str], form: SeriesFormat, name: str) -> list[
         if unique_id is not None and (unique_id != "unique_id" or similar):
             needed.append(("data.columns.unique_id", unique_id))
         for role in ("targets", "known", "past", "static"):
-            needed += [(f"data.{role}", column) for column in getattr(form, role)]
+            needed += [(f"task.{role}", column) for column in getattr(form, role)]
     for key, column in needed:
         if column not in header:
             hint = f" Is data.delimiter={form.delimiter!r} right?" if len(header) == 1 else ""

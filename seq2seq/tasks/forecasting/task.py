@@ -91,6 +91,8 @@ class Forecasting(ForecastingEvaluation):
                 f"task.minimum_context: {minimum_context} steps are needed, and only {most} are "
                 "read (task.context_length)."
             )
+        columns = {"targets": targets, "known": known, "past": past, "static": static}
+        _check_lists(**columns, calendar=calendar, baselines=baselines)
         if not targets:
             raise UserError("task.targets: name at least one column.")
         if conformal not in CONFORMAL:
@@ -162,6 +164,13 @@ def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise UserError(f"task.{name}: must be a whole number of at least 1, got {size!r}.")
+
+
+def _check_lists(**names: Sequence[str]) -> None:
+    """Raises a `UserError` for a name that is in no list."""
+    for key, value in names.items():
+        if isinstance(value, str):
+            raise UserError(f"task.{key}: must be a list, 'task.{key}=[{value}]', got {value!r}.")
 
 
 def _check_distribution(distribution: Distribution, scaling: Scaling) -> None:
