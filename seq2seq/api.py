@@ -68,14 +68,24 @@ class Run:
         return self._run.config
 
     def predictions(self, split: str = "test") -> "pd.DataFrame":
-        """Returns the predictions for `validation` or `test`, beside sources and references."""
+        """Returns the predictions for `validation` or `test`, beside sources and references.
+
+        Forecasts have a row for each series, origin and step: `unique_id`, `ds`, `cutoff` (the last
+        date of the history), `target`, `y` (the true value), `forecast`, and the ends of intervals,
+        such as `forecast-lo-80` and `forecast-hi-80`.
+        """
         import pandas as pd
+
+        from seq2seq.prediction_rows import kind_of, steps_of
 
         path = self.folder / "predictions" / f"{split}.jsonl"
         if not path.is_file():
             raise UserError(f"{path}: there is no such file; split is validation or test")
         with path.open(encoding="utf-8") as lines:
-            return pd.DataFrame([json.loads(line) for line in lines])
+            rows = [json.loads(line) for line in lines]
+        if rows and kind_of(rows[0]) == "forecast":
+            return steps_of(rows)
+        return pd.DataFrame(rows)
 
     def predictor(self, trust: Trust = ()) -> "Predictor":
         """Returns the trained model as a function, see `load`."""
@@ -188,6 +198,11 @@ def _folder(run: "str | Path | Run") -> str | Path:
 
 
 def _override(key: str, value: Any) -> str:
+    if hasattr(value, "to_csv"):
+        raise UserError(
+            f"{key}: must be a value of the config, not a {type(value).__name__}; training reads "
+            f"files: write it, value.to_csv('series.csv', index=False), and give their names."
+        )
     return f"{key}={_folder(value) if key == 'resume' else _value(value)}"
 
 

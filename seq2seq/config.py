@@ -130,11 +130,21 @@ def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
     meant: list[str] = []
     if name == _last_part(name):
         meant = [item for item in known if _last_part(item) == name]
-    meant = meant or _closest(name, {item: item for item in known}, cutoff=0.6)
+    meant = meant or [item for item in known if _is_begun(item, name)]
+    meant = meant or [
+        item
+        for item in _closest(name, {item: item for item in known}, cutoff=0.6)
+        if _closest(_last_part(name), {_last_part(item): item}, cutoff=0.4)
+    ]
     meant = meant or _closest(_last_part(name), {_last_part(item): item for item in known}, 0.7)
     if not meant:
         return ""
     return f"; the nearest is {' or '.join(repr(item) for item in meant[:6])}"
+
+
+def _is_begun(key: str, name: str) -> bool:
+    """Returns whether a dotted name is the beginning of a key: `task.h` of `task.horizon`."""
+    return "." in name and key.startswith(name) and "." not in key[len(name) :]
 
 
 def _closest(name: str, known: dict[str, str], cutoff: float) -> list[str]:

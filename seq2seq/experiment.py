@@ -43,6 +43,7 @@ from seq2seq.tasks.model_folder import (
 from seq2seq.tasks.run_callback import RunCallback
 from seq2seq.terminal import PlainConsole
 from seq2seq.tracking.base import NOT_UPLOADED, RunStatus, Tracker, final_scores
+from seq2seq.tracking.environment import ENVIRONMENT, describe_environment
 from seq2seq.tracking.model_card import MODEL_CARD, ModelCard, SplitSummary
 from seq2seq.training.checkpoints import Progress
 from seq2seq.training.optimizers import build_optimizer
@@ -107,6 +108,7 @@ def run(
             fit(experiment, run_folder)
             return {}
         tracker, task = experiment.tracker, experiment.task
+        write_text(run_folder / ENVIRONMENT, json.dumps(describe_environment(), indent=1))
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):
             with step("logging the data"):
                 splits = summarize_data(experiment.data, task, tags.get("data"))
@@ -127,7 +129,9 @@ def run(
                 tracker.log_card(card)
                 example = task.served_example(experiment.data, evaluations["test"].rows)
                 log_results(tracker, evaluations, metrics, progress, run_folder / "model", example)
-    print_report(PlainConsole(), metrics, evaluations["test"].rows, run_folder, tracker.pages())
+    test = evaluations["test"]
+    baselines = test.tables.get("baselines", [])
+    print_report(PlainConsole(), metrics, test.rows, run_folder, tracker.pages(), baselines)
     return metrics
 
 
@@ -348,6 +352,7 @@ def model_card(
         example=evaluations["test"].rows[0],
         intervals=intervals_of(evaluations["test"], config["task"].get("bleu_tokenize")),
         seed=config["seed"],
+        baselines=evaluations["test"].tables.get("baselines", []),
     )
 
 

@@ -35,6 +35,9 @@ READERS = (
 )
 """The choices of `data` that read the user's own data."""
 
+ONE_FILE = ("own_series", "series")
+"""Those of them whose `files` may be the name of one file, which has all splits."""
+
 OWN_DATA = "own_data"
 """The recipe of each task for the user's own data."""
 
@@ -54,12 +57,22 @@ def filed_under(recipe: str | None, data: str | None, root: DictConfig) -> str:
 
 
 def data_name(choice: str, root: DictConfig) -> str:
-    """Returns the name of the data; for the user's own data, the name of their folder."""
+    """Returns the name of the data; for the user's own data, the name of their folder.
+
+    Where one file has all splits, as of series, it is folder and file: `shop_sales`.
+    """
     if choice not in READERS:
         return choice
     name = OmegaConf.select(root, "data.name", default=None)
     directory = OmegaConf.select(root, "data.directory", default=None)
-    own = str(name) if name else Path(str(directory or choice)).expanduser().absolute().name
+    file = OmegaConf.select(root, "data.files", default=None) if choice in ONE_FILE else None
+    place = Path(str(directory or choice)).expanduser().absolute()
+    own = place.name
+    if name:
+        own = str(name)
+    elif isinstance(file, str):
+        path = place / Path(file).expanduser()
+        own = f"{path.parent.name}_{path.name.partition('.')[0]}"
     return _UNSAFE.sub("_", own).strip(".") or choice
 
 

@@ -1,12 +1,15 @@
 """The types of predictions, and reading and writing them as JSON lines."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NotRequired, Required, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Required, TypedDict
 
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class TokenOutputs(TypedDict, total=False):
@@ -134,6 +137,39 @@ def labels_of(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     if "reference_labels" in row:
         return row["reference_labels"], row["labels"]
     return str(row["reference"]).split(" "), row["labels"]  # tags written by an older version
+
+
+def interval_ends(row: Mapping[str, Any], name: str) -> dict[str, list[float]]:
+    """Returns the ends of a forecast's intervals by column, such as `NAME-lo-80`."""
+    ends = {}
+    for level, values in row["quantiles"].items():
+        if (percent := 200 * abs(float(level) - 0.5)) > 0:
+            ends[f"{name}-{'lo' if float(level) < 0.5 else 'hi'}-{percent:g}"] = values
+    return ends
+
+
+def steps_of(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
+    """Returns forecasts in the long format, a row for each series, origin, target and step.
+
+    The columns are `unique_id`, `ds`, `cutoff`, `target`, `y` where there are references,
+    `forecast`, and the ends of intervals; dates are datetime64.
+    """
+    import pandas as pd
+
+    parts = []
+    for row in rows:
+        columns = {name: row[name] for name in ("unique_id", "ds", "cutoff", "target")}
+        if "reference" in row:
+            columns["y"] = row["reference"]
+        columns["forecast"] = row["prediction"]
+        parts.append(pd.DataFrame(columns | interval_ends(row, "forecast")))
+    table = pd.concat(parts, ignore_index=True)
+    for name in ("ds", "cutoff"):
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            table[name] = pd.to_datetime(table[name], format="ISO8601")
+    if "y" in table:
+        table["y"] = table["y"].astype(float)  # None where a value is missing
+    return table
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

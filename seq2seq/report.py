@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seq2seq.prediction_rows import kind_of, labels_of, reference_text
-from seq2seq.scores import counted, main_score, number
+from seq2seq.scores import best_baseline, counted, main_score, number
 from seq2seq.terminal import plain
 
 SAMPLES = 3
@@ -25,13 +25,14 @@ def print_report(
     rows: Sequence[Mapping[str, Any]],
     run_folder: Path,
     pages: Mapping[str, str],
+    baselines: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Prints the main score, sample predictions, and the commands to predict and to open MLflow.
 
     `metrics` is the content of `metrics.json`, `rows` are the test predictions, `pages` those of
-    the tracker.
+    the tracker, `baselines` the scores of each method, if there are others than the model.
     """
-    console.print(score_line(metrics))
+    console.print(score_line(metrics, baselines))
     files = "metrics.json and predictions/test.jsonl"
     console.print(f"all results: {files} in the run folder\n", highlight=False)
     for row in random.Random(0).sample(list(rows), min(SAMPLES, len(rows))):
@@ -52,13 +53,15 @@ def print_report(
         console.print(plain(f"{label + ':':<13}{text}"), soft_wrap=True)
 
 
-def score_line(metrics: dict[str, Any]) -> Text:
-    """Returns the main score of the test split, bold, and that of the validation split."""
+def score_line(metrics: dict[str, Any], baselines: Sequence[Mapping[str, Any]] = ()) -> Text:
+    """Returns the main score of test, bold, of the best baseline there, and of validation."""
     name = main_score(metrics["test"])
     if name is None:
         return Text()
     line = plain(f"{name} {number(metrics['test'][name])}", "bold")
     line.append(" on test", "not bold")
+    if best := best_baseline(baselines, name):
+        line.append(f" (best baseline: {best[0]} {number(best[1])})", "not bold")
     if name in metrics.get("validation", {}):
         value = number(metrics["validation"][name])
         line.append(f", {value} on validation", "not bold")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -50,7 +51,13 @@ class PredictionRequest:
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raises UserError if a batch size is below 1."""
+    """Raises UserError if a batch size is no whole number, or below 1."""
+    if not isinstance(batch_size, Integral):
+        kind = type(batch_size).__name__
+        raise UserError(
+            f"batch_size: must be a whole number, not {kind}; predictions take one input, or one "
+            "list or table of all."
+        )
     if batch_size < 1:
         raise UserError(f"batch_size: must be at least 1, got {batch_size}.")
 

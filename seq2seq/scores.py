@@ -1,7 +1,8 @@
 """The main score of a run, and how scores are written for readers."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 _MAIN_SCORES = (
     "bleu",
@@ -61,6 +62,27 @@ def main_score(names: Iterable[str]) -> str | None:
     if ranked and ranked[0] not in _LOSSES:
         return ranked[0]
     return next(iter([*others, *ranked]), None)
+
+
+def best_baseline(lines: Sequence[Mapping[str, Any]], score: str) -> tuple[str, float] | None:
+    """Returns name and score of the best baseline; None if none has the score.
+
+    Args:
+        lines: The scores of each `method`, those of `model` among them.
+        score: The name of the score.
+
+    Example:
+        >>> lines = [{"method": "model", "mase": 0.7}, {"method": "ets", "mase": 0.6}]
+        >>> best_baseline(lines, "mase")
+        ('ets', 0.6)
+    """
+    sign = 1 if score in LOWER_IS_BETTER else -1
+    scored = [
+        (line["method"], float(line[score]))
+        for line in lines
+        if line["method"] != "model" and math.isfinite(line.get(score, math.nan))
+    ]
+    return min(scored, key=lambda item: sign * item[1], default=None)
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -83,6 +83,7 @@ def test_a_run_is_a_folder(workplace):
     for name in (
         ".hydra/config.yaml",
         "metrics.json",
+        "environment.json",  # which README.md names
         "predictions/validation.jsonl",
         "predictions/test.jsonl",
         "checkpoints/last_14.weights.h5",

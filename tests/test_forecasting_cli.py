@@ -67,9 +67,10 @@ def test_predict_a_file_in_several_formats(workplace, capsys, monkeypatch):
     columns = ["unique_id", "ds", "y", "y-lo-95", "y-lo-80", "y-hi-80", "y-hi-95"]
     for frame in frames:
         assert list(frame.columns) == columns
-        assert frame.ds.tolist() == [f"2002-{month:02}-01" for month in range(1, 7)]
+        assert [str(ds)[:10] for ds in frame.ds] == [f"2002-{month:02}-01" for month in range(1, 7)]
         assert (frame[columns[3:]].diff(axis=1).iloc[:, 1:] > 0).to_numpy().all()
         np.testing.assert_allclose(frame.y, frames[0].y, rtol=1e-9)
+    assert frames[1].ds.dtype == pd.read_parquet(workplace / "co2.parquet").ds.dtype
     text = (workplace / "co2.csv").read_bytes()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text), "utf-8"))
     assert seq2seq("predict", run, "-", "--format", "jsonl") == 0
@@ -88,6 +89,101 @@ def test_python_takes_and_returns_a_data_frame(workplace):
     both = predict(several, horizon=3)
     assert both.unique_id.tolist() == ["x"] * 3 + ["y"] * 3
     np.testing.assert_allclose(both.y[3:], forecast.y, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        lambda ds: ds,
+        lambda ds: ds.astype("datetime64[ns]"),
+        lambda ds: ds.dt.tz_localize("Europe/Berlin"),
+        lambda ds: ds.dt.to_period("M"),
+        lambda ds: ds.dt.date,
+        lambda ds: ds.dt.strftime("%Y-%m-%d"),
+    ],
+)
+def test_dates_and_names_keep_their_types(workplace, typed):
+    frame = pd.read_parquet(workplace / "co2.parquet")
+    actuals = frame.assign(ds=typed(frame.ds), unique_id=7)
+    forecast = package.load(workplace / "run")(actuals.iloc[:-3], horizon=3)
+    assert forecast.dtypes["ds"] == actuals.dtypes["ds"]
+    merged = forecast.merge(actuals, on=["unique_id", "ds"])
+    assert merged.y_y.tolist() == actuals.y.tolist()[-3:]
+
+
+def test_settings_of_reading_in_a_prediction(workplace, capsys, caplog):
+    frame = pd.read_csv(workplace / "co2.csv").tail(60).reset_index(drop=True)
+    forecast = package.load(workplace / "run")
+    expected = forecast(frame)
+    shuffled, holes = frame.sample(frac=1, random_state=1), frame.drop(index=20)
+    between = (frame.y[19] + frame.y[21]) / 2
+    filled = forecast(frame.assign(y=frame.y.where(frame.index != 20, between)))
+    for faulty, setting, value, truth in (
+        (shuffled, "data.sort", True, expected),
+        (holes, "data.missing", "linear", filled),
+    ):
+        with pytest.raises(package.UserError, match=rf"takes it as \*\*{{'{setting}': ...}}"):
+            forecast(faulty)
+        pd.testing.assert_frame_equal(forecast(faulty, **{setting: value}), truth)
+        path = workplace / "faulty.csv"
+        faulty.to_csv(path, index=False)
+        assert seq2seq("predict", workplace / "run", path) == 2
+        assert f"--set {setting}=" in capsys.readouterr().err
+        assert seq2seq("predict", workplace / "run", path, "--set", f"{setting}={value}") == 0
+        written = pd.read_csv(io.StringIO(capsys.readouterr().out))
+        np.testing.assert_allclose(written.y, truth.y, rtol=1e-6)
+
+
+def test_short_series_are_left_out_of_a_prediction(workplace, caplog):
+    frame = pd.read_csv(workplace / "co2.csv").tail(60)
+    several = pd.concat([frame.assign(unique_id="long"), frame.tail(6).assign(unique_id="short")])
+    forecast = package.load(workplace / "run")
+    assert set(forecast(several).unique_id) == {"long"}
+    assert "1 of 2 series are too short and left out (the DataFrame, row 61 (short))" in caplog.text
+    with pytest.raises(package.UserError, match="1 of 2 series are too short"):
+        forecast(several, **{"data.too_short": "refuse"})
+    with pytest.raises(package.UserError, match="2 of 2 series are too short"):
+        forecast(several.groupby("unique_id").tail(5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"h": 12}, "h: no such argument; the nearest is 'horizon'"),
+        ({"level": [80]}, "level: no such argument; the nearest is 'levels'"),
+        ({"futr_df": pd.DataFrame({"y": [1]})}, "futr_df: no such argument.*rows of the future"),
+        ({"batch_size": pd.DataFrame({"y": [1]})}, "batch_size: must be a whole number, not Data"),
+        ({"data.missng": "zero"}, "data.missng: cannot be.*nearest is 'data.missing'"),
+        ({"data.missing": "interpolate"}, "data.missing=interpolate: no such choice"),
+        ({"data.sort": "yes"}, "data.sort: must be true or false, got 'yes'"),
+        ({"data.too_short": "drop"}, "data.too_short=drop: there is leave_out and refuse"),
+    ],
+)
+def test_unknown_arguments_in_python(workplace, arguments, message):
+    frame = pd.read_csv(workplace / "co2.csv").tail(60)
+    forecast = package.load(workplace / "run")
+    with pytest.raises(package.UserError, match=message):
+        forecast(frame, **arguments)
+    with pytest.raises(package.UserError, match="the DataFrame has no column 'y'"):
+        forecast(frame.rename(columns={"y": "Y"}))
+
+
+def test_training_takes_no_frame(workplace):
+    frame = pd.read_csv(workplace / "co2.csv")
+    with pytest.raises(package.UserError, match=r"data.files: must be .* training reads files"):
+        package.train("forecasting/own_data", {"data.files": frame})
+
+
+def test_the_predictions_of_a_run_have_a_row_for_each_step(workplace):
+    table = package.Run(workplace / "run").predictions("test")
+    columns = ["unique_id", "ds", "cutoff", "target", "y", "forecast"]
+    assert list(table.columns)[:6] == columns
+    assert {"forecast-lo-80", "forecast-hi-95"} <= set(table.columns)
+    actuals = pd.read_parquet(workplace / "co2.parquet")
+    merged = table.merge(actuals, on="ds")
+    np.testing.assert_allclose(merged.y_x, merged.y_y)
+    metrics = json.loads((workplace / "run" / "metrics.json").read_text())
+    assert (table.y - table.forecast).abs().mean() == pytest.approx(metrics["test"]["mae"])
 
 
 def test_evaluate_the_run_and_a_file(workplace, capsys):
@@ -158,6 +254,8 @@ def test_a_faulty_file_gives_one_message(workplace, capsys, content, message):
         (["--level", "99"], "outside of those that the model has learnt"),
         (["--level", "100"], "between 0 and 100"),
         (["-o", "missing/forecast.parquet"], "there is no folder"),
+        (["-o", "forecast.xlsx"], "forecasts are not written as .xlsx"),
+        (["-o", "forecast.parquet", "--format", "csv"], "is Parquet by its name"),
         (["--format", "tsv"], "forecasts are written as csv or jsonl"),
         (["--n-best", "2"], "n_best: has no meaning for Forecasting"),
         (["--decoding", "beam"], "Forecasting runs do not search"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from seq2seq.report import print_report, tag_lines
+from seq2seq.report import print_report, score_line, tag_lines
 from seq2seq.terminal import PlainConsole
 
 TRAINING = {
@@ -30,6 +30,19 @@ def test_the_main_score_is_bold_and_the_rest_in_a_file():
     assert "metrics.json" in text
     assert "loss" not in text
     assert "1 epoch, 1,250 steps in 36 s, 28,824 target tokens/s, 3% waiting for data\n" in text
+
+
+def test_the_best_baseline_stands_beside_the_score():
+    metrics = {"test": {"mase": 0.675}, "validation": {"mase": 0.54}}
+    lines = [
+        {"method": "model", "mase": 0.675},
+        {"method": "naive", "mase": 3.7},
+        {"method": "ets", "mase": 0.606},
+        {"method": "theta", "smape": 1.0},
+    ]
+    line = score_line(metrics, lines).plain
+    assert line == "mase 0.675 on test (best baseline: ets 0.606), 0.54 on validation"
+    assert score_line(metrics, lines[:1]).plain == "mase 0.675 on test, 0.54 on validation"
 
 
 def test_a_report_of_generated_texts_fits_a_screen():

@@ -25,6 +25,8 @@ a run uses the search of its config, unless changed:
   seq2seq predict RUN in.txt --decoding beam --n-best 5
   seq2seq predict RUN in.txt --decoding beam --set beam_size=10 length_penalty.alpha=1.0
   seq2seq predict RUN in.txt --decoding sampling --set temperature=0.7 top_p=0.9 seed=3
+a run that forecasts reads the table as in training, unless changed:
+  seq2seq predict RUN today.csv --set data.sort=true data.missing=linear
 `seq2seq train RECIPE decoding=beam --cfg job` shows the settings of a search.
 
 JSONL input may have constraints for each translation; its fields override the options:

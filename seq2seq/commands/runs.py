@@ -99,7 +99,10 @@ def _runs(options: argparse.Namespace) -> "list[TrackedRun]":
 
 
 def _table(runs: "Sequence[TrackedRun]", width: int) -> "Table":
-    """Returns id, name, recipe, main score and age; the names are cut to fit the width."""
+    """Returns id, name, recipe, main score, age and folder; the names are cut to fit the width.
+
+    Where the names would be cut for the folders, there are none.
+    """
     from seq2seq.terminal import fitted_table
 
     now = time.time()
@@ -110,10 +113,15 @@ def _table(runs: "Sequence[TrackedRun]", width: int) -> "Table":
             tracked.tags.get("recipe", ""),
             _result(tracked),
             _age(now - tracked.started / 1000),
+            Path(tracked.tags.get("run_folder", "")).name,
         ]
         for tracked in runs
     ]
-    return fitted_table(("id", "run", "recipe", "score", "age"), rows, "run", width)
+    titles = ("id", "run", "recipe", "score", "age", "folder")
+    widths = (max(map(len, column)) for column in zip(titles, *rows, strict=True))
+    if sum(widths) + 2 * (len(titles) - 1) > width:
+        titles, rows = titles[:-1], [row[:-1] for row in rows]
+    return fitted_table(titles, rows, "run", width)
 
 
 def _result(tracked: "TrackedRun") -> str:
@@ -155,14 +163,14 @@ def _wide_table(runs: "Sequence[TrackedRun]") -> "Table":
     from seq2seq.tracking.mlflow_runs import score_columns
 
     scores = score_columns(runs)
-    table = Table(
-        "id", "started", "run", "recipe", "status", "minutes", *map(escape, scores), box=None
-    )
+    titles = ("id", "started", "run", "recipe", "status", "minutes")
+    table = Table(*titles, *map(escape, scores), "folder", box=None)
     for tracked in runs:
         started = datetime.fromtimestamp(tracked.started / 1000).strftime("%Y-%m-%d %H:%M")
         minutes = "" if tracked.minutes is None else f"{tracked.minutes:.1f}"
         values = [number(tracked.scores[s]) if s in tracked.scores else "" for s in scores]
         recipe, status = tracked.tags.get("recipe", ""), tracked.status.lower()
         cells = [tracked.run_id[:8], started, tracked.name, recipe, status, minutes, *values]
+        cells.append(tracked.tags.get("run_folder", ""))
         table.add_row(*map(plain, cells))
     return table

@@ -11,9 +11,10 @@ from omegaconf import DictConfig
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.inference.decoding_overrides import changed_search
-from seq2seq.inference.forecast import forecast_table, series_of
+from seq2seq.inference.forecast import forecast_frame
+from seq2seq.inference.unknown_arguments import check_settings
 from seq2seq.models.base import SequenceModel
-from seq2seq.prediction_rows import ForecastRow, Row, ScoredPair
+from seq2seq.prediction_rows import Row, ScoredPair
 from seq2seq.request import PredictionRequest, check_batch_size
 from seq2seq.tasks.base import PredictionOptions, Task
 from seq2seq.tasks.forecasting import Forecasting
@@ -119,7 +120,8 @@ class Predictor:
             horizon: The steps of a forecast; None for as many as in training.
             levels: The intervals of a forecast, in percent.
             **settings: Changed values of the search, such as `beam_size=10`, or
-                `**{"length_penalty.alpha": 1.0}`.
+                `**{"length_penalty.alpha": 1.0}`; for forecasts, of how the table is read, such as
+                `**{"data.sort": True}`.
 
         Returns:
             A row, see `seq2seq.prediction_rows`; for a list a list of them; for pandas' classes
@@ -129,6 +131,9 @@ class Predictor:
         Raises:
             UserError: If the task or its model cannot do what is requested.
         """
+        is_table = self.reads_tables and hasattr(inputs, "iloc")
+        if self.search is None:
+            check_settings(settings, type(self.task).__name__, is_table)
         levels = (levels,) if isinstance(levels, int | float) else levels
         request = PredictionRequest(
             batch_size, decoding, settings, n_best,
@@ -157,8 +162,7 @@ class Predictor:
         assert isinstance(self.task, Forecasting)
         if not hasattr(frame, "columns"):
             raise UserError("Forecasts need a DataFrame, with the columns of the training data.")
-        rows = self.predict(series_of(self.task, frame), request)
-        return forecast_table(self.task, cast(list[ForecastRow], rows))
+        return forecast_frame(self, frame, request)
 
     def _predict_frame(
         self, inputs: "pd.Series | pd.DataFrame", request: PredictionRequest

@@ -15,6 +15,9 @@ import psutil
 
 from seq2seq.version import distributions_of, version
 
+ENVIRONMENT = "environment.json"
+"""The file of a run folder, and of a tracked run, with `describe_environment`."""
+
 # The variables that affect results or speed; others may hold secrets and are not recorded.
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES",

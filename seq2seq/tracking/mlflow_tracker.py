@@ -21,7 +21,7 @@ from seq2seq.naming import run_name
 from seq2seq.run_folder import checkpoint_paths
 from seq2seq.tracking.background import BackgroundSender
 from seq2seq.tracking.base import NOT_UPLOADED, RUN_ID_FILE, RunStatus, Tracker, final_scores
-from seq2seq.tracking.environment import describe_environment, environment_tags
+from seq2seq.tracking.environment import ENVIRONMENT, describe_environment, environment_tags
 from seq2seq.tracking.logged_metrics import METRICS_FILE, LoggedMetrics, Point
 from seq2seq.tracking.mlflow_experiment import experiment_id, pages
 from seq2seq.tracking.mlflow_store import (
@@ -130,7 +130,7 @@ class MlflowTracker(Tracker):
             self._log_config(config, logged=run.data.params)
             standard = {**environment_tags(run_folder, environment), "variant": variant_of(config)}
             self._log_tags({**standard, **self._tags, **tags})
-            self._client.log_dict(self.run_id, environment, "environment.json")
+            self._client.log_dict(self.run_id, environment, ENVIRONMENT)
         self._sender = BackgroundSender(self._send_metrics, on_failure=self._warn)
         self._logged = LoggedMetrics(run_folder / METRICS_FILE, resume=resume)
         if resume:

@@ -4,6 +4,7 @@ The file has the metadata that the Hugging Face Hub reads, in YAML before the te
 https://huggingface.co/docs/hub/model-cards.
 """
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 import yaml
 
 from seq2seq.prediction_rows import kind_of
-from seq2seq.scores import counted, main_score, number
+from seq2seq.scores import LOWER_IS_BETTER, best_baseline, counted, main_score, number
 
 MODEL_CARD = "README.md"
 """The file of a run folder that holds its model card."""
@@ -66,6 +67,7 @@ class ModelCard:
         example: A row of the test predictions.
         intervals: The 95 % confidence intervals of test scores, by name.
         seed: The seed of the training.
+        baselines: The test scores of each `method`, the model among them; empty without baselines.
     """
 
     tags: Mapping[str, str]
@@ -77,6 +79,7 @@ class ModelCard:
     example: Mapping[str, Any]
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     seed: int | None = None
+    baselines: Sequence[Mapping[str, Any]] = ()
 
     def file(self) -> str:
         """Returns the card with the metadata of the Hugging Face Hub before it."""
@@ -85,7 +88,10 @@ class ModelCard:
 
     def __str__(self) -> str:
         """Returns the card as Markdown."""
-        parts = [self.title, self._summary(), "## Scores", self._scores(), "## Data", self._data()]
+        parts = [self.title, self._summary(), "## Scores", self._scores()]
+        if len(self.baselines) > 1:
+            parts += ["## Baselines", self._baselines()]
+        parts += ["## Data", self._data()]
         parts += ["## Use", self._use(), self._formats(), "## Limits", self._limits()]
         parts += ["## Reproduce", self._command()]
         parts += ["## License", self.tags.get("license", "Unknown: the run was not given one.")]
@@ -123,6 +129,8 @@ class ModelCard:
         training = self.metrics["training"]
         task = self.tags.get("task", "sequence model").capitalize()
         score = f", {self.main_score} on the test split" if self.main_score else ""
+        if best := best_baseline(self.baselines, main_score(self.metrics["test"]) or ""):
+            score += f" (best baseline: {best[0]} {number(best[1])})"
         return (
             f"{task}{score}; {self.parameters:,} parameters, trained for "
             f"{counted(training['steps'], 'step')} in {_duration(training['seconds'])}."
@@ -139,6 +147,21 @@ class ModelCard:
             cells.append("" if low_high is None else " to ".join(map(number, low_high)))
             rows.append([cell and f"**{cell}**" for cell in cells] if name == main else cells)
         return _table(["score", *splits, "95 % of test"], rows)
+
+    def _baselines(self) -> str:
+        """Returns the test scores of all methods, the best first."""
+        main = main_score(self.metrics["test"]) or ""
+        names = [name for name in self.baselines[0] if name != "method"]
+        names.sort(key=lambda name: name != main)
+        sign = 1 if main in LOWER_IS_BETTER else -1
+        ranked = sorted(self.baselines, key=lambda line: sign * line.get(main, math.inf * sign))
+        rows = []
+        for line in ranked:
+            cells = [number(line[name]) if name in line else "" for name in names]
+            cells = [line["method"], *cells]
+            is_model = line["method"] == "model"
+            rows.append([cell and f"**{cell}**" for cell in cells] if is_model else cells)
+        return _table(["on the test split", *names], rows)
 
     def _data(self) -> str:
         rows = [

@@ -1,8 +1,9 @@
 """`seq2seq runs --best`: how runs are ranked."""
 
 import random
+from dataclasses import replace
 
-from seq2seq.commands.runs import _rank
+from seq2seq.commands.runs import _rank, _table
 from seq2seq.tracking.mlflow_runs import TrackedRun
 
 
@@ -11,6 +12,12 @@ def run(name, status="FINISHED", **scores):
         run_id=name, name=name, experiment="", status=status, started=0, minutes=1.0, tags={},
         parent=None, scores={f"test_{score}": value for score, value in scores.items()},
     )  # fmt: skip
+
+
+def test_folders_are_listed_where_there_is_room():
+    runs = [replace(run("0" * 8, mase=0.7), tags={"run_folder": "/a/first"})]
+    assert [column.header for column in _table(runs, 80).columns][-1] == "folder"
+    assert [column.header for column in _table(runs, 40).columns][-1] == "age"
 
 
 def test_the_best_come_first_for_each_kind_of_score():

@@ -415,6 +415,7 @@ def test_series_too_short_for_a_window_are_counted(tmp_path, caplog):
         ("task.minimum_context=9", r"task\.minimum_context: 9 steps"),
         ("task.calendar=[moon]", r"task\.calendar: must be some of month"),
         ("task.baselines=[prophet]", r"task\.baselines: must be some of naive"),
+        ("task.known=promo", r"task\.known: must be a list, 'task\.known=\[promo\]'"),
         ("task.conformal=maybe", r"task\.conformal: must be one of none, split, adaptive"),
         ("task.levels=[120]", "levels: must be between 0 and 100 percent"),
         ("task.scaling.kind=big", r"task\.scaling\.kind: must be"),
@@ -425,6 +426,17 @@ def test_series_too_short_for_a_window_are_counted(tmp_path, caplog):
 def test_impossible_settings_are_refused(tmp_path, override, message):
     with pytest.raises(UserError, match=message):
         prepared(tmp_path, override)
+
+
+def test_a_value_without_a_logarithm_is_named_with_its_series(tmp_path):
+    _, task, model, _ = prepared(tmp_path, "task.scaling.log=true")
+    frame = table()
+    frame.loc[(frame.unique_id == "b") & (frame.ds == 20), "y"] = -1
+    with pytest.raises(UserError, match=r"row 31 \(b\) has the value -1, which has no logarithm"):
+        task.predict(model, series_of(task, frame))
+    frame.loc[frame.ds == 1, "y"] = -1  # before the context
+    frame = frame[frame.unique_id == "a"]
+    assert len(task.predict(model, series_of(task, frame))) == 1
 
 
 def test_the_scores_are_those_of_the_rows(tmp_path):

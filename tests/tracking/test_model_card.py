@@ -41,6 +41,24 @@ def test_a_card_has_what_a_reader_needs():
     assert "print(predict('<fr> 7|8|51')[\"prediction\"])  # 2051-08-07" in lines
 
 
+def test_baselines_are_ranked_by_the_main_score():
+    lines = [
+        {"method": "model", "smape": 3.0, "mase": 0.675},
+        {"method": "naive", "smape": 15.0, "mase": 3.7},
+        {"method": "ets", "smape": 2.9, "mase": 0.606},
+    ]
+    scores = {"mase": 0.675, "smape": 3.0}
+    metrics = {**CARD.metrics, "test": scores, "validation": scores}
+    card = str(ModelCard(**{**vars(CARD), "baselines": lines, "metrics": metrics}))
+    assert "mase 0.675 on the test split (best baseline: ets 0.606); " in card
+    table = card.split("## Baselines\n\n")[1].split("\n\n", maxsplit=1)[0].splitlines()
+    assert table[0] == "| on the test split | mase | smape |"
+    assert table[2:] == [
+        "| ets | 0.606 | 2.9 |", "| **model** | **0.675** | **3** |", "| naive | 3.7 | 15 |"
+    ]  # fmt: skip
+    assert "Baselines" not in str(CARD)
+
+
 def test_the_command_leaves_out_what_does_not_change_results():
     assert """seq2seq train recipe=translation/cldr_dates 'data.name='"'"'a b'"'"''\n""" in str(
         CARD

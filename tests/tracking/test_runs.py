@@ -42,6 +42,8 @@ def test_runs_are_listed_newest_first_with_their_scores(runs, capsys):
         main(["runs", "--experiment", "other"])
     table = capsys.readouterr().out
     assert "translation/y" in table
+    assert table.splitlines()[0].split()[-1] == "folder"
+    assert table.splitlines()[1].split()[-1] == "b"
     assert "translation/x" not in table
     with pytest.raises(SystemExit, match="0"):
         main(["runs", "--filter", "metrics.test_bleu > 25", "--format", "json"])

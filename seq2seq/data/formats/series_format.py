@@ -104,13 +104,13 @@ class SeriesFormat:
 
     def _check_names(self) -> None:
         if not self.targets:
-            raise UserError("data.targets is empty: name at least one column to forecast.")
+            raise UserError("task.targets is empty: name at least one column to forecast.")
         names = [*self.series_columns, *self.static]
         for name in names:
             if names.count(name) > 1:
                 raise UserError(
-                    f"The column {name!r} is named twice in data.targets, data.known, data.past "
-                    "and data.static; it can be one of them only."
+                    f"The column {name!r} is named twice in task.targets, task.known, task.past "
+                    "and task.static; it can be one of them only."
                 )
             if name in self.columns.values():
                 raise UserError(f"The column {name!r} is also named in data.columns.")

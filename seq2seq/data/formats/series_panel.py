@@ -186,7 +186,7 @@ class _Panel:
         if (empty := is_empty(raw)).any():
             raise UserError(
                 f"{self._describe(int(empty.argmax()))} has no value in the column {column!r} "
-                "(data.static)."
+                "(task.static)."
             )
         first = self._bounds[:-1]
         codes, distinct = pd.factorize(raw)
@@ -198,8 +198,8 @@ class _Panel:
             start = int(first[self._codes[index]])
             raise UserError(
                 f"{self._describe(index)} has {shown(raw.iloc[index])} in the column {column!r}, "
-                f"but {shown(raw.iloc[start])} in its first row; data.static is for columns that "
-                "are constant in a series. Name it in data.known or data.past."
+                f"but {shown(raw.iloc[start])} in its first row; task.static is for columns that "
+                "are constant in a series. Name it in task.known or task.past."
             )
         return values[codes[first]].tolist()
 

@@ -15,6 +15,8 @@ from seq2seq.data.formats.series_format import SeriesFormat
 from seq2seq.errors import UserError
 
 _PARQUET_MAGIC = b"PAR1"
+FRAME, SERIES = "the DataFrame", "series"
+"""What messages call a frame, and the name of its one series."""
 _EMPTY = ("", "NA", "N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 """How pandas, R and databases write that there is no value."""
 _FLAGS = {"True": "1", "TRUE": "1", "true": "1", "False": "0", "FALSE": "0", "false": "0"}
@@ -126,7 +128,7 @@ def read_table(
         UserError: If it cannot be read, is empty, or lacks a column.
     """
     if isinstance(source, pd.DataFrame):
-        return _from_frame(source, form, name or "the frame")
+        return _from_frame(source, form, name or FRAME)
     name = name or (str(source) if isinstance(source, Path) else "stdin")
     if _is_parquet(source):
         return _from_frame(_read_parquet(source, name), form, name)
@@ -177,7 +179,7 @@ def _used_columns(header: Sequence[str], form: SeriesFormat, name: str) -> list[
         if unique_id is not None and (unique_id != "unique_id" or similar):
             needed.append(("data.columns.unique_id", unique_id))
         for role in ("targets", "known", "past", "static"):
-            needed += [(f"data.{role}", column) for column in getattr(form, role)]
+            needed += [(f"task.{role}", column) for column in getattr(form, role)]
     for key, column in needed:
         if column not in header:
             hint = f" Is data.delimiter={form.delimiter!r} right?" if len(header) == 1 else ""
@@ -227,7 +229,7 @@ def _table(
     elif (id_column := form.columns["unique_id"]) in columns:
         unique_id = columns.pop(str(id_column))
     else:
-        stem = Path(Path(name).name.removesuffix(".gz")).stem
+        stem = SERIES if name == FRAME else Path(Path(name).name.removesuffix(".gz")).stem
         unique_id = pd.Series(np.full(len(lines), stem, dtype=object))
     table = SeriesTable(
         unique_id, ds, pd.DataFrame(columns), [name], np.zeros(len(lines), np.int64), lines

@@ -136,6 +136,10 @@ class ForecastingPrediction(ForecastingData):
                 f"{place}: the series {record.get('unique_id', '')} has {length} steps, and the "
                 f"model needs {max(self.minimum_context, 1)} (task.minimum_context)."
             )
+        read = max(self.context_length, self.scaling.history_length)
+        for field in self.targets:
+            values = np.asarray(record[field][-read:], float)
+            self.scaling.check(float(np.nanmin(values, initial=np.inf)), place)
         for field in self.known:
             if len(record[field]) < length + horizon:
                 raise UserError(

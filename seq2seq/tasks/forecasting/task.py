@@ -82,6 +82,8 @@ class Forecasting(ForecastingEvaluation):
         consistency: float = 0.0,
     ) -> None:
         super().__init__(batching)
+        columns = {"targets": targets, "known": known, "past": past, "static": static}
+        _check_lists(**columns, calendar=calendar, baselines=baselines)
         self.horizon, self.context_length = horizon, context_length
         self.minimum_context, self.samples, self.seed = minimum_context, samples, seed
         self.season_length = 1 if season_length is None else season_length
@@ -186,6 +188,13 @@ def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise UserError(f"task.{name}: must be a whole number of at least 1, got {size!r}.")
+
+
+def _check_lists(**names: Sequence[str]) -> None:
+    """Raises a `UserError` for a name that is in no list."""
+    for key, value in names.items():
+        if isinstance(value, str):
+            raise UserError(f"task.{key}: must be a list, 'task.{key}=[{value}]', got {value!r}.")
 
 
 def _check_distribution(distribution: Distribution, scaling: Scaling) -> None:

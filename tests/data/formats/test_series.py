@@ -351,7 +351,7 @@ class TestHistory:
         sources = self.sources(self.future(), tmp_path)
         places = [read_history(source, self.FORM)[0].place for source in sources]
         assert places == [
-            "the frame, row 1 (id_0)",
+            "the DataFrame, row 1 (id_0)",
             "stdin:2 (id_0)",
             "stdin, row 1 (id_0)",
             f"{tmp_path}/a.csv.gz:2 (id_0)",

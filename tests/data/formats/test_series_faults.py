@@ -123,7 +123,7 @@ def test_files_and_columns(files):
     assert "a.csv is empty" in fault(files, "")
     assert "has no rows" in fault(files, "\n\n")
     message = fault(files, daily(), targets=["Price"])
-    assert "data.targets: a.csv has no column 'Price'; the nearest is 'price'" in message
+    assert "task.targets: a.csv has no column 'Price'; the nearest is 'price'" in message
     message = fault(files, daily(), delimiter=";")
     assert "it has unique_id,ds,y,price,shop. Is data.delimiter=';' right?" in message
     message = fault(files, daily(), columns={"ds": "date"})
@@ -198,7 +198,7 @@ def test_a_known_covariate_is_needed_in_the_future():
     ("options", "message"),
     [
         ({"columns": {"id": "x"}}, "data.columns.id: no such column"),
-        ({"targets": []}, "data.targets is empty"),
+        ({"targets": []}, "task.targets is empty"),
         ({"known": ["y"]}, "'y' is named twice"),
         ({"static": ["ds"]}, "'ds' is also named in data.columns"),
         ({"past": ["start"]}, "'start' has the name of another field"),
