@@ -117,7 +117,7 @@ def _table(runs: "Sequence[TrackedRun]", width: int) -> "Table":
         ]
         for tracked in runs
     ]
-    titles = ("id", "run", "recipe", "score", "age", "folder")
+    titles: tuple[str, ...] = ("id", "run", "recipe", "score", "age", "folder")
     widths = (max(map(len, column)) for column in zip(titles, *rows, strict=True))
     if sum(widths) + 2 * (len(titles) - 1) > width:
         titles, rows = titles[:-1], [row[:-1] for row in rows]
