@@ -203,6 +203,9 @@ def test_compare_two_runs(workplace, capsys):
     assert "by step of the horizon" in report
     assert "mase" in report
     assert any(page.iterdir())
+    assert "sacreBLEU" not in report  # which tests texts
+    assert seq2seq("compare", workplace / "run", workplace / "other", "--format", "markdown") == 0
+    assert "against A (in brackets: 100 minus half of the sMAPE)" in capsys.readouterr().out
 
 
 def test_an_ensemble_and_a_long_horizon(workplace, capsys):
