@@ -122,7 +122,7 @@ def test_settings_of_reading_in_a_prediction(workplace, capsys, caplog):
         (shuffled, "data.sort", True, expected),
         (holes, "data.missing", "linear", filled),
     ):
-        with pytest.raises(package.UserError, match=rf"takes it as \*\*{{'{setting}': ...}}"):
+        with pytest.raises(package.UserError, match=rf"is given as \*\*{{'{setting}': ...}}"):
             forecast(faulty)
         pd.testing.assert_frame_equal(forecast(faulty, **{setting: value}), truth)
         path = workplace / "faulty.csv"
@@ -194,6 +194,19 @@ def test_evaluate_the_run_and_a_file(workplace, capsys):
         scores = json.loads(capsys.readouterr().out)
         for name in ("mase", "smape", "crps", "owa"):
             assert scores[name] == pytest.approx(expected[name], rel=1e-6)
+
+
+def test_settings_of_reading_in_an_evaluation(workplace, capsys):
+    expected = json.loads((workplace / "run" / "metrics.json").read_text())["test"]
+    frame, path = pd.read_csv(workplace / "co2.csv"), workplace / "shuffled.csv"
+    frame.sample(frac=1, random_state=1).to_csv(path, index=False)
+    assert seq2seq("evaluate", workplace / "run", "--source", path) == 2
+    assert "is given as --set data.sort=VALUE." in capsys.readouterr().err
+    arguments = ("evaluate", workplace / "run", "--set", "data.sort=true")
+    assert seq2seq(*arguments, "--source", path) == 0
+    assert json.loads(capsys.readouterr().out)["mase"] == pytest.approx(expected["mase"], rel=1e-6)
+    assert seq2seq(*arguments) == 2
+    assert "--set: says how a table of series is read; give --source" in capsys.readouterr().err
 
 
 def test_compare_two_runs(workplace, capsys):
