@@ -80,6 +80,7 @@ class DataMeasures:
         batches: The number of training batches in an epoch.
         padding: The share of padding in them; None for windows of documents.
         warnings: What reading and encoding the data has warned of.
+        remarks: What was done about the data, such as filled values.
     """
 
     name: str
@@ -88,6 +89,7 @@ class DataMeasures:
     batches: int
     padding: float | None
     warnings: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def problems(self) -> list[str]:
         """Returns a sentence for each problem, the most harmful first."""
@@ -149,7 +151,7 @@ def check_data(config: DictConfig) -> DataMeasures:
     # Leaks are measured here, by target, too.
     others = [text for text in warnings if not text.startswith("inputs in two splits")]
     return DataMeasures(**data.describe(), splits=measures, batches=len(task.batch_order),
-                        padding=padding, warnings=others)  # fmt: skip
+                        padding=padding, warnings=others, remarks=data.remarks())  # fmt: skip
 
 
 def _input_hashes(data: Dataset, task: Task[Any, Any], split: str) -> InputHashes:

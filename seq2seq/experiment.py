@@ -108,8 +108,8 @@ def run(
             fit(experiment, run_folder)
             return {}
         tracker, task = experiment.tracker, experiment.task
-        write_text(run_folder / ENVIRONMENT, json.dumps(describe_environment(), indent=1))
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):
+            write_text(run_folder / ENVIRONMENT, json.dumps(describe_environment(), indent=1))
             with step("logging the data"):
                 splits = summarize_data(experiment.data, task, tags.get("data"))
                 for split in splits:

@@ -16,6 +16,8 @@ from seq2seq.scores import best_baseline, counted, main_score, number
 from seq2seq.terminal import plain
 
 SAMPLES = 3
+UNITS = {"forecast": "values", "class": "texts", "label set": "texts"}
+"""What is counted for the speed of a training, where it is not tokens."""
 FIELDS = ("source", "reference", "prediction")
 
 
@@ -38,9 +40,10 @@ def print_report(
     for row in random.Random(0).sample(list(rows), min(SAMPLES, len(rows))):
         console.print(sample_table(row))
     training = metrics["training"]
+    unit = UNITS.get(kind_of(rows[0]), "tokens") if rows else "tokens"
     console.print(
         f"{counted(training['epochs'], 'epoch')}, {counted(training['steps'], 'step')} in "
-        f"{training['seconds']:.0f} s, {training['target_tokens_per_second']:,} target tokens/s, "
+        f"{training['seconds']:.0f} s, {training['target_tokens_per_second']:,} target {unit}/s, "
         f"{training['waiting_share']:.0%} waiting for data",
         highlight=False,
     )

@@ -3,9 +3,11 @@
 import pytest
 
 from seq2seq.cli import main
+from seq2seq.commands.check import print_measures
 from seq2seq.config import composed
 from seq2seq.data_check import check_data
 from seq2seq.overrides import with_registered_recipes
+from seq2seq.terminal import PlainConsole
 
 SPLITS = ("train", "validation", "test")
 
@@ -126,3 +128,16 @@ def test_series_are_measured_in_steps_and_windows(tmp_path):
     assert (train["windows"][0], train["windows"][-1]) == (16 - 8, 26 - 8)  # 5 steps, then 4
     assert validation == {"steps": [6] * 5, "windows": [1] * 5}
     assert test == {"steps": [8] * 5, "windows": [2] * 5}
+    assert measures.remarks == []
+
+
+def test_filled_values_are_counted(tmp_path, capsys):
+    rows = [f"{step},{step if step % 10 else ''}\n" for step in range(1, 41)]
+    (tmp_path / "series.csv").write_text("ds,y\n" + "".join(rows))
+    sizes = ["task.horizon=4", "task.context_length=8", "task.minimum_context=5"]
+    ends = ["data.validation_length=6", "data.test_length=8", "data.missing=linear"]
+    names = ["data.directory=.", "data.files=series.csv"]
+    measures = measured("forecasting/own_data", *names, *sizes, *ends)
+    assert measures.remarks == ["4 of 40 values are missing: data.missing=linear"]
+    print_measures(measures, PlainConsole())
+    assert " 4 of 40 values are missing: data.missing=linear\n" in capsys.readouterr().out

@@ -122,7 +122,7 @@ def test_settings_of_reading_in_a_prediction(workplace, capsys, caplog):
         (shuffled, "data.sort", True, expected),
         (holes, "data.missing", "linear", filled),
     ):
-        with pytest.raises(package.UserError, match=rf"takes it as \*\*{{'{setting}': ...}}"):
+        with pytest.raises(package.UserError, match=rf"is given as \*\*{{'{setting}': ...}}"):
             forecast(faulty)
         pd.testing.assert_frame_equal(forecast(faulty, **{setting: value}), truth)
         path = workplace / "faulty.csv"
@@ -196,6 +196,19 @@ def test_evaluate_the_run_and_a_file(workplace, capsys):
             assert scores[name] == pytest.approx(expected[name], rel=1e-6)
 
 
+def test_settings_of_reading_in_an_evaluation(workplace, capsys):
+    expected = json.loads((workplace / "run" / "metrics.json").read_text())["test"]
+    frame, path = pd.read_csv(workplace / "co2.csv"), workplace / "shuffled.csv"
+    frame.sample(frac=1, random_state=1).to_csv(path, index=False)
+    assert seq2seq("evaluate", workplace / "run", "--source", path) == 2
+    assert "is given as --set data.sort=VALUE." in capsys.readouterr().err
+    arguments = ("evaluate", workplace / "run", "--set", "data.sort=true")
+    assert seq2seq(*arguments, "--source", path) == 0
+    assert json.loads(capsys.readouterr().out)["mase"] == pytest.approx(expected["mase"], rel=1e-6)
+    assert seq2seq(*arguments) == 2
+    assert "--set: says how a table of series is read; give --source" in capsys.readouterr().err
+
+
 def test_compare_two_runs(workplace, capsys):
     page = workplace / "page"
     assert seq2seq("compare", workplace / "run", workplace / "other", "-o", page) == 0
@@ -203,6 +216,9 @@ def test_compare_two_runs(workplace, capsys):
     assert "by step of the horizon" in report
     assert "mase" in report
     assert any(page.iterdir())
+    assert "sacreBLEU" not in report  # which tests texts
+    assert seq2seq("compare", workplace / "run", workplace / "other", "--format", "markdown") == 0
+    assert "against A (in brackets: 100 minus half of the sMAPE)" in capsys.readouterr().out
 
 
 def test_an_ensemble_and_a_long_horizon(workplace, capsys):

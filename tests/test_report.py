@@ -45,6 +45,11 @@ def test_the_best_baseline_stands_beside_the_score():
     assert score_line(metrics, lines[:1]).plain == "mase 0.675 on test, 0.54 on validation"
 
 
+def test_the_speed_of_forecasts_counts_values():
+    row = {"unique_id": "a", "cutoff": 1, "ds": [2], "target": "y", "prediction": [1.0]}
+    assert " 28,824 target values/s, " in printed({"mase": 0.7}, [{**row, "reference": [2.0]}])
+
+
 def test_a_report_of_generated_texts_fits_a_screen():
     text = "To be, or not to be,\nthat is the question: " * 20
     rows = [{"source": text, "prediction": text, "reference": text, "score": 0.0}] * 8

@@ -99,6 +99,8 @@ def print_measures(measures: "DataMeasures", console: "Console") -> None:
     _print_labels(measures, console)
     padding = "" if measures.padding is None else f", {measures.padding:.1%} padding"
     console.print(plain(f" {measures.batches:,} batches in an epoch{padding}"))
+    for remark in measures.remarks:
+        console.print(plain(f" {remark}"))
     problems = measures.problems()
     for problem in problems[:SHOWN_PROBLEMS]:
         console.print(plain(f" ! {problem}", "yellow"))

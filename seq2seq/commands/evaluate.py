@@ -11,6 +11,7 @@ from seq2seq.progress import step
 EXAMPLES = """\
   seq2seq evaluate RUN
   seq2seq evaluate RUN --source new.en --target new.de --output predictions.jsonl
+  seq2seq evaluate RUN --source newer.csv --set data.sort=true data.missing=linear
   seq2seq evaluate RUN --gate "bleu >= 24.5"
   seq2seq evaluate RUN --champion models:/dates@champion --gate "exact_match >= champion - 0.001"
 
@@ -59,6 +60,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the run to which --gate compares, scored on the same data: a run folder, or "
         "models:/NAME@champion",
     )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="how a --source of series is read, such as data.sort=true (default: as in training)",
+    )
     trust_option(parser)
 
 
@@ -70,18 +79,20 @@ def run(options: argparse.Namespace) -> int:
     with step("loading the libraries"):
         from seq2seq.inference.evaluation import data_of, evaluate, scores_on
         from seq2seq.inference.score_gate import Gate
+        from seq2seq.request import parse_settings
 
     gate = Gate.parse(options.gate) if options.gate else None
     if gate is not None and gate.champion and options.champion is None:
         raise UserError("--gate: compares to the champion; add --champion models:/NAME@champion")
     model, test_set = local_run(options.model), (options.split, options.source, options.target)
-    scores = evaluate(model, *test_set, options.output, options.dynamic_rate, tuple(options.trust))
+    trust, settings = tuple(options.trust), parse_settings(options.set)
+    scores = evaluate(model, *test_set, options.output, options.dynamic_rate, trust, settings)
     if gate is None:
         return 0
     champion = None
     if gate.champion:
-        data = data_of(model, *test_set, tuple(options.trust))
-        champion = scores_on(data, options.split, local_run(options.champion), tuple(options.trust))
+        data = data_of(model, *test_set, trust, settings)
+        champion = scores_on(data, options.split, local_run(options.champion), trust)
     passed, message = gate.check(scores, champion)
     print(message, file=sys.stderr)
     return 0 if passed else 1

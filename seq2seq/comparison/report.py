@@ -17,6 +17,9 @@ from seq2seq.comparison.verdict import best_positions, letter, verdict
 from seq2seq.plots.curves import TITLES
 from seq2seq.terminal import plain, printable
 
+ITEM_SCORES = {"text": "sentence chrF", "forecast": "100 minus half of the sMAPE"}
+"""For each kind of prediction, what an example is scored by; others by their correct labels."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -132,10 +135,12 @@ def _tests_table(comparison: Comparison) -> Table:
             cells += [p_value(test.corrected.get(kind))] * several
         return cells + [p_value(test.seeds)] * with_seeds
 
+    text = " Text: sacreBLEU's paired bootstrap and approximate randomisation, with its seed and "
+    text += "numbers of samples."
     note = (
         "Paired tests on the items of each variant's median run (by validation) against the "
-        "baseline's. Text: sacreBLEU's paired bootstrap and approximate randomisation, with its "
-        "seed and numbers of samples."
+        "baseline's."
+        + text * (comparison.variants[0].representative.kind == "text")
         + " Holm: corrected for the number of variants." * several
         + " p seeds: Welch's t-test between the scores of the seeds." * with_seeds
     )
@@ -155,6 +160,8 @@ def _breakdown_table(breakdown: Breakdown) -> Table:
 def examples(comparison: Comparison) -> list[tuple[str, list[Table]]]:
     """Returns titled tables of the items on which each variant differs most from the baseline."""
     titled = []
+    kind = comparison.variants[0].representative.kind
+    scored = f"in brackets: {ITEM_SCORES.get(kind, 'the share of correct labels, in percent')}"
     names = variant_names(comparison)
     for label, (better, worse) in comparison.examples.items():
         example_tables = [
@@ -172,7 +179,7 @@ def examples(comparison: Comparison) -> list[tuple[str, list[Table]]]:
             for item in differences
         ]
         if example_tables:
-            titled.append((f"{names[label]} against A", example_tables))
+            titled.append((f"{names[label]} against A ({scored})", example_tables))
     return titled
 
 

@@ -77,6 +77,10 @@ class Dataset(ABC):
     def describe(self) -> dict[str, str]:
         """Returns the dataset's `name` and `source` for tracking."""
 
+    def remarks(self) -> list[str]:
+        """Returns what was done about the data, a sentence each, for a report before training."""
+        return []
+
     @abstractmethod
     def _read(self, split: str) -> Iterator[Record]:
         """Yields the records of a stored split."""

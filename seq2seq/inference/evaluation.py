@@ -1,9 +1,12 @@
 """`seq2seq evaluate`: computes the scores of a run on a split of its data, or on files."""
 
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -14,6 +17,7 @@ from seq2seq.data.formats.conll import Conll, is_conll, layout_of
 from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.data.formats.series import Series
 from seq2seq.errors import UserError
+from seq2seq.inference.history_tables import advice_for, changed_reading
 from seq2seq.inference.input_files import check_readable
 from seq2seq.inference.output_files import output
 from seq2seq.inference.predictor import Predictor
@@ -33,6 +37,7 @@ def evaluate(
     predictions: Path | None,
     dynamic_rate: float | None = None,
     trust: Trust = (),
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Predicts and scores, prints the scores as JSON, and returns them.
 
@@ -46,16 +51,18 @@ def evaluate(
         dynamic_rate: The learning rate of dynamic evaluation, for a language model; None for that
             of its config.
         trust: Further modules and classes that the run's config may name.
+        settings: How a `source` of series is read otherwise than in training, see
+            `changed_reading`.
 
     Raises:
         UserError: If the run or the data cannot be used.
     """
     if dynamic_rate is not None:
         checked_rate(dynamic_rate, "--dynamic-rate")
-    data = data_of(run_folder, split, source, target, trust)
+    data = data_of(run_folder, split, source, target, trust, settings)
     # The output is opened and the data are read first, so that mistakes show before the work.
     with nullcontext() if predictions is None else output(str(predictions)) as stream:
-        with step("reading the data"):
+        with step("reading the data"), advice_for("--set KEY=VALUE"):
             records = list(data.records(split))
         predictor = Predictor.load(run_folder, trust=trust)
         if dynamic_rate is not None:
@@ -87,8 +94,11 @@ def data_of(
     source: Path | None,
     target: Path | None,
     trust: Trust = (),
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Dataset:
     """Returns the data to evaluate on: files, or the run's data, which must have the split."""
+    if settings and (source is None or target is not None):
+        raise UserError("--set: says how a table of series is read; give --source")
     if source is None and target is not None:
         raise UserError("--target: give --source, too")
     for path, option in ((source, "--source"), (target, "--target")):
@@ -101,14 +111,14 @@ def data_of(
         raise UserError(f"{run_folder}: has no .hydra/config.yaml; give --source and --target")
     config = load_saved(saved, trust, ("data", *PARTS))
     if source is not None:
-        return _one_file(config, split, source)
+        return _one_file(config, split, source, settings)
     data: Dataset = build(config, "data")
     if split not in data.split_names:
         raise UserError(f"--split {split}: the run's data has {', '.join(data.split_names)}")
     return data
 
 
-def _one_file(config: DictConfig, split: str, source: Path) -> Dataset:
+def _one_file(config: DictConfig, split: str, source: Path, changes: Mapping[str, Any]) -> Dataset:
     """Returns a file of sources and references as data.
 
     CoNLL files are read for any run, tables for any classifier; other files are read like those
@@ -116,12 +126,16 @@ def _one_file(config: DictConfig, split: str, source: Path) -> Dataset:
     """
     path = str(source.absolute())
     training_data = build(config, "data")
+    task = build_task(config)
+    if changes and (is_conll(source.name) or not isinstance(task, Forecasting)):
+        raise UserError("--set: says how a table of series is read, for runs that forecast")
     if is_conll(source.name):
         layout = training_data.format if isinstance(training_data, Conll) else None
         return Conll(".", {split: path}, **vars(layout_of(source.name, layout)))
-    task = build_task(config)
     if isinstance(task, Forecasting):
-        settings = asdict(training_data.format) if isinstance(training_data, Series) else {}
+        form = training_data.format if isinstance(training_data, Series) else task.format
+        form, too_short = changed_reading(form, changes)
+        settings = asdict(form) | {"too_short": too_short}
         lengths = {name: config.data[name] for name in ("validation_length", "test_length")}
         return Series(".", path, **{**settings, **lengths, "targets": task.targets})
     if "files" not in config.data:

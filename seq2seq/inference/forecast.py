@@ -67,7 +67,7 @@ def forecast_file(
     task = predictor.task
     assert isinstance(task, Forecasting)  # see `is_forecasting`
     reading, settings = reading_of(task, request.settings)
-    with step("reading the series"), advice_for("--set KEY=..."):
+    with step("reading the series"), advice_for("--set KEY=VALUE"):
         records = long_enough(task, series_of(task, source, reading.form), reading.too_short)
     with step("forecasting"):
         made = predictor.predict(records, replace(request, settings=settings))

@@ -43,14 +43,24 @@ def reading_of(task: Forecasting, settings: Mapping[str, Any]) -> tuple[Reading,
     Raises:
         UserError: If a setting cannot be changed in a prediction, or its value is invalid.
     """
-    form = task.history_format()
+    others = {key: value for key, value in settings.items() if not key.startswith(PREFIX)}
+    own = {key: value for key, value in settings.items() if key not in others}
+    return changed_reading(task.history_format(), own), others
+
+
+def changed_reading(form: SeriesFormat, settings: Mapping[str, Any]) -> Reading:
+    """Returns how tables are read, with settings by their keys such as `data.sort`.
+
+    Raises:
+        UserError: If a setting cannot be changed after a training, or its value is invalid.
+    """
     changes: dict[str, Any] = {}
-    for key in (key for key in settings if key.startswith(PREFIX)):
-        name, value = key.removeprefix(PREFIX), settings[key]
+    for key, value in settings.items():
+        name = key.removeprefix(PREFIX)
         if name not in CHANGEABLE:
             known = [PREFIX + name for name in CHANGEABLE]
             raise UserError(
-                f"{key}: cannot be changed in a prediction{nearest(key, known)}; there is "
+                f"{key}: cannot be changed after the training{nearest(key, known)}; there is "
                 f"{', '.join(known)}."
             )
         expected = bool if name == "sort" else str
@@ -63,16 +73,15 @@ def reading_of(task: Forecasting, settings: Mapping[str, Any]) -> tuple[Reading,
         raise UserError(f"data.too_short={too_short}: there is {' and '.join(TOO_SHORT)}.")
     if "columns.unique_id" in changes:
         changes["columns"] = {**form.columns, "unique_id": changes.pop("columns.unique_id")}
-    others = {key: value for key, value in settings.items() if not key.startswith(PREFIX)}
-    return Reading(replace(form, **changes), too_short), others
+    return Reading(replace(form, **changes), too_short)
 
 
 @contextmanager
 def advice_for(example: str) -> Iterator[None]:
-    """Adds to errors how a prediction takes the setting that they advise.
+    """Adds to errors how the setting that they advise is given to a trained run.
 
     Args:
-        example: How, with `KEY` for its key, such as `--set KEY=...`.
+        example: How, with `KEY` for its key, such as `--set KEY=VALUE`.
     """
     try:
         yield
@@ -80,7 +89,7 @@ def advice_for(example: str) -> Iterator[None]:
         if (advised := _KEY.search(str(error))) is None:
             raise
         way = example.replace("KEY", advised[0])
-        raise UserError(f"{error} A prediction takes it as {way}.") from error
+        raise UserError(f"{error} Here, it is given as {way}.") from error
 
 
 def long_enough(

@@ -228,7 +228,7 @@ def residuals_figure(residuals: np.ndarray, scaled: bool = False) -> Figure:
     if not len(values):
         raise ValueError("residuals: there is nothing to draw")
     name = "residual / scale" if scaled else "residual"
-    figure = Figure(figsize=(8.4, 3.4), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     _draw_histogram(left, values)
     left.set_title("Residuals")
@@ -250,7 +250,7 @@ def residuals_figure(residuals: np.ndarray, scaled: bool = False) -> Figure:
     right.set_xlabel("step of the horizon")
     right.set_ylabel(name)
     right.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    right.legend(fontsize=8.5, loc="upper left")
+    right.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1, 1))  # beside the bands
     style_axes(right)
     return figure
 

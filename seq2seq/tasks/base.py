@@ -117,6 +117,8 @@ class Task(ABC, Generic[ModelT, RowT]):
             first.
         prediction_options: The `PredictionOptions` that apply, beside `batch_size`.
         takes_target: Whether `observe` takes a target for the decoder to read.
+        target_unit: What `count_targets` counts, for the speed of a training.
+        encoders_name: What `fit_encoders` fits, for the progress.
         input_fields: The fields of a record that predictions are made from; none for `source`.
         input_columns: Their columns in the table that was trained on, where these have other names.
         stores: The tokenised records of each split, once prepared.
@@ -128,6 +130,8 @@ class Task(ABC, Generic[ModelT, RowT]):
     sorted_by: tuple[str, ...] = ("source",)
     prediction_options: ClassVar[frozenset[str]] = frozenset()
     takes_target: ClassVar[bool] = False
+    target_unit: ClassVar[str] = "tokens"
+    encoders_name: ClassVar[str] = "tokenizers"
     input_fields: tuple[str, ...] = ()
     input_columns: Mapping[str, str] = MappingProxyType({})
     batch_order: BatchOrder
@@ -217,7 +221,7 @@ class Task(ABC, Generic[ModelT, RowT]):
         """
         with step("reading the data"):
             content = {s: data.fingerprint(s) for s in SPLITS}  # fails if one is missing
-        with step("fitting the tokenizers"):
+        with step(f"fitting the {self.encoders_name}"):
             self.fit_encoders(data)
         if saved is not None:
             self._load_encoders(saved)
@@ -232,7 +236,7 @@ class Task(ABC, Generic[ModelT, RowT]):
             return self.batching.training_batches(self.lengths(train), train.hashes, seed, epoch)
 
         self.batch_order = BatchOrder(
-            plan, lambda rows: self.count_targets(self.stores["train"], rows)
+            plan, lambda rows: self.count_targets(self.stores["train"], rows), self.target_unit
         )
         with step("planning the batches"):
             self.batch_order.begin(epoch=0, first_step=0)

@@ -37,6 +37,7 @@ class BatchOrder:
     Args:
         plan: Returns an epoch's batches, each an array of row numbers.
         tokens: Returns the number of target tokens, without padding, of some rows.
+        unit: What it counts, such as `tokens` or `values`.
 
     Attributes:
         division: How the batches are divided; set it before a training.
@@ -46,8 +47,9 @@ class BatchOrder:
         self,
         plan: Callable[[int], Sequence[np.ndarray]],
         tokens: Callable[[np.ndarray], int],
+        unit: str = "tokens",
     ) -> None:
-        self.plan, self.tokens = plan, tokens
+        self.plan, self.tokens, self.unit = plan, tokens, unit
         self.batches: Sequence[np.ndarray] = []
         self.first_step = 0
         self.division = Division()

@@ -70,7 +70,7 @@ class ProgressBar(keras.callbacks.Callback):
         seconds_of_epochs = remaining * seconds / (batch - self.first)
         remaining_seconds = min(seconds_of_epochs, self.budget.remaining_seconds())
         loss = float((logs or {})["loss"])
-        text = f"loss {loss:.3f}, {self.rate:,.0f} tokens/s, {clock(remaining_seconds)} left"
+        text = f"loss {loss:.3f}, {self._speed()}, {clock(remaining_seconds)} left"
         self.shown.report(done, self.total, text)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -88,5 +88,8 @@ class ProgressBar(keras.callbacks.Callback):
         values = {name: float(value) for name, value in (logs or {}).items()}
         parts = [f"{name} {number(value)}" for name, value in values.items()]
         if self.rate:
-            parts.append(f"{self.rate:,.0f} tokens/s")
+            parts.append(self._speed())
         log.info("epoch %d/%d: %s", epoch + 1, self.epochs, ", ".join(parts))
+
+    def _speed(self) -> str:
+        return f"{self.rate:,.0f} {self.batch_order.unit}/s"

@@ -109,6 +109,8 @@ def test_residuals(tmp_path):
     last = band[band[:, 0] == 3, 1]
     np.testing.assert_allclose([last.min(), last.max()], 1 + 3 * norm.ppf([0.05, 0.95]), atol=0.3)
     assert right.get_ylabel() == "residual / scale"
+    figure.draw_without_rendering()
+    assert right.get_legend().get_window_extent().x0 >= right.get_window_extent().x1  # beside it
     save_figure(figure, tmp_path / "residuals.png", dots_per_inch=30)
     save_figure(residuals_figure(np.ones((2, 1))), tmp_path / "constant.png", dots_per_inch=30)
 

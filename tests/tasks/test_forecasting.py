@@ -330,6 +330,14 @@ def test_two_targets_are_forecast_together(tmp_path):
     assert forecast.ds.tolist() == [31, 32, 33, 22, 23, 24, 17, 18, 19]
 
 
+def test_pictures_of_several_origins_are_told_apart(tmp_path):
+    _, task, model, data = prepared(tmp_path)
+    figure = task.figures(model, task.evaluate(model, data.records("test")))["forecasts"]
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[0] == "a after 24"  # the test part is the last 6 of 30 steps
+    assert len({*titles}) == len(titles) == 6
+
+
 def test_missing_values_are_neither_trained_on_nor_scored(tmp_path):
     frame = table()
     frame.loc[frame.ds.isin([3, 12, 28]), "y"] = np.nan

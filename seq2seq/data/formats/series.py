@@ -179,13 +179,13 @@ class Series(FolderDataset):
     def _series(self) -> list[OneSeries]:
         table = joined([read_table(path, self.format) for path in self._paths()])
         series = self._splits.long_enough(parsed_series(table, self.format))
-        values = np.concatenate([values for one in series for values in one.values.values()])
-        if missing := int(np.isnan(values).sum()):
-            log.info(
-                "%d of %d values are missing: data.missing=%s.",
-                missing, len(values), self.format.missing,
-            )  # fmt: skip
+        for remark in _remarks(series, self.format):
+            log.info("%s.", remark)
         return series
+
+    def remarks(self) -> list[str]:
+        """Returns how many values are missing, and what is done about them."""
+        return _remarks(self._series, self.format)
 
     def _read(self, split: str) -> Iterator[PlacedRecord]:
         return self._splits.records(split, self._series, self.format)
@@ -193,6 +193,13 @@ class Series(FolderDataset):
     def _content(self, split: str) -> list[str]:
         hashes = map(content_hash, self._paths())
         return [split, self.format.settings(), str(asdict(self._splits)), *self._names, *hashes]
+
+
+def _remarks(series: list[OneSeries], form: SeriesFormat) -> list[str]:
+    values = np.concatenate([values for one in series for values in one.values.values()])
+    missing = int(np.isnan(values).sum())
+    text = f"{missing} of {len(values)} values are missing: data.missing={form.missing}"
+    return [text] if missing else []
 
 
 def read_history(

@@ -51,6 +51,8 @@ class Classification(ClassificationPrediction, ClassificationEvaluation):
         ValueError: If an argument is impossible.
     """
 
+    target_unit = "texts"
+
     def __init__(
         self,
         tokenizer: Tokenizer,

@@ -27,7 +27,8 @@ def forecast_figures(evaluation: Evaluation) -> "dict[str, Figure]":
 
     rows: Sequence[Any] = evaluation.rows
     arrays = forecasts_of(rows)
-    examples = [ForecastExample(**example_of(row)) for row in spread(rows, EXAMPLES)]
+    several = len({row["target"] for row in rows}) > 1
+    examples = [ForecastExample(**example_of(row, several)) for row in spread(rows, EXAMPLES)]
     has_scales = bool(np.isfinite(arrays.scales).any())
     metric = "mase" if has_scales else "mae"
     scales = arrays.scales[:, np.newaxis] if has_scales else 1.0
@@ -53,10 +54,11 @@ def spread(rows: Sequence[ForecastRow], count: int) -> list[ForecastRow]:
     return [rows[place] for place in places]
 
 
-def example_of(row: ForecastRow) -> dict[str, Any]:
-    """Returns a row as arrays."""
+def example_of(row: ForecastRow, with_target: bool) -> dict[str, Any]:
+    """Returns a row as arrays; its name has the target if a series has several."""
+    target = f": {row['target']}" if with_target else ""
     return {
-        "name": f"{row['unique_id']}: {row['target']}",
+        "name": f"{row['unique_id']}{target} after {row['cutoff']}",
         "history": np.array(row["history"], float),
         "reference": np.array(row["reference"], float),
         "forecast": np.array(row["prediction"]),

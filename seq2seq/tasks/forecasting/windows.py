@@ -55,6 +55,8 @@ class ForecastingWindows(Task[Forecaster, ForecastRow]):
     distribution: Distribution
     series_embedding: bool
     sorted_by = ()
+    target_unit = "values"
+    encoders_name = "scales of the covariates"
     has_missing: bool
     _origins: WeakKeyDictionary[TokenStore, RaggedColumn]
     _scales: WeakKeyDictionary[TokenStore, list[Scale]]
