@@ -112,10 +112,9 @@ class ForecastSession:
         return {**row, "cutoff": count, "ds": list(range(count + 1, count + 1 + steps))}
 
     def _record(self, name: str) -> dict[str, Any]:
-        values, count = self._values[name], self._counts[name]
-        steps = list(range(count - len(values) + 1, count + 1))
+        values = self._values[name]
         by_target = {field: values[:, k].tolist() for k, field in enumerate(self._targets)}
-        return {"unique_id": name, "ds": steps, **by_target}
+        return {"unique_id": name, **by_target}
 
     def _checked(self, name: str, new: Any) -> np.ndarray:
         targets = len(self._targets)
