@@ -23,7 +23,7 @@ from benchmarks.harness import ROOT
 from seq2seq.config import build, composed
 from seq2seq.data.batching import Batching
 from seq2seq.models.tagger import Tagger
-from seq2seq.tasks.base import PredictionOptions
+from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.tasks.tagging import Tagging
 from seq2seq.training.masked_loss_model import compile_model
 from seq2seq.training.optimizers import Adam

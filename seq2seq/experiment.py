@@ -31,7 +31,8 @@ from seq2seq.prediction_rows import write_rows
 from seq2seq.progress import shown_on, step
 from seq2seq.report import print_report
 from seq2seq.run_folder import saved_overrides
-from seq2seq.tasks.base import Evaluation, Task
+from seq2seq.tasks.base import Task
+from seq2seq.tasks.evaluation import Evaluation
 from seq2seq.tasks.initial_encoder import InitialEncoder
 from seq2seq.tasks.initial_weights import copy_weights, saved_tokenizers
 from seq2seq.tasks.model_folder import (
@@ -109,8 +110,7 @@ def run(
             return {}
         tracker, task = experiment.tracker, experiment.task
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):
-            write_text(run_folder / ENVIRONMENT, json.dumps(describe_environment(), indent=1))
-            with step("logging the data"):
+                with step("logging the data"):
                 splits = summarize_data(experiment.data, task, tags.get("data"))
                 for split in splits:
                     tracker.log_dataset(split)
@@ -129,10 +129,14 @@ def run(
                 tracker.log_card(card)
                 example = task.served_example(experiment.data, evaluations["test"].rows)
                 log_results(tracker, evaluations, metrics, progress, run_folder / "model", example)
-    test = evaluations["test"]
+    _report(evaluations["test"], metrics, run_folder, tracker)
+    return metrics
+
+
+def _report(test: Evaluation, metrics: dict[str, Any], run_folder: Path, tracker: Tracker) -> None:
+    """Prints the scores and samples of a finished run, and where it is."""
     baselines = test.tables.get("baselines", [])
     print_report(PlainConsole(), metrics, test.rows, run_folder, tracker.pages(), baselines)
-    return metrics
 
 
 def connected_workers(config: DictConfig) -> Workers:
@@ -185,6 +189,7 @@ def build_experiment(
 def train(experiment: Experiment, run_folder: Path, config: dict[str, Any]) -> Progress:
     """Trains the model, calibrates the task, and saves both in the model folder."""
     task, model = experiment.task, experiment.model
+    write_text(run_folder / ENVIRONMENT, json.dumps(describe_environment(), indent=1))
     try:
         progress = fit(experiment, run_folder)
     except TrainingInterrupted:  # the model can predict nevertheless

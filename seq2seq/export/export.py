@@ -13,9 +13,10 @@ from seq2seq.files import atomic_folder, write_text
 from seq2seq.inference.predictor import Predictor
 from seq2seq.models.base import SequenceModel
 from seq2seq.request import PredictionRequest
-from seq2seq.tasks.base import PredictionOptions, Task
+from seq2seq.tasks.base import Task
 from seq2seq.tasks.exported import TensorInfo
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
+from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.trust import Trust
 from seq2seq.version import version
 

@@ -16,9 +16,10 @@ from seq2seq.inference.unknown_arguments import check_settings
 from seq2seq.models.base import SequenceModel
 from seq2seq.prediction_rows import Row, ScoredPair
 from seq2seq.request import PredictionRequest, check_batch_size
-from seq2seq.tasks.base import PredictionOptions, Task
+from seq2seq.tasks.base import Task
 from seq2seq.tasks.forecasting import Forecasting
 from seq2seq.tasks.model_folder import load_model_folder, saved_search
+from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.trust import Trust
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -14,21 +13,22 @@ import numpy as np
 import tensorflow as tf
 
 from seq2seq.data.batching import Batching, batch_dataset, largest_of, padding_share
-from seq2seq.data.dataset import Dataset
+from seq2seq.data.dataset import SPLITS, Dataset
 from seq2seq.data.records import Record
 from seq2seq.data.series_windows import SeriesWindows
 from seq2seq.data.token_store import ColumnSpec, TokenStore, build, report_shared_inputs
 from seq2seq.data.tokenizers.tokenizer import UNKNOWN
 from seq2seq.data.windows import Windows
-from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.models.base import ModelT
 from seq2seq.prediction_rows import ForecastRow, Row, ScoredPair
 from seq2seq.progress import step
+from seq2seq.tasks.evaluation import Evaluation
 from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.observation import InputVocabulary, Observation
 from seq2seq.tasks.padding import Batches
 from seq2seq.tasks.prediction_graphs import collected_features
+from seq2seq.tasks.prediction_options import DEFAULTS, PredictionOptions
 from seq2seq.tasks.vocabularies import Vocabulary
 from seq2seq.training.batch_order import BatchOrder, Part
 from seq2seq.training.masked_loss_model import Loss
@@ -38,69 +38,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "validation", "test")
-
 PartT = TypeVar("PartT")
 RowT = TypeVar("RowT", bound=Row | ForecastRow)
 """The type of the task's predictions."""
 
 Batch = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 """Inputs by name, labels and weights."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Predictions for records with references, and their scores.
-
-    Attributes:
-        rows: One row a record, in the records' order.
-        scores: Metric name to value.
-        signatures: Metric name to how it was computed, for metrics that have a signature.
-        tables: Further results by name, as rows of plain values.
-        statistics: The statistics of each row, see `evaluation.item_statistics`; may be empty.
-    """
-
-    rows: Sequence[Row | ForecastRow]
-    scores: dict[str, float]
-    signatures: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    statistics: Sequence[Mapping[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class PredictionOptions:
-    """How to predict, and which extra outputs to return.
-
-    A task refuses the options that do not apply to it, see `Task.prediction_options`.
-
-    Attributes:
-        batch_size: How many inputs are predicted at once.
-        decoding: Another search than the task's.
-        n_best: How many hypotheses each row has, of a task without a search; others have as many as
-            their `decoding` says.
-        alignments: Whether rows have the attention weights of each target token.
-        token_scores: Whether rows have the log-probability of each target token.
-        replace_unknown: Whether an unknown word becomes the source word that it attends to; None
-            for the task's setting.
-        attention: Whether rows have the weights of attention pooling.
-        horizon: How many steps are forecast; None for as many as in training.
-        levels: The intervals of a forecast, in percent.
-        first_number: The number of the first input, which samples of translations depend on.
-    """
-
-    batch_size: int = 64
-    decoding: Strategy | None = None
-    n_best: int | None = None
-    alignments: bool = False
-    token_scores: bool = False
-    replace_unknown: bool | None = None
-    attention: bool = False
-    horizon: int | None = None
-    levels: tuple[float, ...] = ()
-    first_number: int = 0
-
-
-DEFAULTS = PredictionOptions()
 
 
 class Task(ABC, Generic[ModelT, RowT]):
@@ -371,10 +314,7 @@ class Task(ABC, Generic[ModelT, RowT]):
 
     def check_options(self, options: PredictionOptions, applicable: Iterable[str]) -> None:
         """Raises a `UserError` if an option is set that does not apply."""
-        for option in fields(options):
-            is_set = getattr(options, option.name) != option.default
-            if is_set and option.name not in (*applicable, "batch_size", "first_number"):
-                raise UserError(f"{option.name}: has no meaning for {type(self).__name__} runs.")
+        options.refuse_others(applicable, type(self).__name__)
 
     def score(
         self, model: ModelT, pairs: Sequence[Record], options: PredictionOptions = DEFAULTS

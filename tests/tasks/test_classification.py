@@ -11,8 +11,8 @@ from seq2seq.config import build, composed
 from seq2seq.data.formats.json_lines import LabelledJsonl
 from seq2seq.data.formats.tables import Csv
 from seq2seq.errors import UserError
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
+from seq2seq.tasks.prediction_options import PredictionOptions
 
 SMALL = [
     "task=classification",

@@ -12,8 +12,8 @@ from seq2seq.evaluation.forecasting import forecast_scores
 from seq2seq.inference.forecast import forecast_table, series_of
 from seq2seq.inference.forecast_sessions import ForecastSession
 from seq2seq.inference.predictor import Predictor
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
+from seq2seq.tasks.prediction_options import PredictionOptions
 
 SMALL = [
     "task=forecasting",

@@ -7,8 +7,8 @@ import pytest
 
 from seq2seq.data.formats.series_format import season_length_of
 from seq2seq.errors import UserError
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.model_folder import build_task
+from seq2seq.tasks.prediction_options import PredictionOptions
 from tests.tasks.test_forecasting import own_cache, prepared, series_of, table  # noqa: F401
 
 USUAL = "task.season_length=null"

@@ -15,8 +15,8 @@ from seq2seq.data.formats.json_lines import TaggedJsonl
 from seq2seq.data.labels.span_schemes import is_well_formed
 from seq2seq.errors import UserError
 from seq2seq.inference.predictor import Predictor
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
+from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.tasks.tagging.task import TaggingLoss
 
 SMALL = [

@@ -10,8 +10,8 @@ from seq2seq.data.formats.parallel_text import ParallelText
 from seq2seq.data.tokenizers.tokenizer import END, START
 from seq2seq.errors import UserError
 from seq2seq.files import write_checksums
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.model_folder import build_task, load_model_folder, save_model_folder
+from seq2seq.tasks.prediction_options import PredictionOptions
 
 OVERRIDES = ["tracking=none", "model.encoder.units=8", "model.decoder.units=12"]
 

@@ -21,8 +21,8 @@ from seq2seq.evaluation.classification import (
 from seq2seq.evaluation.item_statistics import item_statistics
 from seq2seq.models.classifier import Classifier
 from seq2seq.prediction_rows import ClassRow
-from seq2seq.tasks.base import Evaluation
 from seq2seq.tasks.classification.data import ClassificationData
+from seq2seq.tasks.evaluation import Evaluation
 from seq2seq.tasks.inputs import has_blank
 
 if TYPE_CHECKING:

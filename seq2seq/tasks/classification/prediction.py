@@ -15,12 +15,12 @@ from seq2seq.evaluation.classification import class_probabilities, fit_temperatu
 from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.models.classifier import Classifier
 from seq2seq.prediction_rows import ClassRow
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.classification.data import ClassificationData
 from seq2seq.tasks.inputs import check_observable, has_blank, record_of, source_tokens
 from seq2seq.tasks.observation import Observation
 from seq2seq.tasks.padding import Batches, text_batches
 from seq2seq.tasks.prediction_graphs import prediction_graph
+from seq2seq.tasks.prediction_options import PredictionOptions
 
 log = logging.getLogger(__name__)
 

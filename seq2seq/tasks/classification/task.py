@@ -11,12 +11,12 @@ from seq2seq.data.number_columns import NumberColumn
 from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 from seq2seq.models.classifier import Classifier
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.classification.evaluation import ClassificationEvaluation
 from seq2seq.tasks.classification.export import exported_functions
 from seq2seq.tasks.classification.prediction import ClassificationPrediction
 from seq2seq.tasks.consistency import check_drops
 from seq2seq.tasks.exported import ExportedFunction
+from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.training.losses import ClassCrossEntropy, MultiLabelCrossEntropy
 
 TEXTS = ("text", "text2")

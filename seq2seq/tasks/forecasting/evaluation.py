@@ -23,7 +23,7 @@ from seq2seq.evaluation.forecasting import (
 from seq2seq.models.forecaster import Forecaster
 from seq2seq.prediction_rows import ForecastRow
 from seq2seq.progress import step
-from seq2seq.tasks.base import Evaluation
+from seq2seq.tasks.evaluation import Evaluation
 from seq2seq.tasks.forecasting.intervals import kept_residuals, split_offsets
 from seq2seq.tasks.forecasting.prediction import ForecastingPrediction
 

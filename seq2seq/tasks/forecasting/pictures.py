@@ -7,7 +7,7 @@ import numpy as np
 
 from seq2seq.evaluation.forecasting import forecasts_of
 from seq2seq.prediction_rows import ForecastRow
-from seq2seq.tasks.base import Evaluation
+from seq2seq.tasks.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

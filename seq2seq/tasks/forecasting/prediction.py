@@ -1,7 +1,7 @@
 """Forecasts: of any series, with quantiles, by one model or an ensemble."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +9,6 @@ import tensorflow as tf
 from seq2seq.data.dataset import Dataset
 from seq2seq.data.formats.series_dates import future_dates
 from seq2seq.data.records import Record, hash64, place_of
-from seq2seq.data.series_scaling import Scale
 from seq2seq.errors import UserError
 from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.models.base import ensemble_of
@@ -17,25 +16,18 @@ from seq2seq.models.forecaster import Forecaster
 from seq2seq.prediction_rows import ForecastRow
 from seq2seq.progress import report
 from seq2seq.scores import number
-from seq2seq.tasks.base import PredictionOptions, Task
+from seq2seq.tasks.base import Task
 from seq2seq.tasks.forecasting.data import ForecastingData
+from seq2seq.tasks.forecasting.forecasts import Forecasts, undone
 from seq2seq.tasks.forecasting.graphs import path_graph, point_graph
 from seq2seq.tasks.forecasting.intervals import MEDIAN, adaptive_quantiles, with_split_offsets
 from seq2seq.tasks.forecasting.windows import Columns, ScaledWindows
 from seq2seq.tasks.observation import Observation
 from seq2seq.tasks.padding import Batches
+from seq2seq.tasks.prediction_options import PredictionOptions
 
 EARLIER_ORIGINS, EARLIER_BATCH = 50, 1024
 """Origins whose errors adaptive intervals follow, and how many are forecast at once."""
-
-
-class Forecasts(NamedTuple):
-    """Forecasts of windows, in the units of the series."""
-
-    points: np.ndarray
-    """float64 `(windows, horizon, targets)`."""
-    quantiles: np.ndarray
-    """float64 `(levels, windows, horizon, targets)`."""
 
 
 class ForecastingPrediction(ForecastingData):
@@ -407,8 +399,3 @@ class ForecastingPrediction(ForecastingData):
         settings = {name: getattr(self, name) for name in names}
         own = ", ".join(f"{key}={value}" for key, value in vars(self.distribution).items())
         return settings | {"distribution": f"{type(self.distribution).__name__}({own})"}
-
-
-def undone(scaled: np.ndarray, scales: Sequence[Scale]) -> np.ndarray:
-    """Returns scaled values `(..., batch, horizon, targets)` in the units of the series."""
-    return np.stack([scale.undo(scaled[..., k]) for k, scale in enumerate(scales)], axis=-1)

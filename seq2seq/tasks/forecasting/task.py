@@ -13,11 +13,11 @@ from seq2seq.data.series_windows import SeriesWindows
 from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.models.forecaster import Forecaster
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.consistency import check_drops
 from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.forecasting.evaluation import BASELINES, ForecastingEvaluation
 from seq2seq.tasks.forecasting.export import ExportedForecast, calendar_names
+from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.training.distributions import Distribution, NegativeBinomial, Quantiles
 
 CONFORMAL = ("none", "split", "adaptive")

@@ -14,7 +14,7 @@ from seq2seq.data.windows import Windows
 from seq2seq.errors import UserError
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.prediction_rows import TextRow
-from seq2seq.tasks.base import Evaluation
+from seq2seq.tasks.evaluation import Evaluation
 from seq2seq.tasks.generation.data import GenerationData
 from seq2seq.tasks.generation.prediction import continuation
 from seq2seq.training.dynamic_evaluation import dynamic_loss

@@ -13,11 +13,11 @@ from seq2seq.decoding.strategy import Strategy
 from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.prediction_rows import Hypothesis, TextRow
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.generation.data import GenerationData
 from seq2seq.tasks.inputs import record_of, records_of
 from seq2seq.tasks.observation import Observation
 from seq2seq.tasks.padding import Batches, by_length, padded, text_batches
+from seq2seq.tasks.prediction_options import PredictionOptions
 
 OBSERVED_CHARACTERS = 80
 """Of a document, when its states are observed."""

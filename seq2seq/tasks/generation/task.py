@@ -8,12 +8,12 @@ from seq2seq.data.windows import Windows
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.models.language_model import LanguageModel
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.consistency import check_drops
 from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.generation.evaluation import GenerationEvaluation, checked_rate
 from seq2seq.tasks.generation.export import exported_functions
 from seq2seq.tasks.generation.prediction import GenerationPrediction
+from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.training.losses import TokenCrossEntropy
 
 

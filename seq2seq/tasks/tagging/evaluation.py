@@ -16,7 +16,7 @@ from seq2seq.evaluation.tagging import (
     signature,
 )
 from seq2seq.models.tagger import Tagger
-from seq2seq.tasks.base import Evaluation
+from seq2seq.tasks.evaluation import Evaluation
 from seq2seq.tasks.tagging.data import TaggingData
 
 if TYPE_CHECKING:

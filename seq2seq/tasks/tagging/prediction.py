@@ -14,10 +14,10 @@ from seq2seq.errors import UserError
 from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.models.tagger import Tagger
 from seq2seq.prediction_rows import TagRow
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.inputs import check_observable
 from seq2seq.tasks.observation import Observation
 from seq2seq.tasks.padding import Batches, by_length, padded
+from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.tasks.tagging.data import TaggingData, check_lists
 from seq2seq.tasks.tagging.search import TaggerSearch
 

@@ -13,9 +13,9 @@ from seq2seq.errors import UserError
 from seq2seq.files import write_text
 from seq2seq.models.tagger import Tagger
 from seq2seq.ops.crf import divergence, negative_log_likelihood
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.consistency import check_drops
 from seq2seq.tasks.exported import ExportedFunction
+from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.tasks.tagging.evaluation import TaggingEvaluation
 from seq2seq.tasks.tagging.export import exported_functions
 from seq2seq.tasks.tagging.prediction import TaggingPrediction

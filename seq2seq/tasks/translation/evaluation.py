@@ -9,7 +9,8 @@ from seq2seq.evaluation.item_statistics import item_statistics
 from seq2seq.evaluation.text import score_texts
 from seq2seq.models.translator import Translator
 from seq2seq.prediction_rows import TextRow
-from seq2seq.tasks.base import Evaluation, PredictionOptions
+from seq2seq.tasks.evaluation import Evaluation
+from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.tasks.translation.data import TranslationData
 from seq2seq.tasks.translation.search import attends
 

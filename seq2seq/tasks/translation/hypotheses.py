@@ -8,7 +8,7 @@ import numpy as np
 from seq2seq.data.tokenizers.tokenizer import END, UNKNOWN, Tokenizer
 from seq2seq.decoding.hypotheses import Hypotheses
 from seq2seq.prediction_rows import Hypothesis, TokenOutputs
-from seq2seq.tasks.base import PredictionOptions
+from seq2seq.tasks.prediction_options import PredictionOptions
 
 DECIMALS = 6
 

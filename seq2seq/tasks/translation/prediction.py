@@ -15,7 +15,7 @@ from seq2seq.layers.call_recorder import recorded_calls
 from seq2seq.models.base import ensemble_of
 from seq2seq.models.translator import Translator
 from seq2seq.prediction_rows import Hypothesis, ScoredPair, TextRow, TokenOutputs
-from seq2seq.tasks.base import DEFAULTS, PredictionOptions, Task
+from seq2seq.tasks.base import Task
 from seq2seq.tasks.inputs import (
     check_observable,
     checked_text,
@@ -26,6 +26,7 @@ from seq2seq.tasks.inputs import (
 )
 from seq2seq.tasks.observation import Observation
 from seq2seq.tasks.padding import Batches, by_length, padded, teacher_forced, text_batches
+from seq2seq.tasks.prediction_options import DEFAULTS, PredictionOptions
 from seq2seq.tasks.translation.constraints import constrained, constraints_of, named_tokens
 from seq2seq.tasks.translation.data import SIDES, TranslationData
 from seq2seq.tasks.translation.hypotheses import extra_outputs, hypothesis_rows

@@ -11,9 +11,9 @@ from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
 from seq2seq.evaluation.text import check_metrics
 from seq2seq.models.translator import Translator
-from seq2seq.tasks.base import PredictionOptions
 from seq2seq.tasks.consistency import check_drops
 from seq2seq.tasks.exported import ExportedFunction
+from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.tasks.translation.data import SIDES
 from seq2seq.tasks.translation.evaluation import TranslationEvaluation
 from seq2seq.tasks.translation.export import exported_functions
