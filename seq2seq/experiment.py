@@ -110,7 +110,7 @@ def run(
             return {}
         tracker, task = experiment.tracker, experiment.task
         with tracked(tracker, run_folder, plain, tags, experiment.trainer.resume):
-                with step("logging the data"):
+            with step("logging the data"):
                 splits = summarize_data(experiment.data, task, tags.get("data"))
                 for split in splits:
                     tracker.log_dataset(split)
