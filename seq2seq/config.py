@@ -134,7 +134,7 @@ def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
     meant = meant or [
         item
         for item in _closest(name, {item: item for item in known}, cutoff=0.6)
-        if _closest(_last_part(name), {_last_part(item): item}, cutoff=0.4)
+        if not _differs_in_all(item, name)
     ]
     meant = meant or _closest(_last_part(name), {_last_part(item): item for item in known}, 0.7)
     if not meant:
@@ -145,6 +145,12 @@ def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
 def _is_begun(key: str, name: str) -> bool:
     """Returns whether a dotted name is the beginning of a key: `task.h` of `task.horizon`."""
     return "." in name and key.startswith(name) and "." not in key[len(name) :]
+
+
+def _differs_in_all(key: str, name: str) -> bool:
+    """Returns whether keys of the same group share the group alone: `task.h` and `task.seed`."""
+    (group, _, key), (other, _, name) = key.rpartition("."), name.rpartition(".")
+    return group == other and not _closest(name, {key: key}, cutoff=0.4)
 
 
 def _closest(name: str, known: dict[str, str], cutoff: float) -> list[str]:
