@@ -267,7 +267,7 @@ def test_a_faulty_file_gives_one_message(workplace, capsys, content, message):
     [
         (["--horizon", "0"], "horizon: must be at least 1"),
         (["--horizon", "25"], "25 steps are asked for"),
-        (["--level", "99"], "outside of those that the model has learnt"),
+        (["--level", "99"], "outside of those that the model learns"),
         (["--level", "100"], "between 0 and 100"),
         (["-o", "missing/forecast.parquet"], "there is no folder"),
         (["-o", "forecast.xlsx"], "forecasts are not written as .xlsx"),

@@ -64,35 +64,42 @@ def check_memory(model: TrainedModel, batch: Batch, limit: float | None) -> None
 
 def rough_memory(model: keras.Model, batch: Batch) -> float:
     """Returns about what `step_memory` does, from the sizes of batch and layers alone."""
-    arrays = [np.asarray(array) for array in tf.nest.flatten(batch)]
-    cells = max(int(np.prod(array.shape[:2])) for array in arrays)
     outputs = (tf.nest.flatten(layer.output) for layer in model.layers if layer.built)
     width = sum(int(tensor.shape[-1] or 1) for tensors in outputs for tensor in tensors
                 if len(tensor.shape))  # fmt: skip
-    return COPIES * BYTES * cells * width / GIB
+    return COPIES * BYTES * _tokens(batch) * width / GIB
 
 
 def step_memory(model: TrainedModel, batch: Batch) -> float:
     """Returns about how much memory a training step needs, in GiB, without running it.
 
     It is traced for the shapes of the batch. The sum over the outputs of its operations counts
-    those, too, that are freed before others are allocated, but not what operations need within.
+    those, too, that are freed before others are allocated, but not what operations need within. An
+    axis of unknown size, such as that of distinct tokens, counts as all tokens of the batch.
     """
     signature = tf.nest.map_structure(lambda array: tf.TensorSpec(array.shape, array.dtype), batch)
     step = tf.function(model.checked_step, autograph=False).get_concrete_function(signature)
     graph = step.graph.as_graph_def(add_shapes=True)
     functions = (function.node_def for function in graph.library.function)
     nodes = [*graph.node, *(node for body in functions for node in body)]
-    return BYTES * _elements(nodes) / GIB
+    return BYTES * _elements(nodes, _tokens(batch)) / GIB
 
 
-def _elements(nodes: Iterable[tf.compat.v1.NodeDef]) -> int:
-    """Returns the elements of the outputs of operations, as far as shapes are known."""
+def _tokens(batch: Batch) -> int:
+    """Returns the tokens of the largest array of a batch, padding included."""
+    arrays = [np.asarray(array) for array in tf.nest.flatten(batch)]
+    return max(int(np.prod(array.shape[:2])) for array in arrays)
+
+
+def _elements(nodes: Iterable[tf.compat.v1.NodeDef], unknown: int) -> int:
+    """Returns the elements of the outputs of operations; the axes of unknown size count as one."""
     elements = 0
     for node in nodes:
         if node.op in _WITHOUT_MEMORY:
             continue
         for shape in node.attr["_output_shapes"].list.shape:
-            sizes = [-1] if shape.unknown_rank else [axis.size for axis in shape.dim]
-            elements += max(0, int(np.prod(sizes, dtype=np.int64)))
+            if not shape.unknown_rank:
+                known = [axis.size for axis in shape.dim if axis.size >= 0]
+                is_known = len(known) == len(shape.dim)
+                elements += int(np.prod(known, dtype=np.int64)) * (1 if is_known else unknown)
     return elements
