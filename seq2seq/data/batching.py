@@ -184,4 +184,8 @@ def batch_dataset(
 
     dataset = tf.data.Dataset.range(len(batches)).map(batch)
     dataset.flat_batch = flat_batch
-    return dataset.prefetch(_PREFETCHED_BATCHES)
+    # Nothing is left to tune, and the thread that tunes may miss the end of its iterator, which
+    # then waits for it forever (TensorFlow 2.21, `RootDataset::Iterator::~Iterator`).
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.prefetch(_PREFETCHED_BATCHES).with_options(options)
