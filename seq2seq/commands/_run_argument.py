@@ -39,19 +39,24 @@ def search_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--decoding", metavar="NAME", help="greedy, beam or sampling (default: that of the run)"
     )
+    set_option(group, "changed settings of the search, such as beam_size=10")
+    group.add_argument(
+        "--n-best",
+        type=int,
+        metavar="N",
+        help="the number of hypotheses (default: as the search says)",
+    )
+
+
+def set_option(group: argparse._ActionsContainer, text: str) -> None:
+    """Adds the option --set, whose help is the text."""
     group.add_argument(
         "--set",
         nargs="+",
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="changed settings of the search, such as beam_size=10",
-    )
-    group.add_argument(
-        "--n-best",
-        type=int,
-        metavar="N",
-        help="the number of hypotheses (default: as the search says)",
+        help=text,
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.commands._run_argument import ensemble_option, trust_option
+from seq2seq.commands._run_argument import ensemble_option, set_option, trust_option
 
 if TYPE_CHECKING:
     from seq2seq.inference.synthetic.data_folder import Written
@@ -36,14 +36,7 @@ def synthetic_data_options(parser: argparse.ArgumentParser, real_copies: int) ->
         default="beam",
         help="greedy, beam or sampling (default beam)",
     )
-    group.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="changed settings of the search, such as beam_size=10",
-    )
+    set_option(group, "changed settings of the search, such as beam_size=10")
     group.add_argument(
         "--batch-size", type=int, metavar="N", default=64, help="texts at once (default 64)"
     )

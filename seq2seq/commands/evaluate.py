@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from seq2seq.commands._run_argument import local_run, trust_option
+from seq2seq.commands._run_argument import local_run, set_option, trust_option
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.progress import step
 
@@ -60,13 +60,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the run to which --gate compares, scored on the same data: a run folder, or "
         "models:/NAME@champion",
     )
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="how a --source of series is read, such as data.sort=true (default: as in training)",
+    set_option(
+        parser,
+        "how a --source of series is read, such as data.sort=true (default: as in training)",
     )
     trust_option(parser)
 

@@ -126,8 +126,8 @@ def _vocabulary_changes(
         log.info(
             "from %s: %s: %s of %s tokens kept, %s as the mean of their pieces, "
             "%s as in a new run, %s left out",
-            run, name, f"{rows.kept:,}", f"{len(rows.rows):,}", f"{rows.composed:,}",
-            f"{rows.new:,}", f"{len(old[name].tokens) - rows.kept:,}",
+            run, name, f"{rows.shared:,}", f"{len(rows.rows):,}", f"{rows.composed:,}",
+            f"{rows.new:,}", f"{len(old[name].tokens) - rows.shared:,}",
         )  # fmt: skip
     return {
         id(weight.variable): (weight, by_name[weight.vocabulary])

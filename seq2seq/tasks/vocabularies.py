@@ -72,29 +72,29 @@ class Origins(NamedTuple):
 
     Attributes:
         rows: For each new id the old ids whose mean its row is; none for a row of a new model.
-        kept: The number of tokens that are in both vocabularies.
+        shared: The number of tokens that are in both vocabularies.
         composed: The number of new tokens that have old pieces.
     """
 
     rows: list[list[int]]
-    kept: int
+    shared: int
     composed: int
 
     @property
     def new(self) -> int:
         """The number of tokens that start as in a new model."""
-        return len(self.rows) - self.kept - self.composed
+        return len(self.rows) - self.shared - self.composed
 
 
 def origins(old: Vocabulary, new: Vocabulary) -> Origins:
     """Returns where the rows of a new vocabulary come from in an old one."""
     number_of = {token: number for number, token in enumerate(old.tokens)}
-    rows, kept, composed = list[list[int]](), 0, 0
+    rows, shared, composed = list[list[int]](), 0, 0
     for number, token in enumerate(new.tokens):
         if token in number_of:
             rows.append([number_of[token]])
-            kept += 1
+            shared += 1
         else:
             rows.append(old.pieces_of(new, number))
             composed += bool(rows[-1])
-    return Origins(rows, kept, composed)
+    return Origins(rows, shared, composed)

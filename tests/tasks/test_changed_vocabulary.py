@@ -76,8 +76,8 @@ def test_pieces_of_a_new_token_are_its_text_in_the_old_vocabulary(kind, size):
         if is_complete and (text.startswith(" ") or kind == "character"):
             assert old.encode([text.removeprefix(" ")])[0].tolist() == rows.rows[number]
     names = [tokenizer._backend.get_vocab().keys() for tokenizer in (old, new)]
-    assert (rows.kept, rows.new) == (len(names[0] & names[1]), 0)
-    assert rows.kept + rows.composed == new.size
+    assert (rows.shared, rows.new) == (len(names[0] & names[1]), 0)
+    assert rows.shared + rows.composed == new.size
 
 
 def test_words_have_no_pieces_but_other_kinds_know_their_letters():
@@ -85,7 +85,7 @@ def test_words_have_no_pieces_but_other_kinds_know_their_letters():
     rows = origins(TokenizerVocabulary(old), TokenizerVocabulary(new))
     common = {"the", "red", "die"}
     assert {new.piece_texts()[n].decode() for n, r in enumerate(rows.rows) if r and n > 3} == common
-    assert (rows.kept, rows.composed, rows.new) == (4 + 3, 0, new.size - 7)
+    assert (rows.shared, rows.composed, rows.new) == (4 + 3, 0, new.size - 7)
     subwords, _ = tokenizers("bpe", 300)
     rows = origins(TokenizerVocabulary(subwords), TokenizerVocabulary(new))
     number = new.encode(["dogs"])[0][0]

@@ -14,12 +14,12 @@ MISSING = ("refuse", "zero", "forward", "linear", "mask")
 
 _COLUMNS = {"unique_id": "unique_id", "ds": "ds"}
 _FIELDS = ("unique_id", "ds", "frequency", "start", "horizon_rows")
+"""The fields of a record that are not columns of values."""
 
 _QUARTERS = dict.fromkeys(("QE", "QS", "BQE", "BQS"), 4)
 _MONTHS = dict.fromkeys(("ME", "MS", "BME", "BMS", "CBME", "CBMS"), 12)
 _SEASONS = {**_QUARTERS, **_MONTHS, "W": 52, "D": 7, "B": 5, "h": 24, "min": 1440, "s": 3600}
 """The steps of the usual season, by what pandas calls the step."""
-"""The fields of a record that are not columns of values."""
 
 
 @dataclass(frozen=True)
