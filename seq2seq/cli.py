@@ -93,7 +93,7 @@ def _check_command(arguments: Sequence[str]) -> None:
     """Refuses an unknown command with the nearest one, instead of a list of all."""
     name = arguments[0] if arguments else "--help"
     if not name.startswith("-") and name not in COMMANDS:
-        from seq2seq.config import nearest
+        from seq2seq.nearest_name import nearest
 
         raise UserError(
             f"{name}: no such command{nearest(name, COMMANDS)}. `seq2seq help` lists them."

@@ -1,13 +1,12 @@
 """Composes configs from overrides, checks their keys, and builds objects from their nodes."""
 
-import difflib
 import hashlib
 import inspect
 import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from types import UnionType
@@ -22,6 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.errors import UserError
+from seq2seq.nearest_name import nearest
 from seq2seq.progress import step
 from seq2seq.yaml_files import load
 
@@ -119,49 +119,6 @@ def own_recipe(choice: str | None) -> dict[str, str]:
     group, _, leaf = f"recipe/{choice}".rpartition("/")
     node = ConfigStore.instance().load(f"{group}/{leaf}.yaml").node
     return {f"{recipe_name(choice)}.yaml": OmegaConf.to_yaml(node)}
-
-
-def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    """Returns `; the nearest is 'x'` with the known name that is meant; empty if none is similar.
-
-    Only the last part of a name may have been given: `units` of `model.encoder.units`.
-    """
-    known = [item for item in known if item != name]
-    meant: list[str] = []
-    if name == _last_part(name):
-        meant = [item for item in known if _last_part(item) == name]
-    meant = meant or [item for item in known if _is_begun(item, name)]
-    meant = meant or [
-        item
-        for item in _closest(name, {item: item for item in known}, cutoff=0.6)
-        if not _differs_in_all(item, name)
-    ]
-    meant = meant or _closest(_last_part(name), {_last_part(item): item for item in known}, 0.7)
-    if not meant:
-        return ""
-    return f"; the nearest is {' or '.join(repr(item) for item in meant[:6])}"
-
-
-def _is_begun(key: str, name: str) -> bool:
-    """Returns whether a dotted name is the beginning of a key: `task.h` of `task.horizon`."""
-    return "." in name and key.startswith(name) and "." not in key[len(name) :]
-
-
-def _differs_in_all(key: str, name: str) -> bool:
-    """Returns whether keys of the same group share the group alone: `task.h` and `task.seed`."""
-    (group, _, key), (other, _, name) = key.rpartition("."), name.rpartition(".")
-    return group == other and not _closest(name, {key: key}, cutoff=0.4)
-
-
-def _closest(name: str, known: dict[str, str], cutoff: float) -> list[str]:
-    """Returns the value of the most similar key, whatever its case; an empty list if none is."""
-    by_lower = {key.lower(): value for key, value in known.items()}
-    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
-    return [by_lower[match] for match in matches]
-
-
-def _last_part(name: str) -> str:
-    return re.split(r"[./]", name)[-1]
 
 
 @step("checking the config")

@@ -18,7 +18,6 @@ from seq2seq.cluster import cluster
 from seq2seq.config import build_as
 from seq2seq.data.dataset import Dataset
 from seq2seq.errors import UserError
-from seq2seq.evaluation.intervals import Interval, score_intervals, text_intervals
 from seq2seq.files import write_text
 from seq2seq.log_file import log_to
 from seq2seq.models.base import SequenceModel
@@ -27,9 +26,15 @@ from seq2seq.ops.compile import compiled_in_background
 from seq2seq.ops.dispatch import disable_inter_op_parallelism
 from seq2seq.plots.curves import learning_curves
 from seq2seq.plots.figure import save_figure
-from seq2seq.prediction_rows import write_rows
 from seq2seq.progress import shown_on, step
 from seq2seq.report import print_report
+from seq2seq.results import (
+    collect_metrics,
+    curves_of,
+    intervals_of,
+    write_history,
+    write_results,
+)
 from seq2seq.run_folder import saved_overrides
 from seq2seq.tasks.base import Task
 from seq2seq.tasks.evaluation import Evaluation
@@ -282,45 +287,6 @@ def summarize_data(data: Dataset, task: Task[Any, Any], name: str | None) -> lis
     ]
 
 
-def collect_metrics(evaluations: dict[str, Evaluation], progress: Progress) -> dict[str, Any]:
-    """Returns the content of `metrics.json`: the scores of the splits and the training's cost."""
-    return {
-        **{split: dict(sorted(e.scores.items())) for split, e in evaluations.items()},
-        "training": {
-            "steps": progress.total_steps,
-            "epochs": progress.epoch,
-            "best_epoch": progress.best_epoch,
-            "seconds": round(progress.seconds, 1),
-            "target_tokens_per_second": round(progress.target_tokens / progress.training_seconds),
-            "waiting_share": round(progress.waiting_share, 5),
-        },
-        "signatures": evaluations["test"].signatures,
-    }
-
-
-def write_results(
-    run_folder: Path, evaluations: dict[str, Evaluation], metrics: dict[str, Any]
-) -> None:
-    """Writes `predictions/` and `tables/`, then `metrics.json`, which marks a finished run."""
-    for split, evaluation in evaluations.items():
-        write_rows(run_folder / "predictions" / f"{split}.jsonl", evaluation.rows)
-        if evaluation.statistics:
-            path = run_folder / "predictions" / f"{split}.statistics.jsonl"
-            write_rows(path, evaluation.statistics)
-        for name, rows in evaluation.tables.items():
-            write_rows(run_folder / "tables" / f"{split}_{name}.jsonl", rows)
-    write_text(run_folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-
-
-def write_history(run_folder: Path, progress: Progress) -> None:
-    """Writes `history.jsonl`: the scores of each epoch, and the time and steps spent so far."""
-    # A run resumed from an older version has no costs for its first epochs.
-    missing: list[dict[str, float]] = [{}] * (len(progress.history) - len(progress.costs))
-    costs = [*missing, *progress.costs]
-    epochs = [{**epoch, **cost} for epoch, cost in zip(progress.history, costs, strict=True)]
-    write_rows(run_folder / "history.jsonl", epochs)
-
-
 def draw_figures(
     experiment: Experiment,
     evaluation: Evaluation,
@@ -361,14 +327,6 @@ def model_card(
     )
 
 
-def intervals_of(evaluation: Evaluation, bleu_tokenize: str | None) -> dict[str, Interval]:
-    """Returns the confidence intervals of scores; a `bleu_tokenize` for those of texts."""
-    intervals = score_intervals(evaluation.statistics, evaluation.scores)
-    if bleu_tokenize is not None:
-        intervals |= text_intervals(evaluation.rows, evaluation.scores, bleu_tokenize)
-    return intervals
-
-
 def log_results(
     tracker: Tracker,
     evaluations: dict[str, Evaluation],
@@ -392,14 +350,3 @@ def log_results(
         if table:
             columns = {key: [row[key] for row in table] for key in table[0]}
             tracker.log_table(columns, f"{name}.json")
-
-
-def curves_of(progress: Progress) -> dict[str, list[tuple[int, float]]]:
-    """Returns the learning curve, pairs of step and value, of each metric."""
-    curves: dict[str, list[tuple[int, float]]] = {}
-    for epoch in progress.history:
-        for name, value in epoch.items():
-            if name != "step":
-                curve = curves.setdefault(name.removeprefix("train_"), [])
-                curve.append((int(epoch["step"]), value))
-    return curves

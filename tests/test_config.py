@@ -3,15 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from seq2seq.config import (
-    composed,
-    folder,
-    keys_of,
-    nearest,
-    nodes,
-    recipe_files,
-    register_recipe,
-)
+from seq2seq.config import composed, folder, keys_of, nodes, recipe_files, register_recipe
 from seq2seq.errors import UserError
 
 RECIPES = sorted(recipe_files())
@@ -19,21 +11,6 @@ RECIPES = sorted(recipe_files())
 
 def compose_recipe(name, *overrides):
     return composed([f"recipe={register_recipe(name)}", *overrides])
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("task.h", "'task.horizon'"),
-        ("task.horizn", "'task.horizon'"),
-        ("task.targts", "'task.targets'"),
-        ("horizon", "'task.horizon'"),
-        ("task.xyz", ""),
-    ],
-)
-def test_the_nearest_key_shares_more_than_its_group(name, hint):
-    known = ["task.seed", "task.horizon", "task.targets", "seed"]
-    assert nearest(name, known) == (hint and f"; the nearest is {hint}")
 
 
 @pytest.mark.parametrize("name", RECIPES)

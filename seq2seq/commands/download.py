@@ -40,9 +40,9 @@ def complete_name(**_: object) -> list[str]:
 
 def run(options: argparse.Namespace) -> int:
     """Downloads a data set, or lists those that can be downloaded."""
-    from seq2seq.config import nearest
     from seq2seq.data.downloads import data_directory, data_sets, download
     from seq2seq.errors import UserError
+    from seq2seq.nearest_name import nearest
 
     sets = data_sets()
     if options.name is None:

@@ -14,9 +14,9 @@ from itertools import zip_longest
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.metrics.base import Metric
 
-from seq2seq.config import nearest
 from seq2seq.errors import UserError
 from seq2seq.evaluation.error_rates import ERROR_RATES, Errors
+from seq2seq.nearest_name import nearest
 
 SACREBLEU_METRICS: dict[str, Callable[[str, bool], Metric]] = {
     # `force` turns off the warning about text that is tokenized on purpose.

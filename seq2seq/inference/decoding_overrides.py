@@ -7,9 +7,10 @@ from typing import Any, get_args, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seq2seq.config import build, check_nodes, folder, locate, nearest
+from seq2seq.config import build, check_nodes, folder, locate
 from seq2seq.decoding.strategy import Strategy
 from seq2seq.errors import UserError
+from seq2seq.nearest_name import nearest
 from seq2seq.trust import Trust, check_trusted, plain_values
 from seq2seq.yaml_files import load
 

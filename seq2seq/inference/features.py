@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from seq2seq.config import nearest
 from seq2seq.data.records import Record, chunks
 from seq2seq.errors import UserError
 from seq2seq.files import atomic_file
 from seq2seq.inference.input_files import input_path, read_inputs
 from seq2seq.inference.predict import CHUNK
 from seq2seq.inference.predictor import Predictor
+from seq2seq.nearest_name import nearest
 from seq2seq.progress import step
 from seq2seq.trust import Trust
 
@@ -78,7 +78,7 @@ def _selected_names(names: str, known: Sequence[str]) -> list[str]:
     for name in selected:
         if name not in known:
             raise UserError(
-                f"--features {name}: no such vector{nearest(name, list(known))}. There are "
+                f"--features {name}: no such vector{nearest(name, known)}. There are "
                 f"{', '.join(known)}."
             )
     return selected

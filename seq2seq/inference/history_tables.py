@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seq2seq.config import nearest
 from seq2seq.data.formats.series_format import SeriesFormat
 from seq2seq.data.records import first_places, place_of
 from seq2seq.errors import UserError
+from seq2seq.nearest_name import nearest
 from seq2seq.tasks.forecasting import Forecasting
 
 if TYPE_CHECKING:

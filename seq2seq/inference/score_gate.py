@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from seq2seq.config import nearest
 from seq2seq.errors import UserError
+from seq2seq.nearest_name import nearest
 
 CHAMPION = "champion"
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {

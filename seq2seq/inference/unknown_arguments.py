@@ -3,9 +3,9 @@
 import inspect
 from collections.abc import Iterable
 
-from seq2seq.config import nearest
 from seq2seq.errors import UserError
 from seq2seq.inference.history_tables import PREFIX
+from seq2seq.nearest_name import nearest
 from seq2seq.request import PredictionRequest
 
 OF_OTHER_LIBRARIES = {

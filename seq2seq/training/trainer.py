@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seq2seq.config import nearest
 from seq2seq.errors import UserError
 from seq2seq.garbage_collection import existing_objects_frozen
+from seq2seq.nearest_name import nearest
 from seq2seq.training.averaging import EpochAverage, WeightAverage
 from seq2seq.training.batch_order import BatchOrder, Division
 from seq2seq.training.callback_list import MultiFitCallbackList, validate_epoch
@@ -164,7 +164,7 @@ class Trainer:
         if self.on_divergence not in POLICIES:
             raise ValueError(
                 f"on_divergence: must be {', '.join(POLICIES[:-1])} or {POLICIES[-1]}, "
-                f"got {self.on_divergence!r}{nearest(str(self.on_divergence), list(POLICIES))}"
+                f"got {self.on_divergence!r}{nearest(str(self.on_divergence), POLICIES)}"
             )
         if self.mode not in ("min", "max"):
             raise ValueError(f"mode: must be min or max, got {self.mode!r}")
@@ -314,7 +314,7 @@ class Trainer:
         for key, monitor in monitors.items():
             if monitor not in known:
                 raise UserError(
-                    f"{key}: there is no metric '{monitor}'{nearest(monitor, list(known))} "
+                    f"{key}: there is no metric '{monitor}'{nearest(monitor, known)} "
                     f"(known: {', '.join(known)})"
                 )
 

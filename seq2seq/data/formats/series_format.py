@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, fields
 
 import pandas as pd
 
-from seq2seq.config import nearest
 from seq2seq.errors import UserError
+from seq2seq.nearest_name import nearest
 
 LAYOUTS = ("long", "wide")
 MISSING = ("refuse", "zero", "forward", "linear", "mask")
@@ -58,7 +58,7 @@ class SeriesFormat:
     def __post_init__(self) -> None:
         for key in self.columns:
             if key not in _COLUMNS:
-                raise UserError(f"data.columns.{key}: no such column{nearest(key, [*_COLUMNS])}.")
+                raise UserError(f"data.columns.{key}: no such column{nearest(key, _COLUMNS)}.")
         object.__setattr__(self, "columns", {**_COLUMNS, **self.columns})
         for role in ("targets", "known", "past", "static"):
             names = getattr(self, role)
@@ -88,7 +88,7 @@ class SeriesFormat:
         ):
             if value not in choices:
                 raise UserError(
-                    f"data.{key}={value}: no such choice{nearest(str(value), [*choices])}; "
+                    f"data.{key}={value}: no such choice{nearest(str(value), choices)}; "
                     f"there is {', '.join(choices)}."
                 )
         if len(self.delimiter) != 1:

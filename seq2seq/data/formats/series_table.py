@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seq2seq.config import nearest
 from seq2seq.data.formats.series_csv import read_cells
 from seq2seq.data.formats.series_format import SeriesFormat
 from seq2seq.errors import UserError
+from seq2seq.nearest_name import nearest
 
 _PARQUET_MAGIC = b"PAR1"
 FRAME, SERIES = "the DataFrame", "series"
@@ -184,7 +184,7 @@ def _used_columns(header: Sequence[str], form: SeriesFormat, name: str) -> list[
         if column not in header:
             hint = f" Is data.delimiter={form.delimiter!r} right?" if len(header) == 1 else ""
             raise UserError(
-                f"{key}: {name} has no column {column!r}{nearest(column, list(header))}; it has "
+                f"{key}: {name} has no column {column!r}{nearest(column, header)}; it has "
                 f"{', '.join(header)}.{hint}"
             )
     used = list(header) if form.layout == "wide" else [column for _, column in needed]
