@@ -35,6 +35,7 @@ COMMANDS = {
     "download": "download the data of a recipe",
     "check": "report on the data of a recipe before training",
     "rate": "find a learning rate for a recipe by one short training",
+    "batch": "find a batch size for a recipe by some training steps with each",
     "train": "train, evaluate and track a run, or a sweep of runs",
     "launch": "train with several processes of this machine",
     "evaluate": "score a run on its test split or on files",

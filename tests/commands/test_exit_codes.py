@@ -16,6 +16,7 @@ MISTAKES = {
     "download": ["nowhere"],
     "check": ["nowhere"],
     "rate": ["nowhere"],
+    "batch": ["nowhere"],
     "train": ["nowhere"],
     "launch": ["--workers", "0", "--", "train", "nowhere"],
     "evaluate": ["nowhere"],
