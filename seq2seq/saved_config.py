@@ -1,11 +1,13 @@
 """The saved config of a run that is resumed: with changes, or against the command's config."""
 
+import inspect
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.config import check_top_level, composed, folder, store_config
+from seq2seq.config import check_top_level, composed, folder, locate, nodes, store_config
 from seq2seq.errors import UserError
 from seq2seq.naming import tags_of
 from seq2seq.overrides import saved_hydra
@@ -25,6 +27,7 @@ def refuse_changes(
     run_folder: Path, earlier: DictConfig, config: DictConfig, changes: frozenset[str]
 ) -> None:
     """Raises a `UserError` if a config would give another result than that of the run."""
+    earlier = _with_new_arguments(earlier, config)
     old, new = (
         meaningful(cast(dict[str, Any], OmegaConf.to_container(each, resolve=True)))
         for each in (earlier, config)
@@ -77,3 +80,20 @@ def with_new_keys(config: DictConfig) -> DictConfig:
     train = load(folder("conf") / "train.yaml")
     defaults = {key: train[key] for key in map(str, train) if key not in ("defaults", "hydra")}
     return cast(DictConfig, OmegaConf.merge(defaults, config))
+
+
+def _with_new_arguments(earlier: DictConfig, config: DictConfig) -> DictConfig:
+    """Adds to an older config the arguments that its classes had not got yet.
+
+    Those are the keys that it lacks, and that have the constructor's default in the new config.
+    """
+    completed = deepcopy(earlier)
+    for path, node in nodes(config):
+        own = OmegaConf.select(completed, path)
+        if not isinstance(own, DictConfig) or own.get("_target_") != node["_target_"]:
+            continue
+        parameters = inspect.signature(locate(path, node)).parameters
+        for key in map(str, node):
+            if key not in own and key in parameters and node[key] == parameters[key].default:
+                own[key] = node[key]
+    return completed

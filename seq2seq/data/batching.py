@@ -31,6 +31,8 @@ class Batching:
         pool_size: How many rows are sorted together.
         maximum_length: Longer rows are left out of training, by column, such as
             `{"source": 100}`; `None` is unlimited.
+        curriculum_epochs: The first epochs whose batches go from short to long, instead of being
+            shuffled (SortaGrad, Amodei et al., 2016, https://arxiv.org/abs/1512.02595).
 
     Example:
         >>> batching = Batching(batch_size=64)
@@ -44,6 +46,7 @@ class Batching:
         unit: str = "sentences",
         pool_size: int = 50_000,
         maximum_length: Mapping[str, int | None] | None = None,
+        curriculum_epochs: int = 0,
     ) -> None:
         if unit not in _UNITS:
             raise UserError(f"batching.unit={unit} is not one of {', '.join(_UNITS)}.")
@@ -55,10 +58,13 @@ class Batching:
         for key, value in {"batch_size": batch_size, "pool_size": pool_size, **limits}.items():
             if value < 1:
                 raise UserError(f"batching.{key}={value} is below 1.")
+        if curriculum_epochs < 0:
+            raise UserError(f"batching.curriculum_epochs={curriculum_epochs} is below 0.")
         self.batch_size = batch_size
         self.unit = unit
         self.pool_size = pool_size
         self.maximum_length = dict(maximum_length or {})
+        self.curriculum_epochs = curriculum_epochs
 
     def training_batches(
         self, lengths: np.ndarray, hashes: np.ndarray, seed: int, epoch: int
@@ -86,6 +92,8 @@ class Batching:
             pool = order[start : start + pool_size]
             pool[:] = _sorted_by_length(lengths, pool)
         batches = self._cut(order, lengths)
+        if epoch < self.curriculum_epochs:
+            return sorted(batches, key=lambda rows: int(lengths[rows].sum(axis=1).max()))
         return [batches[index] for index in generator.permutation(len(batches))]
 
     def evaluation_batches(self, lengths: np.ndarray, hashes: np.ndarray) -> list[np.ndarray]:

@@ -171,7 +171,10 @@ class Task(ABC, Generic[ModelT, RowT]):
         self.stores = {split: self._stored(data, split) for split in SPLITS}
         report_shared_inputs(self.stores)
         encoders = [spec.encoder.fingerprint for spec in self.columns("train").values()]
-        self.identity = json.dumps([content["train"], *encoders, seed, vars(self.batching)])
+        settings = dict(vars(self.batching))
+        if not settings.get("curriculum_epochs"):  # the order of older versions, which had no such
+            settings.pop("curriculum_epochs", None)
+        self.identity = json.dumps([content["train"], *encoders, seed, settings])
 
         def plan(epoch: int) -> list[np.ndarray]:
             self._begin_epoch(data, seed, epoch)

@@ -267,3 +267,19 @@ def test_a_dataset_that_is_gone_leaves_no_batches_behind():
     del iterator
     gc.collect()
     assert reference() is None
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_first_epochs_of_a_curriculum_go_from_short_to_long(unit):
+    lengths, hashes = _random_rows(500)
+    plain = Batching(batch_size=30, unit=unit, pool_size=100)
+    curriculum = Batching(batch_size=30, unit=unit, pool_size=100, curriculum_epochs=2)
+    for epoch in (0, 1):
+        batches = curriculum.training_batches(lengths, hashes, 0, epoch)
+        longest = [max(sum(lengths[row]) for row in rows) for rows in batches]
+        assert longest == sorted(longest)
+        assert sorted(np.concatenate(batches)) == list(range(500))
+    later, same = (each.training_batches(lengths, hashes, 0, 2) for each in (curriculum, plain))
+    assert [rows.tolist() for rows in later] == [rows.tolist() for rows in same]
+    with pytest.raises(UserError, match=r"batching\.curriculum_epochs=-1 is below 0"):
+        Batching(curriculum_epochs=-1)

@@ -61,6 +61,14 @@ def prepared(data, *overrides):
 PAIRS = ["task.pairs=true", "task.numbers=[x]"]
 
 
+def test_only_a_curriculum_is_part_of_the_identity(tmp_path):
+    """Checkpoints of versions without a curriculum fit the order of trainings that have none."""
+    _, plain, _ = prepared(table(tmp_path))
+    _, curriculum, _ = prepared(table(tmp_path), "batching.curriculum_epochs=1")
+    assert "curriculum" not in plain.identity
+    assert '"curriculum_epochs": 1' in curriculum.identity
+
+
 def test_batches_hold_texts_numbers_and_classes(tmp_path):
     _, task, _ = prepared(table(tmp_path), *PAIRS)
     values = np.array([float(row[2]) for row in ROWS])
