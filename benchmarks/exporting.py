@@ -1,12 +1,14 @@
-"""How large and how fast an exported run is in each runtime, beside the run itself.
+"""How large and how fast exported runs are in each runtime, beside the runs themselves.
 
-    python -m benchmarks.exporting RUN
+    python -m benchmarks.exporting RUN [RUN ...]
 
-Predicts the inputs of the run's test split, one by one and in batches of 64, and compares the
-results with those of the run. Each runtime has a process of its own.
+Predicts 200 inputs of each run's test split, one by one and in batches of 64, and compares the
+results with those of the run. Language models have to be trained with `decoding=greedy`, and
+forecasters on monthly series, such as CO2. Each runtime has a process of its own.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -14,78 +16,133 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.programs.run_exported import Exported, runner
-from seq2seq.data.formats.json_lines import read_objects
 
-COUNT, BATCH, ROUNDS = 192, 64, 3
+if TYPE_CHECKING:
+    from seq2seq.data.dataset import Dataset
+
+COUNT, BATCH, ROUNDS = 200, 64, 3
 FORMATS = [
     ("savedmodel", "float32"), ("onnx", "float32"), ("onnx", "float16"), ("onnx", "int8"),
     ("litert", "float32"), ("litert", "float16"), ("litert", "int8"), ("openvino", "float32"),
     ("openvino", "float16"),
 ]  # fmt: skip
 COLUMNS = ("", "MiB", "load s", "one ms", "inputs/s", "same", "score off by")
+TOLERANCE = 1e-4
+"""The relative difference at which two forecasts are the same."""
 
 
 def main() -> None:
-    """Exports the run in each format, measures, and prints a table."""
+    """Exports each run in each format, measures, and prints tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="the folder of a finished run that reads text")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure is not None:
-        measured = exported(options.measure, inputs_of(options.run))
-        print(json.dumps({"measured": {k: v.tolist() if isinstance(v, np.ndarray) else v
-                                       for k, v in measured.items()}}))  # fmt: skip
+        [folder] = options.runs
+        inputs = json.loads((folder / "inputs.json").read_text("utf-8"))
+        (folder / "measured.json").write_text(json.dumps(exported(options.measure, inputs)))
         return
-    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
-    own = of_run(options.run)
-    print(row("the run", own, own))
+    for run in options.runs:
+        print_table(run)
+
+
+def print_table(run: Path) -> None:
+    """Exports a run in each format, measures, and prints a table."""
+    from seq2seq.config import build
+    from seq2seq.trust import load_saved
+
+    data = build(load_saved(run / ".hydra" / "config.yaml"), "data")
+    task, inputs, own = of_run(run, data)
+    print(f"\n{task}: {run}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    print(row("the run", own, own), flush=True)
     for format, precision in FORMATS:
-        with tempfile.TemporaryDirectory(prefix="seq2seq-exporting-") as folder:
-            target = Path(folder) / "out"
-            command = ["export", options.run, target, "--format", format, "--precision", precision]
+        with tempfile.TemporaryDirectory(prefix="seq2seq-exporting-") as name:
+            folder, target = Path(name), Path(name) / "out"
+            command = ["export", run, target, "--format", format, "--precision", precision]
             _python("seq2seq", *command, "--quiet")
-            printed = _python("benchmarks.exporting", options.run, "--measure", target)
-            measured = json.loads(printed.splitlines()[-1])["measured"]
+            (folder / "inputs.json").write_text(json.dumps(inputs, default=_plain))
+            _python("benchmarks.exporting", folder, "--measure", target)
+            measured = json.loads((folder / "measured.json").read_text())
         print(row(f"{format} {precision}", measured, own), flush=True)
 
 
-def _python(module: str, *arguments: Any) -> str:
+def _plain(value: Any) -> Any:
+    """Returns arrays as lists, and dates as texts."""
+    return value.tolist() if isinstance(value, np.ndarray) else str(value)
+
+
+def _python(module: str, *arguments: Any) -> None:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, encoding="utf-8", env=environment
-    ).stdout
+    subprocess.run(command, check=True, env=environment)
 
 
-def inputs_of(run: Path) -> list[Any]:
-    """Returns the inputs of the first rows of the run's test split."""
-    rows = [row for _, row in zip(range(COUNT), read_objects(run / "predictions" / "test.jsonl"))]  # noqa: B905
-    return [row.get("tokens", row["source"]) for _, row in rows]
+def inputs_of(task: str, data: "Dataset") -> list[Any]:
+    """Returns inputs of the test split as `Predictor` reads them.
+
+    Of the one series of a forecaster, they are beginnings of 24 to 223 steps; of every third,
+    values are missing.
+    """
+    records = list(itertools.islice(data.records("test"), COUNT))
+    match task:
+        case "translation":
+            return [record["source"] for record in records]
+        case "tagging":
+            return [record["tokens"] for record in records]
+        case "classification":
+            return [record["text"] for record in records]
+        case "generation":
+            lines = (line for record in records for line in record["text"].split("\n"))
+            return list(itertools.islice(lines, COUNT))
+    [series] = records
+    return [_history(series, number) for number in range(COUNT)]
 
 
-def of_run(run: Path) -> dict[str, Any]:
-    """Measures the run itself."""
-    inputs, start = inputs_of(run), time.perf_counter()
+def _history(series: Mapping[str, Any], number: int) -> dict[str, Any]:
+    steps = 24 + number
+    values = np.array(series["y"][:steps])
+    if number % 3 == 0:
+        values[[3, steps - 2]] = np.nan
+    return {
+        "unique_id": f"history {number}", "ds": list(series["ds"][:steps]), "y": values,
+        "frequency": "MS",
+    }  # fmt: skip
+
+
+def of_run(run: Path, data: "Dataset") -> tuple[str, list[Any], dict[str, Any]]:
+    """Returns the task of a run, inputs of its test split, and what the run itself measures."""
+    start = time.perf_counter()
     from seq2seq.inference.predictor import Predictor
+    from seq2seq.request import PredictionRequest
 
     predictor = Predictor.load(run)
     loaded = time.perf_counter() - start
-    rows = predictor(inputs, batch_size=BATCH)
+    task = type(predictor.task).__name__.lower()
+    inputs = inputs_of(task, data)
+    request = PredictionRequest(batch_size=BATCH)
+    rows = predictor.predict(inputs, request)
     size = sum(path.stat().st_size for path in (run / "model").rglob("*") if path.is_file())
-    return {
+    own = {
         "size": size,
         "load": loaded,
-        **_times(lambda some: predictor(some, batch_size=BATCH), inputs),
-        "scores": [row["score"] for row in rows],
-        "predictions": [row["prediction"] for row in rows],
+        **_times(lambda some: predictor.predict(some, request), inputs),
+        "predictions": [_text(row["prediction"]) for row in rows],
     }
+    if task != "forecasting":
+        own["scores"] = [row["score"] for row in rows]
+    return task, inputs, own
+
+
+def _text(prediction: Any) -> Any:
+    """Returns a text without spaces around it, which tokenizers alone do not remove."""
+    return prediction.strip() if isinstance(prediction, str) else prediction
 
 
 def exported(folder: Path, inputs: Sequence[Any]) -> dict[str, Any]:
@@ -108,20 +165,22 @@ def exported(folder: Path, inputs: Sequence[Any]) -> dict[str, Any]:
 def _predictions(
     files: Exported, results: dict[str, np.ndarray], inputs: Sequence[Any]
 ) -> dict[str, Any]:
-    labels = files.manifest.get("labels")
-    match files.manifest["task"]:
+    task, labels = files.manifest["task"], files.manifest.get("labels")
+    match task:
+        case "forecasting":
+            return {"predictions": results["forecast"][..., 0].tolist()}
         case "classification":
             best = results["probabilities"].argmax(axis=1)
             scores = np.log(results["probabilities"].max(axis=1))
-            return {"scores": scores, "predictions": [labels[number] for number in best]}
+            return {"scores": scores.tolist(), "predictions": [labels[number] for number in best]}
         case "tagging":
             rows = zip(results["labels"][:, 0], inputs, strict=True)
             texts = [" ".join(labels[n] for n in row[: len(words)]) for row, words in rows]
-            return {"scores": results["scores"][:, 0], "predictions": texts}
-    decode = files.tokenizer("target").decode
+            return {"scores": results["scores"][:, 0].tolist(), "predictions": texts}
+    decode = files.tokenizer("text" if task == "generation" else "target").decode
     rows = zip(results["tokens"], results["lengths"], strict=True)
-    texts = [decode(tokens[:length].tolist()) for tokens, length in rows]
-    return {"scores": results["scores"], "predictions": texts}
+    texts = [_text(decode(tokens[:length].tolist())) for tokens, length in rows]
+    return {"scores": results["scores"].tolist(), "predictions": texts}
 
 
 def _times(predict: Callable[[Sequence[Any]], Any], inputs: Sequence[Any]) -> dict[str, float]:
@@ -142,14 +201,18 @@ def _times(predict: Callable[[Sequence[Any]], Any], inputs: Sequence[Any]) -> di
 
 
 def row(name: str, measured: dict[str, Any], own: dict[str, Any]) -> str:
-    """Returns a row of the table."""
-    pairs = zip(measured["predictions"], own["predictions"], strict=True)
-    same = sum(a == b for a, b in pairs) / len(own["predictions"])
-    off = np.abs(np.array(measured["scores"]) - own["scores"]).max()
+    """Returns a row of the table; where there are no scores, the forecasts differ relatively."""
+    if "scores" in own:
+        pairs = zip(measured["predictions"], own["predictions"], strict=True)
+        same = np.array([a == b for a, b in pairs])
+        off = np.abs(np.array(measured["scores"]) - own["scores"])
+    else:
+        off = np.abs(np.array(measured["predictions"]) / np.array(own["predictions"]) - 1)
+        same = off.max(axis=1) <= TOLERANCE
     cells = [
         name, f"{measured['size'] / 2**20:.1f}", f"{measured['load']:.1f}",
-        f"{1000 * measured['one']:.1f}", f"{measured['rate']:,.0f}", f"{100 * same:.1f} %",
-        f"{off:.0e}",
+        f"{1000 * measured['one']:.1f}", f"{measured['rate']:,.0f}", f"{100 * same.mean():.1f} %",
+        f"{off.max():.0e}",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

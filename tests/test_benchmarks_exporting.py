@@ -2,21 +2,28 @@
 
 import json
 
+import pytest
+
 from benchmarks import exporting
 from seq2seq.export.export import export_run
-from tests.export.conftest import inputs_of, run_of
+from tests.export.conftest import RECIPES, run_of
 
 
-def test_an_exported_run_is_measured_beside_the_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", sorted(RECIPES.keys() - {"translation"}))
+def test_an_exported_run_is_measured_beside_the_run(tmp_path, monkeypatch, name):
     monkeypatch.setattr(exporting, "ROUNDS", 1)
-    run, data = run_of(tmp_path, "classification")
-    rows = [{"source": text} for text in inputs_of("classification", data)[:70]]
-    (run / "predictions").mkdir()
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (run / "predictions" / "test.jsonl").write_text(lines, encoding="utf-8")
+    monkeypatch.setattr(exporting, "COUNT", 70)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if name == "generation":
+        lines = [f"name {number} of {number % 7} names" for number in range(3000)]
+        (tmp_path / "names").write_text("\n".join(lines), encoding="utf-8")
+    greedy = ["decoding=greedy"] if name == "generation" else []
+    run, data = run_of(tmp_path, name, greedy)
     export_run(run, tmp_path / "out", "litert")
-    own = exporting.of_run(run)
-    measured = exporting.exported(tmp_path / "out", exporting.inputs_of(run))
+    task, inputs, own = exporting.of_run(run, data)
+    assert task == name
+    inputs = json.loads(json.dumps(inputs, default=exporting._plain))
+    measured = json.loads(json.dumps(exporting.exported(tmp_path / "out", inputs)))
     assert measured["size"] == (tmp_path / "out" / "model.tflite").stat().st_size
     cells = exporting.row("litert float32", measured, own).split(" | ")
     assert len(cells) == len(exporting.COLUMNS)

@@ -1,18 +1,16 @@
 """Runs to export, one for each task, and 200 real inputs of each."""
 
-import itertools
-
 import keras
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from benchmarks.exporting import inputs_of
 from seq2seq.config import build, composed
 from seq2seq.inference.predictor import Predictor
 from seq2seq.overrides import with_registered_recipes
 from seq2seq.tasks.model_folder import build_task, save_model_folder
 
-COUNT = 200
 SPECIAL = [0, 1, 2]
 UNLIKELY = {"translation": [*SPECIAL, *range(4, 260)], "generation": SPECIAL}
 """Tokens that trained models hardly return: special ones, and bytes that are no text alone."""
@@ -67,34 +65,6 @@ def run_of(folder, name, overrides=(), recipe=None):
         model.output_layer.bias.assign(bias)
     save_model_folder(folder / name / "model", task, model, config)
     return folder / name, data
-
-
-def inputs_of(name, data):
-    """Inputs of a task, as `Predictor` reads them."""
-    records = list(itertools.islice(data.records("test"), COUNT))
-    match name:
-        case "translation":
-            return [record["source"] for record in records]
-        case "tagging":
-            return [record["tokens"] for record in records]
-        case "classification":
-            return [record["text"] for record in records]
-        case "generation":
-            return [*(line for record in records for line in record["text"].split("\n"))][:COUNT]
-    [series] = records
-    return [_history(series, number) for number in range(COUNT)]
-
-
-def _history(series, number):
-    """The beginning of a series, of 24 to 223 steps; of every third, values are missing."""
-    steps = 24 + number
-    values = np.array(series["y"][:steps])
-    if number % 3 == 0:
-        values[[3, steps - 2]] = np.nan
-    return {
-        "unique_id": f"history {number}", "ds": list(series["ds"][:steps]), "y": values,
-        "frequency": "MS",
-    }  # fmt: skip
 
 
 @pytest.fixture(scope="package")
