@@ -1,8 +1,8 @@
-"""How large and how fast exported runs are in each runtime, beside the runs themselves.
+"""How large and how fast an exported run is in each runtime, beside the run itself.
 
-    python -m benchmarks.exporting RUN [RUN ...]
+    python -m benchmarks.exporting RUN
 
-Predicts 200 inputs of each run's test split, one by one and in batches of 64, and compares the
+Predicts 200 inputs of the run's test split, one by one and in batches of 64, and compares the
 results with those of the run. Language models have to be trained with `decoding=greedy`, and
 forecasters on monthly series, such as CO2. Each runtime has a process of its own.
 """
@@ -33,24 +33,22 @@ FORMATS = [
     ("litert", "float32"), ("litert", "float16"), ("litert", "int8"), ("openvino", "float32"),
     ("openvino", "float16"),
 ]  # fmt: skip
-COLUMNS = ("", "MiB", "load s", "one ms", "inputs/s", "same", "score off by")
+COLUMNS = ("task", "MiB", "load s", "one ms", "inputs/s", "same", "score off by")
 TOLERANCE = 1e-4
 """The relative difference at which two forecasts are the same."""
 
 
 def main() -> None:
-    """Exports each run in each format, measures, and prints tables."""
+    """Exports the run in each format, measures, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
+    parser.add_argument("run", type=Path, help="the folder of a finished run")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure is not None:
-        [folder] = options.runs
-        inputs = json.loads((folder / "inputs.json").read_text("utf-8"))
-        (folder / "measured.json").write_text(json.dumps(exported(options.measure, inputs)))
-        return
-    for run in options.runs:
-        print_table(run)
+        inputs = json.loads((options.run / "inputs.json").read_text("utf-8"))
+        (options.run / "measured.json").write_text(json.dumps(exported(options.measure, inputs)))
+    else:
+        print_table(options.run)
 
 
 def print_table(run: Path) -> None:
@@ -60,7 +58,7 @@ def print_table(run: Path) -> None:
 
     data = build(load_saved(run / ".hydra" / "config.yaml"), "data")
     task, inputs, own = of_run(run, data)
-    print(f"\n{task}: {run}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    print(f"| {' | '.join([task, *COLUMNS[1:]])} |\n|{'---|' * len(COLUMNS)}")
     print(row("the run", own, own), flush=True)
     for format, precision in FORMATS:
         with tempfile.TemporaryDirectory(prefix="seq2seq-exporting-") as name:
@@ -81,7 +79,7 @@ def _plain(value: Any) -> Any:
 def _python(module: str, *arguments: Any) -> None:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    subprocess.run(command, check=True, env=environment)
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
 def inputs_of(task: str, data: "Dataset") -> list[Any]:

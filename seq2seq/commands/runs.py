@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--best",
         action="store_true",
-        help="the best first, by the main score; by default the newest first",
+        help="the best first, by the main score, for each data set; by default the newest first",
     )
     parser.add_argument("--experiment", help="the runs of one MLflow experiment (default: of all)")
     parser.add_argument("--filter", default="", help="a filter in MLflow's syntax (default: none)")
@@ -140,10 +140,14 @@ def _main_score(tracked: "TrackedRun") -> tuple[str | None, float]:
     return name, scores[name]
 
 
-def _rank(tracked: "TrackedRun") -> tuple[bool, str, float]:
-    """Returns what runs are sorted by: the best first, for each kind of main score."""
+def _rank(tracked: "TrackedRun") -> tuple[bool, str, str, float]:
+    """Returns what runs are sorted by: the best first, for each kind of main score and its data.
+
+    Scores of different data cannot be compared.
+    """
     name, value = _main_score(tracked)
-    return name is None, name or "", value if name in LOWER_IS_BETTER else -value
+    data = tracked.tags.get("data", "")
+    return name is None, name or "", data, value if name in LOWER_IS_BETTER else -value
 
 
 def _age(seconds: float) -> str:

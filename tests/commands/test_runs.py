@@ -33,3 +33,12 @@ def test_the_best_come_first_for_each_kind_of_score():
     names = [tracked.name for tracked in sorted(shuffled, key=_rank)]
     assert names[:4] == ["a", "b", "c", "d"]
     assert set(names[4:]) == {"e", "f"}
+
+
+def test_scores_of_different_data_are_not_ranked_together():
+    ranked = [
+        replace(run(name, mase=mase), tags={"data": data})
+        for name, mase, data in (("a", 0.8, "airline"), ("b", 0.9, "airline"), ("c", 0.7, "co2"))
+    ]
+    shuffled = random.Random(1).sample(ranked, len(ranked))
+    assert [tracked.name for tracked in sorted(shuffled, key=_rank)] == ["a", "b", "c"]
