@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from seq2seq.comparison.breakdown import (
     Breakdown,
@@ -16,6 +17,7 @@ from seq2seq.comparison.groups import Variant, config_differences, grouped
 from seq2seq.comparison.paired_tests import paired_result
 from seq2seq.errors import UserError
 from seq2seq.evaluation.significance import PairedResult, holm, welch_p_value
+from seq2seq.scores import best_baseline, main_score
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Comparison:
         tests: The significance tests.
         breakdowns: Scores of parts of the test set.
         examples: Variant to the items where it is better, and worse, than the baseline.
+        baseline_scores: The test scores of the best baseline method of forecasts, its name as
+            `method`; empty without one, or where the runs' test data or season lengths differ.
         notes: Explanations for readers, such as what is missing and why.
     """
 
@@ -55,6 +59,7 @@ class Comparison:
     tests: list[PairedComparison] = field(default_factory=list)
     breakdowns: list[Breakdown] = field(default_factory=list)
     examples: dict[str, tuple[list[Difference], list[Difference]]] = field(default_factory=dict)
+    baseline_scores: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def _repr_markdown_(self) -> str:
@@ -85,6 +90,7 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
     metrics = _common_metrics(variants)
     comparison = Comparison(variants, config_differences([v.runs[0] for v in variants]), metrics)
     notes = comparison.notes
+    comparison.baseline_scores.update(_best_baseline(runs, metrics))
     reason = _why_not_paired(variants)
     if reason:
         notes.append(f"There are no tests, parts of the test set and examples: {reason}.")
@@ -114,6 +120,23 @@ def _common_metrics(variants: Sequence[Variant]) -> list[str]:
             f"The runs have no test score in common ({scores}); compare runs of the same task"
         )
     return metrics
+
+
+def _best_baseline(runs: Sequence[FinishedRun], metrics: Sequence[str]) -> dict[str, Any]:
+    """Returns the scores of the baseline method that is best in the main score."""
+    first = runs[0]
+    if (
+        not first.rows
+        or not any(run.baselines for run in runs)
+        or any(
+            run.test_set != first.test_set or run.season_lengths != first.season_lengths
+            for run in runs
+        )
+    ):
+        return {}
+    methods = {line["method"]: line for run in runs for line in run.baselines}
+    best = best_baseline(list(methods.values()), main_score(metrics) or "")
+    return {} if best is None else methods[best[0]]
 
 
 def _why_not_paired(variants: Sequence[Variant]) -> str:

@@ -66,6 +66,17 @@ class FinishedRun:
         path = self.folder / "predictions" / "test.jsonl"
         return read_rows(path) if path.is_file() else []
 
+    @cached_property
+    def season_lengths(self) -> set[int | None]:
+        """The season lengths that scaled errors, such as MASE, were computed with."""
+        return {row.get("season_length") for row in self.rows}
+
+    @cached_property
+    def baselines(self) -> list[dict[str, Any]]:
+        """The test scores of each `method`, `model` among them; empty without baselines."""
+        path = self.folder / "tables" / "test_baselines.jsonl"
+        return read_rows(path) if path.is_file() else []
+
     @property
     def kind(self) -> Kind:
         """What the run predicts."""

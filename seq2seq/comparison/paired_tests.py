@@ -37,8 +37,7 @@ def paired_result(
     """
     if metric in ("loss", "perplexity"):
         return None, "is not a score of predictions"
-    seasons = [{row.get("season_length") for row in run.rows} for run in (baseline, system)]
-    if metric in SCALED and seasons[0] != seasons[1]:
+    if metric in SCALED and baseline.season_lengths != system.season_lengths:
         return None, "was scaled by seasons of other lengths (task.season_length)"
     if metric in SACREBLEU_METRICS:
         return _test_text(metric, baseline, system)

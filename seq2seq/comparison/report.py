@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from typing import Any
 
 from rich.console import Console
@@ -110,9 +111,14 @@ def _scores_table(comparison: Comparison) -> Table:
     for name in ("seconds", "steps", "target_tokens_per_second"):
         summaries = [variant.summary(name, "training") for variant in comparison.variants]
         rows.append([f"training: {name.replace('_', ' ')}", *map(cell, summaries)])
+    head, baseline = ["score", *names], comparison.baseline_scores
+    if baseline:
+        head.append(f"best baseline: {baseline['method']}")
+        values = [number(baseline.get(metric)) for metric in comparison.metrics]
+        rows = [[*row, value] for row, value in zip_longest(rows, values, fillvalue="-")]
     has_seeds = any(len(variant.runs) > 1 for variant in comparison.variants)
     note = "Mean and standard deviation over the seeds of a variant." if has_seeds else ""
-    return Table("Test scores", ["score", *names], rows, note, best)
+    return Table("Test scores", head, rows, note, best)
 
 
 def _tests_table(comparison: Comparison) -> Table:
@@ -274,6 +280,7 @@ def as_json(comparison: Comparison) -> str:
             }
             for variant in comparison.variants
         ],
+        "best_baseline": comparison.baseline_scores or None,
         "differences": comparison.differences,
         "tests": [
             {

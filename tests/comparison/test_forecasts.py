@@ -1,5 +1,7 @@
 """The test of equal accuracy of forecasts, against Nixtla's losses and SciPy's paired t-test."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from scipy.stats import ttest_rel
 from seq2seq.comparison.compare import compare
 from seq2seq.comparison.finished_run import read_run
 from seq2seq.comparison.forecasts import diebold_mariano_p_value
+from seq2seq.comparison.report import as_json, tables
 from seq2seq.comparison.verdict import verdict
 from tests.comparison.made_up_runs import forecast_run
 
@@ -56,3 +59,35 @@ def test_errors_in_seasons_of_other_lengths_are_not_compared(tmp_path):
     comparison = compare(runs)
     assert "mase" not in {test.result.metric for test in comparison.tests}
     assert "mae" in {test.result.metric for test in comparison.tests}
+
+
+def with_baselines(folder, lines):
+    (folder / "tables").mkdir()
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "tables" / "test_baselines.jsonl").write_text(text)
+    return read_run(folder)
+
+
+def test_the_best_baseline_stands_beside_the_runs(tmp_path):
+    first = [{"method": "model", "mase": 0.1, "mae": 9.0}, {"method": "naive", "mase": 2.5}]
+    second = [{"method": "ets", "mase": 1.5, "mae": 4.25}, {"method": "theta", "mase": 1.75}]
+    runs = [
+        with_baselines(forecast_run(tmp_path / str(noise), noise), lines)
+        for noise, lines in ((1.0, first), (1.3, second))
+    ]
+    comparison = compare(runs)
+    [scores] = [table for table in tables(comparison) if table.title == "Test scores"]
+    assert scores.head[-1] == "best baseline: ets"
+    cells = {row[0]: row[-1] for row in scores.rows}
+    assert (cells["mase"], cells["mae"], cells["smape"]) == ("1.5", "4.25", "-")
+    assert cells["training: seconds"] == "-"
+    assert json.loads(as_json(comparison))["best_baseline"] == second[0]
+
+
+@pytest.mark.parametrize("other", [{"season_length": 12}, {"series": 4}])
+def test_no_baseline_is_shown_beside_runs_that_cannot_be_compared(tmp_path, other):
+    lines = [{"method": "naive", "mase": 2.0}]
+    folders = [forecast_run(tmp_path / "a"), forecast_run(tmp_path / "b", **other)]
+    comparison = compare([with_baselines(folder, lines) for folder in folders])
+    assert comparison.baseline_scores == {}
+    assert all("best baseline" not in " ".join(table.head) for table in tables(comparison))

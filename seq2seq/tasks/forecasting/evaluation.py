@@ -24,7 +24,7 @@ from seq2seq.models.forecaster import Forecaster
 from seq2seq.prediction_rows import ForecastRow
 from seq2seq.progress import step
 from seq2seq.tasks.evaluation import Evaluation
-from seq2seq.tasks.forecasting.intervals import kept_residuals, split_offsets
+from seq2seq.tasks.forecasting.intervals import kept_residuals, quantile_levels, split_offsets
 from seq2seq.tasks.forecasting.prediction import ForecastingPrediction
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ForecastingEvaluation(ForecastingPrediction):
 
     def _scored_levels(self) -> list[float]:
         has_intervals = self.distribution.has_quantiles or self.conformal != "none"
-        return self.quantile_levels(self.levels) if has_intervals else []
+        return quantile_levels(self.levels) if has_intervals else []
 
     def evaluate(self, model: Forecaster, records: Iterable[Record]) -> Evaluation:
         """Forecasts from all origins of a split, and from the same ones with the baselines."""
@@ -154,7 +154,7 @@ class ForecastingEvaluation(ForecastingPrediction):
         origins = self.origins(store.columns)
         series = np.repeat(np.arange(len(store)), np.diff(origins.offsets))
         points, quantiles, labels = [], [], []
-        levels = self.quantile_levels(self.levels)
+        levels = quantile_levels(self.levels)
         for start in range(0, len(series), BATCH_SIZE):
             rows = slice(start, start + BATCH_SIZE)
             windows = self.windows(store.columns, series[rows], origins.tokens[rows], self.horizon)
@@ -179,7 +179,7 @@ class ForecastingEvaluation(ForecastingPrediction):
         if self.conformal == "none":
             return
         windows = int(self.lengths(self.stores["validation"]).sum())
-        if windows < (needed := rows_needed(self.quantile_levels(self.levels))):
+        if windows < (needed := rows_needed(quantile_levels(self.levels))):
             percents = ", ".join(f"{percent:g}" for percent in self.levels)
             raise UserError(
                 f"task.conformal: intervals of {percents} percent need {needed} windows of "

@@ -11,6 +11,7 @@ from seq2seq.errors import UserError
 from seq2seq.models.forecaster import Forecast, Forecaster
 from seq2seq.tasks.exported import ExportedFunction, TensorInfo, Tensors
 from seq2seq.tasks.forecasting.exported_scaling import GraphScale, fitted_scale
+from seq2seq.tasks.forecasting.intervals import quantile_levels
 from seq2seq.tasks.forecasting.prediction import ForecastingPrediction
 from seq2seq.training.distributions import Gaussian, Quantiles
 
@@ -88,7 +89,7 @@ class ExportedForecast:
         )
         if not plain or self.model.feeds_back or task.calibration_residuals:
             return []
-        return task.quantile_levels(task.levels)
+        return quantile_levels(task.levels)
 
     def run(self, tensors: Tensors) -> Tensors:
         """Forecasts; inputs and outputs as `function` describes them."""

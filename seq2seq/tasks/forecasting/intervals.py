@@ -24,6 +24,25 @@ def percent_of(level: float) -> float:
     return round(200 * abs(level - MEDIAN), 4)
 
 
+def quantile_levels(percents: Sequence[float]) -> list[float]:
+    """Returns the levels of the ends of intervals, and of the median, in order.
+
+    Raises:
+        UserError: If a percentage is impossible.
+    """
+    levels = {MEDIAN} if percents else set()
+    for percent in percents:
+        if not 0 < percent < 100:
+            raise UserError(f"levels: must be between 0 and 100 percent, got {percent:g}.")
+        if percent < 1:
+            raise UserError(
+                f"levels: are in percent, and {percent:g} is below 1: give "
+                f"{100 * percent:g} for an interval of {100 * percent:g} %."
+            )
+        levels |= {round(0.5 - percent / 200, 6), round(0.5 + percent / 200, 6)}
+    return sorted(levels)
+
+
 def split_offsets(
     truth: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], has_quantiles: bool
 ) -> dict[str, list[list[float]]]:

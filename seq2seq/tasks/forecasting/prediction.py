@@ -20,7 +20,11 @@ from seq2seq.tasks.base import Task
 from seq2seq.tasks.forecasting.data import ForecastingData
 from seq2seq.tasks.forecasting.forecasts import Forecasts, undone
 from seq2seq.tasks.forecasting.graphs import path_graph, point_graph
-from seq2seq.tasks.forecasting.intervals import MEDIAN, adaptive_quantiles, with_split_offsets
+from seq2seq.tasks.forecasting.intervals import (
+    adaptive_quantiles,
+    quantile_levels,
+    with_split_offsets,
+)
 from seq2seq.tasks.forecasting.windows import Columns, ScaledWindows
 from seq2seq.tasks.observation import Observation
 from seq2seq.tasks.padding import Batches
@@ -70,7 +74,7 @@ class ForecastingPrediction(ForecastingData):
         columns = self.record_columns(records)
         offsets = columns[f"target.{self.targets[0]}"].offsets
         series, origins = np.arange(len(records)), np.diff(offsets)
-        levels = self.quantile_levels(options.levels)
+        levels = quantile_levels(options.levels)
         calibrated = self.conformal_offsets or self.calibration_residuals
         if levels and not self.distribution.has_quantiles and not calibrated:
             raise UserError(
@@ -157,24 +161,6 @@ class ForecastingPrediction(ForecastingData):
         """Returns the frequency of the dates of a checked record; None for steps."""
         has_steps = isinstance(record["ds"][0], int)
         return None if has_steps else record.get("frequency") or self.frequency
-
-    def quantile_levels(self, percents: Sequence[float]) -> list[float]:
-        """Returns the levels of the ends of intervals, and of the median, in order.
-
-        Raises:
-            UserError: If a percentage is impossible, or the runs' intervals have no source.
-        """
-        levels = {MEDIAN} if percents else set()
-        for percent in percents:
-            if not 0 < percent < 100:
-                raise UserError(f"levels: must be between 0 and 100 percent, got {percent:g}.")
-            if percent < 1:
-                raise UserError(
-                    f"levels: are in percent, and {percent:g} is below 1: give "
-                    f"{100 * percent:g} for an interval of {100 * percent:g} %."
-                )
-            levels |= {round(0.5 - percent / 200, 6), round(0.5 + percent / 200, 6)}
-        return sorted(levels)
 
     def forecasts(
         self,

@@ -17,6 +17,7 @@ from seq2seq.tasks.consistency import check_drops
 from seq2seq.tasks.exported import ExportedFunction
 from seq2seq.tasks.forecasting.evaluation import BASELINES, ForecastingEvaluation
 from seq2seq.tasks.forecasting.export import ExportedForecast, calendar_names
+from seq2seq.tasks.forecasting.intervals import quantile_levels
 from seq2seq.tasks.prediction_options import PredictionOptions
 from seq2seq.training.distributions import Distribution, NegativeBinomial, Quantiles
 
@@ -137,7 +138,7 @@ class Forecasting(ForecastingEvaluation):
             )
         for part in self.calendar:
             CalendarFeature(part, "sin")
-        quantiles = self.quantile_levels(self.levels)
+        quantiles = quantile_levels(self.levels)
         if isinstance(self.distribution, Quantiles) and self.conformal != "adaptive":
             self.distribution.check_levels(quantiles)
 
