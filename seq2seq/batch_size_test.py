@@ -28,16 +28,21 @@ class MeasuredSize:
         size: The value of `batching.batch_size`.
         steps: The steps of an epoch.
         estimate: GiB that the step of the largest batch needs, estimated before it.
-        memory: The most GiB that the process, or the GPU, has used so far; None if there was not
+        memory: The most GiB that the process, or the GPU, has used so far; NaN if there was not
             enough memory, and nothing was trained.
-        speed: Labels a second, without padding; None likewise.
+        speed: Labels a second, without padding; NaN likewise.
     """
 
     size: int
     steps: int
     estimate: float
-    memory: float | None = None
-    speed: float | None = None
+    memory: float = math.nan
+    speed: float = math.nan
+
+    @property
+    def fits(self) -> bool:
+        """Whether there was enough memory."""
+        return not math.isnan(self.speed)
 
 
 def measured_sizes(config: DictConfig, sizes: Sequence[int], steps: int) -> Iterator[MeasuredSize]:
@@ -58,7 +63,7 @@ def measured_sizes(config: DictConfig, sizes: Sequence[int], steps: int) -> Iter
         with short_training(config) as training, step(f"training with batches of {size}"):
             measured = _measured(training, size, steps)
         yield measured
-        if measured.speed is None:
+        if not measured.fits:
             return
 
 
@@ -93,6 +98,6 @@ def _peak_memory(on_gpu: bool) -> float:
 
 def best_size(measured: Sequence[MeasuredSize]) -> int | None:
     """Returns the smallest size that is as fast as the fastest, see `CLOSE`; None if none fits."""
-    speeds = {each.size: each.speed for each in measured if each.speed is not None}
+    speeds = {cost.size: cost.speed for cost in measured if cost.fits}
     fastest = max(speeds.values(), default=math.nan)
     return min((size for size, speed in speeds.items() if speed >= CLOSE * fastest), default=None)

@@ -68,19 +68,15 @@ def run(options: argparse.Namespace) -> int:
     sizes = options.sizes or sorted({max(int(own * factor), 1) for factor in FACTORS})
     print("batch_size    steps   labels/s    memory", flush=True)
     measured = []
-    for each in measured_sizes(config, sizes, options.steps):
-        print(_line(each), flush=True)
-        measured.append(each)
+    for cost in measured_sizes(config, sizes, options.steps):
+        print(_line(cost), flush=True)
+        measured.append(cost)
     size = best_size(measured)
     if size is None:
         raise UserError("--sizes: there is not enough memory for any; name smaller ones")
     print(_advice(size, own))
-    tried = [each for each in measured if each.speed is not None]
-    figure = batch_size_figure(
-        [each.size for each in tried],
-        [each.speed or 0 for each in tried],
-        [each.memory or 0 for each in tried],
-    )
+    points = [(cost.size, cost.speed, cost.memory) for cost in measured if cost.fits]
+    figure = batch_size_figure(*zip(*points, strict=True))
     save_figure(figure, options.figure, heading=options.overrides[0].removeprefix("recipe="))
     print(f"picture: {options.figure}")
     return 0
@@ -88,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _line(measured: "MeasuredSize") -> str:
     line = f"{measured.size:>10,} {measured.steps:>8,}"
-    if measured.speed is None:
+    if not measured.fits:
         return f"{line} not enough memory: needs about {measured.estimate:.1f} GiB"
     return f"{line} {measured.speed:>10,.0f} {measured.memory:>5.1f} GiB"
 

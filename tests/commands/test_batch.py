@@ -52,7 +52,7 @@ def test_sizes_that_need_more_memory_than_is_free_are_not_tried(place, monkeypat
 
 
 def test_the_smallest_of_about_the_highest_speed_is_best():
-    speeds = {16: 500.0, 32: 960.0, 64: 1000.0, 128: 990.0, 256: None}
+    speeds = {16: 500.0, 32: 960.0, 64: 1000.0, 128: 990.0, 256: math.nan}
     measured = [MeasuredSize(size, 1, 0.1, 0.1, speed) for size, speed in speeds.items()]
     assert best_size(measured) == 32
     assert best_size(measured[-1:]) is None
