@@ -16,6 +16,7 @@ from seq2seq.data.dataset import SPLITS, Dataset
 from seq2seq.data.near_duplicates import InputHashes
 from seq2seq.data.token_store import ColumnSpec, TokenStore, Truncated
 from seq2seq.data.tokenizers.tokenizer import UNKNOWN
+from seq2seq.data.wrong_encoding import WrongEncoding, wrong_encoding
 from seq2seq.tasks.base import Task
 from seq2seq.tasks.initial_weights import saved_tokenizers
 from seq2seq.tasks.model_folder import build_task
@@ -44,6 +45,7 @@ class SplitMeasures:
         near_duplicates: How many different inputs of texts are like another one but for case,
             punctuation and white space.
         near_shared: How many inputs of texts are like one of an earlier split in this way only.
+        wrong_encoding: The records with characters that a wrong encoding leaves.
         length_counts: How many rows of each column have the length 0, 1, ...
         lengths: The percentiles `PERCENTILES` of the lengths of each column, in tokens; of series
             in steps and in windows.
@@ -62,6 +64,7 @@ class SplitMeasures:
     shared_records: int
     near_duplicates: int
     near_shared: int
+    wrong_encoding: WrongEncoding
     length_counts: dict[str, np.ndarray]
     lengths: dict[str, list[int]]
     cut: dict[str, int]
@@ -107,6 +110,12 @@ class DataMeasures:
                 )
         problems += self.warnings
         for split, measures in self.splits.items():
+            if measures.wrong_encoding.records:
+                problems.append(
+                    f"{split}: {measures.wrong_encoding.records:,} of {measures.records:,} records "
+                    "have characters of a wrong encoding, such as "
+                    f"{measures.wrong_encoding.example!r}"
+                )
             if measures.left_out:
                 problems.append(f"{split}: {measures.left_out}")
             for column, count in measures.cut.items():
@@ -184,6 +193,7 @@ def _measured(
         shared_records=_shared(store.hashes, [other.hashes for other, _ in earlier]),
         near_duplicates=hashes.near_duplicates,
         near_shared=hashes.near_shared([other for _, other in earlier]),
+        wrong_encoding=wrong_encoding(data.records(split)),
         length_counts={name: np.bincount(values) for name, values in lengths.items()},
         lengths={
             name: np.percentile(values, PERCENTILES, method="nearest").astype(int).tolist()

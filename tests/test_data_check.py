@@ -96,6 +96,17 @@ def test_near_duplicates_are_counted_and_drawn(tmp_path, capsys):
     assert "--figure nowhere/data.png: there is no such folder" in capsys.readouterr().err
 
 
+def test_texts_of_a_wrong_encoding_are_a_problem(tmp_path):
+    wrong = "crème".encode().decode("cp1252")
+    names = files(tmp_path, (f"text,label\n{wrong},x\ngood,y\n", *["text,label\nx,x\n"] * 2), "csv")
+    options = ["tokenizer=text/word", "data.directory=."]
+    problems = measured("classification/own_data", *options, *names).problems()
+    assert (
+        f"train: 1 of 2 records have characters of a wrong encoding, such as {wrong!r}" in problems
+    )
+    assert not [text for text in problems if text.startswith("test: 1 of 1 records have char")]
+
+
 def test_the_report_fits_80_columns_and_the_exit_code_is_0(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     labels = [f"label{number % 12}" for number in range(60)]
