@@ -90,7 +90,11 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
     metrics = _common_metrics(variants)
     comparison = Comparison(variants, config_differences([v.runs[0] for v in variants]), metrics)
     notes = comparison.notes
-    comparison.baseline_scores.update(_best_baseline(runs, metrics))
+    if any(run.baselines for run in runs):
+        if _same_test(runs):
+            comparison.baseline_scores.update(_best_baseline(runs, metrics))
+        else:
+            notes.append("There are no baselines: the runs' test data or season lengths differ.")
     reason = _why_not_paired(variants)
     if reason:
         notes.append(f"There are no tests, parts of the test set and examples: {reason}.")
@@ -122,18 +126,17 @@ def _common_metrics(variants: Sequence[Variant]) -> list[str]:
     return metrics
 
 
+def _same_test(runs: Sequence[FinishedRun]) -> bool:
+    """Returns whether the runs' baselines have forecast, and were scored, alike."""
+    first = runs[0]
+    return bool(first.rows) and all(
+        run.test_set == first.test_set and run.season_lengths == first.season_lengths
+        for run in runs
+    )
+
+
 def _best_baseline(runs: Sequence[FinishedRun], metrics: Sequence[str]) -> dict[str, Any]:
     """Returns the scores of the baseline method that is best in the main score."""
-    first = runs[0]
-    if (
-        not first.rows
-        or not any(run.baselines for run in runs)
-        or any(
-            run.test_set != first.test_set or run.season_lengths != first.season_lengths
-            for run in runs
-        )
-    ):
-        return {}
     methods = {line["method"]: line for run in runs for line in run.baselines}
     best = best_baseline(list(methods.values()), main_score(metrics) or "")
     return {} if best is None else methods[best[0]]

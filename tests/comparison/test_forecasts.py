@@ -90,4 +90,5 @@ def test_no_baseline_is_shown_beside_runs_that_cannot_be_compared(tmp_path, othe
     folders = [forecast_run(tmp_path / "a"), forecast_run(tmp_path / "b", **other)]
     comparison = compare([with_baselines(folder, lines) for folder in folders])
     assert comparison.baseline_scores == {}
+    assert any(note.startswith("There are no baselines: ") for note in comparison.notes)
     assert all("best baseline" not in " ".join(table.head) for table in tables(comparison))
