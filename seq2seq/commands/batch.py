@@ -39,10 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _sizes(text: str) -> list[int]:
-    sizes = sorted({int(part) for part in text.split(",")})
-    if sizes[0] < 1:
-        raise ValueError(text)
-    return sizes
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"has to be whole numbers of at least 1, such as 16,32,64, got {text!r}"
+        )
+    return sorted(set(map(int, parts)))
 
 
 def run(options: argparse.Namespace) -> int:

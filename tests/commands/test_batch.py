@@ -62,8 +62,8 @@ def test_the_smallest_of_about_the_highest_speed_is_best():
     ("arguments", "message"),
     [
         (["--steps", "0"], "--steps 0: has to be 1 or more"),
-        (["--sizes", "0,2"], "--sizes"),
-        (["--sizes", "many"], "--sizes"),
+        (["--sizes", "0,2"], "--sizes: has to be whole numbers of at least 1"),
+        (["--sizes", "8,many"], "such as 16,32,64, got '8,many'"),
         (["--figure", "nowhere/sizes.png"], "--figure nowhere/sizes.png: there is no such folder"),
     ],
 )
