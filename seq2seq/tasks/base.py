@@ -172,8 +172,8 @@ class Task(ABC, Generic[ModelT, RowT]):
         report_shared_inputs(self.stores)
         encoders = [spec.encoder.fingerprint for spec in self.columns("train").values()]
         settings = dict(vars(self.batching))
-        if not settings.get("curriculum_epochs"):  # the order of older versions, which had no such
-            settings.pop("curriculum_epochs", None)
+        if settings.get("curriculum_epochs") == 0:  # the same order as in versions without it
+            del settings["curriculum_epochs"]
         self.identity = json.dumps([content["train"], *encoders, seed, settings])
 
         def plan(epoch: int) -> list[np.ndarray]:
