@@ -26,6 +26,7 @@ from benchmarks.programs.run_exported import Exported, runner
 
 if TYPE_CHECKING:
     from seq2seq.data.dataset import Dataset
+    from seq2seq.inference.predictor import Predictor
 
 COUNT, BATCH, ROUNDS = 200, 64, 3
 FORMATS = [
@@ -33,7 +34,7 @@ FORMATS = [
     ("litert", "float32"), ("litert", "float16"), ("litert", "int8"), ("openvino", "float32"),
     ("openvino", "float16"),
 ]  # fmt: skip
-COLUMNS = ("task", "MiB", "load s", "one ms", "inputs/s", "same", "score off by")
+COLUMNS = ("MiB", "load s", "one ms", "inputs/s", "same", "score off by")
 TOLERANCE = 1e-4
 """The relative difference at which two forecasts are the same."""
 
@@ -44,31 +45,34 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="the folder of a finished run")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure is not None:
-        inputs = json.loads((options.run / "inputs.json").read_text("utf-8"))
-        (options.run / "measured.json").write_text(json.dumps(exported(options.measure, inputs)))
-    else:
+    if options.measure is None:
         print_table(options.run)
+        return
+    inputs = json.loads((options.run / "inputs.json").read_text("utf-8"))
+    (options.run / "measured.json").write_text(json.dumps(exported(options.measure, inputs)))
 
 
 def print_table(run: Path) -> None:
     """Exports a run in each format, measures, and prints a table."""
+    predictor, seconds = loaded(run)
     from seq2seq.config import build
     from seq2seq.trust import load_saved
 
-    data = build(load_saved(run / ".hydra" / "config.yaml"), "data")
-    task, inputs, own = of_run(run, data)
-    print(f"| {' | '.join([task, *COLUMNS[1:]])} |\n|{'---|' * len(COLUMNS)}")
+    task = task_of(predictor)
+    inputs = inputs_of(task, build(load_saved(run / ".hydra" / "config.yaml"), "data"))
+    own = of_run(run, predictor, inputs) | {"load": seconds}
+    print(f"| {' | '.join([task, *COLUMNS])} |\n|{'---|' * (1 + len(COLUMNS))}")
     print(row("the run", own, own), flush=True)
-    for format, precision in FORMATS:
-        with tempfile.TemporaryDirectory(prefix="seq2seq-exporting-") as name:
-            folder, target = Path(name), Path(name) / "out"
+    with tempfile.TemporaryDirectory(prefix="seq2seq-exporting-") as name:
+        folder = Path(name)
+        (folder / "inputs.json").write_text(json.dumps(inputs, default=_plain))
+        for format, precision in FORMATS:
+            target = folder / f"{format}-{precision}"
             command = ["export", run, target, "--format", format, "--precision", precision]
             _python("seq2seq", *command, "--quiet")
-            (folder / "inputs.json").write_text(json.dumps(inputs, default=_plain))
             _python("benchmarks.exporting", folder, "--measure", target)
             measured = json.loads((folder / "measured.json").read_text())
-        print(row(f"{format} {precision}", measured, own), flush=True)
+            print(row(f"{format} {precision}", measured, own), flush=True)
 
 
 def _plain(value: Any) -> Any:
@@ -114,28 +118,33 @@ def _history(series: Mapping[str, Any], number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def of_run(run: Path, data: "Dataset") -> tuple[str, list[Any], dict[str, Any]]:
-    """Returns the task of a run, inputs of its test split, and what the run itself measures."""
+def loaded(run: Path) -> tuple["Predictor", float]:
+    """Loads a run; returns it and the seconds, with the import of TensorFlow if it is the first."""
     start = time.perf_counter()
     from seq2seq.inference.predictor import Predictor
+
+    return Predictor.load(run), time.perf_counter() - start
+
+
+def task_of(predictor: "Predictor") -> str:
+    """Returns the name of the task of a run."""
+    return type(predictor.task).__name__.lower()
+
+
+def of_run(run: Path, predictor: "Predictor", inputs: Sequence[Any]) -> dict[str, Any]:
+    """Measures a run; forecasts have no scores."""
     from seq2seq.request import PredictionRequest
 
-    predictor = Predictor.load(run)
-    loaded = time.perf_counter() - start
-    task = type(predictor.task).__name__.lower()
-    inputs = inputs_of(task, data)
     request = PredictionRequest(batch_size=BATCH)
     rows = predictor.predict(inputs, request)
     size = sum(path.stat().st_size for path in (run / "model").rglob("*") if path.is_file())
-    own = {
+    scores = {"scores": [row["score"] for row in rows]} if "score" in rows[0] else {}
+    return {
         "size": size,
-        "load": loaded,
         **_times(lambda some: predictor.predict(some, request), inputs),
         "predictions": [_text(row["prediction"]) for row in rows],
+        **scores,
     }
-    if task != "forecasting":
-        own["scores"] = [row["score"] for row in rows]
-    return task, inputs, own
 
 
 def _text(prediction: Any) -> Any:
@@ -148,13 +157,13 @@ def exported(folder: Path, inputs: Sequence[Any]) -> dict[str, Any]:
     files, start = Exported(folder), time.perf_counter()
     predict = runner(folder)
     predict(files.feeds(inputs[:1]))
-    loaded = time.perf_counter() - start
+    seconds = time.perf_counter() - start
     results = predict(files.feeds(inputs))
     name = files.manifest["functions"]["predict"]["file"]
     parts = [folder / name, *(folder / name).rglob("*"), (folder / name).with_suffix(".bin")]
     return {
         "size": sum(path.stat().st_size for path in parts if path.is_file()),
-        "load": loaded,
+        "load": seconds,
         **_times(lambda some: predict(files.feeds(some)), inputs),
         **_predictions(files, results, inputs),
     }

@@ -20,12 +20,14 @@ def test_an_exported_run_is_measured_beside_the_run(tmp_path, monkeypatch, name)
     greedy = ["decoding=greedy"] if name == "generation" else []
     run, data = run_of(tmp_path, name, greedy)
     export_run(run, tmp_path / "out", "litert")
-    task, inputs, own = exporting.of_run(run, data)
-    assert task == name
+    predictor, seconds = exporting.loaded(run)
+    assert exporting.task_of(predictor) == name
+    inputs = exporting.inputs_of(name, data)
+    own = exporting.of_run(run, predictor, inputs) | {"load": seconds}
     inputs = json.loads(json.dumps(inputs, default=exporting._plain))
     measured = json.loads(json.dumps(exporting.exported(tmp_path / "out", inputs)))
     assert measured["size"] == (tmp_path / "out" / "model.tflite").stat().st_size
     cells = exporting.row("litert float32", measured, own).split(" | ")
-    assert len(cells) == len(exporting.COLUMNS)
+    assert len(cells) == 1 + len(exporting.COLUMNS)
     assert cells[5] == "100.0 %"
     assert float(cells[6].rstrip(" |")) < 1e-4

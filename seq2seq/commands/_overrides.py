@@ -1,6 +1,12 @@
 """The overrides of commands that compose a config."""
 
 import argparse
+from typing import TYPE_CHECKING
+
+from seq2seq.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def overrides_argument(parser: argparse.ArgumentParser, command: str) -> None:
@@ -53,3 +59,20 @@ def with_recipe(overrides: list[str]) -> list[str]:
     if not overrides or not overrides[0] or "=" in overrides[0] or overrides[0][0] in "~+":
         return overrides
     return [f"recipe={overrides[0]}", *overrides[1:]]
+
+
+def check_recipe_is_named(overrides: list[str], command: str) -> None:
+    """Raises a `UserError` if there are no overrides, which name the recipe."""
+    if not overrides:
+        raise UserError(
+            f"{command}: names no recipe; for example `seq2seq {command} translation/cldr_dates`"
+        )
+
+
+def config_of(overrides: list[str], *further: str) -> "DictConfig":
+    """Composes the config of a recipe and overrides, and further overrides."""
+    from seq2seq.config import composed
+    from seq2seq.overrides import with_initial_run, with_registered_recipes
+
+    completed = [*with_initial_run(with_recipe(overrides), ()), *further]
+    return composed(list(map(with_registered_recipes, completed)))

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.commands._overrides import overrides_argument, with_recipe
+from seq2seq.commands._figure import check_figure_folder
+from seq2seq.commands._overrides import check_recipe_is_named, config_of, overrides_argument
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.errors import UserError
 
@@ -49,23 +50,16 @@ def _sizes(text: str) -> list[int]:
 
 def run(options: argparse.Namespace) -> int:
     """Trains some steps with each size, prints and draws what they cost, and suggests one."""
-    if not options.overrides:
-        raise UserError(
-            "batch: names no recipe; for example `seq2seq batch translation/cldr_dates`"
-        )
+    check_recipe_is_named(options.overrides, "batch")
     if options.steps < 1:
         raise UserError(f"--steps {options.steps}: has to be 1 or more")
-    if not options.figure.absolute().parent.is_dir():
-        raise UserError(f"--figure {options.figure}: there is no such folder")
+    check_figure_folder(options.figure)
     start_tensorflow()
     from seq2seq.batch_size_test import best_size, measured_sizes
-    from seq2seq.config import composed
-    from seq2seq.overrides import with_initial_run, with_registered_recipes
     from seq2seq.plots.batch_sizes import batch_size_figure
     from seq2seq.plots.figure import save_figure
 
-    overrides = [*with_initial_run(with_recipe(options.overrides), ()), "tracking=none"]
-    config = composed(list(map(with_registered_recipes, overrides)))
+    config = config_of(options.overrides, "tracking=none")
     own = config.batching.batch_size
     sizes = options.sizes or sorted({max(int(own * factor), 1) for factor in FACTORS})
     print("batch_size    steps   labels/s    memory", flush=True)

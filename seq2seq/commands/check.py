@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.commands._overrides import overrides_argument, with_recipe
+from seq2seq.commands._figure import check_figure_folder
+from seq2seq.commands._overrides import check_recipe_is_named, config_of, overrides_argument
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.errors import UserError
 
@@ -36,21 +37,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Reads the data as training does, and prints measures and problems."""
-    if not options.overrides:
-        raise UserError(
-            "check: names no recipe; for example `seq2seq check translation/cldr_dates`"
-        )
-    if options.figure is not None and not options.figure.absolute().parent.is_dir():
-        raise UserError(f"--figure {options.figure}: there is no such folder")
+    check_recipe_is_named(options.overrides, "check")
+    if options.figure is not None:
+        check_figure_folder(options.figure)
     start_tensorflow()
-    from seq2seq.config import composed
     from seq2seq.data_check import check_data
-    from seq2seq.overrides import with_initial_run, with_registered_recipes
     from seq2seq.terminal import PlainConsole
 
-    overrides = with_initial_run(with_recipe(options.overrides), ())
-    config = composed(list(map(with_registered_recipes, overrides)))
-    measures = check_data(config)
+    measures = check_data(config_of(options.overrides))
     print_measures(measures, PlainConsole())
     if options.figure is not None:
         draw_measures(measures, options.figure)

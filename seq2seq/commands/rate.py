@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from seq2seq.commands._overrides import overrides_argument, with_recipe
+from seq2seq.commands._figure import check_figure_folder
+from seq2seq.commands._overrides import check_recipe_is_named, config_of, overrides_argument
 from seq2seq.commands._start_tensorflow import start_tensorflow
 from seq2seq.errors import UserError
 
@@ -36,25 +37,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Trains with a rising rate, draws the losses, and prints a suggestion."""
-    if not options.overrides:
-        raise UserError("rate: names no recipe; for example `seq2seq rate translation/cldr_dates`")
+    check_recipe_is_named(options.overrides, "rate")
     if options.steps < 10:
         raise UserError(f"--steps {options.steps}: has to be 10 or more")
     if not 0 < options.lowest < options.highest:
         raise UserError(
             f"--from {options.lowest:g} --to {options.highest:g}: have to be above 0, and rising"
         )
-    if not options.figure.absolute().parent.is_dir():
-        raise UserError(f"--figure {options.figure}: there is no such folder")
+    check_figure_folder(options.figure)
     start_tensorflow()
-    from seq2seq.config import composed
-    from seq2seq.overrides import with_initial_run, with_registered_recipes
     from seq2seq.plots.figure import save_figure
     from seq2seq.plots.range_test import range_test_figure
     from seq2seq.rate_test import rate_test
 
-    overrides = [*with_initial_run(with_recipe(options.overrides), ()), "tracking=none"]
-    config = composed(list(map(with_registered_recipes, overrides)))
+    config = config_of(options.overrides, "tracking=none")
     test = rate_test(config, options.steps, options.lowest, options.highest)
     if not test.rates:
         raise UserError(f"--from {options.lowest:g}: the first step diverges already; lower it")

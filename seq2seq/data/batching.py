@@ -40,6 +40,10 @@ class Batching:
         >>> ids, lengths = store.padded("source", batches[0])
     """
 
+    curriculum_epochs = 0
+    """An attribute of instances with a curriculum alone: `vars` identifies the order of the batches
+    for checkpoints, also those of versions that had no curriculum."""
+
     def __init__(
         self,
         batch_size: int = 64,
@@ -64,7 +68,8 @@ class Batching:
         self.unit = unit
         self.pool_size = pool_size
         self.maximum_length = dict(maximum_length or {})
-        self.curriculum_epochs = curriculum_epochs
+        if curriculum_epochs:
+            self.curriculum_epochs = curriculum_epochs
 
     def training_batches(
         self, lengths: np.ndarray, hashes: np.ndarray, seed: int, epoch: int

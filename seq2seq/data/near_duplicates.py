@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seq2seq.data.records import hash64
+from seq2seq.data.records import hash64, texts_of
 
 _IGNORED_CATEGORIES = "PSZC"
 """The first letters of the Unicode categories of punctuation, symbols, separators and controls."""
@@ -46,7 +46,7 @@ class InputHashes(NamedTuple):
         """Hashes the texts of fields; values that are no text, nor a list of texts, are ignored."""
         exact, simple = list[int](), list[int]()
         for record in records:
-            texts = [text for field in fields for text in _texts(record.get(field))]
+            texts = [text for field in fields for text in texts_of(record.get(field))]
             if texts:
                 exact.append(hash64("\0".join(texts)))
                 simple.append(hash64("\0".join(map(simplified, texts))))
@@ -63,12 +63,3 @@ class InputHashes(NamedTuple):
             return 0
         exact, simple = (np.concatenate(hashes) for hashes in zip(*others, strict=True))
         return int(np.sum(np.isin(self.simple, simple) & ~np.isin(self.exact, exact)))
-
-
-def _texts(value: Any) -> list[str]:
-    """Returns the text of a value; tokens as one text."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-        return [" ".join(value)]
-    return []

@@ -46,6 +46,15 @@ def hash64(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
+def texts_of(value: Any) -> list[str]:
+    """Returns the text of a field's value; tokens as one text, and none for other values."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return [" ".join(value)]
+    return []
+
+
 def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Yields lists of `size` items, in order; the last one may be shorter.
 

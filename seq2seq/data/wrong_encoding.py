@@ -1,9 +1,11 @@
-"""Texts that were read or written in a wrong encoding."""
+"""Texts that were read or written in a wrong encoding (mojibake)."""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from seq2seq.data.records import texts_of
 
 _WRONG = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ud800-\udfff]"  # no text has them
@@ -39,7 +41,7 @@ def wrong_encoding(records: Iterable[Mapping[str, Any]]) -> WrongEncoding:
     """
     count, example = 0, ""
     for record in records:
-        matches = (_WRONG.search(text) for value in record.values() for text in _texts(value))
+        matches = (_WRONG.search(text) for value in record.values() for text in texts_of(value))
         if match := next(filter(None, matches), None):
             count += 1
             example = example or _with_context(match)
@@ -49,9 +51,3 @@ def wrong_encoding(records: Iterable[Mapping[str, Any]]) -> WrongEncoding:
 def _with_context(match: re.Match[str]) -> str:
     text, (start, end) = match.string, match.span()
     return text[max(start - _AROUND, 0) : end + _AROUND].strip()
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

@@ -14,7 +14,7 @@ def test_utf8_that_is_read_in_another_encoding_is_found(text, encoding):
     assert wrong_encoding([{"source": text}]).records == 0
     counted = wrong_encoding([{"source": text, "target": ["a", wrong]}, {"source": wrong}])
     assert counted.records == 2
-    assert counted.example in wrong
+    assert counted.example in f"a {wrong}"  # tokens are one text
 
 
 @pytest.mark.parametrize("text", TEXTS)

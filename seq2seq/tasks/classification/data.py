@@ -19,9 +19,10 @@ from seq2seq.data.tokenizers.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 from seq2seq.models.classifier import Classifier
 from seq2seq.prediction_rows import ClassRow
-from seq2seq.tasks.base import Batch, Task
+from seq2seq.tasks.base import Task
 from seq2seq.tasks.inputs import checked_text
 from seq2seq.tasks.observation import InputVocabulary
+from seq2seq.tasks.task_data import Batch
 from seq2seq.tasks.vocabularies import NamedVocabulary, TokenizerVocabulary, Vocabulary
 from seq2seq.training.losses import weights_by_class
 from seq2seq.training.masked_loss_model import Loss

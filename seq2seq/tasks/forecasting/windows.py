@@ -17,7 +17,8 @@ from seq2seq.data.token_store import RaggedColumn, TokenStore
 from seq2seq.models.forecaster import Forecaster
 from seq2seq.prediction_rows import ForecastRow
 from seq2seq.progress import report, step
-from seq2seq.tasks.base import Batch, Task
+from seq2seq.tasks.base import Task
+from seq2seq.tasks.task_data import Batch
 from seq2seq.training.distributions import Distribution
 
 Columns = Mapping[str, RaggedColumn]

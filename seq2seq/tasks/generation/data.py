@@ -13,8 +13,9 @@ from seq2seq.data.tokenizers.tokenizer import END, Tokenizer
 from seq2seq.data.windows import Windows
 from seq2seq.models.language_model import LanguageModel
 from seq2seq.prediction_rows import TextRow
-from seq2seq.tasks.base import Batch, Task
+from seq2seq.tasks.base import Task
 from seq2seq.tasks.observation import InputVocabulary
+from seq2seq.tasks.task_data import Batch
 from seq2seq.tasks.vocabularies import TokenizerVocabulary, Vocabulary
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,9 @@ from seq2seq.data.tokenizers.token_features import TokenFeatures
 from seq2seq.errors import UserError
 from seq2seq.models.tagger import Tagger
 from seq2seq.prediction_rows import TagRow
-from seq2seq.tasks.base import Batch, Task
+from seq2seq.tasks.base import Task
 from seq2seq.tasks.observation import InputVocabulary
+from seq2seq.tasks.task_data import Batch
 
 log = logging.getLogger(__name__)
 

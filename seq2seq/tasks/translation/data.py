@@ -17,9 +17,10 @@ from seq2seq.errors import UserError
 from seq2seq.models.translator import Translator
 from seq2seq.prediction_rows import TextRow
 from seq2seq.progress import step
-from seq2seq.tasks.base import Batch, Task
+from seq2seq.tasks.base import Task
 from seq2seq.tasks.observation import InputVocabulary
 from seq2seq.tasks.padding import teacher_forced
+from seq2seq.tasks.task_data import Batch
 from seq2seq.tasks.translation.lexical_table import LexicalTable
 from seq2seq.tasks.vocabularies import TokenizerVocabulary, Vocabulary
 
