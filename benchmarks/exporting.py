@@ -49,7 +49,9 @@ def main() -> None:
         print_table(options.run)
         return
     inputs = json.loads((options.run / "inputs.json").read_text("utf-8"))
-    (options.run / "measured.json").write_text(json.dumps(exported(options.measure, inputs)))
+    (options.run / "measured.json").write_text(
+        json.dumps(exported(options.measure, inputs)), "utf-8"
+    )
 
 
 def print_table(run: Path) -> None:
@@ -65,13 +67,13 @@ def print_table(run: Path) -> None:
     print(row("the run", own, own), flush=True)
     with tempfile.TemporaryDirectory(prefix="seq2seq-exporting-") as name:
         folder = Path(name)
-        (folder / "inputs.json").write_text(json.dumps(inputs, default=_plain))
+        (folder / "inputs.json").write_text(json.dumps(inputs, default=_plain), "utf-8")
         for format, precision in FORMATS:
             target = folder / f"{format}-{precision}"
             command = ["export", run, target, "--format", format, "--precision", precision]
             _python("seq2seq", *command, "--quiet")
             _python("benchmarks.exporting", folder, "--measure", target)
-            measured = json.loads((folder / "measured.json").read_text())
+            measured = json.loads((folder / "measured.json").read_text("utf-8"))
             print(row(f"{format} {precision}", measured, own), flush=True)
 
 
